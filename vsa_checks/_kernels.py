@@ -1,0 +1,262 @@
+"""Compiled inner loops. Each does plainly what its first line says; tests hold them against brute force."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+
+class PairTally(NamedTuple):
+    """What one pass over the Gram matrix counts."""
+
+    maximum: NDArray[np.float32]
+    above: NDArray[np.int64]
+    histogram: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, n: int, n_levels: int, n_bins: int) -> PairTally:
+        """Zeroed counts: maximum (n,), above (n, n_levels), histogram (slots, n_bins)."""
+        return cls(
+            np.zeros(n, np.float32),
+            np.zeros((n, n_levels), np.int64),
+            np.zeros((numba.get_num_threads(), n_bins), np.int64),
+        )
+
+
+@numba.njit(parallel=True, cache=True)
+def tally_block(cosines, first_row, first_column, levels, maximum, above, histogram):  # type: ignore[no-untyped-def]
+    """Count one block of the upper half of the Gram matrix; every pair counts once for each of its two rows."""
+    rows, columns = cosines.shape
+    n_levels, n_bins, slots = len(levels), histogram.shape[1], histogram.shape[0]
+    column_above = np.zeros((slots, columns, n_levels), np.int64)
+    for slot in numba.prange(slots):
+        counts = np.zeros(n_bins, np.int64)
+        for r in range(slot, rows, slots):
+            row = first_row + r
+            top = np.float32(0.0)
+            for c in range(max(0, row - first_column + 1), columns):
+                value = cosines[r, c]
+                size = abs(value)
+                if size > top:
+                    top = size
+                for k in range(n_levels):
+                    if size <= levels[k]:
+                        break
+                    above[row, k] += 1
+                    column_above[slot, c, k] += 1
+                place = int((value + np.float32(1.0)) * np.float32(0.5) * n_bins)
+                counts[min(max(place, 0), n_bins - 1)] += 1
+            if top > maximum[row]:
+                maximum[row] = top
+        histogram[slot] += counts
+    for c in range(columns):
+        for slot in range(slots):
+            for k in range(n_levels):
+                above[first_column + c, k] += column_above[slot, c, k]
+
+
+CHUNK = 256
+ROUNDING = 1e-5
+"""Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
+
+
+@numba.njit(parallel=True, cache=True)
+def quantize(products, inverse, ids, first, quantized, steps):  # type: ignore[no-untyped-def]
+    """Store products (n, V) times inverse (V,), less the entry of token ids[r] itself, as bytes from row `first` on.
+
+    steps[first + r] receives the size of one unit, so that no entry is off by more than half of it.
+    """
+    n, n_words = products.shape
+    for r in numba.prange(n):
+        products[r, ids[r]] = 0.0
+        top = np.float32(0.0)
+        for t in range(n_words):
+            products[r, t] *= inverse[t]
+            top = max(top, abs(products[r, t]))
+        step = max(top / np.float32(127.0), np.float32(1e-12))
+        per_step = np.float32(1.0) / step
+        for t in range(n_words):
+            quantized[first + r, t] = np.int8(np.rint(products[r, t] * per_step))
+        steps[first + r] = step
+
+
+@numba.njit(parallel=True, cache=True)
+def include_best(  # type: ignore[no-untyped-def]
+    projections, overlaps, quantized, slots, units, slack, norms, vectors, unit, totals, used, cosines, step
+):
+    """Add to each neuron's bundle the token of highest cosine; ties to the lowest id.
+
+    projections (n, V): token . neuron; overlaps (n, V): token . sum over the token's norm, to within slack (n,), to
+    which units[i] x quantized[slots[i]], the last token's row, is added first; norms (V,) and vectors (V, d) of the
+    tokens; unit (n, d) neurons; totals (n, d): sums so far; used (n, k) and cosines (n, k) receive the result.
+    Tokens that the slack does not rule out are scored again in float64 from the vectors themselves. A chunk of
+    tokens is looked at one by one only where some token in it may win, which a comparison of squares tells.
+    """
+    n, n_words = projections.shape
+    d = vectors.shape[1]
+    for i in numba.prange(n):
+        along, square = 0.0, 0.0
+        for j in range(d):
+            along += totals[i, j] * unit[i, j]
+            square += totals[i, j] * totals[i, j]
+        reach0, square0 = np.float32(along), np.float32(square)
+        error = np.float32(slack[i] + ROUNDING * np.sqrt(square))
+        for k in range(step):
+            overlaps[i, used[i, k]] = np.float32(np.inf)
+        least, bar, sign = np.float32(-np.inf), np.float32(-np.inf), np.float32(-1.0)
+        last, scale = slots[i], np.float32(units[i])
+        for start in range(0, n_words, CHUNK):
+            stop = min(start + CHUNK, n_words)
+            if step:
+                for t in range(start, stop):
+                    overlaps[i, t] += scale * np.float32(quantized[last, t])
+            open_ones = 0
+            for t in range(start, stop):
+                reach = reach0 + projections[i, t]
+                size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[i, t] - sign * error))
+                open_ones += reach * abs(reach) >= bar * size
+            if open_ones == 0:
+                continue
+            for t in range(start, stop):
+                if overlaps[i, t] == np.float32(np.inf):
+                    continue
+                reach = reach0 + projections[i, t]
+                side = error if reach > 0.0 else -error
+                size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[i, t] + side))
+                score = reach / np.sqrt(max(size, np.float32(1e-30)))
+                if score > least:
+                    least = score
+                    bar = (score - abs(score) * np.float32(ROUNDING)) * abs(score)
+                    sign = np.float32(1.0) if score > 0.0 else np.float32(-1.0)
+        floor = least - abs(least) * np.float32(ROUNDING)
+        best, best_score = -1, -np.inf
+        for start in range(0, n_words, CHUNK):
+            stop = min(start + CHUNK, n_words)
+            open_ones = 0
+            for t in range(start, stop):
+                reach = reach0 + projections[i, t]
+                size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[i, t] - sign * error))
+                open_ones += reach * abs(reach) >= bar * size
+            if open_ones == 0:
+                continue
+            for t in range(start, stop):
+                if overlaps[i, t] == np.float32(np.inf):
+                    continue
+                reach = reach0 + projections[i, t]
+                side = error if reach > 0.0 else -error
+                size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[i, t] - side))
+                if reach / np.sqrt(max(size, np.float32(1e-30))) < floor:
+                    continue
+                exact_reach, exact_size = along, 0.0
+                for j in range(d):
+                    whole = totals[i, j] + vectors[t, j]
+                    exact_reach += np.float64(vectors[t, j]) * unit[i, j]
+                    exact_size += whole * whole
+                exact = exact_reach / np.sqrt(max(exact_size, 1e-300))
+                if exact > best_score:
+                    best, best_score = t, exact
+        used[i, step] = best
+        cosines[i, step] = best_score
+        for j in range(d):
+            totals[i, j] += vectors[best, j]
+
+
+@numba.njit(parallel=True, cache=True)
+def candidates(cosines, least):  # type: ignore[no-untyped-def]
+    """Collect for each row of cosines (n, V) the entries of at least `least`, falling, ties to the lowest id.
+
+    Returns ends (n + 1,), and ids and cosines of row i at ends[i]:ends[i + 1].
+    """
+    n, n_words = cosines.shape
+    counts = np.zeros(n + 1, np.int64)
+    for i in numba.prange(n):
+        count = 0
+        for t in range(n_words):
+            count += cosines[i, t] >= least
+        counts[i + 1] = count
+    ends = np.cumsum(counts)
+    ids = np.empty(ends[n], np.int64)
+    values = np.empty(ends[n], np.float32)
+    for i in numba.prange(n):
+        found = np.empty(ends[i + 1] - ends[i], np.int64)
+        fall = np.empty(len(found), np.float32)
+        place = 0
+        for t in range(n_words):
+            if cosines[i, t] >= least:
+                found[place] = t
+                fall[place] = -cosines[i, t]
+                place += 1
+        order = np.argsort(fall, kind="mergesort")
+        for k in range(len(found)):
+            ids[ends[i] + k] = found[order[k]]
+            values[ends[i] + k] = -fall[order[k]]
+    return ends, ids, values
+
+
+@numba.njit(parallel=True, cache=True)
+def scan(unit, vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
+    """Go once through each neuron's candidates in the order given, by the paper's rule of inclusion.
+
+    unit (n, d); vectors (V, d); neuron i's candidates are ends[i]:ends[i + 1] of tokens and cosines. Returns which
+    candidates are included, and the bundle's cosine after each.
+    """
+    included = np.zeros(len(tokens), np.bool_)
+    after = np.zeros(len(tokens))
+    d = vectors.shape[1]
+    for i in numba.prange(len(ends) - 1):
+        total = np.zeros(d)
+        along, square, cosine = 0.0, 0.0, 0.0
+        for c in range(ends[i], ends[i + 1]):
+            t = tokens[c]
+            norm = norms[t]
+            reach = np.float64(cosines[c]) * norm
+            if cosines[c] < 0.1:
+                # The most that any vector of this norm and projection can bring: its part across the neuron
+                # pointing straight against the bundle's.
+                across = np.sqrt(max(square - along * along, 0.0))
+                gap = max(across - np.sqrt(max(norm * norm - reach * reach, 0.0)), 0.0)
+                most = (along + reach) / np.sqrt((along + reach) ** 2 + gap**2)
+                if most < cosine + 0.04 - 1e-6:
+                    continue
+            overlap = 0.0
+            for j in range(d):
+                overlap += total[j] * vectors[t, j]
+            size = square + 2.0 * overlap + norm * norm
+            if size <= 0.0:
+                continue
+            new = (along + reach) / np.sqrt(size)
+            if new > cosine and (cosines[c] >= 0.1 or new - cosine > 0.04):
+                included[c] = True
+                after[c] = new
+                along, square, cosine = along + reach, size, new
+                for j in range(d):
+                    total[j] += vectors[t, j]
+    return included, after
+
+
+@numba.njit(parallel=True, cache=True)
+def largest(values, ids, top):  # type: ignore[no-untyped-def]
+    """Keep for each row of values (n, m) its largest entries, in falling order, ties to the lowest id.
+
+    ids and top (n, k) receive them.
+    """
+    n, m = values.shape
+    k = ids.shape[1]
+    for i in numba.prange(n):
+        filled = 0
+        for c in range(m):
+            value = values[i, c]
+            if filled == k and not value > top[i, k - 1]:
+                continue
+            place = filled if filled < k else k - 1
+            while place > 0 and value > top[i, place - 1]:
+                top[i, place] = top[i, place - 1]
+                ids[i, place] = ids[i, place - 1]
+                place -= 1
+            top[i, place] = value
+            ids[i, place] = c
+            if filled < k:
+                filled += 1

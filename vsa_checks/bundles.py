@@ -1,0 +1,247 @@
+"""Explaining neurons by unweighted sums of dictionary vectors: the paper's ranked scan and a greedy pursuit (3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vsa_checks import _kernels
+from vsa_checks.dictionary import Dictionary
+from vsa_checks.orthogonality import live_rows
+
+Progress = Callable[[int, int], None]
+
+LEAST_COSINE = 0.05
+"""A token of smaller cosine with the neuron is never a candidate (paper, section 3.2)."""
+WEAK_COSINE, WEAK_RISE = 0.1, 0.04
+"""A token of cosine below .1 is included only if the bundle's cosine rises by more than .04 (paper, section 3.2)."""
+
+BLOCK_BYTES = 256 * 2**20
+"""Aim of the largest scratch array, in bytes."""
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """One bundle of tokens per neuron, in order of inclusion, and the cosine with the neuron after each."""
+
+    starts: NDArray[np.int64]
+    token_ids: NDArray[np.int64]
+    cosines: NDArray[np.float64]
+    dead: NDArray[np.bool_]
+    n_dictionary_excluded: int
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def tokens(self, neuron: int) -> NDArray[np.int64]:
+        """Dictionary rows in the bundle of `neuron`, in order of inclusion."""
+        return self.token_ids[self.starts[neuron] : self.starts[neuron + 1]]
+
+    def path(self, neuron: int) -> NDArray[np.float64]:
+        """Cosine of the bundle of `neuron` after each inclusion."""
+        return self.cosines[self.starts[neuron] : self.starts[neuron + 1]]
+
+    @property
+    def size(self) -> NDArray[np.int64]:
+        """Tokens in each bundle (n_neurons,)."""
+        return np.diff(self.starts)
+
+    @property
+    def cosine(self) -> NDArray[np.float64]:
+        """Cosine of each whole bundle with its neuron (n_neurons,); 0 for an empty bundle, NaN for a dead neuron."""
+        return self._after(self.size)
+
+    def cosine_at(self, k: int) -> NDArray[np.float64]:
+        """Cosine of each bundle after its first k tokens (n_neurons,); a smaller bundle's last cosine.
+
+        Raises ValueError for k < 1.
+        """
+        if k < 1:
+            raise ValueError(f"a bundle of {k} tokens has no cosine")
+        return self._after(np.minimum(self.size, k))
+
+    def _after(self, count: NDArray[np.int64]) -> NDArray[np.float64]:
+        padded = np.append(self.cosines, 0.0)
+        last = np.where(count > 0, self.starts[:-1] + count - 1, len(self.cosines))
+        return np.where(self.dead, np.nan, padded[last])
+
+
+def greedy_pursuit(
+    neurons: ArrayLike,
+    dictionary: ArrayLike | Dictionary,
+    max_tokens: int,
+    *,
+    block: int | None = None,
+    progress: Progress | None = None,
+) -> Bundles:
+    """Add to each neuron's bundle, `max_tokens` times, the token that gives the highest cosine.
+
+    neurons (n, d), taken at unit norm; dictionary (V, d), rows summed as they are. Each token at most once, ties
+    to the lowest row, no early stop: a bundle holds min(max_tokens, live rows) tokens. Dead neurons get an empty
+    bundle and a NaN cosine. Raises ValueError for shapes that do not fit or max_tokens < 1. Theory: greedy
+    pursuit with unit weights (paper, section 3.2; Tropp 2004 for the weighted kind).
+    """
+    words, unit, alive = _fit(neurons, dictionary)
+    if max_tokens < 1:
+        raise ValueError(f"a bundle of at most {max_tokens} tokens cannot be built")
+    n_words, target = len(words.rows), unit[alive]
+    length = min(max_tokens, n_words)
+    picked = np.full((len(target), length), -1, np.int64)
+    paths = np.zeros((len(target), length))
+    norms = words.norms.astype(np.float32)
+    step = min(block or max(16, BLOCK_BYTES // (8 * n_words)), max(len(target), 1))
+    # Made once: fresh pages for every block cost as much as filling them.
+    scratch = np.empty((2, step, n_words), np.float32)
+    for start in range(0, len(target), step):
+        neurons_now, used = target[start : start + step], picked[start : start + step]
+        n = len(neurons_now)
+        projections, overlaps = scratch[0, :n], scratch[1, :n]
+        np.matmul(neurons_now, words.vectors.T, out=projections)
+        overlaps.fill(0.0)
+        totals = np.zeros(neurons_now.shape)
+        slots, units, slack = np.zeros(n, np.int64), np.zeros(n), np.zeros(n)
+        for k in range(length):
+            if k:
+                last = used[:, k - 1]
+                slots = words.gram.slots(last)
+                units = words.norms[last] * words.gram.steps[slots]
+                slack += units / 2
+            _kernels.include_best(
+                projections, overlaps, words.gram.rows, slots, units, slack, norms, words.vectors,
+                neurons_now, totals, used, paths[start : start + step], k,
+            )  # fmt: skip
+        if progress is not None:
+            progress(min(start + step, len(target)), len(target))
+    starts = np.concatenate([[0], np.cumsum(np.where(alive, length, 0))])
+    return Bundles(starts, words.rows[picked.ravel()], paths.ravel(), ~alive, words.n_excluded)
+
+
+def ranked_scan(
+    neurons: ArrayLike,
+    dictionary: ArrayLike | Dictionary,
+    neurons_per_token: int | None = None,
+    *,
+    block: int | None = None,
+    progress: Progress | None = None,
+) -> Bundles:
+    """Explain neurons by the paper's procedure: one pass over the tokens that listed each neuron.
+
+    neurons (n, d), taken at unit norm; dictionary (V, d), rows summed as they are. Each token lists the
+    `neurons_per_token` neurons of largest cosine, ties to the lowest id (None: all). A neuron's candidates, those
+    of cosine >= .05, are gone through in order of cosine, ties to the lowest row; one is included if the bundle's
+    cosine strictly rises, and, below .1, if it rises by more than .04. Raises ValueError for shapes that do not
+    fit or neurons_per_token < 1. Source: paper, section 3.2, steps 1 to 4.
+    """
+    return ranked_scans(neurons, dictionary, [neurons_per_token], block=block, progress=progress)[0]
+
+
+def ranked_scans(
+    neurons: ArrayLike,
+    dictionary: ArrayLike | Dictionary,
+    neurons_per_token: Sequence[int | None],
+    *,
+    block: int | None = None,
+    progress: Progress | None = None,
+) -> list[Bundles]:
+    """Run `ranked_scan` for several numbers of neurons per token, sharing the products. Same shapes and errors."""
+    words, unit, alive = _fit(neurons, dictionary)
+    counts = [k for k in neurons_per_token if k is not None]
+    if any(k < 1 for k in counts):
+        raise ValueError(f"a token cannot list {min(counts)} neurons")
+    ids = np.flatnonzero(alive)
+    live = unit[ids]
+    widest = min(max(counts, default=0), len(ids))
+    lists = _listed_neurons(live, words, widest, block) if widest else None
+    results = []
+    for k in neurons_per_token:
+        if k is None or k >= len(ids):
+            parts = _scan_all(live, words, block, progress)
+        else:
+            assert lists is not None
+            parts = [_scan_listed(live, words, lists[0][:, :k], lists[1][:, :k])]
+        sizes = np.zeros(len(unit), np.int64)
+        sizes[ids] = np.concatenate([part[0] for part in parts]) if parts else 0
+        tokens = np.concatenate([part[1] for part in parts]) if parts else np.zeros(0, np.int64)
+        cosines = np.concatenate([part[2] for part in parts]) if parts else np.zeros(0)
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        results.append(Bundles(starts, words.rows[tokens], cosines, ~alive, words.n_excluded))
+    return results
+
+
+Scanned = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+
+
+def _scan_all(
+    unit: NDArray[np.float32], words: Dictionary, block: int | None, progress: Progress | None
+) -> list[Scanned]:
+    """Scan with every token listing every neuron, a block of neurons at a time."""
+    step = block or max(16, BLOCK_BYTES // (8 * len(words.rows)))
+    inverse = (1.0 / words.norms).astype(np.float32)
+    parts = []
+    for start in range(0, len(unit), step):
+        cosines = unit[start : start + step] @ words.vectors.T
+        cosines *= inverse
+        ends, tokens, values = _kernels.candidates(cosines, np.float32(LEAST_COSINE))
+        parts.append(_scan(unit[start : start + step], words, ends, tokens, values))
+        if progress is not None:
+            progress(min(start + step, len(unit)), len(unit))
+    return parts
+
+
+def _scan_listed(
+    unit: NDArray[np.float32], words: Dictionary, ids: NDArray[np.int32], cosines: NDArray[np.float32]
+) -> Scanned:
+    """Scan with the lists (V, k) of neurons and cosines that the tokens made."""
+    tokens, place = np.nonzero(cosines >= LEAST_COSINE)
+    neurons, values = ids[tokens, place], cosines[tokens, place]
+    order = np.lexsort((tokens, -values, neurons))
+    ends = np.searchsorted(neurons[order], np.arange(len(unit) + 1))
+    return _scan(unit, words, ends, tokens[order], values[order])
+
+
+def _scan(
+    unit: NDArray[np.float32],
+    words: Dictionary,
+    ends: NDArray[np.int64],
+    tokens: NDArray[np.int64],
+    cosines: NDArray[np.float32],
+) -> Scanned:
+    """Go once through each neuron's candidates, ends[i]:ends[i + 1] of tokens and cosines, in the order given."""
+    included, after = _kernels.scan(unit, words.vectors, words.norms, ends, tokens, cosines)
+    kept = np.flatnonzero(included)
+    sizes = np.diff(np.searchsorted(kept, ends))
+    return sizes, tokens[kept], after[kept]
+
+
+def _listed_neurons(
+    unit: NDArray[np.float32], words: Dictionary, count: int, block: int | None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The `count` neurons of largest cosine for each token (V, count), and the cosines; ties to the lowest id."""
+    step = block or max(16, BLOCK_BYTES // (8 * max(len(unit), 1)))
+    ids = np.empty((len(words.rows), count), np.int32)
+    top = np.empty((len(words.rows), count), np.float32)
+    inverse = (1.0 / words.norms).astype(np.float32)
+    for start in range(0, len(words.rows), step):
+        cosines = words.vectors[start : start + step] @ unit.T
+        cosines *= inverse[start : start + step, None]
+        _kernels.largest(cosines, ids[start : start + step], top[start : start + step])
+    return ids, top
+
+
+def _fit(
+    neurons: ArrayLike, dictionary: ArrayLike | Dictionary
+) -> tuple[Dictionary, NDArray[np.float32], NDArray[np.bool_]]:
+    """Check that shapes agree; return the dictionary, the neurons at unit norm (0 where dead), which are alive."""
+    words = dictionary if isinstance(dictionary, Dictionary) else Dictionary.of(dictionary)
+    array = np.asarray(neurons)
+    live = live_rows(array)
+    if array.shape[1] != words.vectors.shape[1]:
+        raise ValueError(f"neurons have {array.shape[1]} dimensions, dictionary vectors {words.vectors.shape[1]}")
+    unit = np.zeros(array.shape, np.float32)
+    unit[live.rows] = live.unit
+    alive = np.zeros(len(array), bool)
+    alive[live.rows] = True
+    return words, unit, alive

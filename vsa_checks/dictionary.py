@@ -1,0 +1,90 @@
+"""A dictionary of vectors that bundles are made of, and the rows of its Gram matrix, kept small and made on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vsa_checks import _kernels
+
+GRAM_BYTES = 5 * 2**29
+"""Most memory for rows of the Gram matrix: 2.5 GiB, all rows of 50,257 tokens at a byte an entry."""
+BATCH_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Dictionary rows that have a direction, with their norms and original row numbers."""
+
+    vectors: NDArray[np.float32]
+    norms: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    n_excluded: int
+
+    @classmethod
+    def of(cls, vectors: ArrayLike) -> Dictionary:
+        """Take rows (V, d) as they are, leaving out those of zero norm.
+
+        Raises ValueError on NaN or infinity, another shape, or no row with a direction.
+        """
+        array = np.ascontiguousarray(vectors, dtype=np.float32)
+        if array.ndim != 2:
+            raise ValueError(f"expected a dictionary of shape (V, d), got an array of shape {array.shape}")
+        norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
+        if not np.isfinite(norms).all():
+            raise ValueError(f"dictionary row {int(np.flatnonzero(~np.isfinite(norms))[0])} is not finite")
+        rows = np.flatnonzero(norms > 0)
+        if not len(rows):
+            raise ValueError("no row of the dictionary has a direction")
+        kept = array if len(rows) == len(array) else np.ascontiguousarray(array[rows])
+        return cls(kept, norms[rows], rows, len(array) - len(rows))
+
+    @cached_property
+    def gram(self) -> GramRows:
+        """Rows of the matrix of cosines between the dictionary's vectors."""
+        return GramRows(self)
+
+
+class GramRows:
+    """Cosines of single tokens with all others, as bytes, made when first asked for and kept while memory lasts.
+
+    A byte tells a cosine to within half of the row's step; what that leaves open the pursuit scores again exactly.
+    """
+
+    def __init__(self, words: Dictionary, budget: int = GRAM_BYTES) -> None:
+        n_words = len(words.rows)
+        self._words = words
+        self._inverse = (1.0 / words.norms).astype(np.float32)
+        self._capacity = int(min(n_words, max(budget // n_words, 1)))
+        self._slot = np.full(n_words, -1, np.int64)
+        self._filled = 0
+        self.rows = np.empty((self._capacity, n_words), np.int8)
+        self.steps = np.zeros(self._capacity, np.float32)
+
+    def slots(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in `rows` and `steps` the rows of these tokens stand, after making those that are missing.
+
+        Rows that no longer fit displace the ones made first. Raises ValueError if one call asks for more than fit.
+        """
+        wanted = np.unique(tokens)
+        missing = wanted[self._slot[wanted] < 0]
+        if self._filled + len(missing) > self._capacity:
+            if len(wanted) > self._capacity:
+                raise ValueError(f"{len(wanted)} rows of the Gram matrix do not fit into {self._capacity}")
+            self._slot[:] = -1
+            self._filled = 0
+            missing = wanted
+        batch = max(1, BATCH_BYTES // (4 * len(self._slot)))
+        for start in range(0, len(missing), batch):
+            self._make(missing[start : start + batch])
+        return self._slot[tokens]
+
+    def _make(self, tokens: NDArray[np.int64]) -> None:
+        scaled = self._words.vectors[tokens] * self._inverse[tokens, None]
+        products = scaled @ self._words.vectors.T
+        _kernels.quantize(products, self._inverse, tokens, self._filled, self.rows, self.steps)
+        self._slot[tokens] = np.arange(self._filled, self._filled + len(tokens))
+        self._filled += len(tokens)

@@ -1,0 +1,32 @@
+"""How evenly a head's matrix product stretches the space it reads: 1 for a scaled isometry (paper, section 2.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
+    """(sum s^2)^2 / (rank sum s^4) over the singular values s of left @ right, for each head.
+
+    left (h, d, rank), right (h, rank, d); returns (h,), NaN for a product that is zero. It does not change under
+    left @ A, A^-1 @ right. Computed from the two (rank, rank) Gram matrices. Raises ValueError if shapes differ.
+    """
+    a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
+    if a.ndim != 3 or b.ndim != 3 or a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
+        raise ValueError(f"expected (h, d, rank) and (h, rank, d), got {a.shape} and {b.shape}")
+    product = (a.transpose(0, 2, 1) @ a) @ (b @ b.transpose(0, 2, 1))
+    squares = np.trace(product, axis1=1, axis2=2)
+    fourths = np.einsum("hij,hji->h", product, product)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(squares > 0, squares**2 / (a.shape[2] * fourths), np.nan)
+
+
+def gaussian_isometry(
+    d: int, rank: int, draws: int, rng: np.random.Generator, d_out: int | None = None
+) -> NDArray[np.float64]:
+    """`isometry` of `draws` products of standard Gaussian (d, rank) and (rank, d_out) matrices (draws,)."""
+    out = d if d_out is None else d_out
+    return np.concatenate(
+        [isometry(rng.standard_normal((1, d, rank)), rng.standard_normal((1, rank, out))) for _ in range(draws)]
+    )

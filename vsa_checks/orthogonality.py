@@ -1,0 +1,152 @@
+"""Cosines between all pairs of a set of vectors: moments exactly, tails by blocks (paper sections 2.1 and 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vsa_checks import _kernels
+
+Progress = Callable[[int, int], None]
+
+HISTOGRAM_BINS = 400
+"""Bins of the cosine histogram over [-1, 1]: .005 wide."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """The rows of a matrix that have a direction, at unit norm, and which rows they were."""
+
+    unit: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    n_excluded: int
+
+
+@dataclass(frozen=True)
+class PairwiseCosines:
+    """Figures over all off-diagonal pairs of n vectors, and each vector's own mean square and tail counts."""
+
+    n_vectors: int
+    n_excluded: int
+    n_pairs: int
+    mean: float
+    rms: float
+    max_abs: float
+    fraction_above: dict[float, float]
+    histogram: NDArray[np.int64]
+    bin_edges: NDArray[np.float64]
+    mean_square_by_row: NDArray[np.float64] = field(repr=False)
+    above_by_row: dict[float, NDArray[np.int64]] = field(repr=False)
+    rows: NDArray[np.int64] = field(repr=False)
+
+
+def live_rows(vectors: ArrayLike) -> Live:
+    """Return the rows of `vectors` (n, d) at unit norm, leaving out those of zero norm.
+
+    Raises ValueError if the array is not two-dimensional or holds NaN or infinite numbers.
+    """
+    array = np.asarray(vectors)
+    if array.ndim != 2:
+        raise ValueError(f"expected vectors of shape (n, d), got an array of shape {array.shape}")
+    norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
+    if not np.isfinite(norms).all():
+        raise ValueError(f"row {int(np.flatnonzero(~np.isfinite(norms))[0])} holds NaN or infinite numbers")
+    rows = np.flatnonzero(norms > 0)
+    unit = np.ascontiguousarray(array[rows] / norms[rows, None], dtype=np.float32)
+    return Live(unit, rows, len(array) - len(rows))
+
+
+def centered(vectors: ArrayLike) -> NDArray[np.float32]:
+    """Return the rows of `vectors` (n, d) less their mean row, which is taken in float64."""
+    array = np.asarray(vectors)
+    return (array - array.mean(axis=0, dtype=np.float64)).astype(np.float32)
+
+
+def row_mean_squares(unit: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean squared cosine of each unit row (n, d) with all the others, from the smaller Gram matrix."""
+    n, d = unit.shape
+    if n <= d:
+        gram = unit.astype(np.float64) @ unit.T.astype(np.float64)
+        np.fill_diagonal(gram, 0.0)
+        return (gram**2).sum(axis=1) / (n - 1)
+    moment = second_moment(unit)
+    sums = np.empty(n)
+    for start in range(0, n, 8192):
+        block = unit[start : start + 8192].astype(np.float64)
+        own = np.einsum("ij,ij->i", block, block)
+        sums[start : start + 8192] = np.einsum("ij,ij->i", block @ moment, block) - own**2
+    return np.maximum(sums, 0.0) / (n - 1)
+
+
+def second_moment(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Sum over the rows of `vectors` (n, d) of their outer products (d, d), in float64, a block at a time."""
+    moment = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for start in range(0, len(vectors), 8192):
+        block = vectors[start : start + 8192].astype(np.float64)
+        moment += block.T @ block
+    return moment
+
+
+def mean_and_rms(unit: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and root mean square of the off-diagonal cosines of unit rows (n, d), exactly, from moments.
+
+    Raises ValueError for fewer than two rows: there is no pair to look at.
+    """
+    n = len(unit)
+    if n < 2:
+        raise ValueError(f"{n} vectors with a direction make no pair")
+    total = unit.sum(axis=0, dtype=np.float64)
+    own = np.einsum("ij,ij->", unit, unit, dtype=np.float64)
+    mean = (total @ total - own) / (n * (n - 1))
+    return float(mean), float(np.sqrt(row_mean_squares(unit).mean()))
+
+
+def pairwise_cosines(
+    vectors: ArrayLike,
+    thresholds: Sequence[float] = (),
+    *,
+    block: int = 2048,
+    progress: Progress | None = None,
+) -> PairwiseCosines:
+    """Measure the cosines of ALL off-diagonal pairs of the rows of `vectors` (n, d).
+
+    Mean and root mean square come from moments in float64; the maximum of |cos|, the share of pairs with |cos|
+    above each threshold and the histogram come from one pass over half of the Gram matrix, `block` rows at a
+    time (memory 2 x block^2 float32 beside a unit-norm copy). Rows of zero norm are left out and counted. Raises
+    ValueError if fewer than two rows have a direction. Source: paper, section 3.1 (M^T M).
+    """
+    live = live_rows(vectors)
+    n = len(live.rows)
+    mean, rms = mean_and_rms(live.unit)
+    levels = np.asarray(sorted({float(t) for t in thresholds}), dtype=np.float32)
+    tally = _kernels.PairTally.of(n, len(levels), HISTOGRAM_BINS)
+    starts = range(0, n, block)
+    total, done = len(starts) * (len(starts) + 1) // 2, 0
+    for i in starts:
+        left = live.unit[i : i + block]
+        for j in starts[i // block :]:
+            cosines = left @ live.unit[j : j + block].T
+            _kernels.tally_block(cosines, i, j, levels, tally.maximum, tally.above, tally.histogram)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    n_pairs = n * (n - 1) // 2
+    above = tally.above.sum(axis=0)
+    shares = {float(t): float(above[k] / 2 / n_pairs) for k, t in enumerate(sorted(set(thresholds)))}
+    return PairwiseCosines(
+        n_vectors=n,
+        n_excluded=live.n_excluded,
+        n_pairs=n_pairs,
+        mean=mean,
+        rms=rms,
+        max_abs=float(min(tally.maximum.max(), 1.0)),
+        fraction_above=shares,
+        histogram=tally.histogram.sum(axis=0),
+        bin_edges=np.linspace(-1.0, 1.0, HISTOGRAM_BINS + 1),
+        mean_square_by_row=row_mean_squares(live.unit),
+        above_by_row={float(t): tally.above[:, k] for k, t in enumerate(sorted(set(thresholds)))},
+        rows=live.rows,
+    )
