@@ -1,0 +1,142 @@
+"""A claim over the layers of a model: small bars for the overview, a chart with intervals for the detail."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from markupsafe import Markup
+
+from vsa_checks.report.charts.scale import Scale, fit, frame, label, value_axis
+from vsa_checks.report.summary import hardest_null
+from vsa_checks.report.text import WORST_FIRST, layer_ranges, number, threshold_rule
+
+Result = Mapping[str, Any]
+_WORDS = {"refuted": "refuted", "chance": "met by chance", "holds": "holds", "not-checked": "not checked"}
+
+
+def verdicts_by_layer(results: Sequence[Result]) -> str:
+    """Which layers carry which verdict: "holds at layers 0, 29; refuted at 1–28"."""
+    parts: list[str] = []
+    for verdict in ("holds", "chance", "refuted", "not-checked"):
+        layers = [result["subject"]["layer"] for result in results if result["verdict"] == verdict]
+        if layers and len(layers) == len(results):
+            return f"{_WORDS[verdict]} at all {len(layers)} layers"
+        if layers:
+            noun = "" if parts else "layer " if len(layers) == 1 else "layers "
+            parts.append(f"{_WORDS[verdict]} at {noun}{layer_ranges(layers)}")
+    return "; ".join(parts)
+
+
+def bars_by_layer(results: Sequence[Result], title: str) -> Markup:
+    """A strip of bars, one per layer: height by value, fill by verdict; lines for threshold and chance."""
+    height = 34
+    width_of_bar = 5 if len(results) > 18 else 9
+    width = len(results) * (width_of_bar + 1) + 1
+    figures = [*(result["value"] for result in results), *map(_threshold, results)]
+    chance = [null["value"] if (null := hardest_null(result)) else None for result in results]
+    scale = fit([*figures, *chance], height - 2, 2, from_zero=True)
+    base = scale(max(scale.low, 0.0))
+    shapes = dict.fromkeys(WORST_FIRST, "")
+    for index, result in enumerate(results):
+        x = index * (width_of_bar + 1) + 1
+        top = base if result["value"] is None else scale(result["value"])
+        rise = round(base - top, 1) or 1.0
+        shapes[result["verdict"]] += f"M{x} {base}v{-rise:g}h{width_of_bar}v{rise:g}z"
+    content = "".join(f'<path class="bar {verdict}" d="{path}"/>' for verdict, path in shapes.items() if path)
+    steps = [index * (width_of_bar + 1) + 0.5 for index in range(len(results) + 1)]
+    content += f'<path class="threshold" d="{_steps(steps, list(map(_threshold, results)), scale)}"/>'
+    content += f'<path class="chance-line" d="{_steps(steps, chance, scale)}"/>'
+    return frame(width, height, "bars", title, f"One bar per layer. {_described(results)}", content)
+
+
+def shares(counts: Mapping[str, int]) -> Markup:
+    """A bar divided by verdict, for counts that stand beside it in words; empty for a single subject."""
+    total = sum(counts[verdict] for verdict in WORST_FIRST)
+    if total < 2:
+        return Markup("")
+    width, x, content = 200, 0.5, Markup("")
+    for verdict in WORST_FIRST:
+        if counts[verdict]:
+            part = round(max(width * counts[verdict] / total, 2.0), 1)
+            content += Markup('<path class="bar {}" d="M{:g} .5h{:g}v8h-{:g}z"/>').format(verdict, x, part, part)
+            x = round(x + part, 1)
+    svg = Markup('<svg class="shares" viewBox="0 0 {0} 9" width="{0}" height="9" aria-hidden="true">{1}</svg>')
+    return svg.format(round(x + 1), content)
+
+
+def lines_by_layer(results: Sequence[Result], title: str) -> Markup:
+    """Value and interval per layer, marked by verdict, with threshold, hardest null and reference."""
+    left, top, bottom = 48, 10, 150
+    gap = max(9.0, min(44.0, 440 / len(results)))
+    width = round(left + gap * len(results) + 10)
+    keys: list[Callable[[Result], float | None]] = [
+        lambda r: r["value"],
+        _threshold,
+        lambda r: r["ci"] and r["ci"]["low"],
+        lambda r: r["ci"] and r["ci"]["high"],
+        lambda r: r["reference"] and r["reference"]["value"],
+        lambda r: null["value"] if (null := hardest_null(r)) else None,
+    ]
+    scale = fit([key(result) for result in results for key in keys], bottom, top)
+    steps = [round(left + gap * index, 1) for index in range(len(results) + 1)]
+    parts = [value_axis(scale, left, steps[-1])]
+    for kind, key in (("reference-line", keys[4]), ("chance-line", keys[5]), ("threshold", keys[1])):
+        parts.append(Markup('<path class="{}" d="{}"/>').format(kind, _steps(steps, list(map(key, results)), scale)))
+    every = 1 if gap >= 20 else 2 if gap >= 14 else 5
+    for index, result in enumerate(results):
+        x = round(steps[index] + gap / 2, 1)
+        parts.append(_layer(result, x, scale, bottom))
+        if index % every == 0:
+            parts.append(label(x, bottom + 15, result["subject"]["layer"], "middle"))
+    parts.append(label(left - 5, bottom + 15, "layer", "end"))
+    return frame(width, bottom + 22, "layers", title, _described(results), Markup("").join(parts))
+
+
+def _layer(result: Result, x: float, scale: Scale, bottom: float) -> Markup:
+    """The marks of one layer, with the figures as a tooltip."""
+    words = f"layer {result['subject']['layer']}: {_WORDS[result['verdict']]}"
+    if result["value"] is None:
+        return Markup('<g><title>{}</title><path class="gap" d="M{} {}h6"/></g>').format(words, x - 3, bottom - 3)
+    words += f", value {number(result['value'])}, threshold {threshold_rule(result)}"
+    marks = Markup("")
+    if null := hardest_null(result):
+        words += f", {null['name']} {number(null['value'])}"
+    if ci := result["ci"]:
+        marks += Markup('<path class="whisker" d="M{} {}V{}"/>').format(x, scale(ci["low"]), scale(ci["high"]))
+    return Markup("<g><title>{}</title>{}{}</g>").format(
+        words, marks, point(result["verdict"], x, scale(result["value"]))
+    )
+
+
+def point(verdict: str, x: float, y: float) -> Markup:
+    """The mark of a verdict: a filled dot for holds, a hollow one for chance, a cross for refuted."""
+    if verdict == "refuted":
+        return Markup('<path class="cross" d="M{} {}l7 7m0-7l-7 7"/>').format(round(x - 3.5, 1), round(y - 3.5, 1))
+    return Markup('<circle class="dot {}" cx="{}" cy="{}" r="4"/>').format(verdict, x, y)
+
+
+def _steps(edges: Sequence[float], figures: Sequence[float | None], scale: Scale) -> str:
+    """A line level over each layer; equal neighbours in one stroke, gaps where a figure is missing."""
+    path = ""
+    before: float | None = None
+    for (left, right), figure in zip(pairwise(edges), figures, strict=True):
+        if figure is None:
+            before = None
+            continue
+        y = scale(figure)
+        path += f"H{right:g}" if y == before else f"M{left:g} {y:g}H{right:g}"
+        before = y
+    return path or "M0 0"
+
+
+def _threshold(result: Result) -> float | None:
+    """The threshold really applied; of a subject that was not checked there is none."""
+    return None if result["value"] is None else result["threshold"]
+
+
+def _described(results: Sequence[Result]) -> str:
+    """What a chart shows, in words: the threshold, and which layers carry which verdict."""
+    rules = {threshold_rule(result): None for result in results if result["value"] is not None}
+    words = verdicts_by_layer(results)
+    start = f"Threshold {next(iter(rules))}. " if len(rules) == 1 else ""
+    return f"{start}{words[:1].upper()}{words[1:]}."

@@ -1,0 +1,225 @@
+"""results.json, the source of truth of a run: built, validated against its schema, written and read."""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from vsa_checks.errors import VsaChecksError
+from vsa_checks.report.summary import add_q_values, summarize
+
+SCHEMA_VERSION = 1
+PAPER = "arXiv:2412.07947"
+FILE_NAME = "results.json"
+
+
+class ReportError(VsaChecksError):
+    """A report that cannot be built, or a results file that cannot be read."""
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of results.json."""
+    text = files("vsa_checks.report").joinpath("results.schema.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def assemble(
+    model_info: object,
+    environment: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    claims: Mapping[str, object],
+) -> dict[str, Any]:
+    """The document of one run: model, environment, summary, and results sorted by id, with q-values.
+
+    `model_info` is a mapping or an object with the fields of the schema's model (others left out), `claims`
+    maps ids to objects or mappings with the fields of its record. The arguments stay as they are. Raises
+    ReportError for a result whose claim is not among `claims`.
+    """
+    records = {claim: _record(claim, content) for claim, content in claims.items()}
+    plain_results = [_plain(result) for result in results]
+    for result in plain_results:
+        if result["claim"] not in records:
+            raise ReportError(
+                f"The result {result['id']} belongs to the claim {result['claim']!r}, which the "
+                "specification does not have. Give its record too, or correct the result's claim."
+            )
+    for claim in records:
+        add_q_values([result for result in plain_results if result["claim"] == claim])
+    plain_results.sort(key=lambda result: result["id"])
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "paper": PAPER,
+        "model": _fields(model_info, "model"),
+        "environment": _plain(environment),
+        "summary": summarize(plain_results, records),
+        "results": plain_results,
+    }
+
+
+def validate(document: Mapping[str, Any]) -> None:
+    """Checks a document against the schema and itself; raises ReportError naming the first wrong place."""
+    _no_infinities(document)
+    from jsonschema import Draft202012Validator
+
+    errors = list(Draft202012Validator(schema()).iter_errors(document))
+    if errors:
+        # The shallowest error first: a missing key explains more than what follows from it.
+        first = min(errors, key=lambda error: (len(error.absolute_path), list(map(str, error.absolute_path))))
+        message = first.message if len(first.message) < 300 else first.message[:150] + " … " + first.message[-120:]
+        if first.validator == "anyOf" and list(first.absolute_path) == ["model"]:
+            message = "neither sha256 nor revision says which weights these are"
+        raise _invalid(document, list(first.absolute_path), message)
+    _consistent(document)
+
+
+def write(document: Mapping[str, Any], directory: str | Path) -> Path:
+    """Writes a document that is valid to `directory`/results.json, whole or not at all; returns the path."""
+    validate(document)
+    text = json.dumps(document, allow_nan=False, indent=1, sort_keys=True)
+    return write_whole(Path(directory) / FILE_NAME, text + "\n")
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Replaces a text file in one step: whoever reads it sees the old file or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Reads a results file, or the one in a report directory; raises ReportError for one that is damaged."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / FILE_NAME
+    again = "Run the claims again to write a new one."
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_reject_constant)
+    except FileNotFoundError:
+        raise ReportError(
+            f"There is no results file at {path}. Run `pytest claims/` first, or name its directory."
+        ) from None
+    except OSError as error:
+        raise ReportError(f"The results file {path} cannot be read: {error.strerror}. Check its permissions.") from None
+    except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
+        raise ReportError(f"The results file {path} is damaged, it is no valid JSON ({error}). {again}") from None
+    if not isinstance(document, dict):
+        raise ReportError(f"The file {path} holds {type(document).__name__}, not the results of a run. {again}")
+    version = document.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ReportError(
+            f"The results file {path} has schema version {version!r}; this version of vsa_checks reads "
+            f"{SCHEMA_VERSION}. {again}"
+        )
+    try:
+        validate(document)
+    except ReportError as error:
+        raise ReportError(f"The results file {path} is damaged. {error} {again}") from None
+    return document
+
+
+def _reject_constant(name: str) -> float:
+    raise ValueError(f"{name} stands where a number should")
+
+
+def _fields(source: object, definition: str) -> dict[str, Any]:
+    """The fields of `source` that the schema's definition names, as plain JSON."""
+    if dataclasses.is_dataclass(source) and not isinstance(source, type):
+        content: Mapping[str, Any] = {f.name: getattr(source, f.name) for f in dataclasses.fields(source)}
+    else:
+        content = source if isinstance(source, Mapping) else vars(source)
+    names = schema()["$defs"][definition]["properties"]
+    return {name: _plain(content[name]) for name in names if name in content}
+
+
+def _record(claim: str, content: object) -> dict[str, Any]:
+    record = _fields(content, "record")
+    missing = [name for name in schema()["$defs"]["record"]["required"] if name not in record]
+    if missing:
+        raise ReportError(f"The record of claim {claim!r} has no {', '.join(missing)}. Complete it in claims.toml.")
+    return record | {"section": str(record["section"])}
+
+
+def _plain(value: Any) -> Any:
+    """A copy in plain JSON types: tuples as lists, keys as text, numpy scalars and arrays as Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if type(value).__module__ == "numpy":
+        return _plain(value.tolist())
+    return value
+
+
+def _walk(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _walk(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _walk(item, (*path, index))
+    else:
+        yield path, value
+
+
+def _no_infinities(document: Mapping[str, Any]) -> None:
+    for path, value in _walk(document):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _invalid(document, list(path), f"{value} is not a number that can be reported")
+        if not (value is None or isinstance(value, bool | int | float | str)):
+            raise _invalid(document, list(path), f"{type(value).__name__} is no JSON type")
+
+
+def _consistent(document: Mapping[str, Any]) -> None:
+    results = document["results"]
+    ids = [result["id"] for result in results]
+    for before, after in pairwise(ids):
+        if before == after:
+            raise ReportError(f"The report is not valid: there are two results with the id {after}.")
+        if before > after:
+            raise ReportError(f"The report is not valid: results are not sorted, {after} stands after {before}.")
+    for index, result in enumerate(results):
+        layer, matrix = result["subject"]["layer"], result["subject"]["matrix"]
+        parts = [result["claim"], result["basis"], None if layer is None else f"L{layer}", matrix]
+        expected = "/".join(part for part in parts if part is not None)
+        if result["id"] != expected or result["subject"]["basis"] != result["basis"]:
+            raise _invalid(document, ["results", index, "id"], f"its claim, basis and subject make it {expected}")
+    by_claim = document["summary"]["by_claim"]
+    without = sorted({result["claim"] for result in results} ^ set(by_claim))
+    if without:
+        raise ReportError(
+            f"The report is not valid: {without[0]} stands in the results or in the summary, not in both."
+        )
+    records = {claim: entry["record"] for claim, entry in by_claim.items()}
+    recount = summarize(results, records) | {"not_run": document["summary"]["not_run"]}
+    stated, counted = dict(_walk(document["summary"])), dict(_walk(recount))
+    for path in sorted(stated.keys() | counted.keys(), key=str):
+        if stated.get(path) != counted.get(path):
+            message = f"{stated.get(path)!r} stands there, the results give {counted.get(path)!r}"
+            raise _invalid(document, ["summary", *path], message)
+
+
+def _invalid(document: Mapping[str, Any], path: list[str | int], message: str) -> ReportError:
+    """A ReportError that names the result by id and the place in it."""
+    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".") or "top level"
+    result = None
+    if len(path) > 1 and path[0] == "results":
+        result = document["results"][path[1]]
+        place = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path[2:]).lstrip(".") or "its keys"
+    if isinstance(result, Mapping):
+        return ReportError(f"The report is not valid: result {result.get('id', path[1])}: {place}: {message}.")
+    return ReportError(f"The report is not valid: {place}: {message}.")

@@ -1,0 +1,265 @@
+"""index.html: one self-contained page from the document of a run. Nothing is measured or judged here."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from vsa_checks.report import text
+from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, shares
+from vsa_checks.report.details import details_view
+from vsa_checks.report.document import write_whole
+from vsa_checks.report.summary import lead, place, worst_first
+
+FILE_NAME = "index.html"
+OPEN_ROWS = 12  # longer tables start closed
+LISTED = 6  # subjects named in the overview where there are no layers to draw
+Result = Mapping[str, Any]
+
+FLAGS = {
+    "fold_ln": "the scale and bias of each normalisation folded into the matrix that reads it",
+    "center_writing_weights": "the mean taken out of what is written to the residual stream",
+    "center_unembed": "the mean taken out of the unembedding",
+    "fold_value_biases": "value biases folded into the output bias of attention",
+}
+
+
+def render(document: Mapping[str, Any]) -> str:
+    """The page of a valid document (see document.validate) as HTML: no script, no network, all escaped."""
+    claims = claim_views(document)
+    results = document["results"]
+    return _template().render(
+        model=document["model"],
+        environment=document["environment"],
+        summary=document["summary"],
+        paper=document["paper"],
+        schema_version=document["schema_version"],
+        paper_line=text.paper_line(document["model"]),
+        headline=_headline(claims),
+        bases=_bases(results),
+        recorded=_recorded(results),
+        n_results=len(results),
+        claims=claims,
+        not_checked=[(claim, groups) for claim in claims if (groups := _not_checked(claim["results"]))],
+        verdicts=text.WORST_FIRST,
+    )
+
+
+def write_page(document: Mapping[str, Any], directory: str | Path) -> Path:
+    """Writes the page of a valid document to `directory`/index.html, whole or not; returns the path."""
+    return write_whole(Path(directory) / FILE_NAME, render(document))
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("vsa_checks.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": text.number,
+        "duration": text.duration,
+        "visible": text.visible,
+        "in_words": text.counts_in_words,
+        "rule": text.threshold_rule,
+        "glyph": _glyph,
+        "section": _section,
+    }
+    return environment.get_template("index.html.j2")
+
+
+def claim_views(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The claims as the page shows them, worst first."""
+    of_claim: dict[str, list[Result]] = {}
+    for result in document["results"]:
+        of_claim.setdefault(result["claim"], []).append(result)
+    by_claim = document["summary"]["by_claim"]
+    return [_claim_view(claim, of_claim[claim], by_claim[claim]) for claim in worst_first(by_claim)]
+
+
+def _claim_view(claim: str, results: Sequence[Result], entry: Mapping[str, Any]) -> dict[str, Any]:
+    results = sorted(results, key=place)
+    worst = next(result for result in results if result["id"] == entry["worst"]["id"])
+    primary = [result for result in results if result["primary"]]
+    both_bases = len({result["basis"] for result in results}) > 1
+    strips = []
+    charts = []
+    for (basis, matrix), members in _by_matrix(results).items():
+        name = " ".join(part for part in (matrix, f"({basis})" if both_bases else None) if part) or "all"
+        charts.append((name, lines_by_layer(members, f"{claim}, {name}, by layer")))
+        if basis == worst["basis"]:
+            strips.append((name, bars_by_layer(members, f"{claim}, {name}, by layer"), _where(members)))
+    return {
+        "id": claim,
+        "record": entry["record"],
+        "verdict": entry["verdict"],
+        "exploratory_only": not primary,
+        "worst": worst,
+        "effective": _effective(entry["record"], results),
+        "worst_place": _place(worst, both_bases),
+        "lanes": lanes(worst),
+        "strips": strips,
+        "listed": [
+            {
+                "place": _place(r, both_bases),
+                "verdict": r["verdict"],
+                "value": r["value"] and text.number(r["value"]),
+            }
+            for r in results[:LISTED]
+        ],
+        "shares": shares(entry["primary"] if primary else entry["exploratory"]),
+        "charts": charts,
+        "counts": {"primary": entry["primary"], "exploratory": entry["exploratory"]},
+        "n_exploratory": len(results) - len(primary),
+        "n_tested": sum("q_value" in result["details"] for result in results),
+        "results": results,
+        "tables": [
+            (kind, rows, len(rows) <= OPEN_ROWS and kind == "primary")
+            for kind, members in (
+                ("primary", primary),
+                ("exploratory", [r for r in results if not r["primary"]]),
+            )
+            if (rows := [_row(result, both_bases) for result in members])
+        ],
+    }
+
+
+def _effective(record: Mapping[str, Any], results: Sequence[Result]) -> float | None:
+    """The threshold in the metric's own unit, where the claim gives it in another; None if these differ."""
+    thresholds = {result["threshold"] for result in results if result["verdict"] != "not-checked"}
+    return thresholds.pop() if record["threshold_unit"] != "1" and len(thresholds) == 1 else None
+
+
+def _by_matrix(results: Sequence[Result]) -> dict[tuple[str, str | None], list[Result]]:
+    """Results of the subjects that stand at two or more layers, by basis and matrix, in order of layers."""
+    groups: dict[tuple[str, str | None], list[Result]] = {}
+    for result in results:
+        if result["subject"]["layer"] is not None:
+            groups.setdefault((result["basis"], result["subject"]["matrix"]), []).append(result)
+    return {key: members for key, members in groups.items() if len(members) > 1}
+
+
+def _where(results: Sequence[Result]) -> str:
+    """Where a strip's verdicts lie, in few words: the rarer verdict is named with its layers."""
+    by_verdict = {
+        verdict: [r["subject"]["layer"] for r in results if r["verdict"] == verdict] for verdict in text.VERDICTS
+    }
+    words = {"holds": "holds", "chance": "chance", "refuted": "refuted", "not-checked": "not checked"}
+    found = {verdict: layers for verdict, layers in by_verdict.items() if layers}
+    if len(found) == 1:
+        return f"{words[next(iter(found))]} at all {len(results)} layers"
+    most = max(found, key=lambda verdict: len(found[verdict]))
+    parts = []
+    for verdict, layers in found.items():
+        if verdict == most:
+            continue
+        listed = text.layer_ranges(layers)
+        where = f"layer {listed}" if len(layers) == 1 else f"layers {listed}"
+        parts.append(f"{words[verdict]} at {where if len(listed) <= 24 else f'{len(layers)} layers'}")
+    return "; ".join([*parts, f"{words[most]} at the other {len(found[most])}"])
+
+
+def _place(result: Result, with_basis: bool) -> str:
+    layer, matrix = result["subject"]["layer"], result["subject"]["matrix"]
+    parts = [None if layer is None else f"layer {layer}", matrix, result["basis"] if with_basis else None]
+    return ", ".join(part for part in parts if part) or "the whole model"
+
+
+def _row(result: Result, with_basis: bool) -> dict[str, Any]:
+    """One subject of a claim's table: the result with the words for its cells."""
+    nulls = []
+    for null in sorted(result["nulls"], key=lambda null: (not null["decisive"], null["name"])):
+        ahead = None if result["value"] is None else lead(result, null["value"])
+        nulls.append({**null, "ahead": ahead})
+    recorded = result["recorded"]
+    return {
+        "result": result,
+        "anchor": result["id"].replace("/", "."),
+        "place": _place(result, with_basis),
+        "value": text.against(result["value"], result["threshold"]),
+        "nulls": nulls,
+        "differs": bool(recorded) and recorded["verdict"] != result["verdict"],
+        "details": details_view(result),
+    }
+
+
+def _not_checked(results: Sequence[Result]) -> list[tuple[str, list[Result]]]:
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        if result["verdict"] == "not-checked":
+            groups.setdefault(result["reason"], []).append(result)
+    return list(groups.items())
+
+
+def _headline(claims: Sequence[Mapping[str, Any]]) -> str:
+    """Counts of claims by the verdict of their worst subject, as one sentence."""
+    phrases = {
+        "refuted": "{} refuted on at least one primary subject",
+        "chance": "{} met on at least one no better than chance meets it",
+        "holds": "{} held on all that could be checked",
+        "not-checked": "{} could not be checked at all",
+    }
+    judged = [claim for claim in claims if not claim["exploratory_only"]]
+    counts = {verdict: sum(claim["verdict"] == verdict for claim in judged) for verdict in text.WORST_FIRST}
+    parts = [phrases[verdict].format(n) for verdict, n in counts.items() if n]
+    noun = "claim" if len(judged) == 1 else "claims"
+    sentence = (
+        f"Of {len(judged)} {noun}: {'; '.join(parts)}." if judged else "No claim has primary subjects in this run."
+    )
+    if others := len(claims) - len(judged):
+        sentence += f" {others} more {'is' if others == 1 else 'are'} exploratory only."
+    return sentence
+
+
+def _bases(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Each basis of weights in the run, with a sentence on what really was done to them."""
+    found = []
+    for basis in sorted({result["basis"] for result in results}):
+        flags: dict[str, bool] = {}
+        for result in results:
+            if result["basis"] == basis:
+                flags |= result["effective_flags"]
+        done = [f"{FLAGS.get(name, 'see TransformerLens')} ({name})" for name, on in sorted(flags.items()) if on]
+        left = [name for name, on in sorted(flags.items()) if not on]
+        if basis == "raw":
+            sentence = "The weights as they are stored, unchanged."
+            sentence += f" But took effect: {'; '.join(done)}." if done else ""
+        else:
+            sentence = "The weights as TransformerLens prepares them; the model's predictions stay the same. "
+            sentence += f"Took effect: {'; '.join(done)}. " if done else "None of its changes took effect. "
+            sentence += f"Did not apply to this model: {', '.join(left)}." if left else ""
+        found.append((basis, sentence.strip()))
+    return found
+
+
+def _recorded(results: Sequence[Result]) -> str:
+    """How the verdicts compare with what is on record for the model."""
+    known = [result for result in results if result["recorded"]]
+    if not known:
+        return "No verdicts are on record for this model, so there is nothing to compare with."
+    differing = sum(result["verdict"] != result["recorded"]["verdict"] for result in known)
+    without = len(results) - len(known)
+    sentence = (
+        f"All {len(known)} verdicts on record for these subjects came out the same."
+        if not differing
+        else f"{differing} of {len(known)} verdicts differ from those on record (marked below)."
+    )
+    return sentence + (f" {without} subjects have no verdict on record." if without else "")
+
+
+def _section(section: str) -> str:
+    """Where in the paper a claim stands; claims that go beyond it say so in words of their own."""
+    return f"paper, section {text.visible(section)}" if section[:1].isdigit() else text.visible(section)
+
+
+def _glyph(verdict: str) -> Markup:
+    """A sign beside the word of a verdict, so that colour is never the only mark."""
+    return Markup('<svg class="glyph" width="12" height="12" aria-hidden="true"><use href="#sign-{}"/></svg>').format(
+        verdict
+    )

@@ -1,0 +1,142 @@
+"""Counts verdicts, finds each claim's worst subject, corrects exploratory p-values for their number."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from vsa_checks.report.text import VERDICTS, WORST_FIRST
+
+Result = Mapping[str, Any]
+MATRICES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "QK", "OV", "W_gate", "W_in", "W_out", "W_U")
+
+
+def count(results: Iterable[Result]) -> dict[str, int]:
+    """How many results carry each verdict."""
+    counts = dict.fromkeys(VERDICTS, 0)
+    for result in results:
+        counts[result["verdict"]] += 1
+    return counts
+
+
+def margin(result: Result) -> float:
+    """By how much the value is on the claimed side of the threshold; negative where it is not met."""
+    difference: float = result["value"] - result["threshold"]
+    return difference if result["direction"] == ">=" else -difference
+
+
+def lead(result: Result, value: float) -> float:
+    """By how much the result beats another value in the claimed direction."""
+    difference: float = result["value"] - value
+    return difference if result["direction"] == ">=" else -difference
+
+
+def hardest_null(result: Result) -> dict[str, Any] | None:
+    """The decisive null that comes closest to the value or passes it; where none is decisive, the closest."""
+    nulls = [null for null in result["nulls"] if null["decisive"]] or list(result["nulls"])
+    if not nulls or result["value"] is None:
+        return None
+    return dict(min(nulls, key=lambda null: (lead(result, null["value"]), null["name"])))
+
+
+def unfavourable(result: Result) -> tuple[int, float, tuple[Any, ...]]:
+    """Sort key, least favourable to the claim first: verdict, then margin, then place in the model."""
+    slack = 0.0 if result["value"] is None else margin(result)
+    return WORST_FIRST.index(result["verdict"]), slack, place(result)
+
+
+def place(result: Result) -> tuple[Any, ...]:
+    """Sort key by place in the model: basis, layer as a number, matrix as data flows."""
+    layer, matrix = result["subject"]["layer"], result["subject"]["matrix"]
+    order = MATRICES.index(matrix) if matrix in MATRICES else len(MATRICES)
+    return result["basis"], -1 if layer is None else layer, order, matrix or "", result["id"]
+
+
+def worst(results: Sequence[Result]) -> dict[str, Any]:
+    """The least favourable primary subject, in short; of claims without any, the exploratory one."""
+    found = min([r for r in results if r["primary"]] or results, key=unfavourable)
+    null = hardest_null(found)
+    keys = (
+        "id",
+        "primary",
+        "verdict",
+        "fragile",
+        "value",
+        "direction",
+        "threshold",
+        "threshold_origin",
+        "reference",
+    )
+    return {key: found[key] for key in keys} | {
+        "null": null and {key: null[key] for key in ("name", "value", "p_value")},
+    }
+
+
+def worst_first(by_claim: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The claims of a summary: refuted, chance, holds, not-checked; those without primary subjects last."""
+
+    def key(claim: str) -> tuple[Any, ...]:
+        entry = by_claim[claim]
+        return (
+            WORST_FIRST.index(entry["verdict"]),
+            not entry["worst"]["primary"],
+            entry["record"]["section"],
+            claim,
+        )
+
+    return sorted(by_claim, key=key)
+
+
+def largest_p(result: Result) -> float | None:
+    """The largest p-value over the decisive nulls; None where one of them, or all, carry none."""
+    p_values = [null["p_value"] for null in result["nulls"] if null["decisive"]]
+    if result["verdict"] == "not-checked" or not p_values or None in p_values:
+        return None
+    return float(max(p_values))
+
+
+def add_q_values(results: Sequence[dict[str, Any]]) -> None:
+    """Writes details.q_value on the exploratory results of one claim that carry p-values; changes no verdict.
+
+    Benjamini and Hochberg (1995), as scipy.stats.false_discovery_control has it. What stood there goes.
+    """
+    for result in results:
+        result["details"].pop("q_value", None)
+    tested = [(r, p) for r in results if not r["primary"] and (p := largest_p(r)) is not None]
+    if not tested:
+        return
+    from scipy.stats import false_discovery_control
+
+    for (result, _), q in zip(tested, false_discovery_control([p for _, p in tested], method="bh"), strict=True):
+        result["details"]["q_value"] = float(q)
+
+
+def exploratory_counts(results: Iterable[Result], alpha: float | None) -> dict[str, int]:
+    """Counts of one claim's exploratory results, and how many that hold still do by their q-value."""
+    exploratory = [r for r in results if not r["primary"]]
+    limit = 1.0 if alpha is None else alpha
+    kept = sum(r["verdict"] == "holds" and r["details"].get("q_value", 0.0) <= limit for r in exploratory)
+    return count(exploratory) | {"holds_after_bh": kept}
+
+
+def summarize(results: Sequence[Result], records: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The summary part of results.json. `results` carry their q-values; `records` say what each claim is."""
+    of_claim: dict[str, list[Result]] = {}
+    for result in results:
+        of_claim.setdefault(result["claim"], []).append(result)
+    by_claim = {}
+    for claim, its_results in of_claim.items():
+        its_worst = worst(its_results)
+        by_claim[claim] = {
+            "record": records[claim],
+            "verdict": its_worst["verdict"],
+            "primary": count(r for r in its_results if r["primary"]),
+            "exploratory": exploratory_counts(its_results, records[claim]["alpha"]),
+            "worst": its_worst,
+        }
+    exploratory = count(r for r in results if not r["primary"])
+    return {
+        "primary": count(r for r in results if r["primary"]),
+        "exploratory": exploratory
+        | {"holds_after_bh": sum(entry["exploratory"]["holds_after_bh"] for entry in by_claim.values())},
+        "by_claim": by_claim,
+        "not_run": sorted(set(records) - set(of_claim)),
+    }

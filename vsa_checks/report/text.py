@@ -1,0 +1,94 @@
+"""Figures and names as a reader sees them; the same words on the page, the terminal and the log."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+VERDICTS = ("holds", "chance", "refuted", "not-checked")
+WORST_FIRST = ("refuted", "chance", "holds", "not-checked")
+DIRECTION_SIGNS = {"<=": "≤", ">=": "≥"}
+ORIGINS = {"paper": "the paper's", "ours": "ours"}
+NOTHING = "–"
+
+# Characters that draw nothing but move or hide their neighbours: controls, bidirectional marks, zero widths.
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def visible(text: object) -> str:
+    """Text with control and formatting characters written out (ESC as \\x1b): it steers no display."""
+    return "".join(
+        character
+        if character == " " or unicodedata.category(character) not in _INVISIBLE
+        else character.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for character in str(text)
+    )
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure in `digits` significant digits, very small and large ones with an exponent; None as a dash."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int) and abs(value) < 10**15:
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e5:
+        return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+    mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def against(value: float | None, other: float | None, digits: int = 4) -> str:
+    """A figure with as many digits as it takes to show that it is not the other one (0.79996 against 0.8)."""
+    if value is None or other is None or value == other:
+        return number(value, digits)
+    return next((number(value, n) for n in range(digits, 17) if number(value, n) != number(other, n)), repr(value))
+
+
+def layer_ranges(layers: Iterable[int]) -> str:
+    """Layer numbers in short: 0, 2, 3, 4, 9 becomes "0, 2–4, 9"."""
+    runs: list[list[int]] = []
+    for layer in sorted(set(layers)):
+        if runs and layer == runs[-1][1] + 1:
+            runs[-1][1] = layer
+        else:
+            runs.append([layer, layer])
+    return ", ".join(str(a) if a == b else f"{a}, {b}" if b == a + 1 else f"{a}–{b}" for a, b in runs)
+
+
+def duration(seconds: float) -> str:
+    """A span of time: "4 min 10 s", "0.8 s"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
+
+
+def threshold_rule(result: Mapping[str, Any]) -> str:
+    """What a result was held to: "≥ 0.8"."""
+    sign = DIRECTION_SIGNS.get(result["direction"], result["direction"])
+    return f"{sign} {number(result['threshold'])}"
+
+
+def paper_line(model: Mapping[str, Any]) -> str:
+    """One sentence on whether the model is the paper's own."""
+    if model["is_paper_model"]:
+        return "This is the paper's own model (GPT-2 small)."
+    return "The paper's own model (GPT-2 small) was NOT checked."
+
+
+def counts_in_words(counts: Mapping[str, int], short: bool = False) -> str:
+    """Verdict counts that are not zero, worst first: "1 refuted, 2 met by chance, 27 hold"."""
+    words = {
+        "refuted": ("refuted", "refuted"),
+        "chance": ("chance", "met by chance"),
+        "holds": ("hold" if counts["holds"] != 1 else "holds", "hold" if counts["holds"] != 1 else "holds"),
+        "not-checked": ("not checked", "not checked"),
+    }
+    return ", ".join(f"{counts[v]} {words[v][0 if short else 1]}" for v in WORST_FIRST if counts[v]) or "none"
