@@ -1,0 +1,17 @@
+"""Section 2.1: word embeddings have a mean near zero, so that LayerNorm costs nothing."""
+
+import pytest
+
+from vsa_checks.sections import embeddings
+
+
+@pytest.mark.claim("embedding-mean-zero")
+def test_embedding_mean_zero(subject, judge):
+    """The mean of all word embeddings is small beside the embeddings themselves."""
+    judge(subject, embeddings.mean_zero)
+
+
+@pytest.mark.claim("embedding-component-mean")
+def test_embedding_component_mean(subject, judge):
+    """The components of a word embedding average to nearly zero."""
+    judge(subject, embeddings.component_mean)

@@ -1,0 +1,29 @@
+"""Section 3.2: first-layer neurons are unweighted sums of token embeddings."""
+
+import pytest
+
+from vsa_checks.sections import neurons, table1
+
+
+@pytest.mark.claim("neurons-cos50")
+def test_neurons_cos50(subject, judge):
+    """The paper's scan explains more than 80% of layer-0 neurons to a cosine of at least .5."""
+    judge(subject, neurons.share_at, level=0.5)
+
+
+@pytest.mark.claim("neurons-cos30")
+def test_neurons_cos30(subject, judge):
+    """The paper's scan explains more than 95% of layer-0 neurons to a cosine of at least .3."""
+    judge(subject, neurons.share_at, level=0.3)
+
+
+@pytest.mark.claim("neurons-beyond-chance")
+def test_neurons_beyond_chance(subject, judge):
+    """With five tokens, a share of a layer's neurons is matched better than 99% of random directions are."""
+    judge(subject, neurons.beyond_chance)
+
+
+@pytest.mark.claim("neurons-table1")
+def test_neurons_table1(subject, judge):
+    """One number of neurons per token reproduces the cosines of the seven published neurons."""
+    judge(subject, table1.published_cosines)

@@ -1,0 +1,1 @@
+"""How pytest runs the claims: options, collection by subject, verdicts as outcomes, and the report."""

@@ -1,0 +1,99 @@
+"""The end of a run: results.json and the page, recorded verdicts, the summary on the terminal."""
+
+from __future__ import annotations
+
+import io
+import platform
+from importlib import metadata
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from vsa_checks.errors import VsaChecksError
+from vsa_checks.plugin.run import ClaimsRun
+from vsa_checks.plugin.tally import Tally
+from vsa_checks.recorded import Known, read_recorded, write_recorded
+from vsa_checks.records import load_claims
+from vsa_checks.subjects import enumerate_subjects
+
+VERSIONS = ("vsa-checks", "torch", "transformer-lens", "transformers", "numpy", "scipy", "numba", "gguf", "pytest")
+
+
+def write_report(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, Any] | None:
+    """Write results.json and index.html; None, and nothing written, if no claim was measured."""
+    if not tally.results:
+        return None
+    from vsa_checks import report
+
+    document = report.assemble(
+        run.info, _environment(run, tally, duration_s), list(tally.results.values()), load_claims()
+    )
+    report.write(document, run.report_dir)
+    report.write_page(document, run.report_dir)
+    return document
+
+
+def record(run: ClaimsRun, tally: Tally) -> None:
+    """Write what was measured as recorded verdicts; subjects that were not run keep what is recorded of them."""
+    if run.recorded_file is None or run.info.sha256 is None or not tally.results:
+        return
+    ids = {s.id for claim in load_claims().values() for s in enumerate_subjects(claim, run.info)}
+    known: dict[str, Known] = {}
+    if run.recorded_file.exists():
+        try:
+            known = read_recorded(run.recorded_file, run.info.sha256, ids)
+        except VsaChecksError:
+            known = {}  # other weights or ids that are gone: nothing in it is known any more
+    known |= {name: Known(result["verdict"], result["reason"]) for name, result in tally.results.items()}
+    write_recorded(run.recorded_file, run.info.name, run.info.sha256, known)
+
+
+def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter: pytest.TerminalReporter) -> None:
+    """Print the summary of the run, and what should have been measured and was not."""
+    if document is not None:
+        from vsa_checks import report
+
+        reporter.section("claims")
+        console = Console(
+            file=io.StringIO(),
+            width=reporter._tw.fullwidth,
+            force_terminal=bool(reporter.isatty),
+            no_color=not reporter.isatty,
+        )
+        report.summary(document, console, run.report_dir / "index.html")
+        reporter.write_line(console.file.getvalue().rstrip())  # type: ignore[attr-defined]
+    if run.record and run.recorded_file is not None:
+        done = not tally.failed and document is not None
+        reporter.write_line(
+            f"Recorded verdicts written to {run.recorded_file}."
+            if done
+            else f"{run.recorded_file} was NOT written: a test failed or nothing was measured."
+        )
+    if tally.missing:
+        reporter.write_line(
+            f"{len(tally.missing)} of {len(tally.collected)} tests were collected and never reported, the first being "
+            f"{tally.missing[0]}: the run fails.",
+            red=True,
+        )
+
+
+def _environment(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, Any]:
+    import torch
+
+    versions = {"python": platform.python_version()}
+    for name in VERSIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    subjects = sum(len(enumerate_subjects(claim, run.info, run.bases)) for claim in load_claims().values())
+    return {
+        "versions": versions,
+        "device": run.device,
+        "threads": torch.get_num_threads(),
+        "seed": run.seed,
+        "duration_s": round(duration_s, 3),
+        "n_subjects": subjects,
+        "crashed": [{"test": test, "message": message} for test, message in sorted(tally.crashed.items())],
+    }

@@ -1,0 +1,101 @@
+"""From a verdict to a test's outcome, and what may be expected of it beforehand."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from vsa_checks.errors import NotChecked
+from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED, judge, not_checked_record, result_record
+from vsa_checks.measurement import Measurement
+from vsa_checks.plugin.outcomes import Chance, Refuted, VerdictChanged
+from vsa_checks.plugin.run import RUN, ClaimsRun
+from vsa_checks.recorded import Known
+from vsa_checks.records import load_claims
+from vsa_checks.subjects import Subject
+from vsa_checks.workbench import Workbench
+
+CALL_PASSED = pytest.StashKey[bool]()
+RESULT_PROPERTY = "vsa_result"
+EXPECTED_FAILURE = {CHANCE: Chance, REFUTED: Refuted}
+
+Measure = Callable[..., Measurement]
+
+
+def expectation_marks(known: Known | None) -> list[pytest.MarkDecorator]:
+    """The mark that makes a recorded `chance` or `refuted` expected, and nothing else."""
+    if known is None or known.verdict not in EXPECTED_FAILURE:
+        return []
+    expected = EXPECTED_FAILURE[known.verdict]
+    return [pytest.mark.xfail(strict=True, raises=expected, reason=f"recorded {known.verdict}: {known.reason}")]
+
+
+def settle(result: dict[str, Any], known: Known | None, recording: bool) -> None:
+    """Turn a judged result into a pytest outcome: returns, skips, or raises a Verdict.
+
+    As recorded: holds passes, chance and refuted raise what their mark expects, not-checked skips. Anything else
+    that differs from what is recorded raises VerdictChanged. While recording, every verdict passes.
+    """
+    verdict, reason = result["verdict"], result["reason"]
+    if verdict == NOT_CHECKED and (recording or known is None or known.verdict == NOT_CHECKED):
+        pytest.skip(f"not checked: {reason}")
+    if recording:
+        return
+    if known is not None and known.verdict != verdict:
+        raise VerdictChanged(
+            f"{result['id']}: measured {verdict} ({reason}), recorded {known.verdict} ({known.reason})"
+        )
+    if verdict in EXPECTED_FAILURE:
+        raise EXPECTED_FAILURE[verdict](f"{result['id']}: {verdict}: {reason}")
+    if verdict != HOLDS:
+        raise VerdictChanged(f"{result['id']}: unknown verdict {verdict}")
+
+
+class Judge:
+    """Measures one subject, judges it, hands the result to the report and settles the test's outcome."""
+
+    def __init__(self, run: ClaimsRun, bench: Workbench, item: pytest.Item) -> None:
+        self._run, self._bench, self._item = run, bench, item
+        self.judged = False
+
+    def __call__(self, subject: Subject, measure: Measure, **options: Any) -> None:
+        """Measure `subject` with `measure(bench, subject, **options)` and settle the outcome."""
+        claim, known = load_claims()[subject.claim], self._run.known.get(subject.id)
+        start = time.perf_counter()
+        flags = self._bench.flags(subject.basis)
+        try:
+            measurement = measure(self._bench, subject, **options)
+        except NotChecked as reason:
+            result = not_checked_record(claim, subject, flags, str(reason), time.perf_counter() - start)
+        else:
+            judgement = judge(claim, measurement, self._run.info.d_model)
+            result = result_record(claim, subject, flags, measurement, judgement, time.perf_counter() - start)
+        result["recorded"] = None if known is None else {"verdict": known.verdict, "reason": known.reason}
+        self.judged = True
+        # Text, so that xdist can carry it whatever the figures are made of.
+        self._item.user_properties.append((RESULT_PROPERTY, json.dumps(result, allow_nan=False)))
+        settle(result, known, self._run.record)
+
+
+@pytest.fixture(scope="session", name="bench")
+def bench_fixture(request: pytest.FixtureRequest) -> Workbench:
+    """The model under measurement and the work that its claims share."""
+    from vsa_checks.plugin.progress import LiveProgress
+
+    run = request.config.stash[RUN]
+    live = LiveProgress(request.config)
+    request.addfinalizer(live.close)
+    return Workbench(run.name, seed=run.seed, device=run.device, tracker=live.tracker, loaded=run.preloaded)
+
+
+@pytest.fixture(name="judge")
+def judge_fixture(request: pytest.FixtureRequest, bench: Workbench) -> Iterator[Judge]:
+    """What a claim's test calls with its subject and its measure. A test that never calls it is an error."""
+    judge = Judge(request.config.stash[RUN], bench, request.node)
+    yield judge
+    if request.node.stash.get(CALL_PASSED, False) and not judge.judged:
+        pytest.fail(f"{request.node.name} judged nothing: a claim that examined nothing is an error", pytrace=False)

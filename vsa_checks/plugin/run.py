@@ -1,0 +1,109 @@
+"""One run of the claims: which model, which bases, what is recorded of it, and what has been measured."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from vsa_checks.errors import UsageError
+from vsa_checks.models import BASES, Basis, Model, ModelInfo, default_model, describe, ensure_available
+from vsa_checks.recorded import Known, read_recorded, recorded_path
+from vsa_checks.records import ROOT, load_claims
+from vsa_checks.subjects import enumerate_subjects
+
+
+@dataclass
+class ClaimsRun:
+    """What the options of this run come to."""
+
+    name: str
+    info: ModelInfo
+    bases: tuple[Basis, ...]
+    device: str
+    seed: int
+    report_dir: Path
+    record: bool
+    recorded_file: Path | None
+    known: dict[str, Known]
+    chosen_because: str
+    preloaded: Model | None = None
+
+    def first_line(self) -> str:
+        """Which model is checked, and whether that is the paper's own."""
+        parts = [f"Model checked: {self.info.name} ({self.info.location})."]
+        if self.info.is_paper_model:
+            parts.append("This is the paper's own model.")
+        else:
+            parts.append("The paper's own model, GPT-2 small, was NOT checked.")
+        if self.chosen_because:
+            parts.append(self.chosen_because)
+        if not self.known and not self.record:
+            parts.append("Nothing is recorded for this model: only `holds` passes.")
+        return " ".join(parts)
+
+
+RUN = pytest.StashKey[ClaimsRun]()
+
+
+def concerns_claims(config: pytest.Config) -> bool:
+    """Whether what pytest was asked to run includes the claims."""
+    claims = ROOT / "claims"
+    for argument in config.args:
+        path = (config.invocation_params.dir / argument.split("::")[0]).resolve()
+        if path == claims or claims in path.parents or path in claims.parents:
+            return True
+    return False
+
+
+def make_run(config: pytest.Config) -> ClaimsRun:
+    """Settle the run from the options. Raises VsaChecksError for what cannot be used."""
+    option = config.option
+    name, because = (option.model, "") if option.model else default_model()
+    config.option.model = name  # xdist hands the options to its workers: they must not choose anew
+    if option.record and option.no_recorded:
+        raise UsageError("--record and --no-recorded exclude each other: leave one of them out.")
+    if option.recorded and option.no_recorded:
+        raise UsageError("--recorded and --no-recorded exclude each other: leave one of them out.")
+    if option.device == "cuda":
+        _require_cuda()
+    if not option.collectonly:
+        ensure_available(name)
+    info = describe(name)
+    bases = BASES if option.basis == "both" else (option.basis,)
+    file = _recorded_file(option.recorded, info, config.invocation_params.dir)
+    if option.record and file is None:
+        raise UsageError(
+            f"--record does not know where to write: {info.name} is not a registered model. Name the file with "
+            f"--recorded FILE."
+        )
+    known: dict[str, Known] = {}
+    expected = file is not None and not option.no_recorded and not option.record
+    if expected and file is not None and (file.exists() or option.recorded):
+        ids = [s.id for claim in load_claims().values() for s in enumerate_subjects(claim, info)]
+        known = read_recorded(file, info.sha256, ids)
+    report_dir = Path(option.report_dir) if option.report_dir else ROOT / "reports" / folder_name(info.name)
+    return ClaimsRun(name, info, bases, option.device, option.seed, report_dir, option.record, file, known, because)
+
+
+def _require_cuda() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(
+            "--device cuda was asked for, and PyTorch sees no CUDA device here. Leave the option out to compute on the "
+            "CPU, or install a CUDA build of PyTorch on a machine with such a device."
+        )
+
+
+def folder_name(name: str) -> str:
+    """A model's name as a folder's: letters, digits, dot, dash and underscore."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
+
+
+def _recorded_file(option: str | None, info: ModelInfo, cwd: Path) -> Path | None:
+    if option:
+        return cwd / option
+    return recorded_path(info.name) if info.source != "path" else None

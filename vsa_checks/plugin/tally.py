@@ -1,0 +1,52 @@
+"""Every test that was collected must be heard of, and every result kept: what the controlling process counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from vsa_checks.plugin.judging import RESULT_PROPERTY
+
+
+def result_of(report: pytest.TestReport) -> dict[str, Any] | None:
+    """The result that a report carries, if any."""
+    for name, value in report.user_properties:
+        if name == RESULT_PROPERTY:
+            result: dict[str, Any] = json.loads(str(value))
+            return result
+    return None
+
+
+class Tally:
+    """What was collected, what was reported, and what was measured, in the process that hears every report."""
+
+    def __init__(self) -> None:
+        self.collected: set[str] = set()
+        self.reported: set[str] = set()
+        self.results: dict[str, dict[str, Any]] = {}
+        self.failed: set[str] = set()
+        self.crashed: dict[str, str] = {}
+
+    def expect(self, node_ids: Iterable[str]) -> None:
+        """Note the tests that are to run."""
+        self.collected.update(node_ids)
+
+    def hear(self, report: pytest.TestReport) -> None:
+        """Note one report: its result if it carries one, a crash if it failed without one."""
+        self.reported.add(report.nodeid)
+        result = result_of(report)
+        if result is not None and report.when == "call":
+            self.results[result["id"]] = result
+        if report.failed:
+            self.failed.add(report.nodeid)
+            if result is None or report.when != "call":
+                text = report.longreprtext.strip().splitlines()
+                self.crashed[report.nodeid] = text[-1] if text else "failed"
+
+    @property
+    def missing(self) -> list[str]:
+        """Tests that were collected and never reported."""
+        return sorted(self.collected - self.reported)

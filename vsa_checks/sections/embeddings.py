@@ -1,0 +1,117 @@
+"""Sections 2.1 and 3.1, word embeddings: a mean near zero, near-orthogonality, minimal artifacts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks import theory
+from vsa_checks.errors import NotChecked
+from vsa_checks.measurement import Measurement, Reference
+from vsa_checks.models import Basis
+from vsa_checks.orthogonality import PairwiseCosines, centered, live_rows, mean_and_rms, pairwise_cosines
+from vsa_checks.sections.pairs import artifact_cut, artifacts, cosine_histogram, near_orthogonal
+from vsa_checks.statistics import bootstrap
+from vsa_checks.subjects import Subject
+from vsa_checks.workbench import Workbench
+
+DUPLICATE_COSINE = 0.99
+"""Two centered tokens closer than this were most likely never told apart by training."""
+SMALL_NORM_DEVIATIONS = 6.0
+"""A centered norm this many robust standard deviations below the median marks a token as unused."""
+
+
+def mean_zero(bench: Workbench, subject: Subject) -> Measurement:
+    """|mean e|^2 / mean |e|^2 over all tokens; interval over tokens, linearised."""
+    embedding = bench.embedding(subject.basis).astype(np.float64)
+    squares = np.einsum("ij,ij->i", embedding, embedding)
+    mean, size = embedding.mean(axis=0), squares.mean()
+    if size == 0:
+        raise NotChecked("every word embedding is zero")
+    value = mean @ mean / size
+    # Each token's first-order pull on the ratio.
+    pull = 2.0 * ((embedding - mean) @ mean) / size - value * (squares - size) / size
+    return Measurement(
+        value=float(value),
+        interval=bootstrap(value + pull, "tokens", bench.rng("bootstrap", subject.id)),
+        n_examined=len(embedding),
+        reference=Reference("independent vectors, 1/V", 1.0 / len(embedding)),
+        details={"norm_of_mean": float(np.sqrt(mean @ mean)), "rms_norm": float(np.sqrt(size))},
+    )
+
+
+def component_mean(bench: Workbench, subject: Subject) -> Measurement:
+    """Mean over tokens of (1.e)^2 / (d |e|^2). Raises NotChecked where centering makes it zero or norms ignore it."""
+    if subject.basis != "raw":
+        raise NotChecked(
+            "only the raw basis can tell: centering the writing weights sets the figure to 0 by construction"
+        )
+    if bench.model(subject.basis).info.norm != "layer_norm":
+        raise NotChecked("the model has no LayerNorm: nothing in it takes the mean over components away")
+    live = live_rows(bench.embedding(subject.basis))
+    d = live.unit.shape[1]
+    along = live.unit.sum(axis=1, dtype=np.float64) ** 2 / d
+    return Measurement(
+        value=float(along.mean()),
+        interval=bootstrap(along, "tokens", bench.rng("bootstrap", subject.id)),
+        n_examined=len(along),
+        n_excluded=live.n_excluded,
+        reference=Reference("random directions, 1/d", 1.0 / d),
+    )
+
+
+def tokens_near_orthogonal(bench: Workbench, subject: Subject, *, center: bool) -> Measurement:
+    """Root mean square cosine over all pairs of tokens, with the figure without unused tokens beside it."""
+    cosines = _cosines(bench, subject.basis, center)
+    details = cosine_histogram(cosines, bench.model(subject.basis).info.d_model) | _trimmed(
+        bench, subject.basis, center
+    )
+    return near_orthogonal(bench, subject, cosines, "tokens", details=details)
+
+
+def tokens_artifacts(bench: Workbench, subject: Subject, *, center: bool) -> Measurement:
+    """Share of all pairs of tokens with |cos| above 6/sqrt(d)."""
+    return artifacts(bench, subject, _cosines(bench, subject.basis, center), "tokens")
+
+
+def _vectors(bench: Workbench, basis: Basis, center: bool) -> NDArray[np.float32]:
+    embedding = bench.embedding(basis)
+    return centered(embedding) if center else embedding
+
+
+def _cosines(bench: Workbench, basis: Basis, center: bool) -> PairwiseCosines:
+    """All pairs of tokens, measured once for all claims that look at them."""
+
+    def measure() -> PairwiseCosines:
+        cut = artifact_cut(bench.model(basis).info.d_model)
+        label = f"cosines of all token pairs{', centered' if center else ''} ({basis})"
+        return pairwise_cosines(_vectors(bench, basis, center), (cut, DUPLICATE_COSINE), progress=bench.progress(label))
+
+    return bench.once(("token pairs", basis, center), measure)
+
+
+def _trimmed(bench: Workbench, basis: Basis, center: bool) -> dict[str, Any]:
+    """The rms cosine without unused tokens: centered norm far below the rest, or a near-duplicate of another."""
+    vectors = _vectors(bench, basis, True)
+    norms = np.linalg.norm(vectors, axis=1)
+    logs = np.log(np.maximum(norms, np.finfo(np.float32).tiny))
+    middle = np.median(logs)
+    spread = 1.4826 * np.median(np.abs(logs - middle))
+    duplicates = np.zeros(len(norms), bool)
+    pairs = _cosines(bench, basis, True)
+    duplicates[pairs.rows] = pairs.above_by_row[DUPLICATE_COSINE] > 0
+    small = (norms == 0) | (logs < middle - SMALL_NORM_DEVIATIONS * spread)
+    used = ~(duplicates | small)
+    kept = live_rows(_vectors(bench, basis, center)[used])
+    return {
+        "trimmed": {
+            "n_unused_small_norm": int(small.sum()),
+            "n_unused_duplicates": int(duplicates.sum()),
+            "rms": mean_and_rms(kept.unit)[1] if len(kept.rows) > 1 else None,
+        },
+        "largest_cosine_of_random_vectors": theory.largest_cosine(pairs.n_vectors, vectors.shape[1])
+        if pairs.n_vectors > 2
+        else None,
+    }

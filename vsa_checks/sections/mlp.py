@@ -1,0 +1,39 @@
+"""Section 3.1, MLP: near-orthogonality of the vectors that neurons write (rows of W_out)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vsa_checks.errors import NotChecked
+from vsa_checks.measurement import Measurement
+from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
+from vsa_checks.sections.pairs import artifact_cut, artifacts, beyond_random, near_orthogonal
+from vsa_checks.subjects import Subject
+from vsa_checks.workbench import Workbench
+
+
+def outputs_near_orthogonal(bench: Workbench, subject: Subject) -> Measurement:
+    """Root mean square cosine over all pairs of rows of a layer's W_out."""
+    return near_orthogonal(bench, subject, _cosines(bench, subject), "neurons")
+
+
+def outputs_artifacts(bench: Workbench, subject: Subject) -> Measurement:
+    """Share of pairs of rows of a layer's W_out with |cos| above 6/sqrt(d)."""
+    return artifacts(bench, subject, _cosines(bench, subject), "neurons")
+
+
+def outputs_beyond_random(bench: Workbench, subject: Subject) -> Measurement:
+    """Root mean square cosine of the rows of W_out over the median of Gaussian matrices of its shape."""
+    return beyond_random(bench, subject, _cosines(bench, subject), "neurons")
+
+
+def _cosines(bench: Workbench, subject: Subject) -> PairwiseCosines:
+    assert subject.layer is not None
+    layer = subject.layer
+    outputs = bench.weight(subject.basis, layer, "W_out")
+    if np.count_nonzero(outputs.any(axis=1)) < 2:
+        raise NotChecked("fewer than two rows of W_out have a direction")
+    return bench.once(
+        ("output pairs", subject.basis, layer),
+        lambda: pairwise_cosines(outputs, (artifact_cut(outputs.shape[1]),)),
+    )

@@ -1,0 +1,247 @@
+"""Section 3.2: neurons as unweighted sums of token embeddings, by the paper's scan and by a pursuit of few tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks import nulls
+from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scans
+from vsa_checks.errors import NotChecked
+from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.models import Basis
+from vsa_checks.orthogonality import centered, second_moment
+from vsa_checks.statistics import bootstrap, share_p
+from vsa_checks.subjects import Subject
+from vsa_checks.workbench import Workbench
+
+RANDOM, MATCHED = "random directions", "covariance-matched neurons"
+
+NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 5, 10, None)
+"""The paper does not say how many neurons a token lists; None, the last, lists all and is the claim's figure."""
+PURSUIT_TOKENS = 5
+RANDOM_NEURONS = 20_000
+TAIL = 0.99
+LEAST_REACH = 0.5
+"""With fewer tokens than d/4 the best sum of a random direction cannot come near .5: the claim cannot mean anything."""
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Cosines of the bundles that the paper's scan finds, for each number of neurons per token; no dead neurons."""
+
+    cosines: tuple[NDArray[np.float64], ...]
+    mean_tokens: tuple[float, ...]
+    n_dead: int
+
+
+def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
+    """Share of neurons whose scanned bundle (K = all) has a cosine of at least `level`, beside both nulls.
+
+    Raises NotChecked if the vocabulary is too small for the dimension.
+    """
+    layer, matrix = _place(subject)
+    neurons, words = _neurons(bench, subject), _dictionary(bench, subject.basis)
+    n_words, d = words.vectors.shape
+    reach = float(np.sqrt(n_words / d))
+    if reach < LEAST_REACH:
+        raise NotChecked(
+            f"{n_words} tokens span at most a small part of {d} dimensions (sqrt(V/d) = {reach:.2f} < {LEAST_REACH}):"
+            f" no sum of them could reach the published cosines"
+        )
+    real = bench.once(
+        ("scan", subject.basis, layer, matrix),
+        lambda: _scan(bench, neurons, words, f"scan of layer {layer} {matrix} ({subject.basis})"),
+    )
+    matched = bench.once(
+        ("scan matched", subject.basis, layer, matrix),
+        lambda: _scan(
+            bench,
+            nulls.covariance_matched(neurons, len(neurons), bench.rng("scan matched", subject.basis, layer, matrix)),
+            words,
+            f"scan of its covariance-matched neurons ({subject.basis})",
+        ),
+    )
+    random = bench.once(
+        ("scan random", _digest(bench, subject.basis), len(neurons)),
+        lambda: _scan(
+            bench,
+            nulls.random_directions(len(neurons), d, bench.rng("scan random")),
+            words,
+            f"scan of random directions ({subject.basis})",
+        ),
+    )
+    hits = real.cosines[-1] >= level
+    return Measurement(
+        value=float(hits.mean()),
+        interval=bootstrap(hits, "neurons", bench.rng("bootstrap", subject.id)),
+        n_examined=len(hits),
+        n_excluded=real.n_dead,
+        nulls=(
+            _share_null(RANDOM, hits, random.cosines[-1] >= level),
+            _share_null(MATCHED, hits, matched.cosines[-1] >= level),
+        ),
+        details=_scan_details(real, random, matched) | _ceiling(bench, subject, neurons, real.cosines[-1]),
+    )
+
+
+def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
+    """Share of a layer's neurons whose pursuit cosine at k = 5 exceeds the 99th percentile of random directions.
+
+    The null is the same share of Gaussian neurons with the layer's own mean and covariance.
+    """
+    layer, matrix = _place(subject)
+    neurons, words = _neurons(bench, subject), _dictionary(bench, subject.basis)
+    bars = _random_bars(bench, subject.basis)
+    label = f"pursuit in layer {layer} {matrix} ({subject.basis})"
+    real = greedy_pursuit(neurons, words, PURSUIT_TOKENS, progress=bench.progress(label))
+    drawn = nulls.covariance_matched(neurons, len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
+    matched = greedy_pursuit(drawn, words, PURSUIT_TOKENS, progress=bench.progress(f"{label}, null"))
+    alive = ~real.dead
+    paths = _paths(real, alive)
+    matched_paths = _paths(matched, ~matched.dead)
+    hits, null_hits = paths[:, -1] > bars[-1], matched_paths[:, -1] > bars[-1]
+    steps = list(range(1, paths.shape[1] + 1))
+    return Measurement(
+        value=float(hits.mean()),
+        interval=bootstrap(hits, "neurons", bench.rng("bootstrap", subject.id)),
+        n_examined=len(hits),
+        n_excluded=int(real.dead.sum()),
+        nulls=(_share_null(MATCHED, hits, null_hits),),
+        details={
+            "cosine_bar": float(bars[-1]),
+            "share_by_tokens": [
+                {"tokens": k, "share": float(real_share), "null_share": float(null_share)}
+                for k, real_share, null_share in zip(
+                    steps, (paths > bars).mean(axis=0), (matched_paths > bars).mean(axis=0), strict=True
+                )
+            ],
+            "curve": {
+                "x_label": "tokens in the bundle",
+                "y_label": "cosine with the neuron",
+                "x": steps,
+                "series": [
+                    {"name": "neurons, mean", "y": _plain(paths.mean(axis=0))},
+                    {"name": f"{MATCHED}, mean", "y": _plain(matched_paths.mean(axis=0))},
+                    {"name": f"{RANDOM}, 99th percentile", "y": _plain(bars)},
+                ],
+            },
+        },
+    )
+
+
+def _place(subject: Subject) -> tuple[int, str]:
+    if subject.layer is None or subject.matrix is None:
+        raise ValueError(f"{subject.id} names no layer and matrix")
+    return subject.layer, subject.matrix
+
+
+def _neurons(bench: Workbench, subject: Subject) -> NDArray[np.float32]:
+    """One row per neuron of a layer (d_mlp, d_model). Raises NotChecked if none has a direction."""
+    layer, matrix = _place(subject)
+    neurons = np.ascontiguousarray(bench.weight(subject.basis, layer, matrix).T)
+    if np.count_nonzero(neurons.any(axis=1)) < 2:
+        raise NotChecked(f"fewer than two neurons of {matrix} have a direction")
+    return neurons
+
+
+def _dictionary(bench: Workbench, basis: Basis) -> Dictionary:
+    """The centered word embeddings, made once per basis."""
+    return bench.once(("dictionary", basis), lambda: Dictionary.of(centered(bench.embedding(basis))))
+
+
+def _digest(bench: Workbench, basis: Basis) -> str:
+    """Names the dictionary by its content: bases that share it share its nulls."""
+    words = _dictionary(bench, basis)
+    return bench.once(("digest", basis), lambda: hashlib.sha256(words.vectors.data).hexdigest())
+
+
+def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
+    """99th percentile of the pursuit cosine of random directions after each token, once per dictionary."""
+
+    def measure() -> NDArray[np.float64]:
+        words = _dictionary(bench, basis)
+        drawn = nulls.random_directions(RANDOM_NEURONS, words.vectors.shape[1], bench.rng("pursuit random"))
+        label = f"pursuit of {RANDOM_NEURONS:,} random directions ({basis})"
+        found = greedy_pursuit(drawn, words, PURSUIT_TOKENS, progress=bench.progress(label))
+        return np.quantile(_paths(found, ~found.dead), TAIL, axis=0)
+
+    return bench.once(("pursuit random", _digest(bench, basis)), measure)
+
+
+def _paths(found: Bundles, alive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Cosine after 1, 2, ... tokens of each live neuron (n, tokens)."""
+    length = int(found.size.max())
+    return np.stack([found.cosine_at(k)[alive] for k in range(1, length + 1)], axis=1)
+
+
+def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, label: str) -> Scans:
+    found = ranked_scans(neurons, words, NEURONS_PER_TOKEN, progress=bench.progress(label))
+    alive = ~found[0].dead
+    return Scans(
+        tuple(bundles.cosine[alive] for bundles in found),
+        tuple(float(bundles.size[alive].mean()) for bundles in found),
+        int((~alive).sum()),
+    )
+
+
+def _share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullFigure:
+    """The null's share, its spread over layers of this size, and the exact permutation p both ways."""
+    share = float(null_hits.mean())
+    counts = (int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits))
+    return NullFigure(
+        name,
+        share,
+        float(np.sqrt(share * (1 - share) / len(hits))),
+        len(null_hits),
+        share_p(*counts),
+        share_p(*counts, direction="<="),
+    )
+
+
+def _scan_details(real: Scans, random: Scans, matched: Scans) -> dict[str, Any]:
+    """Shares for every number of neurons per token, and the share explained as the threshold moves (K = all)."""
+    sweep = []
+    for place, count in enumerate(NEURONS_PER_TOKEN):
+        row: dict[str, Any] = {"neurons_per_token": count, "mean_tokens": real.mean_tokens[place]}
+        for prefix, scans in (("", real), ("random_", random), ("matched_", matched)):
+            row[f"{prefix}share_50"] = float((scans.cosines[place] >= 0.5).mean())
+            row[f"{prefix}share_30"] = float((scans.cosines[place] >= 0.3).mean())
+        sweep.append(row)
+    levels = [round(level, 2) for level in np.arange(0.0, 1.01, 0.05).tolist()]
+    return {
+        "sweep": sweep,
+        "curve": {
+            "x_label": "cosine at least",
+            "y_label": "share of neurons (K = all)",
+            "x": levels,
+            "series": [
+                {"name": name, "y": [float((scans.cosines[-1] >= level).mean()) for level in levels]}
+                for name, scans in (("neurons", real), (RANDOM, random), (MATCHED, matched))
+            ],
+        },
+    }
+
+
+def _ceiling(
+    bench: Workbench, subject: Subject, neurons: NDArray[np.float32], cosines: NDArray[np.float64]
+) -> dict[str, float]:
+    """How far the span of the tokens lets any sum come, and the mean share of it that the bundles reach."""
+    words = _dictionary(bench, subject.basis)
+    values, axes = bench.once(("span", subject.basis), lambda: np.linalg.eigh(second_moment(words.vectors)))
+    spanned = axes[:, values > values.max() * 1e-10]
+    live = neurons[neurons.any(axis=1)].astype(np.float64)
+    ceilings = np.linalg.norm(live @ spanned, axis=1) / np.linalg.norm(live, axis=1)
+    return {
+        "mean_ceiling_of_span": float(ceilings.mean()),
+        "mean_share_of_ceiling": float((cosines / np.maximum(ceilings, 1e-12)).mean()),
+        "mean_cosine": float(cosines.mean()),
+    }
+
+
+def _plain(values: NDArray[np.float64]) -> list[float]:
+    return [float(value) for value in values]
