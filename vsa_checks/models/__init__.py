@@ -1,0 +1,20 @@
+"""Finds, describes and loads models; only loading imports torch and transformers."""
+
+from vsa_checks.models.description import describe
+from vsa_checks.models.info import ModelInfo
+from vsa_checks.models.model import BASES, Basis, Model, load
+from vsa_checks.models.registry import RegistryEntry, read_registry
+from vsa_checks.models.sources import default_model, ensure_available
+
+__all__ = [
+    "BASES",
+    "Basis",
+    "Model",
+    "ModelInfo",
+    "RegistryEntry",
+    "default_model",
+    "describe",
+    "ensure_available",
+    "load",
+    "read_registry",
+]

@@ -1,0 +1,221 @@
+"""Reads what stands before the weights in a GGUF file: header fields and where each tensor lies.
+
+The gguf package's own reader builds one object per vocabulary entry (four seconds for 49,152 tokens); walking
+the bytes takes milliseconds, so a model can be described while tests are collected, without torch.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vsa_checks.errors import ModelError
+
+# Type codes of the format, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_LONGEST_STRING = 1 << 28
+_MAX_RANK = 4
+_TRUNCATED = "The file is cut short or damaged: fetch it again."
+
+
+class _Bad(Exception):
+    """What is wrong with the file, before its name is known."""
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor of the file; `shape` slowest axis first, `nbytes` from byte `start` of the file."""
+
+    name: str
+    shape: tuple[int, ...]
+    type_name: str
+    start: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class _ArrayField:
+    item_type: int
+    count: int
+    start: int
+
+
+@dataclass(frozen=True)
+class GGUFHeader:
+    """Fields and tensor table of one GGUF file; arrays stay on disk until `array(key)` asks for them."""
+
+    path: Path
+    fields: dict[str, Any]
+    tensors: dict[str, TensorEntry]
+    _arrays: dict[str, _ArrayField] = field(repr=False, default_factory=dict)
+
+    @property
+    def architecture(self) -> str:
+        """llama.cpp's name of the architecture."""
+        return str(self.fields["general.architecture"])
+
+    def has_array(self, key: str) -> bool:
+        """Whether the header holds an array field of this name."""
+        return key in self._arrays
+
+    def array_length(self, key: str) -> int:
+        """How many items an array field holds; 0 when it is absent."""
+        return self._arrays[key].count if key in self._arrays else 0
+
+    def array(self, key: str) -> list[Any]:
+        """The items of an array field, read from the file now; an empty list when it is absent."""
+        place = self._arrays.get(key)
+        if place is None:
+            return []
+        with open(self.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            cursor = _Cursor(data, place.start)
+            if place.item_type == _STRING:
+                return [cursor.string() for _ in range(place.count)]
+            return list(cursor.unpack(f"{place.count}{_SCALARS[place.item_type]}"))
+
+
+def read_header(path: str | os.PathLike[str]) -> GGUFHeader:
+    """Header of a GGUF file; read once per process while the file does not change.
+
+    Raises ModelError when the file is not GGUF, is cut short, or uses a version or type not known here.
+    """
+    file = Path(path)
+    stat = file.stat()
+    return _read(str(file), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _read(path: str, size: int, _mtime: int) -> GGUFHeader:
+    try:
+        if size < 24:
+            with open(path, "rb") as file:
+                magic = file.read(4)
+            raise _Bad(_not_gguf(magic) if magic != b"GGUF" else f"it holds only {size} bytes. {_TRUNCATED}")
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _parse(Path(path), data, size)
+    except _Bad as problem:
+        raise ModelError(f"The file {path} cannot be read as a GGUF model: {problem}") from None
+    except (struct.error, UnicodeDecodeError, ValueError) as problem:
+        raise ModelError(
+            f"The file {path} cannot be read as a GGUF model: its header breaks off or holds nonsense "
+            f"({problem}). {_TRUNCATED}"
+        ) from None
+
+
+def _not_gguf(magic: bytes) -> str:
+    return f"it starts with {magic!r} instead of b'GGUF'. Give a .gguf file or a Hugging Face directory."
+
+
+def _parse(path: Path, data: mmap.mmap, size: int) -> GGUFHeader:
+    if data[:4] != b"GGUF":
+        raise _Bad(_not_gguf(data[:4]))
+    cursor = _Cursor(data, 4)
+    (version,) = cursor.unpack("I")
+    if version not in (2, 3):
+        hint = " (a big-endian file?)" if version >= 1 << 16 else ""
+        raise _Bad(f"it says version {version}{hint}; versions 2 and 3, little-endian, are read. Convert it again.")
+    n_tensors, n_fields = cursor.unpack("QQ")
+    fields: dict[str, Any] = {}
+    arrays: dict[str, _ArrayField] = {}
+    for _ in range(n_fields):
+        key = cursor.string()
+        (kind,) = cursor.unpack("I")
+        if kind == _ARRAY:
+            arrays[key] = cursor.skip_array()
+        else:
+            fields[key] = cursor.scalar(kind)
+    if "general.architecture" not in fields:
+        raise _Bad("its header has no general.architecture. Convert the model again with llama.cpp's converter.")
+    return GGUFHeader(path, fields, _tensor_table(cursor, n_tensors, fields, size), arrays)
+
+
+def _tensor_table(cursor: _Cursor, count: int, fields: dict[str, Any], size: int) -> dict[str, TensorEntry]:
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    rows: list[tuple[str, tuple[int, ...], int, int]] = []
+    for _ in range(count):
+        name = cursor.string()
+        (rank,) = cursor.unpack("I")
+        if rank > _MAX_RANK:
+            raise _Bad(f"tensor {name} claims {rank} axes. {_TRUNCATED}")
+        dims = cursor.unpack(f"{rank}Q")
+        type_code, offset = cursor.unpack("IQ")
+        rows.append((name, tuple(reversed(dims)), type_code, offset))
+    alignment = int(fields.get("general.alignment", 32))
+    data_start = -(-cursor.at // alignment) * alignment
+    tensors: dict[str, TensorEntry] = {}
+    for name, shape, type_code, offset in rows:
+        try:
+            kind = GGMLQuantizationType(type_code)
+        except ValueError:
+            raise _Bad(f"tensor {name} has type {type_code}, unknown to this gguf package. Update gguf.") from None
+        block, block_bytes = GGML_QUANT_SIZES[kind]
+        if prod(shape) == 0 or shape[-1] % block:
+            raise _Bad(f"tensor {name} of type {kind.name} claims the shape {shape}. {_TRUNCATED}")
+        nbytes = prod(shape) // block * block_bytes
+        start = data_start + offset
+        if start + nbytes > size:
+            raise _Bad(f"tensor {name} should end at byte {start + nbytes}, the file has {size}. {_TRUNCATED}")
+        tensors[name] = TensorEntry(name, shape, kind.name, start, nbytes)
+    return tensors
+
+
+class _Cursor:
+    """Reads little-endian values one after another."""
+
+    def __init__(self, data: mmap.mmap, at: int) -> None:
+        self.data = data
+        self.at = at
+
+    def unpack(self, layout: str) -> tuple[Any, ...]:
+        layout = "<" + layout
+        values = struct.unpack_from(layout, self.data, self.at)
+        self.at += struct.calcsize(layout)
+        return values
+
+    def string(self) -> str:
+        (length,) = self.unpack("Q")
+        if length > _LONGEST_STRING or self.at + length > len(self.data):
+            raise _Bad(f"a text of {length} bytes starts at byte {self.at} of {len(self.data)}. {_TRUNCATED}")
+        # Some vocabularies hold tokens that are not valid UTF-8 by themselves.
+        text = self.data[self.at : self.at + length].decode("utf-8", errors="replace")
+        self.at += length
+        return text
+
+    def scalar(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self.string()
+        if kind not in _SCALARS:
+            raise _Bad(f"a header field has type {kind}, which the format does not know. {_TRUNCATED}")
+        return self.unpack(_SCALARS[kind])[0]
+
+    def skip_array(self) -> _ArrayField:
+        kind, count = self.unpack("IQ")
+        place = _ArrayField(kind, count, self.at)
+        if kind == _STRING:
+            at, data = self.at, self.data
+            take = struct.Struct("<Q").unpack_from
+            for _ in range(count):
+                at += 8 + take(data, at)[0]
+            self.at = at
+        elif kind in _SCALARS:
+            self.at += count * struct.calcsize("<" + _SCALARS[kind])
+        else:
+            raise _Bad(f"a header field is an array of type {kind}, which is not read here.")
+        if self.at > len(self.data):
+            raise _Bad(f"an array of {count} items runs past the end. {_TRUNCATED}")
+        return place
+
+
+def tensor_bytes(header: GGUFHeader, entry: TensorEntry) -> np.ndarray:
+    """The stored bytes of one tensor as a read-only memory map (uint8, one axis)."""
+    return np.memmap(header.path, dtype=np.uint8, mode="r", offset=entry.start, shape=(entry.nbytes,))

@@ -1,0 +1,161 @@
+"""Token names from the files of a tokenizer, read directly: no torch, no transformers, milliseconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from vsa_checks.models.gguf_header import GGUFHeader
+
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model")
+_SENTENCEPIECE = ("tokenizer.model", "spiece.model")
+_GGUF_TOKENS = "tokenizer.ggml.tokens"
+_BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+# Vocabularies are padded to round numbers by a few percent; one far shorter belongs to another model.
+_SMALLEST_SHARE = 0.8
+
+
+class Vocabulary:
+    """Token names by id, readable: a leading space is a space, and bytes that form no text are escaped."""
+
+    def __init__(self, pieces: Sequence[str | None], style: str) -> None:
+        self.pieces = pieces
+        self.style = style
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def name(self, token: int) -> str:
+        """Readable name of a token; its id as text when the vocabulary has no such token."""
+        piece = self.pieces[token] if 0 <= token < len(self.pieces) else None
+        if piece is None:
+            return str(token)
+        return _READ[self.style](piece)
+
+
+@lru_cache(maxsize=1)
+def _byte_of_character() -> dict[str, int]:
+    # GPT-2 writes every byte as a printable character: itself where it is one, else the next free one from
+    # 256.
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
+    characters = {chr(byte): byte for byte in printable}
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    return characters | {chr(256 + at): byte for at, byte in enumerate(others)}
+
+
+def _byte_level(piece: str) -> str:
+    table = _byte_of_character()
+    if any(character not in table for character in piece):
+        return piece  # an added token, stored as it is
+    return bytes(table[character] for character in piece).decode("utf-8", errors="backslashreplace")
+
+
+def _sentencepiece(piece: str) -> str:
+    match = _BYTE_PIECE.fullmatch(piece)
+    if match:
+        return bytes([int(match[1], 16)]).decode("utf-8", errors="backslashreplace")
+    return piece.replace("▁", " ")
+
+
+_READ: dict[str, Callable[[str], str]] = {
+    "byte-level": _byte_level,
+    "sentencepiece": _sentencepiece,
+    "plain": str,
+}
+
+
+def text_state(n_tokens: int | None, d_vocab: int) -> tuple[bool, str]:
+    """Whether a tokenizer of `n_tokens` (None: unknown) serves a model of `d_vocab` tokens, and why not."""
+    if n_tokens is None:
+        return True, ""
+    if n_tokens == 0:
+        return False, "no tokenizer: token ids stand for names, and what needs text is not checked"
+    if n_tokens > d_vocab:
+        return (
+            False,
+            f"the tokenizer has {n_tokens:,} tokens, the model only {d_vocab:,}: they do not belong together",
+        )
+    if n_tokens < _SMALLEST_SHARE * d_vocab:
+        return False, f"the tokenizer has only {n_tokens:,} tokens for the model's {d_vocab:,}"
+    return True, ""
+
+
+def directory_token_count(directory: Path) -> int | None:
+    """Tokens of a directory's tokenizer; 0 without one, None where only transformers can read it."""
+    vocabulary = directory_vocabulary(directory)
+    if vocabulary is not None:
+        return len(vocabulary)
+    return None if any((directory / name).is_file() for name in _SENTENCEPIECE) else 0
+
+
+def directory_vocabulary(directory: Path) -> Vocabulary | None:
+    """Token names of a directory's tokenizer.json, vocab.json or vocab.txt; None when none can be read."""
+    for name, read in (
+        ("tokenizer.json", _read_fast),
+        ("vocab.json", _read_bpe),
+        ("vocab.txt", _read_wordpiece),
+    ):
+        path = directory / name
+        if path.is_file():
+            stat = os.stat(path)
+            vocabulary = _cached(read, str(path), stat.st_size, stat.st_mtime_ns)
+            if vocabulary is not None:
+                return vocabulary
+    return None
+
+
+@lru_cache(maxsize=8)
+def _cached(read: Any, path: str, _size: int, _mtime: int) -> Vocabulary | None:
+    try:
+        vocabulary: Vocabulary | None = read(Path(path))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return vocabulary if vocabulary else None
+
+
+def gguf_vocabulary(header: GGUFHeader) -> Vocabulary | None:
+    """Token names of a GGUF file; None when it holds none."""
+    if not header.array_length(_GGUF_TOKENS):
+        return None
+    style = {"gpt2": "byte-level", "llama": "sentencepiece", "t5": "sentencepiece"}
+    return Vocabulary(header.array(_GGUF_TOKENS), style.get(str(header.fields.get("tokenizer.ggml.model")), "plain"))
+
+
+def gguf_token_count(header: GGUFHeader) -> int:
+    """Tokens named in a GGUF file."""
+    return header.array_length(_GGUF_TOKENS)
+
+
+def _by_id(tokens: dict[str, int]) -> list[str | None]:
+    pieces: list[str | None] = [None] * (max(tokens.values(), default=-1) + 1)
+    for piece, token in tokens.items():
+        pieces[token] = piece
+    return pieces
+
+
+def _read_fast(path: Path) -> Vocabulary:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    stored = content["model"]["vocab"]
+    tokens = dict(stored) if isinstance(stored, dict) else {piece: at for at, (piece, _) in enumerate(stored)}
+    tokens |= {added["content"]: added["id"] for added in content.get("added_tokens", ())}
+    # The steps that split and join text say which alphabet the pieces are written in.
+    steps = json.dumps([content.get(key) for key in ("pre_tokenizer", "decoder", "normalizer")], ensure_ascii=False)
+    style = "byte-level" if '"ByteLevel"' in steps else "sentencepiece" if "▁" in steps else "plain"
+    return Vocabulary(_by_id(tokens), style)
+
+
+def _read_bpe(path: Path) -> Vocabulary:
+    return Vocabulary(_by_id(json.loads(path.read_text(encoding="utf-8"))), "byte-level")
+
+
+def _read_wordpiece(path: Path) -> Vocabulary:
+    return Vocabulary(path.read_text(encoding="utf-8").splitlines(), "plain")
