@@ -26,41 +26,59 @@ class PairTally(NamedTuple):
         )
 
 
+CHUNK = 256
+ROUNDING = 1e-5
+"""Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
+
+
 @numba.njit(parallel=True, cache=True)
 def tally_block(cosines, first_row, first_column, levels, maximum, above, histogram):  # type: ignore[no-untyped-def]
-    """Count one block of the upper half of the Gram matrix; every pair counts once for each of its two rows."""
+    """Count one block of the upper half of the Gram matrix; every pair counts once for each of its two rows.
+
+    cosines (r, c) of rows from first_row and columns from first_column on; levels, rising. Adds to maximum (n,) of
+    |cos| and above (n, levels), and to histogram (slots, bins) over [-1, 1]. Pairs above the lowest level are few,
+    so that only chunks that have one are looked at pair by pair.
+    """
     rows, columns = cosines.shape
     n_levels, n_bins, slots = len(levels), histogram.shape[1], histogram.shape[0]
+    lowest = levels[0] if n_levels else np.float32(np.inf)
     column_above = np.zeros((slots, columns, n_levels), np.int64)
+    per_bin = np.float32(0.5) * np.float32(n_bins)
     for slot in numba.prange(slots):
-        counts = np.zeros(n_bins, np.int64)
+        # Four counters a bin: the next pair mostly falls into the same bin, and would wait for the last to be stored.
+        counts = np.zeros((4, n_bins), np.int64)
+        place = np.zeros(CHUNK, np.int32)
         for r in range(slot, rows, slots):
             row = first_row + r
             top = np.float32(0.0)
-            for c in range(max(0, row - first_column + 1), columns):
-                value = cosines[r, c]
-                size = abs(value)
-                if size > top:
-                    top = size
-                for k in range(n_levels):
-                    if size <= levels[k]:
-                        break
-                    above[row, k] += 1
-                    column_above[slot, c, k] += 1
-                place = int((value + np.float32(1.0)) * np.float32(0.5) * n_bins)
-                counts[min(max(place, 0), n_bins - 1)] += 1
+            for start in range(max(0, row - first_column + 1), columns, CHUNK):
+                stop = min(start + CHUNK, columns)
+                over = 0
+                for c in range(start, stop):
+                    size = abs(cosines[r, c])
+                    top = max(top, size)
+                    over += size > lowest
+                    bin_of = np.int32((cosines[r, c] + np.float32(1.0)) * per_bin)
+                    place[c - start] = min(max(bin_of, np.int32(0)), np.int32(n_bins - 1))
+                for k in range(stop - start):
+                    counts[k & 3, place[k]] += 1
+                if over == 0:
+                    continue
+                for c in range(start, stop):
+                    size = abs(cosines[r, c])
+                    for k in range(n_levels):
+                        if size <= levels[k]:
+                            break
+                        above[row, k] += 1
+                        column_above[slot, c, k] += 1
             if top > maximum[row]:
                 maximum[row] = top
-        histogram[slot] += counts
+        for k in range(4):
+            histogram[slot] += counts[k]
     for c in range(columns):
         for slot in range(slots):
             for k in range(n_levels):
                 above[first_column + c, k] += column_above[slot, c, k]
-
-
-CHUNK = 256
-ROUNDING = 1e-5
-"""Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
 
 
 @numba.njit(parallel=True, cache=True)

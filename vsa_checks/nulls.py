@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks.orthogonality import live_rows, mean_and_rms
+from vsa_checks.orthogonality import live_rows, rms_cosine
 
 
 def random_directions(n: int, d: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -40,4 +40,4 @@ def gaussian_rms_cosines(n: int, d: int, draws: int, rng: np.random.Generator) -
 
     Cosines do not depend on the norms of the rows, so this serves for rows of any norms.
     """
-    return np.array([mean_and_rms(random_directions(n, d, rng))[1] for _ in range(draws)])
+    return np.array([rms_cosine(random_directions(n, d, rng)) for _ in range(draws)])

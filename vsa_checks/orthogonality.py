@@ -66,8 +66,13 @@ def centered(vectors: ArrayLike) -> NDArray[np.float32]:
 
 
 def row_mean_squares(unit: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean squared cosine of each unit row (n, d) with all the others, from the smaller Gram matrix."""
+    """Mean squared cosine of each unit row (n, d) with all the others (n,), from the smaller Gram matrix.
+
+    Raises ValueError for fewer than two rows: there is no pair to look at.
+    """
     n, d = unit.shape
+    if n < 2:
+        raise ValueError(f"{n} vectors with a direction make no pair")
     if n <= d:
         gram = unit.astype(np.float64) @ unit.T.astype(np.float64)
         np.fill_diagonal(gram, 0.0)
@@ -90,8 +95,8 @@ def second_moment(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     return moment
 
 
-def mean_and_rms(unit: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean and root mean square of the off-diagonal cosines of unit rows (n, d), exactly, from moments.
+def mean_cosine(unit: NDArray[np.float32]) -> float:
+    """Mean of the off-diagonal cosines of unit rows (n, d), exactly, from the norm of their sum.
 
     Raises ValueError for fewer than two rows: there is no pair to look at.
     """
@@ -100,8 +105,15 @@ def mean_and_rms(unit: NDArray[np.float32]) -> tuple[float, float]:
         raise ValueError(f"{n} vectors with a direction make no pair")
     total = unit.sum(axis=0, dtype=np.float64)
     own = np.einsum("ij,ij->", unit, unit, dtype=np.float64)
-    mean = (total @ total - own) / (n * (n - 1))
-    return float(mean), float(np.sqrt(row_mean_squares(unit).mean()))
+    return float((total @ total - own) / (n * (n - 1)))
+
+
+def rms_cosine(unit: NDArray[np.float32]) -> float:
+    """Root mean square of the off-diagonal cosines of unit rows (n, d), exactly, from their Gram matrix.
+
+    Raises ValueError for fewer than two rows.
+    """
+    return float(np.sqrt(row_mean_squares(unit).mean()))
 
 
 def pairwise_cosines(
@@ -120,7 +132,7 @@ def pairwise_cosines(
     """
     live = live_rows(vectors)
     n = len(live.rows)
-    mean, rms = mean_and_rms(live.unit)
+    mean_squares = row_mean_squares(live.unit)
     levels = np.asarray(sorted({float(t) for t in thresholds}), dtype=np.float32)
     tally = _kernels.PairTally.of(n, len(levels), HISTOGRAM_BINS)
     starts = range(0, n, block)
@@ -140,13 +152,13 @@ def pairwise_cosines(
         n_vectors=n,
         n_excluded=live.n_excluded,
         n_pairs=n_pairs,
-        mean=mean,
-        rms=rms,
+        mean=mean_cosine(live.unit),
+        rms=float(np.sqrt(mean_squares.mean())),
         max_abs=float(min(tally.maximum.max(), 1.0)),
         fraction_above=shares,
         histogram=tally.histogram.sum(axis=0),
         bin_edges=np.linspace(-1.0, 1.0, HISTOGRAM_BINS + 1),
-        mean_square_by_row=row_mean_squares(live.unit),
+        mean_square_by_row=mean_squares,
         above_by_row={float(t): tally.above[:, k] for k, t in enumerate(sorted(set(thresholds)))},
         rows=live.rows,
     )

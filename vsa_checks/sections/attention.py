@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from vsa_checks import isometry as isometries
 from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, Reference
-from vsa_checks.orthogonality import PairwiseCosines, live_rows, pairwise_cosines, row_mean_squares
+from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
 from vsa_checks.sections.pairs import artifact_cut, artifacts, beyond_random, near_orthogonal
 from vsa_checks.statistics import bootstrap
 from vsa_checks.subjects import Subject
@@ -29,14 +30,16 @@ def heads_near_orthogonal(bench: Workbench, subject: Subject) -> Measurement:
     """Root mean square cosine over all vectors of one attention matrix of a layer; pairs within a head in details."""
     cosines, heads = _cosines(bench, subject)
     groups, unit = _units(heads[cosines.rows])
-    return near_orthogonal(bench, subject, cosines, unit, groups, _within_heads(bench, subject))
+    return near_orthogonal(
+        bench, subject, cosines, unit, groups, _within_heads(bench, subject, lambda pairs: pairs.rms)
+    )
 
 
 def heads_artifacts(bench: Workbench, subject: Subject) -> Measurement:
     """Share of pairs of vectors of one attention matrix of a layer with |cos| above 6/sqrt(d)."""
     cosines, heads = _cosines(bench, subject)
     groups, unit = _units(heads[cosines.rows])
-    return artifacts(bench, subject, cosines, unit, groups, _within_heads(bench, subject))
+    return artifacts(bench, subject, cosines, unit, groups, _within_heads(bench, subject, _share_of_artifacts))
 
 
 def heads_beyond_random(bench: Workbench, subject: Subject) -> Measurement:
@@ -90,6 +93,11 @@ def _isometry(bench: Workbench, subject: Subject, left: NDArray[np.float32], rig
     )
 
 
+def _share_of_artifacts(cosines: PairwiseCosines) -> float:
+    (share,) = cosines.fraction_above.values()
+    return share
+
+
 def _per_query_head(grouped: NDArray[np.float32], n_heads: int) -> NDArray[np.float32]:
     """Each query head's key or value matrix: heads of one group share it (grouped-query attention)."""
     return np.repeat(grouped, n_heads // len(grouped), axis=0)
@@ -114,20 +122,20 @@ def _units(heads: NDArray[np.int64]) -> tuple[NDArray[np.int64] | None, str]:
     return (heads, "heads") if len(np.unique(heads)) > 1 else (None, "head dimensions")
 
 
-def _within_heads(bench: Workbench, subject: Subject) -> dict[str, Any]:
-    """Root mean square cosine within each head, and the head where it is largest."""
+def _within_heads(bench: Workbench, subject: Subject, figure: Callable[[PairwiseCosines], float]) -> dict[str, Any]:
+    """The same figure over the pairs within each head, and the head where it is largest."""
     assert subject.layer is not None and subject.matrix is not None
     weight = bench.weight(subject.basis, subject.layer, subject.matrix)
-    by_head = []
+    by_head: list[dict[str, float]] = []
     for head in range(len(weight)):
-        unit = live_rows(head_vectors(subject.matrix, weight[head : head + 1])).unit
-        if len(unit) > 1:
-            by_head.append({"head": head, "value": float(np.sqrt(row_mean_squares(unit).mean()))})
+        vectors = head_vectors(subject.matrix, weight[head : head + 1])
+        if np.count_nonzero(vectors.any(axis=1)) > 1:
+            cosines = pairwise_cosines(vectors, (artifact_cut(vectors.shape[1]),))
+            by_head.append({"head": head, "value": figure(cosines)})
     if not by_head:
         return {}
-    squares = [entry["value"] ** 2 for entry in by_head]
     return {
-        "by_head": by_head,
-        "within_heads_rms": float(np.sqrt(np.mean(squares))),
+        "within_heads_median": float(np.median([entry["value"] for entry in by_head])),
         "worst_head": max(by_head, key=lambda entry: entry["value"])["head"],
+        "by_head": by_head,
     }

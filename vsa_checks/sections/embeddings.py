@@ -11,7 +11,7 @@ from vsa_checks import theory
 from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, Reference
 from vsa_checks.models import Basis
-from vsa_checks.orthogonality import PairwiseCosines, centered, live_rows, mean_and_rms, pairwise_cosines
+from vsa_checks.orthogonality import PairwiseCosines, centered, live_rows, pairwise_cosines, rms_cosine
 from vsa_checks.sections.pairs import artifact_cut, artifacts, cosine_histogram, near_orthogonal
 from vsa_checks.statistics import bootstrap
 from vsa_checks.subjects import Subject
@@ -109,7 +109,7 @@ def _trimmed(bench: Workbench, basis: Basis, center: bool) -> dict[str, Any]:
         "trimmed": {
             "n_unused_small_norm": int(small.sum()),
             "n_unused_duplicates": int(duplicates.sum()),
-            "rms": mean_and_rms(kept.unit)[1] if len(kept.rows) > 1 else None,
+            "rms": rms_cosine(kept.unit) if len(kept.rows) > 1 else None,
         },
         "largest_cosine_of_random_vectors": theory.largest_cosine(pairs.n_vectors, vectors.shape[1])
         if pairs.n_vectors > 2
