@@ -111,9 +111,14 @@ def mean_cosine(unit: NDArray[np.float32]) -> float:
 def rms_cosine(unit: NDArray[np.float32]) -> float:
     """Root mean square of the off-diagonal cosines of unit rows (n, d), exactly, from their Gram matrix.
 
-    Raises ValueError for fewer than two rows.
+    Raises ValueError for fewer than two rows: there is no pair to look at.
     """
-    return float(np.sqrt(row_mean_squares(unit).mean()))
+    n, d = unit.shape
+    if n < 2:
+        raise ValueError(f"{n} vectors with a direction make no pair")
+    gram = second_moment(unit.T if n <= d else unit)
+    own = np.einsum("ij,ij->i", unit, unit, dtype=np.float64)
+    return float(np.sqrt(max((gram**2).sum() - (own**2).sum(), 0.0) / (n * (n - 1))))
 
 
 def pairwise_cosines(

@@ -137,7 +137,9 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         yield
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+        yield  # pytest's own list of failures first: the summary is what a reader should end on
         finish.tell(self.run, self.tally, self.document, terminalreporter)
         if self.trouble:
             terminalreporter.write_line(self.trouble, red=True)

@@ -67,7 +67,7 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
         ),
     )
     random = bench.once(
-        ("scan random", _digest(bench, subject.basis), len(neurons)),
+        ("scan random", id(words), len(neurons)),
         lambda: _scan(
             bench,
             nulls.random_directions(len(neurons), d, bench.rng("scan random")),
@@ -150,27 +150,28 @@ def _neurons(bench: Workbench, subject: Subject) -> NDArray[np.float32]:
 
 
 def _dictionary(bench: Workbench, basis: Basis) -> Dictionary:
-    """The centered word embeddings, made once per basis."""
-    return bench.once(("dictionary", basis), lambda: Dictionary.of(centered(bench.embedding(basis))))
+    """The centered word embeddings; bases whose embeddings are the same share them and all that is made of them."""
 
+    def make() -> Dictionary:
+        vectors = centered(bench.embedding(basis))
+        digest = hashlib.sha256(vectors.data).hexdigest()
+        return bench.once(("dictionary of", digest), lambda: Dictionary.of(vectors))
 
-def _digest(bench: Workbench, basis: Basis) -> str:
-    """Names the dictionary by its content: bases that share it share its nulls."""
-    words = _dictionary(bench, basis)
-    return bench.once(("digest", basis), lambda: hashlib.sha256(words.vectors.data).hexdigest())
+    return bench.once(("dictionary", basis), make)
 
 
 def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
     """99th percentile of the pursuit cosine of random directions after each token, once per dictionary."""
 
+    words = _dictionary(bench, basis)
+
     def measure() -> NDArray[np.float64]:
-        words = _dictionary(bench, basis)
         drawn = nulls.random_directions(RANDOM_NEURONS, words.vectors.shape[1], bench.rng("pursuit random"))
         label = f"pursuit of {RANDOM_NEURONS:,} random directions ({basis})"
         found = greedy_pursuit(drawn, words, PURSUIT_TOKENS, progress=bench.progress(label))
         return np.quantile(_paths(found, ~found.dead), TAIL, axis=0)
 
-    return bench.once(("pursuit random", _digest(bench, basis)), measure)
+    return bench.once(("pursuit random", id(words)), measure)
 
 
 def _paths(found: Bundles, alive: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -232,7 +233,7 @@ def _ceiling(
 ) -> dict[str, float]:
     """How far the span of the tokens lets any sum come, and the mean share of it that the bundles reach."""
     words = _dictionary(bench, subject.basis)
-    values, axes = bench.once(("span", subject.basis), lambda: np.linalg.eigh(second_moment(words.vectors)))
+    values, axes = bench.once(("span", id(words)), lambda: np.linalg.eigh(second_moment(words.vectors)))
     spanned = axes[:, values > values.max() * 1e-10]
     live = neurons[neurons.any(axis=1)].astype(np.float64)
     ceilings = np.linalg.norm(live @ spanned, axis=1) / np.linalg.norm(live, axis=1)
