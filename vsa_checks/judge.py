@@ -90,8 +90,7 @@ def figure(number: float) -> str:
 def _reason(claim: Claim, measurement: Measurement, threshold: float, verdict: str) -> str:
     said = f"{figure(measurement.value)} {{}} {claim.direction} {figure(threshold)}"
     if verdict == CHANCE:
-        told = [_not_told(claim, measurement.value, null) for null in _decisive(claim, measurement)]
-        return said.format("meets") + ", " + "; ".join(filter(None, told))
+        return f"{said.format('meets')}, but {_not_told(claim, measurement)}"
     beside = [
         f"{null.name}: {figure(null.value)}, p = {figure(null.p_value)}" for null in _decisive(claim, measurement)
     ]
@@ -104,15 +103,17 @@ def _reason(claim: Claim, measurement: Measurement, threshold: float, verdict: s
     return said.format("does not meet") + f": {_side(claim, measurement)}{stands}"
 
 
-def _not_told(claim: Claim, value: float, null: NullFigure) -> str:
-    """How a null that stands in the way of `holds` does so; empty for one that is beaten."""
-    if _beaten(claim, value, null):
-        return ""
-    at = f"{null.name} ({figure(null.value)}, p = {figure(null.p_value)})"
-    if null.p_value > claim.alpha:
-        return f"and is not told from {at}"
-    ahead = value - null.value if claim.direction == ">=" else null.value - value
-    return f"but lies only {figure(ahead)} beyond {at}, less than {claim.delta:g}"
+def _not_told(claim: Claim, measurement: Measurement) -> str:
+    """Which nulls stand in the way of `holds`: those not told from the value, and those beaten by too little."""
+    level, close = [], []
+    for null in _decisive(claim, measurement):
+        at = f"{null.name} ({figure(null.value)}, p = {figure(null.p_value)})"
+        ahead = measurement.value - null.value if claim.direction == ">=" else null.value - measurement.value
+        if null.p_value > claim.alpha:
+            level.append(at)
+        elif ahead < claim.delta:
+            close.append(f"lies only {figure(ahead)} beyond {at}, less than {claim.delta:g}")
+    return ", and ".join([f"is not told from {' and '.join(level)}"] * bool(level) + close)
 
 
 def _side(claim: Claim, measurement: Measurement) -> str:
