@@ -29,6 +29,8 @@ class PairTally(NamedTuple):
 CHUNK = 256
 ROUNDING = 1e-5
 """Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
+NOTHING = 1e-24
+"""A sum whose square is this small beside its parts' has cancelled: it has no direction, and a cosine of 0."""
 
 
 @numba.njit(parallel=True, cache=True)
@@ -124,7 +126,8 @@ def include_best(  # type: ignore[no-untyped-def]
         error = np.float32(slack[i] + ROUNDING * np.sqrt(square))
         for k in range(step):
             overlaps[i, used[i, k]] = np.float32(np.inf)
-        least, bar, sign = np.float32(-np.inf), np.float32(-np.inf), np.float32(-1.0)
+        least, floor = np.float32(-np.inf), np.float32(-np.inf)
+        bar, sign = np.float32(-np.inf), np.float32(-1.0)
         last, scale = slots[i], np.float32(units[i])
         for start in range(0, n_words, CHUNK):
             stop = min(start + CHUNK, n_words)
@@ -147,9 +150,9 @@ def include_best(  # type: ignore[no-untyped-def]
                 score = reach / np.sqrt(max(size, np.float32(1e-30)))
                 if score > least:
                     least = score
-                    bar = (score - abs(score) * np.float32(ROUNDING)) * abs(score)
-                    sign = np.float32(1.0) if score > 0.0 else np.float32(-1.0)
-        floor = least - abs(least) * np.float32(ROUNDING)
+                    floor = least - (np.float32(1.0) + abs(least)) * np.float32(ROUNDING)
+                    bar = floor * abs(floor)
+                    sign = np.float32(1.0) if floor > 0.0 else np.float32(-1.0)
         best, best_score = -1, -np.inf
         for start in range(0, n_words, CHUNK):
             stop = min(start + CHUNK, n_words)
@@ -173,7 +176,9 @@ def include_best(  # type: ignore[no-untyped-def]
                     whole = totals[i, j] + vectors[t, j]
                     exact_reach += np.float64(vectors[t, j]) * unit[i, j]
                     exact_size += whole * whole
-                exact = exact_reach / np.sqrt(max(exact_size, 1e-300))
+                exact = 0.0
+                if exact_size > NOTHING * (square + np.float64(norms[t]) ** 2):
+                    exact = exact_reach / np.sqrt(exact_size)
                 if exact > best_score:
                     best, best_score = t, exact
         used[i, step] = best

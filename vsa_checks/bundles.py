@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks import _kernels
-from vsa_checks.dictionary import Dictionary
+from vsa_checks.dictionary import Dictionary, repeated_rows
 from vsa_checks.orthogonality import live_rows
 
 Progress = Callable[[int, int], None]
@@ -180,10 +180,12 @@ def _scan_all(
     """Scan with every token listing every neuron, a block of neurons at a time."""
     step = block or max(16, BLOCK_BYTES // (8 * len(words.rows)))
     inverse = (1.0 / words.norms).astype(np.float32)
+    copies, originals = words.copies
     parts = []
     for start in range(0, len(unit), step):
         cosines = unit[start : start + step] @ words.vectors.T
         cosines *= inverse
+        cosines[:, copies] = cosines[:, originals]
         ends, tokens, values = _kernels.candidates(cosines, np.float32(LEAST_COSINE))
         parts.append(_scan(unit[start : start + step], words, ends, tokens, values))
         if progress is not None:
@@ -224,10 +226,14 @@ def _listed_neurons(
     ids = np.empty((len(words.rows), count), np.int32)
     top = np.empty((len(words.rows), count), np.float32)
     inverse = (1.0 / words.norms).astype(np.float32)
+    copies, originals = repeated_rows(unit)
     for start in range(0, len(words.rows), step):
         cosines = words.vectors[start : start + step] @ unit.T
         cosines *= inverse[start : start + step, None]
+        cosines[:, copies] = cosines[:, originals]
         _kernels.largest(cosines, ids[start : start + step], top[start : start + step])
+    copies, originals = words.copies
+    ids[copies], top[copies] = ids[originals], top[originals]
     return ids, top
 
 

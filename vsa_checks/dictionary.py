@@ -43,9 +43,27 @@ class Dictionary:
         return cls(kept, norms[rows], rows, len(array) - len(rows))
 
     @cached_property
+    def copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows that repeat an earlier one, and the first of their kind: see `repeated_rows`."""
+        return repeated_rows(self.vectors)
+
+    @cached_property
     def gram(self) -> GramRows:
         """Rows of the matrix of cosines between the dictionary's vectors."""
         return GramRows(self)
+
+
+def repeated_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which rows of `vectors` (n, d) are equal to an earlier row, and for each the first such row.
+
+    A matrix product may give equal rows products that differ in the last bit; ties are broken by id, so whoever ranks
+    products gives copies the product of the first.
+    """
+    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.shape[1] * vectors.itemsize))).ravel()
+    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
+    original = first[group]
+    copies = np.flatnonzero(original != np.arange(len(rows)))
+    return copies, original[copies]
 
 
 class GramRows:

@@ -77,7 +77,7 @@ def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) 
 def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Known]) -> None:
     """Write recorded verdicts, one line each, sorted by id, replacing the file in one step."""
     lines = [
-        f"# What was measured of {model}: written by `pytest claims/ --model {model} --record`.",
+        "# What was measured of one model: written by `pytest claims/ --record`, which replaces it.",
         f"model = {_quoted(model)}",
         f"sha256 = {_quoted(sha256)}",
         "",

@@ -1,0 +1,245 @@
+"""greedy_pursuit against trying every token at every step; for one token, against FAISS."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+
+from tests.measures import oracles
+from tests.measures.oracles import Rows
+from vsa_checks import dictionary
+from vsa_checks.bundles import Dictionary, greedy_pursuit
+
+
+def example(kind: str, seed: int = 0) -> tuple[Rows, Rows]:
+    """Neurons and dictionary of one kind."""
+    rng = np.random.default_rng(seed)
+    neurons, words = rng.standard_normal((6, 12)), rng.standard_normal((40, 12))
+    match kind:
+        case "varied norms":
+            words *= 10 ** rng.uniform(-3, 3, (40, 1))
+            neurons *= 10 ** rng.uniform(-9, 9, (6, 1))
+        case "duplicates":
+            words = np.concatenate([words[:14], words[:14], words[:12]])
+        case "scaled duplicates":
+            words = np.concatenate([words[:20], words[:20] * 2.0 ** rng.integers(-3, 4, (20, 1))])
+        case "dead rows":
+            words[[0, 17, 39]] = 0
+            neurons[[0, 3]] = 0
+        case "every token points away":
+            words = -np.abs(words)
+            neurons = np.abs(neurons)
+        case "one token":
+            words = words[:1]
+        case "two dimensions":
+            neurons, words = neurons[:, :2], words[:, :2]
+        case "planted":
+            neurons[:3] = words[:15].reshape(3, 5, 12).sum(axis=1)
+    return neurons.astype(np.float32), words.astype(np.float32)
+
+
+KINDS = (
+    "gaussian",
+    "varied norms",
+    "duplicates",
+    "scaled duplicates",
+    "dead rows",
+    "every token points away",
+    "one token",
+    "two dimensions",
+    "planted",
+)
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 5, 40, 60])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_step_takes_the_token_that_gives_the_highest_cosine(kind: str, max_tokens: int) -> None:
+    neurons, words = example(kind)
+    oracles.assert_pursued(greedy_pursuit(neurons, words, max_tokens), neurons, words, max_tokens)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "planted", "duplicates", "dead rows"])
+def test_tokens_and_cosines_are_those_of_the_brute_force(kind: str) -> None:
+    neurons, words = example(kind, 1)
+    found = greedy_pursuit(neurons, words, 8)
+    for i, neuron in enumerate(neurons):
+        tokens, path = oracles.pursuit(neuron, words, 8) if neuron.any() else ([], [])
+        assert found.tokens(i).tolist() == tokens, f"neuron {i}"
+        np.testing.assert_allclose(found.path(i), path, rtol=0, atol=1e-6)
+
+
+def test_a_centered_dictionary_of_few_tokens_in_many_dimensions() -> None:
+    """33 tokens in 512 dimensions: centered they sum to zero, so that the whole bundle is next to nothing."""
+    rng = np.random.default_rng(2)
+    words = rng.standard_normal((33, 512)).astype(np.float32)
+    words -= words.mean(axis=0)
+    neurons = rng.standard_normal((5, 512)).astype(np.float32)
+    for max_tokens in (5, 31, 32):
+        oracles.assert_pursued(greedy_pursuit(neurons, words, max_tokens), neurons, words, max_tokens)
+    whole = greedy_pursuit(neurons, words, 100)
+    assert whole.size.tolist() == [33] * 5
+    for i in range(5):
+        assert sorted(whole.tokens(i)) == list(range(33))
+        assert whole.tokens(i)[:32].tolist() == greedy_pursuit(neurons, words, 32).tokens(i).tolist()
+        assert np.abs(whole.path(i)).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "varied norms", "points away", "far from zero", "second half repeats"])
+def test_a_vocabulary_of_several_chunks(kind: str) -> None:
+    """The compiled loop looks at 256 tokens at a time and skips chunks that cannot win."""
+    rng = np.random.default_rng(15)
+    neurons, words = rng.standard_normal((4, 10)), rng.standard_normal((700, 10))
+    match kind:
+        case "varied norms":
+            words *= 10 ** rng.uniform(-4, 4, (700, 1))
+        case "points away":
+            neurons, words = np.abs(neurons), -np.abs(words)
+        case "far from zero":
+            words += 4
+        case "second half repeats":
+            words[350:] = words[:350]
+    neurons, words = neurons.astype(np.float32), words.astype(np.float32)
+    oracles.assert_pursued(greedy_pursuit(neurons, words, 25), neurons, words, 25)
+    best_last = np.concatenate([words[words @ neurons[0] < 0], words[words @ neurons[0] >= 0]])
+    oracles.assert_pursued(greedy_pursuit(neurons, best_last, 3), neurons, best_last, 3)
+
+
+def test_ties_go_to_the_lowest_id() -> None:
+    """Vectors of 16 signs and powers of two: all arithmetic is exact, and equal cosines are common."""
+    rng = np.random.default_rng(5)
+    neurons = rng.choice([-1.0, 1.0], (8, 16)).astype(np.float32)
+    words = (rng.choice([-1.0, 1.0], (50, 16)) * 2.0 ** rng.integers(0, 3, (50, 1))).astype(np.float32)
+    ties = 0
+    for i, found in enumerate(np.split(greedy_pursuit(neurons, words, 6).token_ids, 8)):
+        total = np.zeros(16)
+        left = list(range(50))
+        for token in found.tolist():
+            # Squares of cosines as fractions: (a / |b|)^2 compared without any rounding.
+            keys = {}
+            for t in left:
+                whole = total + words[t]
+                along, square = int(whole @ neurons[i]), int(whole @ whole)
+                keys[t] = (along * abs(along), square)
+            best = left[0]
+            for t in left:
+                (a, b), (c, d) = keys[t], keys[best]
+                best = t if a * d > c * b else best
+            ties += sum(keys[t][0] * keys[best][1] == keys[best][0] * keys[t][1] for t in left) > 1
+            assert token == best
+            total = total + words[token]
+            left.remove(token)
+    assert ties > 5, "the example has too few ties to be one"
+
+
+def test_antiparallel_tokens_do_not_cancel_into_a_cosine() -> None:
+    """A token and its opposite sum to nothing, which has no cosine: it must not look like the best there is."""
+    rng = np.random.default_rng(0)
+    half = rng.standard_normal((6, 34)).astype(np.float32)
+    words = np.concatenate([half, -half])
+    neurons = rng.standard_normal((5, 34)).astype(np.float32)
+    found = greedy_pursuit(neurons, words, 4)
+    assert np.abs(found.cosines).max() <= 1
+    oracles.assert_pursued(found, neurons, words, 4)
+
+
+@pytest.mark.parametrize("block", [1, 2, 5, 100])
+def test_blocks_of_neurons_change_nothing(block: int) -> None:
+    neurons, words = example("gaussian", 3)
+    whole, parts = greedy_pursuit(neurons, words, 7), greedy_pursuit(neurons, words, 7, block=block)
+    np.testing.assert_array_equal(parts.token_ids, whole.token_ids)
+    np.testing.assert_allclose(parts.cosines, whole.cosines, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "batch"), [(2, 1), (3, 64 * 2**20), (7, 320)])
+def test_rows_of_the_gram_matrix_may_displace_each_other(
+    rows: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for a few rows only, each is made again when it is wanted again."""
+    monkeypatch.setattr(dictionary, "BATCH_BYTES", batch)
+    neurons, words = example("varied norms", 4)
+    ready = Dictionary.of(words)
+    ready.__dict__["gram"] = dictionary.GramRows(ready, budget=rows * len(words))
+    found = greedy_pursuit(neurons, ready, 12, block=2)
+    assert len(ready.gram.rows) == rows
+    oracles.assert_pursued(found, neurons, words, 12)
+    np.testing.assert_array_equal(found.token_ids, greedy_pursuit(neurons, words, 12).token_ids)
+    # the rows are still sound for the next caller
+    oracles.assert_pursued(greedy_pursuit(neurons[::-1], ready, 9, block=1), neurons[::-1], words, 9)
+
+
+def test_rows_of_the_gram_matrix_are_cosines_to_within_half_a_step() -> None:
+    words = Dictionary.of(example("varied norms")[1])
+    wanted = np.array([3, 9, 3, 30])
+    slots = words.gram.slots(wanted)
+    assert slots[0] == slots[2] and len(set(slots.tolist())) == 3
+    for token, slot in zip(wanted, slots, strict=True):
+        step = float(words.gram.steps[slot])
+        for other in range(40):
+            if other != token:
+                exact = oracles.cosine(words.vectors[token].astype(float), words.vectors[other].astype(float))
+                assert abs(step * float(words.gram.rows[slot, other]) - exact) <= 0.5 * step + 1e-6
+    with pytest.raises(ValueError, match="3 rows of the Gram matrix do not fit into 2"):
+        dictionary.GramRows(words, budget=2 * 40).slots(np.array([1, 2, 3]))
+
+
+def test_the_first_token_is_the_nearest_neighbour_that_faiss_finds() -> None:
+    rng = np.random.default_rng(11)
+    neurons, words = (rng.standard_normal(shape).astype(np.float32) for shape in ((30, 24), (200, 24)))
+    words *= 10 ** rng.uniform(-2, 2, (200, 1)).astype(np.float32)
+    unit, targets = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (words, neurons))
+    index = faiss.IndexFlatIP(24)
+    index.add(unit)
+    cosines, nearest = index.search(targets, 1)
+    found = greedy_pursuit(neurons, words, 1)
+    assert found.token_ids.tolist() == nearest[:, 0].tolist()
+    np.testing.assert_allclose(found.cosine, cosines[:, 0], rtol=0, atol=1e-6)
+
+
+def test_a_sum_of_nearly_orthogonal_tokens_is_found_again() -> None:
+    """Sums of 5 of 300 random tokens in 400 dimensions: every member, and a cosine of 1."""
+    rng = np.random.default_rng(12)
+    words = rng.standard_normal((300, 400)).astype(np.float32)
+    members = [rng.choice(300, 5, replace=False) for _ in range(8)]
+    found = greedy_pursuit(np.stack([words[chosen].sum(axis=0) for chosen in members]), words, 5)
+    for i, chosen in enumerate(members):
+        assert sorted(found.tokens(i)) == sorted(chosen)
+    np.testing.assert_allclose(found.cosine, 1, rtol=0, atol=1e-6)
+
+
+def test_cosines_are_told_after_each_number_of_tokens() -> None:
+    neurons, words = example("dead rows")
+    found = greedy_pursuit(neurons, words, 6)
+    for k in (1, 4, 6, 10):
+        shorter = greedy_pursuit(neurons, words, min(k, 6))
+        np.testing.assert_allclose(found.cosine_at(k), shorter.cosine, rtol=0, atol=1e-12)
+    assert np.isnan(found.cosine_at(2)[[0, 3]]).all()
+    assert found.size.tolist() == [0, 6, 6, 0, 6, 6]
+
+
+def test_neurons_that_are_all_dead_give_empty_bundles() -> None:
+    found = greedy_pursuit(np.zeros((3, 12)), example("gaussian")[1], 4)
+    assert len(found) == 3 and len(found.token_ids) == 0 and np.isnan(found.cosine).all()
+
+
+def test_progress_runs_to_its_end() -> None:
+    heard: list[tuple[int, int]] = []
+    neurons, words = example("gaussian")
+    greedy_pursuit(neurons, words, 2, block=4, progress=lambda done, total: heard.append((done, total)))
+    assert heard == [(4, 6), (6, 6)]
+
+
+@pytest.mark.parametrize(
+    ("neurons", "words", "max_tokens", "message"),
+    [
+        (np.ones((2, 3)), np.ones((4, 5)), 1, "3 dimensions, dictionary vectors 5"),
+        (np.ones((2, 3)), np.ones((4, 3)), 0, "at most 0 tokens"),
+        (np.ones((2, 3)), np.ones((4, 3)), -1, "at most -1 tokens"),
+        (np.ones((2, 3, 1)), np.ones((4, 3)), 1, r"shape \(n, d\)"),
+        (np.ones((2, 3)), np.zeros((4, 3)), 1, "no row of the dictionary has a direction"),
+        (np.array([[1, np.nan]]), np.ones((4, 2)), 1, "row 0 holds NaN"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(neurons: Rows, words: Rows, max_tokens: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        greedy_pursuit(neurons, words, max_tokens)

@@ -1,0 +1,131 @@
+"""Intervals, p values and random streams: by hand, by another of scipy's routes, and by simulated coverage."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.measures.oracles import Rows
+from vsa_checks.statistics import bootstrap, bootstrap_pairs, share_p, stream, tail_p
+
+
+def test_the_interval_of_a_mean_has_the_width_of_its_law() -> None:
+    """For 400 Gaussian values it is the mean +- 1.96 s / sqrt(n), to a few percent (90% would be 16% narrower)."""
+    values = np.random.default_rng(0).standard_normal(400) + 3
+    found = bootstrap(values, "tokens", np.random.default_rng(1))
+    error = values.std(ddof=1) / np.sqrt(400)
+    assert (found.level, found.unit) == (0.95, "tokens")
+    assert (found.high - found.low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.08)
+    assert (found.low + found.high) / 2 == pytest.approx(values.mean(), abs=0.3 * error)
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.median])
+def test_the_interval_covers_the_truth_about_as_often_as_it_says(statistic: np.ufunc) -> None:
+    """Of 200 intervals over 40 values, between 89% and 98.5% cover (four standard errors below .95)."""
+    rng = np.random.default_rng(2)
+    covered = 0
+    for _ in range(200):
+        found = bootstrap(rng.standard_normal(40), "neurons", rng, statistic)
+        covered += found.low <= 0 <= found.high
+    assert 0.89 <= covered / 200 <= 0.985
+
+
+def test_the_median_has_an_interval_of_its_own() -> None:
+    values = np.concatenate([np.zeros(60), np.full(40, 100.0)])
+    assert bootstrap(values, "heads", np.random.default_rng(3), np.median).low == 0
+    assert bootstrap(values, "heads", np.random.default_rng(3)).low > 20
+
+
+def test_values_without_spread_give_no_width_and_no_values_an_error() -> None:
+    for values in ([2.5], [2.5, 2.5, 2.5]):
+        found = bootstrap(values, "heads", np.random.default_rng(0))
+        assert (found.low, found.high, found.unit) == (2.5, 2.5, "heads")
+    with pytest.raises(ValueError, match="no values"):
+        bootstrap([], "heads", np.random.default_rng(0))
+
+
+def squared_cosines(n: int = 40, d: int = 4, seed: int = 4) -> Rows:
+    """Squared cosines of vectors of which some are far from typical."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((n, d)) + [2.0, 0, 0, 0] * (rng.random((n, 1)) < 0.3)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows @ rows.T) ** 2
+
+
+def test_the_interval_over_pairs_is_that_of_resampling_vectors_in_full() -> None:
+    """The first-order interval is within 15% of the width of the expensive one, and not half or twice it."""
+    squares = squared_cosines()
+    n = len(squares)
+    own = (squares.sum(axis=1) - 1) / (n - 1)
+    rng = np.random.default_rng(5)
+    means = []
+    for _ in range(3000):
+        drawn = rng.integers(0, n, n)
+        table, other = squares[np.ix_(drawn, drawn)], drawn[:, None] != drawn[None]
+        means.append(table[other].mean())
+    low, high = np.quantile(means, [0.025, 0.975])
+    found = bootstrap_pairs(own, "tokens", np.random.default_rng(6))
+    assert (found.high - found.low) / (high - low) == pytest.approx(1, abs=0.15)
+    assert (found.low + found.high) / 2 == pytest.approx(own.mean(), rel=0.05)
+
+
+def test_whole_groups_are_resampled_where_there_are_groups() -> None:
+    rng = np.random.default_rng(7)
+    by_group = rng.standard_normal(6)
+    own = np.repeat(by_group, 50) + 0.01 * rng.standard_normal(300)
+    groups = np.repeat([3, 1, 4, 0, 5, 9], 50)
+    alone = bootstrap_pairs(own, "dimensions", np.random.default_rng(8))
+    together = bootstrap_pairs(own, "heads", np.random.default_rng(8), groups=groups)
+    assert together.unit == "heads"
+    ratio = (together.high - together.low) / (alone.high - alone.low)
+    assert 5 < ratio < 9, "vectors of one group move together: sqrt(50) times as wide"
+    single = bootstrap_pairs(own, "dimensions", np.random.default_rng(8), groups=np.arange(300))
+    assert single == alone
+
+
+@pytest.mark.parametrize(
+    ("value", "direction", "p"),
+    [(3, ">=", 3 / 5), (3, "<=", 4 / 5), (5, ">=", 1 / 5), (5, "<=", 1.0), (0, "<=", 1 / 5), (0, ">=", 1.0)],
+)
+def test_tail_p_by_hand(value: float, direction: str, p: float) -> None:
+    """Nulls 1, 2, 3, 4: (b + 1)/(n + 1), an equal draw counting as far enough."""
+    assert tail_p(value, [2, 4, 1, 3], direction) == pytest.approx(p)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "null_hits", "null_n"),
+    [(9, 40, 2, 40), (2, 40, 9, 40), (5, 30, 5, 30), (0, 20, 0, 20), (20, 20, 0, 20), (3, 10, 40, 200), (7, 50, 1, 13)],
+)
+def test_share_p_is_fishers_exact_test(hits: int, n: int, null_hits: int, null_n: int) -> None:
+    table = [[hits, n - hits], [null_hits, null_n - null_hits]]
+    for direction, alternative in ((">=", "greater"), ("<=", "less")):
+        expected = stats.fisher_exact(table, alternative=alternative).pvalue
+        assert share_p(hits, n, null_hits, null_n, direction) == pytest.approx(expected, rel=1e-9)
+    assert share_p(hits, n, null_hits, null_n) == share_p(hits, n, null_hits, null_n, ">=")
+
+
+def test_share_p_is_the_limit_of_relabelling_at_random() -> None:
+    rng = np.random.default_rng(9)
+    everyone = np.array([1] * 12 + [0] * 48)
+    shuffled = rng.permuted(np.tile(everyone, (20_000, 1)), axis=1)[:, :25].sum(axis=1)
+    for hits in (3, 5, 8):
+        p = share_p(hits, 25, 12 - hits, 35)
+        assert tail_p(hits, shuffled, ">=") == pytest.approx(p, abs=4 * np.sqrt(p / 20_000))
+
+
+def test_random_streams_depend_on_their_purpose_and_not_on_their_order() -> None:
+    first = stream(0, "null", "L3").random(4)
+    stream(0, "something else").random(1000)
+    np.testing.assert_array_equal(stream(0, "null", "L3").random(4), first)
+    others = [stream(1, "null", "L3"), stream(0, "null", "L4"), stream(0, "null"), stream(0, "L3", "null"), stream(0)]
+    drawn = [tuple(first), *(tuple(other.random(4)) for other in others)]
+    assert len(set(drawn)) == 6
+
+
+def test_streams_of_many_purposes_are_uncorrelated() -> None:
+    drawn = np.array([stream(0, "pursuit matched", "raw", layer, "W_in").random(2000) for layer in range(12)])
+    for one, other in pairwise(drawn):
+        assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(2000)

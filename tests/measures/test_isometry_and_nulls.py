@@ -1,0 +1,148 @@
+"""The isometry of a head's product against its singular values; the nulls against what they keep and destroy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.measures.oracles import Rows
+from vsa_checks import nulls
+from vsa_checks.isometry import gaussian_isometry, isometry
+
+
+def heads(seed: int = 0, h: int = 3, d: int = 10, rank: int = 4, out: int | None = None) -> tuple[Rows, Rows]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((h, d, rank)), rng.standard_normal((h, rank, out or d))
+
+
+def by_singular_values(left: Rows, right: Rows) -> Rows:
+    squares = np.array([np.linalg.svd(a @ b, compute_uv=False) ** 2 for a, b in zip(left, right, strict=True)])
+    return squares.sum(axis=1) ** 2 / (left.shape[2] * (squares**2).sum(axis=1))
+
+
+@pytest.mark.parametrize(("d", "rank", "out"), [(10, 4, 10), (10, 4, 7), (6, 6, 6), (5, 1, 5)])
+def test_it_is_the_formula_over_singular_values(d: int, rank: int, out: int) -> None:
+    left, right = heads(1, 5, d, rank, out)
+    np.testing.assert_allclose(isometry(left, right), by_singular_values(left, right), rtol=1e-10)
+
+
+def test_one_direction_that_dominates_gives_one_over_rank() -> None:
+    left, right = heads()
+    left[:, :, 0] *= 1e6
+    np.testing.assert_allclose(isometry(left, right), 1 / 4, rtol=1e-5)
+
+
+def test_an_orthogonal_map_and_its_multiples_give_one() -> None:
+    rng = np.random.default_rng(2)
+    q, _ = np.linalg.qr(rng.standard_normal((9, 4)))
+    r, _ = np.linalg.qr(rng.standard_normal((9, 4)))
+    for scale in (1.0, 1e-6, 300.0):
+        np.testing.assert_allclose(isometry(scale * q[None], r.T[None]), 1, rtol=1e-12)
+
+
+def test_a_change_that_leaves_the_model_the_same_leaves_it_the_same() -> None:
+    """W_V A and A^-1 W_O; the rows of W_V alone do change their cosines."""
+    left, right = heads(3)
+    mixing = np.random.default_rng(4).standard_normal((3, 4, 4)) * [[[1, 10, 0.1, 5]]]
+    np.testing.assert_allclose(isometry(left @ mixing, np.linalg.inv(mixing) @ right), isometry(left, right), rtol=1e-8)
+    rotation, _ = np.linalg.qr(np.random.default_rng(5).standard_normal((10, 10)))
+    np.testing.assert_allclose(isometry(rotation @ left, right @ rotation), isometry(left, right), rtol=1e-10)
+
+
+def test_a_head_that_does_nothing_has_none() -> None:
+    left, right = heads()
+    left[1] = 0
+    assert np.isnan(isometry(left, right)).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [((3, 5, 2), (3, 4, 5)), ((3, 5, 2), (2, 2, 5)), ((5, 2), (2, 5)), ((1, 5, 2), (2, 5))]
+)
+def test_shapes_that_do_not_fit_are_refused(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected \(h, d, rank\) and \(h, rank, d\)"):
+        isometry(np.ones(left), np.ones(right))
+
+
+def test_gaussian_products_may_have_another_width_on_the_way_out() -> None:
+    drawn = gaussian_isometry(20, 4, 5, np.random.default_rng(0), d_out=8)
+    rng = np.random.default_rng(0)
+    pairs = [(rng.standard_normal((1, 20, 4)), rng.standard_normal((1, 4, 8))) for _ in range(5)]
+    expected = [by_singular_values(left, right)[0] for left, right in pairs]
+    np.testing.assert_allclose(drawn, expected, rtol=1e-10)
+    assert len(set(drawn)) == 5
+
+
+# --- nulls ----------------------------------------------------------------------------------------------------
+
+
+def layer(seed: int = 0) -> Rows:
+    """Vectors with a mean, with directions of much and little variance, and of different norms."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((60, 5)) * [4, 2, 1, 0.5, 0.1] + [0.5, 0, -1, 0, 0]
+    return (rows * 10 ** rng.uniform(-2, 2, (60, 1))).astype(np.float32)
+
+
+def moments(rows: Rows) -> tuple[Rows, Rows]:
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit.mean(axis=0), np.cov(unit.T)
+
+
+def test_covariance_matched_vectors_have_the_mean_and_covariance_of_the_layer() -> None:
+    mean, covariance = moments(layer())
+    n = 40_000
+    drawn = nulls.covariance_matched(layer(), n, np.random.default_rng(1))
+    deviations = np.sqrt(np.diag(covariance))
+    assert drawn.shape == (n, 5)
+    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=4.5 * deviations.max() / np.sqrt(n))
+    # the standard error of a covariance of Gaussians is at most sqrt(2/n) times the product of the deviations
+    error = np.abs(np.cov(drawn.T) - covariance) / np.outer(deviations, deviations)
+    assert error.max() < 4.5 * np.sqrt(2 / n)
+
+
+def test_they_are_not_the_null_of_random_directions() -> None:
+    """Otherwise a layer that only has a mean or a few strong directions would look like structure."""
+    drawn = nulls.covariance_matched(layer(), 4000, np.random.default_rng(2))
+    random = nulls.random_directions(4000, 5, np.random.default_rng(2))
+    assert np.linalg.norm(drawn.mean(axis=0)) > 5 * np.linalg.norm(random.mean(axis=0))
+    matched, isotropic = (np.linalg.eigvalsh(np.cov(rows.T)) for rows in (drawn, random))
+    assert matched[-1] / matched[0] > 10
+    assert isotropic[-1] / isotropic[0] < 1.3
+
+
+def test_covariance_matched_vectors_leave_dead_rows_out_and_lengths_aside() -> None:
+    rows = layer()
+    with_dead = np.concatenate([np.zeros((30, 5), np.float32), rows * np.float32(7)])
+    same = [nulls.covariance_matched(one, 10, np.random.default_rng(3)) for one in (rows, with_dead)]
+    np.testing.assert_allclose(same[0], same[1], atol=1e-6)
+    with pytest.raises(ValueError, match="fewer than two"):
+        nulls.covariance_matched(np.concatenate([rows[:1], np.zeros((3, 5))]), 4, np.random.default_rng(0))
+
+
+def test_more_dimensions_than_vectors_give_vectors_in_their_span() -> None:
+    rows = np.random.default_rng(4).standard_normal((6, 40)).astype(np.float32)
+    drawn = nulls.covariance_matched(rows, 100, np.random.default_rng(5))
+    spanned = np.linalg.qr(rows.T)[0]
+    np.testing.assert_allclose(drawn @ spanned @ spanned.T, drawn, atol=1e-4)
+
+
+def test_random_directions_are_unit_and_point_everywhere() -> None:
+    rows = nulls.random_directions(5000, 8, np.random.default_rng(6))
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+    assert np.abs(rows.mean(axis=0)).max() < 4.5 / np.sqrt(8 * 5000)
+    np.testing.assert_allclose(np.cov(rows.T), np.eye(8) / 8, atol=4.5 * np.sqrt(2 / 5000) / 8)
+
+
+def test_permuted_coordinates_keep_each_rows_numbers_and_not_their_places() -> None:
+    rows = np.arange(6 * 50, dtype=np.float32).reshape(6, 50)
+    found = nulls.permuted_coordinates(rows, np.random.default_rng(7))
+    np.testing.assert_array_equal(np.sort(found, axis=1), rows)
+    orders = {tuple(row - row.min()) for row in found}
+    assert len(orders) == 6, "each row in an order of its own"
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 100), (100, 40)])
+def test_gaussian_rms_is_near_one_over_root_d(n: int, d: int) -> None:
+    drawn = nulls.gaussian_rms_cosines(n, d, 30, np.random.default_rng(8))
+    assert drawn.shape == (30,)
+    assert drawn.mean() == pytest.approx(1 / np.sqrt(d), abs=4 * drawn.std() / np.sqrt(30) + 1e-4)
+    assert 0 < drawn.std() < 0.05 / np.sqrt(d)

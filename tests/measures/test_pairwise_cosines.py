@@ -1,0 +1,196 @@
+"""pairwise_cosines against a double loop over pairs, scikit-learn, and a Gram matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics.pairwise import cosine_similarity
+
+from tests.measures import oracles
+from tests.measures.oracles import CLOSE, Rows
+from vsa_checks.orthogonality import (
+    PairwiseCosines,
+    centered,
+    live_rows,
+    mean_cosine,
+    pairwise_cosines,
+    rms_cosine,
+    row_mean_squares,
+    second_moment,
+)
+
+THRESHOLDS = (0.05, 0.2, 0.6)
+
+
+def gaussian(n: int, d: int, seed: int = 0) -> Rows:
+    return np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
+
+
+def awkward() -> Rows:
+    """A dead row, a duplicate, a scaled duplicate, an antiparallel row, and norms over six orders of magnitude."""
+    rows = gaussian(19, 6, 3) * 10.0 ** np.linspace(-3, 3, 19)[:, None].astype(np.float32)
+    rows[4] = 0
+    rows[7] = rows[2]
+    rows[11] = rows[2] * np.float32(37)
+    rows[15] = -rows[3]
+    return rows
+
+
+EXAMPLES = {
+    "n<d": gaussian(9, 20),
+    "n>d": gaussian(41, 5),
+    "n=d": gaussian(12, 12),
+    "one pair": gaussian(2, 7),
+    "one dimension": gaussian(6, 1),
+    "awkward": awkward(),
+    "mean far from zero": gaussian(23, 8) + np.float32(5),
+    "float16": gaussian(14, 9).astype(np.float16),
+    "float64": gaussian(14, 9).astype(np.float64) * 1e-9,
+    "lists of whole numbers": np.array([[1, 2], [3, 4], [-5, 6]]),
+}
+
+
+def assert_equal_to_pairs(found: PairwiseCosines, vectors: Rows) -> None:
+    """Every figure of `found` from the cosines of all pairs, one at a time."""
+    pairs = oracles.pair_cosines(vectors)
+    cosines = np.array(list(pairs.values()))
+    alive = [i for i, row in enumerate(vectors) if row.any()]
+    assert found.n_vectors == len(alive)
+    assert found.n_excluded == len(vectors) - len(alive)
+    assert found.n_pairs == len(pairs) == len(alive) * (len(alive) - 1) // 2
+    assert found.rows.tolist() == alive
+    assert found.mean == pytest.approx(cosines.mean(), abs=CLOSE)
+    assert found.rms == pytest.approx(np.sqrt((cosines**2).mean()), abs=CLOSE)
+    assert found.max_abs == pytest.approx(np.abs(cosines).max(), abs=CLOSE)
+    assert found.max_abs <= 1
+    own = [[c for pair, c in pairs.items() if i in pair] for i in alive]
+    np.testing.assert_allclose(found.mean_square_by_row, [np.mean(np.square(row)) for row in own], rtol=0, atol=CLOSE)
+    for threshold in THRESHOLDS:
+        # a cosine within rounding of the threshold may be counted either way
+        least = (np.abs(cosines) > threshold + CLOSE).mean()
+        most = (np.abs(cosines) > threshold - CLOSE).mean()
+        assert least - 1e-12 <= found.fraction_above[threshold] <= most + 1e-12
+        for row, count in zip(own, found.above_by_row[threshold], strict=True):
+            sizes = np.abs(row)
+            assert (sizes > threshold + CLOSE).sum() <= count <= (sizes > threshold - CLOSE).sum()
+        assert found.above_by_row[threshold].sum() == round(2 * found.n_pairs * found.fraction_above[threshold])
+    assert_histogram(found, cosines)
+
+
+def assert_histogram(found: PairwiseCosines, cosines: Rows) -> None:
+    edges, below = found.bin_edges, np.concatenate([[0], np.cumsum(found.histogram)])
+    assert (edges[0], edges[-1]) == (-1.0, 1.0)
+    assert len(edges) == len(found.histogram) + 1
+    np.testing.assert_allclose(np.diff(edges), edges[1] - edges[0])
+    assert found.histogram.sum() == found.n_pairs
+    for edge, count in zip(edges[1:-1], below[1:-1], strict=True):
+        assert (cosines < edge - CLOSE).sum() <= count <= (cosines < edge + CLOSE).sum(), f"bins below {edge}"
+
+
+@pytest.mark.parametrize("block", [1, 3, 7, 2048])
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_figure_is_that_of_all_pairs(example: str, block: int) -> None:
+    vectors = EXAMPLES[example]
+    assert_equal_to_pairs(pairwise_cosines(vectors, THRESHOLDS, block=block), vectors)
+
+
+def test_scikit_learn_gives_the_same_cosines() -> None:
+    vectors = gaussian(60, 16, 5)
+    found = pairwise_cosines(vectors, (0.25, 0.5), block=17)
+    off = cosine_similarity(vectors.astype(np.float64))[~np.eye(60, dtype=bool)]
+    assert found.mean == pytest.approx(off.mean(), abs=CLOSE)
+    assert found.rms == pytest.approx(np.sqrt((off**2).mean()), abs=CLOSE)
+    assert found.max_abs == pytest.approx(np.abs(off).max(), abs=CLOSE)
+    for threshold in (0.25, 0.5):
+        assert found.fraction_above[threshold] == (np.abs(off) > threshold).mean()
+
+
+def test_rows_beyond_one_block_of_moments() -> None:
+    """Moments are summed over 8,192 rows at a time: rows on both sides of that edge, each against all others."""
+    vectors = gaussian(8200, 5, 9) + np.float32(0.3)
+    unit = vectors.astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1)[:, None]
+    found = row_mean_squares(live_rows(vectors).unit)
+    for i in (0, 4000, 8190, 8191, 8192, 8199):
+        assert found[i] == pytest.approx((np.square(unit @ unit[i]).sum() - 1) / 8199, abs=1e-7)
+    np.testing.assert_allclose(second_moment(vectors), vectors.astype(np.float64).T @ vectors, rtol=1e-9)
+
+
+def test_duplicates_and_antiparallel_rows_fall_into_the_outermost_bins() -> None:
+    row = gaussian(1, 33)
+    same = pairwise_cosines(np.repeat(row, 5, axis=0), (0.99,))
+    assert same.max_abs == pytest.approx(1, abs=CLOSE) and same.max_abs <= 1
+    assert same.mean == pytest.approx(1, abs=CLOSE) == same.rms
+    assert same.fraction_above[0.99] == 1
+    assert same.histogram[-1] == 10
+    opposite = pairwise_cosines(np.concatenate([row, -row]), (0.99,))
+    assert opposite.mean == pytest.approx(-1, abs=CLOSE)
+    assert opposite.fraction_above[0.99] == 1
+    assert opposite.histogram[0] == 1
+
+
+def test_exact_cosines_count_as_above_only_where_they_are_above() -> None:
+    vectors = np.array([[1, 1, 1, 1], [1, 1, 1, -1], [1, 1, -1, -1]], np.float32)  # cosines .5, 0, .5
+    found = pairwise_cosines(vectors, (0.0, 0.5, 0.49))
+    assert found.fraction_above == {0.0: 2 / 3, 0.5: 0.0, 0.49: 2 / 3}
+
+
+def test_thresholds_may_stand_in_any_order_or_be_left_out() -> None:
+    vectors = gaussian(30, 4)
+    ordered = pairwise_cosines(vectors, (0.1, 0.5, 0.9)).fraction_above
+    assert pairwise_cosines(vectors, (0.9, 0.1, 0.5, 0.1)).fraction_above == ordered
+    assert ordered[0.1] > ordered[0.5] > ordered[0.9] > 0
+    assert pairwise_cosines(vectors).fraction_above == {}
+
+
+def test_float32_errs_by_rounding_and_not_by_more() -> None:
+    """The noise of a float32 copy is a few 1e-8; in float64 nothing but the unit-norm copy is left."""
+    vectors = gaussian(300, 40, 2).astype(np.float64)
+    unit = vectors / np.linalg.norm(vectors, axis=1)[:, None]
+    truth = np.sqrt((np.square(unit @ unit.T).sum() - 300) / (300 * 299))
+    exact = rms_cosine(unit)
+    rounded = pairwise_cosines(vectors.astype(np.float32)).rms
+    assert abs(exact - truth) < 1e-14
+    assert 1e-14 < abs(rounded - truth) < 1e-7
+
+
+def test_progress_runs_to_its_end() -> None:
+    heard: list[tuple[int, int]] = []
+    pairwise_cosines(gaussian(50, 5), block=20, progress=lambda done, total: heard.append((done, total)))
+    assert heard == [(done, 6) for done in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.ones((1, 3)), "1 vectors with a direction"),
+        (np.zeros((5, 3)), "0 vectors with a direction"),
+        (np.array([[0.0, 0], [1, 2], [0, 0]]), "1 vectors with a direction"),
+        (np.ones(4), r"shape \(n, d\)"),
+        (np.ones((2, 3, 4)), r"shape \(n, d\)"),
+        (np.array([[1.0, 2], [np.nan, 1]]), "row 1 holds NaN"),
+        (np.array([[1.0, 2], [1, 1], [np.inf, 1]]), "row 2 holds NaN or infinite"),
+    ],
+)
+def test_vectors_without_a_pair_to_measure_are_refused(vectors: Rows, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pairwise_cosines(vectors, (0.1,))
+
+
+def test_mean_and_rms_are_exact_for_either_shape() -> None:
+    """The smaller of two Gram matrices is used: both must give the same."""
+    for n, d in ((3, 50), (50, 3), (20, 20), (21, 20)):
+        unit = live_rows(gaussian(n, d)).unit
+        off = (unit.astype(np.float64) @ unit.T.astype(np.float64))[~np.eye(n, dtype=bool)]
+        assert mean_cosine(unit) == pytest.approx(off.mean(), abs=1e-7)
+        assert rms_cosine(unit) == pytest.approx(np.sqrt((off**2).mean()), abs=1e-7)
+    for measure in (mean_cosine, rms_cosine):
+        with pytest.raises(ValueError, match="make no pair"):
+            measure(unit[:1])
+
+
+def test_centering_takes_the_mean_in_float64() -> None:
+    vectors = gaussian(5000, 3) + np.float32(1e4)
+    expected = vectors - vectors.astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(centered(vectors), expected, rtol=0, atol=1e-6)
+    assert np.abs(centered(vectors).mean(axis=0)).max() < 1e-6
