@@ -51,6 +51,8 @@ def component_mean(bench: Workbench, subject: Subject) -> Measurement:
     if bench.model(subject.basis).info.norm != "layer_norm":
         raise NotChecked("the model has no LayerNorm: nothing in it takes the mean over components away")
     live = live_rows(bench.embedding(subject.basis))
+    if not len(live.rows):
+        raise NotChecked("every word embedding is zero")
     d = live.unit.shape[1]
     along = live.unit.sum(axis=1, dtype=np.float64) ** 2 / d
     return Measurement(
@@ -82,12 +84,15 @@ def _vectors(bench: Workbench, basis: Basis, center: bool) -> NDArray[np.float32
 
 
 def _cosines(bench: Workbench, basis: Basis, center: bool) -> PairwiseCosines:
-    """All pairs of tokens, measured once for all claims that look at them."""
+    """All pairs of tokens, measured once for all claims that look at them. Raises NotChecked if there is no pair."""
 
     def measure() -> PairwiseCosines:
+        vectors = _vectors(bench, basis, center)
+        if np.count_nonzero(vectors.any(axis=1)) < 2:
+            raise NotChecked(f"fewer than two word embeddings have a direction{' once centered' if center else ''}")
         cut = artifact_cut(bench.model(basis).info.d_model)
         label = f"cosines of all token pairs{', centered' if center else ''} ({basis})"
-        return pairwise_cosines(_vectors(bench, basis, center), (cut, DUPLICATE_COSINE), progress=bench.progress(label))
+        return pairwise_cosines(vectors, (cut, DUPLICATE_COSINE), progress=bench.progress(label))
 
     return bench.once(("token pairs", basis, center), measure)
 
@@ -96,6 +101,8 @@ def _trimmed(bench: Workbench, basis: Basis, center: bool) -> dict[str, Any]:
     """The rms cosine without unused tokens: centered norm far below the rest, or a near-duplicate of another."""
     vectors = _vectors(bench, basis, True)
     norms = np.linalg.norm(vectors, axis=1)
+    if np.count_nonzero(norms) < 2:  # all tokens alike: there are no used ones to tell from unused ones
+        return {}
     logs = np.log(np.maximum(norms, np.finfo(np.float32).tiny))
     middle = np.median(logs)
     spread = 1.4826 * np.median(np.abs(logs - middle))

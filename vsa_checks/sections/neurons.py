@@ -150,10 +150,15 @@ def _neurons(bench: Workbench, subject: Subject) -> NDArray[np.float32]:
 
 
 def _dictionary(bench: Workbench, basis: Basis) -> Dictionary:
-    """The centered word embeddings; bases whose embeddings are the same share them and all that is made of them."""
+    """The centered word embeddings; bases whose embeddings are the same share them and all that is made of them.
+
+    Raises NotChecked if none has a direction.
+    """
 
     def make() -> Dictionary:
         vectors = centered(bench.embedding(basis))
+        if not vectors.any():
+            raise NotChecked("no word embedding has a direction once centered")
         digest = hashlib.sha256(vectors.data).hexdigest()
         return bench.once(("dictionary of", digest), lambda: Dictionary.of(vectors))
 

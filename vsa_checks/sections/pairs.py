@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from vsa_checks import nulls, theory
+from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, NullFigure, Reference
 from vsa_checks.orthogonality import PairwiseCosines
 from vsa_checks.statistics import Interval, bootstrap_pairs, tail_p
@@ -54,9 +55,14 @@ def artifacts(
     groups: ArrayLike | None = None,
     details: dict[str, Any] | None = None,
 ) -> Measurement:
-    """Share of pairs with |cos| above 6/sqrt(d), interval over `unit`, beside the Beta law's tail."""
+    """Share of pairs with |cos| above 6/sqrt(d), interval over `unit`, beside the Beta law's tail.
+
+    Raises NotChecked where d is so small that no cosine can exceed the cut.
+    """
     d = _width(bench, subject)
     cut = artifact_cut(d)
+    if cut >= 1:
+        raise NotChecked(f"in {d} dimensions 6/sqrt(d) is {cut:.2f}: no cosine could be an artifact")
     by_vector = cosines.above_by_row[cut] / (cosines.n_vectors - 1)
     interval = bootstrap_pairs(by_vector, unit, bench.rng("bootstrap", subject.id), groups=groups)
     return Measurement(

@@ -1,0 +1,65 @@
+"""Where nothing but chance is at work, no claim that names a decisive null says `holds`."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fixtures import null_models
+from fixtures.small_models import Sizes
+from tests.meta.claim_tests import verdict_on
+from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED
+from vsa_checks.records import load_claims
+from vsa_checks.subjects import enumerate_subjects
+from vsa_checks.workbench import Workbench
+
+SIZES = {
+    "like GPT-2": Sizes(d_model=48, d_vocab=160, n_layers=2, d_head=12, d_mlp=100),
+    "gated": Sizes(d_model=48, d_vocab=160, n_layers=2, n_kv_heads=2, d_head=10, d_mlp=100, gated=True),
+}
+NULLS: dict[str, Callable[..., Path]] = {
+    "random initialisation": null_models.random_initialisation,
+    "covariance-matched neurons": null_models.covariance_matched_neurons,
+}
+
+
+def verdicts(directory: Path, seed: int) -> dict[str, Counter[str]]:
+    """How often each claim with a decisive null has each verdict over the raw weights of a model."""
+    bench = Workbench(str(directory), seed=seed)
+    model, found = bench.model("raw"), defaultdict[str, Counter[str]](Counter)
+    for claim in load_claims().values():
+        if not claim.decisive:
+            continue
+        for subject in enumerate_subjects(claim, model.info, ["raw"]):
+            found[claim.id][verdict_on(bench, subject)[0]] += 1
+    return dict(found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("null", NULLS)
+@pytest.mark.parametrize("kind", SIZES)
+def test_no_claim_holds_by_chance(kind: str, null: str, seed: int, tmp_path: Path) -> None:
+    """The heads and outputs beside covariance-matched neurons are planted ones, so that those claims rightly hold."""
+    found = verdicts(NULLS[null](tmp_path, SIZES[kind], seed=seed), seed)
+    about_neurons = {claim for claim in found if load_claims()[claim].subjects.startswith("mlp-in")}
+    examined = found if null == "random initialisation" else {claim: found[claim] for claim in about_neurons}
+    assert examined
+    for claim, counts in examined.items():
+        assert not counts[HOLDS], f"{claim} holds on {counts[HOLDS]} of {counts.total()} subjects"
+        assert counts[NOT_CHECKED] < counts.total(), claim
+    if null == "covariance-matched neurons":
+        # The trap was set: by its threshold alone the claim would have held.
+        assert found["neurons-beyond-chance"][CHANCE]
+
+
+def test_where_no_cosine_can_be_an_artifact_none_is_looked_for(tmp_path: Path) -> None:
+    """In 36 dimensions 6/sqrt(d) is 1: a share of 0 would say nothing of vectors that all point the same way."""
+    sizes = Sizes(d_model=36, d_vocab=90, n_layers=1, n_kv_heads=2, d_head=8, d_mlp=50, gated=True)
+    bench = Workbench(str(null_models.shared_direction(tmp_path, sizes, seed=0)))
+    model = bench.model("raw")
+    for claim in ("embedding-artifacts", "embedding-artifacts-centered", "attention-artifacts", "mlp-out-artifacts"):
+        for subject in enumerate_subjects(load_claims()[claim], model.info, ["raw"]):
+            assert verdict_on(bench, subject)[0] == NOT_CHECKED, subject.id
