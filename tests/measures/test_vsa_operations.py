@@ -1,0 +1,342 @@
+"""VSA operations against the same written one vector at a time, and against torch-hd where it computes the same.
+
+torch-hd binds by vectors where the paper binds by matrices: its MAP, HRR and VTB models are the diagonal, circulant and
+block-diagonal matrices. Its tests are skipped where it is not installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.measures import oracles
+from tests.measures.oracles import CLOSE, Rows
+from vsa_checks import vsa
+from vsa_checks.vsa import Simulated
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def unit(n: int, d: int, seed: int = 0) -> Rows:
+    rows = rng(seed).standard_normal((n, d))
+    return rows / np.sqrt((rows**2).sum(axis=1, keepdims=True))
+
+
+WORDS = unit(30, 16)
+MEMBERS = vsa.draw_bundles(30, 4, 60, rng(1))
+
+
+@pytest.fixture(params=["at once", "by blocks"])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once as it is, and once with so little scratch memory that the work is done 16 rows at a time."""
+    if request.param == "by blocks":
+        monkeypatch.setattr(vsa, "BLOCK_BYTES", 1)
+
+
+# --- one vector at a time -------------------------------------------------------------------------------------
+
+
+def test_bundle_is_the_plain_sum() -> None:
+    expected = [sum(WORDS[i] for i in row) for row in MEMBERS]
+    np.testing.assert_allclose(vsa.bundle(WORDS, MEMBERS), expected, rtol=0, atol=1e-14)
+    assert vsa.bundle(WORDS.astype(np.float32), MEMBERS).dtype == np.float32
+    np.testing.assert_array_equal(vsa.bundle([[1, 2], [3, 4]], [[0, 1], [1, 1]]), [[4, 6], [6, 8]])
+
+
+def test_bind_and_unbind_multiply_rows_by_the_matrix_and_its_transpose() -> None:
+    matrix = rng(2).standard_normal((16, 5))
+    bound = np.array([[sum(w[i] * matrix[i, j] for i in range(16)) for j in range(5)] for w in WORDS])
+    np.testing.assert_allclose(vsa.bind(WORDS, matrix), bound, rtol=0, atol=1e-13)
+    back = np.array([[sum(b[j] * matrix[i, j] for j in range(5)) for i in range(16)] for b in bound])
+    np.testing.assert_allclose(vsa.unbind(bound, matrix), back, rtol=0, atol=1e-13)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_cleanup_names_the_row_of_largest_dot_product() -> None:
+    queries = rng(3).standard_normal((40, 16))
+    expected = [max(range(30), key=lambda i: float(q @ WORDS[i])) for q in queries]
+    assert vsa.cleanup(queries, WORDS).tolist() == expected
+    assert vsa.cleanup([[1, 1], [0, -1]], [[0, 0], [2, 0], [0, 2], [2, 2], [2, 2]]).tolist() == [3, 0]
+
+
+@pytest.mark.usefixtures("blocks")
+def test_a_vector_is_found_again_if_cleanup_of_what_was_unbound_names_it() -> None:
+    matrix = rng(4).standard_normal((16, 3))
+    expected = []
+    for i, word in enumerate(WORDS):
+        back = matrix @ (matrix.T @ word)
+        expected.append(all(back @ word > back @ other for j, other in enumerate(WORDS) if j != i))
+    assert vsa.found_again(WORDS, matrix).tolist() == expected
+    assert 0 < sum(expected) < 30
+
+
+@pytest.mark.usefixtures("blocks")
+def test_a_member_is_recalled_if_it_beats_every_non_member() -> None:
+    expected = []
+    for row in MEMBERS:
+        total = WORDS[row].sum(axis=0)
+        others = [total @ WORDS[i] for i in range(30) if i not in row]
+        expected.append([all(total @ WORDS[i] > other for other in others) for i in row])
+    found = vsa.recalled(WORDS, MEMBERS)
+    assert found.tolist() == expected
+    assert 0 < found.mean() < 1
+    assert vsa.recalled(np.eye(3), [[0, 2]]).tolist() == [[True, True]]
+    # As good as a non-member is not enough.
+    assert vsa.recalled([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [[0], [2]]).tolist() == [[False], [True]]
+
+
+@pytest.mark.usefixtures("blocks")
+def test_a_bundle_is_decoded_if_only_its_members_pass_one_half() -> None:
+    words = unit(30, 64, 5)
+    expected = []
+    for row in MEMBERS:
+        total = words[row].sum(axis=0)
+        expected.append({i for i in range(30) if total @ words[i] > 0.5} == set(row.tolist()))
+    assert vsa.decoded(words, MEMBERS).tolist() == expected
+    assert 0 < sum(expected) < len(expected)
+    assert vsa.decoded(np.eye(3), [[0, 2], [0, 1]]).tolist() == [True, True]
+    assert vsa.decoded(0.5 * np.eye(3), [[0, 2]]).tolist() == [False]
+
+
+def test_a_bundle_is_recovered_if_pursuit_names_its_members() -> None:
+    expected = []
+    for row in MEMBERS:
+        tokens, _ = oracles.pursuit(WORDS[row].sum(axis=0), WORDS, 4)
+        expected.append(sorted(tokens) == sorted(row))
+    assert vsa.recovered(WORDS, MEMBERS).tolist() == expected
+    assert 0 < sum(expected) < len(expected)
+
+
+@pytest.mark.parametrize("n", [2, 7, 40])
+def test_similarity_change_is_that_of_all_pairs(n: int) -> None:
+    before, after = rng(6).standard_normal((n, 9)), rng(7).standard_normal((n, 4))
+    first, second = oracles.pair_cosines(before), oracles.pair_cosines(after)
+    expected = np.sqrt(np.mean([(second[pair] - first[pair]) ** 2 for pair in first]))
+    assert abs(vsa.similarity_change(before, after) - expected) < CLOSE
+    assert vsa.similarity_change(before, 3 * before) < CLOSE
+
+
+def test_similarity_change_leaves_out_what_has_no_direction_before_or_after() -> None:
+    before, after = rng(6).standard_normal((8, 9)), rng(7).standard_normal((8, 4))
+    before[2] = after[5] = 0
+    kept = [0, 1, 3, 4, 6, 7]
+    assert abs(vsa.similarity_change(before, after) - vsa.similarity_change(before[kept], after[kept])) < CLOSE
+
+
+def test_coherence_and_closest_pair_are_the_extremes_of_all_pairs() -> None:
+    rows = np.concatenate([unit(9, 5, 8), np.zeros((1, 5)), -3 * unit(1, 5, 8)])
+    cosines = list(oracles.pair_cosines(rows).values())
+    assert vsa.coherence(rows) == pytest.approx(max(map(abs, cosines)), abs=1e-12)
+    assert vsa.closest_pair(rows) == pytest.approx(max(cosines), abs=1e-12)
+    assert vsa.coherence(rows) == pytest.approx(1) and vsa.closest_pair(rows) < 0.99
+    assert vsa.closest_pair([[3, 0], [-1, 0], [0, 7]]) == 0.0
+    assert vsa.closest_pair([[1, 0], [-2, 0]]) == -1.0
+
+
+# --- torch-hd -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def torchhd() -> Any:
+    return pytest.importorskip("torchhd")
+
+
+@pytest.fixture
+def draw(torchhd: Any) -> Callable[[int, str], Any]:
+    """Draws so many of torch-hd's vectors of 64 dimensions, the same in every run."""
+    generator = torch.Generator().manual_seed(0)
+    return lambda n, model: torchhd.random(n, 64, model, generator=generator)
+
+
+def test_bundle_is_torchhds(torchhd: Any, draw: Callable[[int, str], Any]) -> None:
+    words = draw(30, "MAP")
+    expected = torchhd.multiset(words[MEMBERS.tolist()]).numpy()
+    np.testing.assert_array_equal(vsa.bundle(words.numpy(), MEMBERS), expected)
+
+
+def test_binding_by_a_diagonal_of_signs_is_torchhds_map(torchhd: Any, draw: Callable[[int, str], Any]) -> None:
+    words, key = draw(30, "MAP"), draw(1, "MAP")
+    matrix = np.diag(key.numpy()[0])
+    bound = torchhd.bind(words, key)
+    np.testing.assert_array_equal(vsa.bind(words.numpy(), matrix), bound.numpy())
+    np.testing.assert_array_equal(vsa.unbind(bound.numpy(), matrix), torchhd.bind(bound, key.inverse()).numpy())
+
+
+def test_binding_by_a_circulant_matrix_is_torchhds_hrr(torchhd: Any, draw: Callable[[int, str], Any]) -> None:
+    words, key = draw(30, "HRR"), draw(1, "HRR")
+    matrix = np.array([np.roll(key.numpy()[0], shift) for shift in range(64)])
+    bound = torchhd.bind(words, key)
+    np.testing.assert_allclose(vsa.bind(words.numpy(), matrix), bound.numpy(), rtol=0, atol=CLOSE)
+    back = torchhd.bind(bound, key.inverse()).numpy()
+    np.testing.assert_allclose(vsa.unbind(bound.numpy(), matrix), back, rtol=0, atol=CLOSE)
+
+
+def test_binding_by_blocks_is_torchhds_vtb(torchhd: Any, draw: Callable[[int, str], Any]) -> None:
+    words, key = draw(30, "VTB"), draw(1, "VTB")
+    matrix = np.kron(np.eye(8), np.sqrt(8) * key.numpy().reshape(8, 8).T)
+    key = key.expand(30, 64)
+    bound = torchhd.bind(words, key)
+    np.testing.assert_allclose(vsa.bind(words.numpy(), matrix), bound.numpy(), rtol=0, atol=CLOSE)
+    back = torchhd.bind(bound, key.inverse()).numpy()
+    np.testing.assert_allclose(vsa.unbind(bound.numpy(), matrix), back, rtol=0, atol=CLOSE)
+
+
+def test_cleanup_is_torchhds(torchhd: Any, draw: Callable[[int, str], Any]) -> None:
+    words = draw(200, "HRR")
+    totals = words[vsa.draw_bundles(200, 10, 40, rng(9)).tolist()].sum(dim=1)
+    expected = [torchhd.cleanup(total, words, -1.0).numpy().ravel() for total in totals]
+    # torch-hd compares cosines: rows of norm 1 make that the same.
+    unit_words = words.numpy() / np.linalg.norm(words.numpy(), axis=1, keepdims=True)
+    np.testing.assert_array_equal(words.numpy()[vsa.cleanup(totals.numpy(), unit_words)], expected)
+
+
+# --- vectors made to order ------------------------------------------------------------------------------------
+
+
+def test_frames_are_orthonormal_and_favour_no_direction() -> None:
+    for n, d in ((1, 1), (3, 8), (8, 8)):
+        rows = vsa.frame(n, d, rng())
+        np.testing.assert_allclose(rows @ rows.T, np.eye(n), rtol=0, atol=1e-12)
+    source = rng(10)
+    corner = np.array([np.diagonal(vsa.frame(4, 4, source)) for _ in range(1000)])
+    # Entries of a uniformly random orthogonal matrix have mean 0 and variance 1/d.
+    assert np.abs(corner.mean(axis=0)).max() < 4.5 / np.sqrt(4 * 1000)
+    np.testing.assert_allclose(corner.var(axis=0), 0.25, atol=0.04)
+
+
+def test_gaussian_matrices_keep_lengths_on_average() -> None:
+    source = rng(11)
+    squares = [(WORDS[0] @ vsa.gaussian_matrix(16, 8, source)) ** 2 for _ in range(2000)]
+    assert Simulated.of(np.sum(squares, axis=1)).agrees(1.0)
+
+
+def test_known_constructions_have_the_cosines_that_they_name() -> None:
+    for d in (1, 2, 9):
+        cosines = oracles.pair_cosines(vsa.simplex(d, rng()))
+        assert len(vsa.simplex(d, rng())) == d + 1
+        np.testing.assert_allclose(list(cosines.values()), -1 / d, rtol=0, atol=1e-12)
+        polytope = vsa.cross_polytope(d, rng())
+        gram = np.eye(2 * d) - np.roll(np.eye(2 * d), d, axis=0)
+        np.testing.assert_allclose(polytope @ polytope.T, gram, rtol=0, atol=1e-12)
+    waves = vsa.spikes_and_waves(16)
+    np.testing.assert_allclose((waves**2).sum(axis=1), 1, rtol=0, atol=1e-12)
+    assert vsa.coherence(waves) == pytest.approx(0.25, abs=1e-12)
+    gram = np.full((4, 4), -0.2) + 1.2 * np.eye(4)
+    gram[3, :3] = gram[:3, 3] = 0.2
+    rows = vsa.trap(3, 0.6, 10, rng())
+    np.testing.assert_allclose(rows @ rows.T, gram, rtol=0, atol=1e-12)
+
+
+def test_a_fan_is_orthogonal_apart_from_its_target() -> None:
+    target, rows = vsa.fan(5, 0.3, 9, rng())
+    np.testing.assert_allclose(rows @ target[0], 0.3, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rows @ rows.T, 0.09 + 0.91 * np.eye(5), rtol=0, atol=1e-12)
+    assert (target**2).sum() == pytest.approx(1)
+
+
+def test_packed_vectors_keep_their_distance() -> None:
+    rows = vsa.pack(599.5, 100, 0.36, rng())
+    assert rows.shape == (600, 100)
+    np.testing.assert_allclose((rows**2).sum(axis=1), 1, rtol=0, atol=CLOSE)
+    assert 0.3 < vsa.coherence(rows) <= 0.36 + CLOSE
+    with pytest.raises(ValueError, match="vectors of"):
+        vsa.pack(100, 3, 0.1, rng())
+
+
+def test_bundles_are_drawn_without_repetition_and_evenly() -> None:
+    members = vsa.draw_bundles(10, 4, 2000, rng())
+    assert members.shape == (2000, 4)
+    assert all(len(set(row)) == 4 for row in members.tolist())
+    # Each of 10 stands in 4 of 10 bundles: 800 times, give or take 22.
+    np.testing.assert_allclose(np.bincount(members.ravel(), minlength=10), 800, atol=100)
+
+
+def test_a_common_mean_is_the_same_vector_for_all() -> None:
+    words = WORDS.astype(np.float32)
+    added = vsa.with_common_mean(words, 5.0, rng()) - words
+    np.testing.assert_allclose(added, np.broadcast_to(added[0], added.shape), rtol=0, atol=CLOSE)
+    assert np.sqrt((added[0] ** 2).sum()) == pytest.approx(5, abs=1e-5)
+
+
+def test_a_twin_stands_for_its_original_in_every_bundle() -> None:
+    words, members = vsa.with_a_twin(WORDS, 6, rng())
+    np.testing.assert_array_equal(words[:30], WORDS)
+    np.testing.assert_array_equal(words[30], WORDS[0])
+    assert members.shape == (10, 6)
+    assert (members[:, 0] == 30).all() and (members[:, 1:] > 0).all() and (members[:, 1:] < 30).all()
+
+
+# --- laws and simulated figures -------------------------------------------------------------------------------
+
+
+def test_bounds_are_strict() -> None:
+    assert [vsa.decoding_bound(x) for x in (0.5, 0.25, 0.2499, 0.1, 1.0)] == [0, 1, 2, 4, 0]
+    assert [vsa.rankin_bound(d) for d in (1, 2, 10)] == [2, 4, 20]
+    assert vsa.unbinding_error(63, 16) == 2.0
+
+
+def test_simulated_figures() -> None:
+    found = Simulated.of([1, 2, 3, 6])
+    assert found.value == 3
+    assert found.error == pytest.approx(np.sqrt(14 / 3 / 4))
+    turns = iter([[1, 1], [0, 4], [3, 3, 3], [6]])
+    assert Simulated.mean(4, lambda: next(turns)) == found
+    assert Simulated(4.0, 0.4).root() == Simulated(2.0, 0.1)
+    assert Simulated(0.0, 0.0).root() == Simulated(0.0, 0.0)
+    # Of 401 evenly spaced trials the median's rank errs by 10.
+    median = Simulated.quantile(np.arange(401), 0.5)
+    assert median.value == 200
+    assert median.error == pytest.approx(400 * 0.5 / np.sqrt(401))
+
+
+def test_agreement_is_within_so_many_standard_errors_and_the_slack() -> None:
+    found = Simulated(1.0, 0.1)
+    assert found.agrees(1.44) and found.agrees(0.56) and not found.agrees(1.46) and not found.agrees(0.54)
+    assert found.agrees(1.49, slack=0.05) and not found.agrees(1.51, slack=0.05)
+    assert found.exceeds(0.54) and not found.exceeds(0.56)
+    assert Simulated(8.0, 0.5).singles_out(float, 8)
+    assert not Simulated(8.0, 0.5).singles_out(float, 16)
+    assert not Simulated(8.0, 1.0).singles_out(float, 8)  # 4 agrees as well
+    assert not Simulated(8.0, 0.5).singles_out(float, 8, slack=3.0)
+    assert not Simulated(8.0, 0.5).singles_out(lambda size: 8.0 if size != 4 else 0.0, 8)  # 16 agrees as well
+
+
+# --- input that cannot be used --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", [vsa.bundle, vsa.recalled, vsa.decoded, vsa.recovered])
+@pytest.mark.parametrize("members", [[[0, 30]], [[-1, 2]], [0, 1], [[0.0, 1.0]]])
+def test_members_must_be_rows(operation: Any, members: Any) -> None:
+    with pytest.raises(ValueError, match=r"all rows of 30|row numbers"):
+        operation(WORDS, members)
+
+
+def test_shapes_must_fit() -> None:
+    with pytest.raises(ValueError, match=r"\(30, 16\) and \(15, 4\)"):
+        vsa.bind(WORDS, np.ones((15, 4)))
+    with pytest.raises(ValueError, match="expected vectors"):
+        vsa.unbind(WORDS, np.ones((4, 15)))
+    with pytest.raises(ValueError, match="expected vectors"):
+        vsa.cleanup(np.ones((3, 15)), WORDS)
+    with pytest.raises(ValueError, match="expected vectors"):
+        vsa.bind(WORDS[0], np.ones((16, 4)))
+    with pytest.raises(ValueError, match="leave none"):
+        vsa.recalled(WORDS, [list(range(30))])
+    with pytest.raises(ValueError, match="as many"):
+        vsa.similarity_change(WORDS, WORDS[:-1])
+    with pytest.raises(ValueError, match="no pair"):
+        vsa.similarity_change(WORDS[:1], WORDS[:1])
+    with pytest.raises(ValueError, match="no pair"):
+        vsa.coherence(np.zeros((4, 3)))
+    with pytest.raises(ValueError, match="do not fit"):
+        vsa.frame(4, 3, rng())
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        vsa.draw_bundles(3, 4, 1, rng())
+    with pytest.raises(ValueError, match="standard error"):
+        Simulated.of([1.0])
