@@ -103,6 +103,14 @@ def test_refuted_says_on_which_side_of_chance_the_value_lies(
     assert other.reason.startswith("0.6 does not meet <= 0.5") and mirrored in other.reason
 
 
+def test_refuted_is_set_against_the_hardest_of_several_nulls(make_claim: MakeClaim) -> None:
+    """Far above random directions and no further than the covariance-matched ones is at chance."""
+    both = make_claim(decisive=("random", "matched"))
+    easy, hard = null(0.1, 0.001, 1.0), null(0.4, 0.5, 0.5, name="matched")
+    for order in ((easy, hard), (hard, easy)):
+        assert "at chance" in judge(both, measured(0.4, *order), 64).reason
+
+
 @pytest.mark.parametrize(
     ("low", "high", "side"),
     [(0.55, 0.65, "above chance"), (0.35, 0.65, "at chance"), (0.05, 0.15, "below chance")],

@@ -64,11 +64,11 @@ def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter
         report.summary(document, console, run.report_dir / "index.html")
         reporter.write_line(console.file.getvalue().rstrip())  # type: ignore[attr-defined]
     if run.record and run.recorded_file is not None:
-        done = not tally.failed and document is not None
+        done = document is not None and not tally.failed and not tally.missing
         reporter.write_line(
             f"Recorded verdicts written to {run.recorded_file}."
             if done
-            else f"{run.recorded_file} was NOT written: a test failed or nothing was measured."
+            else f"{run.recorded_file} was NOT written: a test failed or was lost, or nothing was measured."
         )
     if tally.missing:
         reporter.write_line(

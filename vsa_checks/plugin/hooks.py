@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from vsa_checks.errors import VsaChecksError
+from vsa_checks.models import Model
 from vsa_checks.plugin import finish
 from vsa_checks.plugin.judging import CALL_PASSED, bench_fixture, expectation_marks, judge_fixture
 from vsa_checks.plugin.options import add_options, listing
@@ -48,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RUN] = run
     if _is_worker(config) or config.option.collectonly:
         return
+    if config.getoption("numprocesses", None):
+        _try_to_load(run)  # here, since every worker would say it once per test
     config.pluginmanager.register(Controller(run), "claims-controller")
     if config.pluginmanager.hasplugin("html") and not config.option.htmlpath:
         config.option.htmlpath = str(run.report_dir / "pytest.html")
@@ -85,12 +88,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     claims = any(item.get_closest_marker("claim") for item in session.items)
     if run is None or session.config.option.collectonly or not claims:
         return
-    from vsa_checks.models import load
-
-    try:
-        run.preloaded = load(run.name, basis=run.bases[0], device=run.device)
-    except VsaChecksError as error:
-        raise pytest.UsageError(str(error)) from None
+    run.preloaded = _try_to_load(run)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -129,7 +127,7 @@ class Controller:
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
             try:
                 self.document = finish.write_report(self.run, self.tally, time.monotonic() - self.start)
-                if self.run.record and exitstatus == pytest.ExitCode.OK:
+                if self.run.record and exitstatus == pytest.ExitCode.OK and not self.tally.missing:
                     finish.record(self.run, self.tally)
             except (VsaChecksError, OSError) as error:
                 self.trouble = f"The report was not written: {error}"
@@ -160,6 +158,15 @@ class Controller:
         from vsa_checks.report import log_columns
 
         cells[1:1] = log_columns.cells(result_of(report))
+
+
+def _try_to_load(run: ClaimsRun) -> Model:
+    from vsa_checks.models import load
+
+    try:
+        return load(run.name, basis=run.bases[0], device=run.device)
+    except VsaChecksError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _is_worker(config: pytest.Config) -> bool:

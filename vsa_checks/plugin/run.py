@@ -67,6 +67,8 @@ def make_run(config: pytest.Config) -> ClaimsRun:
         raise UsageError("--record and --no-recorded exclude each other: leave one of them out.")
     if option.recorded and option.no_recorded:
         raise UsageError("--recorded and --no-recorded exclude each other: leave one of them out.")
+    if option.seed < 0:
+        raise UsageError(f"--seed {option.seed} cannot be used: seeds are whole numbers from 0 on.")
     if option.device == "cuda":
         _require_cuda()
     if not option.collectonly:
@@ -85,7 +87,20 @@ def make_run(config: pytest.Config) -> ClaimsRun:
         ids = [s.id for claim in load_claims().values() for s in enumerate_subjects(claim, info)]
         known = read_recorded(file, info.sha256, ids)
     report_dir = Path(option.report_dir) if option.report_dir else ROOT / "reports" / folder_name(info.name)
+    if not option.collectonly:
+        _require_folder(report_dir)
     return ClaimsRun(name, info, bases, option.device, option.seed, report_dir, option.record, file, known, because)
+
+
+def _require_folder(report_dir: Path) -> None:
+    """Before minutes of measuring, not after."""
+    try:
+        report_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The report cannot be written to {report_dir} ({error.strerror}). Name a folder that can be made with "
+            f"--report-dir DIR."
+        ) from error
 
 
 def _require_cuda() -> None:

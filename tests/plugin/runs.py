@@ -1,0 +1,154 @@
+"""Whole runs of pytest from a test, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vsa_checks import report
+from vsa_checks.records import ROOT
+
+SERVER = Path(__file__).with_name("server.py")
+SECONDS = 240
+"""Far beyond what any run takes: one that hangs fails instead of holding up everything."""
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Small matrices: threads would only wait for each other.
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
+    "COLUMNS": "200",
+    "PYTEST_ADDOPTS": "",
+    # pytest keeps the modules that it rewrote, hypothesis among them; without, each run would take seconds for them.
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "",
+}
+
+
+QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+"""No cache: a run must not touch that of the run that its test is part of. The other one reads every module."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run that has ended."""
+
+    code: int
+    output: str
+    seconds: float
+    report_dir: Path
+    modules: frozenset[str]
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """results.json, read and validated."""
+        return report.read(self.report_dir)
+
+    @cached_property
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Results by subject."""
+        return {result["id"]: result for result in self.document["results"]}
+
+    @cached_property
+    def outcomes(self) -> dict[str, str]:
+        """Word and subject of each line of `-rA`: {"claim.basis...": "PASSED"}, errors in their own right."""
+        found = {}
+        for line in self.output.splitlines():
+            word, _, rest = line.partition(" ")
+            if word in ("PASSED", "FAILED", "ERROR", "XFAIL", "XPASS") and "[" in rest:
+                found[rest.split("[", 1)[1].split("]", 1)[0]] = word
+        return found
+
+    @property
+    def first_line(self) -> str:
+        """The first line on the terminal that is not pytest's own heading."""
+        lines = (line for line in self.output.splitlines() if line.strip() and not line.startswith("====="))
+        return next(lines, "")
+
+
+def arguments(args: tuple[str, ...], model: str | Path | None, report_dir: Path) -> list[str]:
+    chosen = [] if model is None else ["--model", str(model)]
+    return ["claims/", *chosen, "--report-dir", str(report_dir), *QUICK, *args]
+
+
+class Server:
+    """A process that forks a pytest run for each request."""
+
+    def __init__(self, folder: Path, warm: Path | None = None) -> None:
+        self.folder, self.runs = folder, 0
+        environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, str(SERVER), *([] if warm is None else ["--warm", str(warm)])]
+        with (folder / "server.log").open("w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"the server ended: {(self.folder / 'server.log').read_text()}"
+        return json.loads(line)
+
+    def pytest(
+        self,
+        args: list[str],
+        env: Mapping[str, str] | None = None,
+        report_dir: Path | None = None,
+        modules: bool = False,
+    ) -> Run:
+        """Run pytest with these arguments in the root of the project."""
+        if self.runs == 0:
+            assert self._answer() == "ready"
+        self.runs += 1
+        output, listing = self.folder / f"output-{self.runs}.txt", self.folder / f"modules-{self.runs}.txt"
+        request = {
+            "args": args,
+            "env": {**ENVIRONMENT, **(env or {})},
+            "cwd": str(ROOT),
+            "output": str(output),
+            "modules": str(listing) if modules else "",
+            "timeout": SECONDS,
+        }
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        loaded = frozenset(listing.read_text().split()) if modules else frozenset()
+        return Run(
+            answer["code"], output.read_text(errors="replace"), answer["seconds"], report_dir or self.folder, loaded
+        )
+
+    def claims(
+        self, model: str | Path | None, report_dir: Path, *args: str, env: Mapping[str, str] | None = None
+    ) -> Run:
+        """Run `pytest claims/` on a model."""
+        return self.pytest(arguments(args, model, report_dir), env, report_dir)
+
+    def close(self) -> None:
+        """End the server; its runs have ended before."""
+        self.process.kill()
+        self.process.wait()
+
+
+def cold(model: str | Path | None, report_dir: Path, *args: str, env: Mapping[str, str] | None = None) -> Run:
+    """`python -m pytest claims/` started as a person starts it."""
+    environment = {**os.environ, **ENVIRONMENT, **(env or {})}
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments(args, model, report_dir)],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+    )
+    return Run(done.returncode, done.stdout, time.monotonic() - start, report_dir, frozenset())

@@ -1,0 +1,99 @@
+"""Starts pytest runs in forks of a process that has imported what they need.
+
+A run is a process of its own, with its own environment, directory and output, as `python -m pytest` is; only the
+seconds for importing PyTorch and TransformerLens are spent once. Requests and answers are lines of JSON on standard
+input and output. Usage: server.py [--warm DIRECTORY], where DIRECTORY is a model to load beforehand.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import runpy
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+
+def warm_up(model: str) -> None:
+    """Import what a run of the claims imports, and the classes of a model.
+
+    No compiled loop is run: with threads of OpenMP about, a fork is ended.
+    """
+    import jsonschema  # noqa: F401
+
+    from vsa_checks import bundles, models, orthogonality, report  # noqa: F401
+    from vsa_checks.sections import attention, embeddings, mlp, neurons, table1  # noqa: F401
+
+    for basis in models.BASES:
+        models.load(model, basis=basis)
+
+
+def run(request: dict[str, Any]) -> int:
+    """Be `python -m pytest` with these arguments; returns its exit code."""
+    output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    # as `python -m` and PYTHONPATH would have it
+    sys.path[:0] = [request["cwd"], *filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))]
+    sys.argv = ["pytest", *request["args"]]
+    code = 0
+    try:
+        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+    except SystemExit as done:
+        code = int(done.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 70
+    if request["modules"]:
+        Path(request["modules"]).write_text("\n".join(sorted(sys.modules)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+def wait(child: int, seconds: float) -> int:
+    """Exit code of a child; -9 for one that took too long and was killed with what it started."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return -9
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--warm"]:
+        warm_up(sys.argv[2])
+    else:
+        import numba  # noqa: F401
+        import scipy.stats  # noqa: F401
+    for name in ("anyio", "hypothesis.extra.numpy", "jinja2", "pytest_html.plugin", "xdist.plugin"):
+        importlib.import_module(name)
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # nothing else may write between the answers
+    print(json.dumps("ready"), file=answers, flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        start = time.monotonic()
+        child = os.fork()
+        if child == 0:
+            os.setpgid(0, 0)
+            os._exit(run(request))
+        code = wait(child, request["timeout"])
+        print(json.dumps({"code": code, "seconds": time.monotonic() - start}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

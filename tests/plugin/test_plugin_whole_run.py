@@ -1,0 +1,411 @@
+"""One run of all claims on a small GPT-2: every subject once, every figure that of a computation from the file.
+
+The model is measured while recording; a second run, cold and over two processes, holds it to what was recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.measures import oracles
+from tests.plugin import models
+from tests.plugin.models import D_HEAD, D_MODEL, D_VOCAB, N_HEADS, N_LAYERS, Array
+from tests.plugin.runs import Run, Server, cold
+from vsa_checks.models import describe
+from vsa_checks.recorded import Known, read_recorded
+from vsa_checks.records import load_claims
+from vsa_checks.subjects import enumerate_subjects
+
+CUT = 6 / np.sqrt(D_MODEL)
+CLOSE = 1e-6
+# Whose value, threshold or null is simulated, and so differs with the seed.
+SIMULATED = ("beyond-random", "beyond-chance", "isometry")
+
+
+@pytest.fixture(scope="session")
+def recorded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recorded") / "plain.toml"
+
+
+@pytest.fixture(scope="session")
+def whole(plain: Path, warm: Server, recorded_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All claims in the raw basis, recorded. Tests that are no claims (of the premise) are left out."""
+    return warm.claims(
+        plain,
+        tmp_path_factory.mktemp("whole"),
+        *("-m", "claim", "--basis", "raw", "-rA", "--record", "--recorded", str(recorded_file)),
+    )
+
+
+@pytest.fixture(scope="session")
+def weights(plain: Path) -> dict[str, Array]:
+    return models.tensors(plain)
+
+
+# --- the run and its report -----------------------------------------------------------------------------------
+
+
+def test_a_recording_run_passes_and_says_where_it_wrote(whole: Run, recorded_file: Path, plain: Path) -> None:
+    assert whole.code == 0, whole.output[-3000:]
+    assert f"Recorded verdicts written to {recorded_file}" in whole.output
+    assert whole.first_line.startswith(f"Model checked: {plain}")
+    assert "The paper's own model, GPT-2 small, was NOT checked." in whole.first_line
+
+
+def test_every_subject_of_the_model_stands_in_the_results_once_and_sorted(whole: Run, plain: Path) -> None:
+    info = describe(plain)
+    expected = [s for claim in load_claims().values() for s in enumerate_subjects(claim, info, ("raw",))]
+    found = [result["id"] for result in whole.document["results"]]
+    assert found == sorted(subject.id for subject in expected)
+    primary = {subject.id for subject in expected if subject.primary}
+    assert {name for name, result in whole.results.items() if result["primary"]} == primary
+    assert whole.document["environment"]["n_subjects"] == len(found)
+
+
+def test_the_results_fit_the_schema_that_ships(whole: Run) -> None:
+    text = (whole.report_dir / "results.json").read_text(encoding="utf-8")
+
+    def refuse(constant: str) -> float:
+        raise AssertionError(f"{constant} is no JSON")
+
+    document = json.loads(text, parse_constant=refuse)
+    schema = json.loads(files("vsa_checks.report").joinpath("results.schema.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(document)
+
+
+def test_the_model_and_the_run_are_described(whole: Run, plain: Path) -> None:
+    model, environment = whole.document["model"], whole.document["environment"]
+    sizes = ("n_layers", "d_model", "n_heads", "n_kv_heads", "d_head", "d_mlp", "d_vocab")
+    assert [model[size] for size in sizes] == [N_LAYERS, D_MODEL, N_HEADS, N_HEADS, D_HEAD, models.D_MLP, D_VOCAB]
+    assert model["sha256"] == hashlib.sha256((plain / "model.safetensors").read_bytes()).hexdigest()
+    assert (model["architecture"], model["source"], model["is_paper_model"]) == ("gpt2", "path", False)
+    assert (environment["device"], environment["seed"], environment["crashed"]) == ("cpu", 0, [])
+    assert {"python", "torch", "transformer-lens", "numpy"} <= environment["versions"].keys()
+    for result in whole.results.values():
+        assert not any(result["effective_flags"].values()), "the raw basis is as stored"
+
+
+def test_all_verdicts_occur_and_follow_from_the_figures(whole: Run) -> None:
+    """Judged here once more, from the records and the figures of the report."""
+    claims = load_claims()
+    seen = set()
+    for result in whole.results.values():
+        claim = claims[result["claim"]]
+        seen.add(result["verdict"])
+        if result["verdict"] == "not-checked":
+            assert result["value"] is result["ci"] is result["n_examined"] is None
+            continue
+        unit = {"1": 1.0, "1/sqrt(d_model)": D_MODEL**-0.5}.get(claim.threshold_unit)
+        unit = result["reference"]["value"] if unit is None else unit
+        assert result["threshold"] == pytest.approx(claim.threshold * unit)
+        sign = 1 if claim.direction == ">=" else -1
+        met = sign * (result["value"] - result["threshold"]) >= 0
+        decisive = [null for null in result["nulls"] if null["decisive"]]
+        assert {null["name"] for null in decisive} == set(claim.decisive)
+        beaten = all(
+            null["p_value"] <= claim.alpha and sign * (result["value"] - null["value"]) >= claim.delta
+            for null in decisive
+        )
+        assert result["verdict"] == ("holds" if met and beaten else "chance" if met else "refuted"), result["id"]
+        assert result["ci"]["low"] <= result["value"] <= result["ci"]["high"] or result["claim"] == "neurons-table1"
+        assert result["n_examined"] > 0
+    assert seen == {"holds", "chance", "refuted", "not-checked"}
+
+
+def test_the_recorded_file_holds_what_was_measured(whole: Run, recorded_file: Path, plain: Path) -> None:
+    known = read_recorded(recorded_file, whole.document["model"]["sha256"], whole.results)
+    assert known == {name: Known(result["verdict"], result["reason"]) for name, result in whole.results.items()}
+
+
+def test_pages_are_written_beside_the_results(whole: Run) -> None:
+    assert {"results.json", "index.html", "pytest.html"} <= {path.name for path in whole.report_dir.iterdir()}
+    assert [path.name for path in whole.report_dir.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_log_has_six_columns_for_each_test(whole: Run) -> None:
+    page = (whole.report_dir / "pytest.html").read_text(encoding="utf-8")
+    head = page.split('id="results-table-head"', 1)[1].split("</thead>", 1)[0]
+    columns = re.findall(r'data-column-type="(\w+)"', head)
+    assert columns == ["result", "claim", "metric", "value", "threshold", "null", "verdict", "testId", "duration"]
+    blob = re.search(r'data-jsonblob="([^"]*)"', page)
+    assert blob is not None
+    tests = json.loads(html.unescape(blob[1]))["tests"]
+    rows = [row for entries in tests.values() for row in entries]
+    assert len(rows) == len(whole.results)
+    for row in rows:
+        cells = row["resultsTableRow"]
+        assert len(cells) == 6 + 4, "result, six columns, name, duration, links"
+        subject = row["testId"].split("[", 1)[1].rstrip("]").replace(".", "/")
+        shown = [re.sub(r"<span hidden.*?</span>|<[^>]*>", "", cell) for cell in cells]
+        result = whole.results[subject]
+        assert html.unescape(shown[1]) == result["claim"]
+        assert html.unescape(shown[2]) == result["metric"]
+        assert shown[6].removesuffix(", fragile") == result["verdict"]
+        assert not re.search(r"<(script|img|iframe|svg)", "".join(cells))
+        assert re.fullmatch(r"[\w./:\[\]-]+", row["testId"]), "ids are not escaped by pytest-html"
+
+
+# --- the same again -------------------------------------------------------------------------------------------
+
+
+def without_times(document: dict[str, Any]) -> dict[str, Any]:
+    """A document less what may differ between runs of the same model, seed and machine."""
+    environment = {k: v for k, v in document["environment"].items() if k not in ("duration_s", "threads")}
+    results = [{k: v for k, v in one.items() if k not in ("duration_s", "recorded")} for one in document["results"]]
+    return {**document, "environment": environment, "results": results}
+
+
+def test_two_processes_give_the_same_results_and_find_them_as_recorded(
+    whole: Run, recorded_file: Path, plain: Path, tmp_path: Path
+) -> None:
+    """`python -m pytest claims/ -n 2 --recorded FILE`, started as a person starts it."""
+    again = cold(plain, tmp_path, "-m", "claim", "--basis", "raw", "-rA", "-n", "2", "--recorded", str(recorded_file))
+    assert again.code == 0, again.output[-3000:]
+    assert without_times(again.document) == without_times(whole.document)
+    words = {"holds": "PASSED", "chance": "XFAIL", "refuted": "XFAIL"}
+    expected = {n.replace("/", "."): words.get(r["verdict"]) for n, r in whole.results.items()}
+    assert again.outcomes == {name: word for name, word in expected.items() if word}
+    for name, result in again.results.items():
+        assert result["recorded"] == {k: whole.results[name][k] for k in ("verdict", "reason")}
+    assert "Nothing is recorded" not in again.output
+
+
+SOME = "embedding-mean-zero or mlp-out or ov-isometry or neurons-cos"
+
+
+@pytest.fixture(scope="session")
+def part(plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Some claims only, with nothing recorded."""
+    return warm.claims(plain, tmp_path_factory.mktemp("part"), "-k", SOME, "--basis", "both", "-rA")
+
+
+def test_a_part_of_the_claims_gives_the_same_figures(whole: Run, part: Run) -> None:
+    """Random numbers depend on what they are for, not on what was measured before."""
+    in_both = {name: result for name, result in part.results.items() if name in whole.results}
+    assert len(in_both) > 8
+    for name, result in in_both.items():
+        for key in ("value", "ci", "nulls", "reference", "threshold", "verdict", "details"):
+            left, right = dict(result), dict(whole.results[name])
+            for one in (left, right):  # corrected for the number of tests in the run
+                one["details"] = {k: v for k, v in one["details"].items() if k != "q_value"}
+            assert left[key] == right[key], f"{name}: {key}"
+
+
+def test_both_bases_are_measured_side_by_side(whole: Run, part: Run) -> None:
+    expected = [name for name in whole.results if any(word in name for word in SOME.split(" or "))]
+    assert sorted(part.results) == sorted(expected + [name.replace("/raw", "/processed") for name in expected])
+    for result in part.results.values():
+        assert result["effective_flags"]["center_writing_weights"] is (result["basis"] == "processed")
+    values = [part.results[f"embedding-mean-zero/{basis}"]["value"] for basis in ("processed", "raw")]
+    assert abs(values[0] - values[1]) > 1e-5, "centering the writing weights moves it"
+
+
+def test_another_seed_moves_what_is_simulated_and_nothing_else(
+    part: Run, plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    other = warm.claims(plain, tmp_path, "-k", SOME, "--basis", "raw", "--seed", "7")
+    assert other.document["environment"]["seed"] == 7
+    moved = set()
+    for name, result in other.results.items():
+        before = part.results[name]
+        if not any(word in name for word in SIMULATED):
+            assert result["value"] == before["value"], name
+            assert result["threshold"] == before["threshold"], name
+        assert (result["n_examined"], result["n_excluded"]) == (before["n_examined"], before["n_excluded"])
+        moved |= {key for key in ("ci", "nulls", "reference", "value") if result[key] != before[key]}
+    assert moved == {"ci", "nulls", "reference", "value"}
+
+
+def test_with_nothing_recorded_only_holds_passes(part: Run) -> None:
+    assert "Nothing is recorded for this model: only `holds` passes." in part.first_line
+    assert part.code == 1
+    for name, result in part.results.items():
+        expected = "PASSED" if result["verdict"] == "holds" else "FAILED"
+        assert part.outcomes[name.replace("/", ".")] == expected, name
+    assert {"holds", "chance", "refuted"} <= {result["verdict"] for result in part.results.values()}
+    assert "Traceback" not in part.output
+
+
+# --- every figure from the file -------------------------------------------------------------------------------
+
+
+def cosines(vectors: Array) -> Array:
+    """All off-diagonal cosines of the rows that have a direction."""
+    return np.array(list(oracles.pair_cosines(vectors).values()))
+
+
+def rms(vectors: Array) -> float:
+    return float(np.sqrt((cosines(vectors) ** 2).mean()))
+
+
+def head_vectors(weights: dict[str, Array], layer: int, matrix: str) -> Array:
+    """One row per head dimension, head by head."""
+    if matrix == "W_O":
+        return weights[f"h.{layer}.attn.c_proj.weight"]
+    fused = weights[f"h.{layer}.attn.c_attn.weight"]
+    return fused[:, "QKV".index(matrix[-1]) * D_MODEL :][:, :D_MODEL].T
+
+
+def test_embedding_figures(whole: Run, weights: dict[str, Array]) -> None:
+    embedding = weights["wte.weight"]
+    mean = embedding.mean(axis=0)
+    live = embedding[embedding.any(axis=1)]
+    along = live.sum(axis=1) ** 2 / (D_MODEL * (live**2).sum(axis=1))
+    off, centered = cosines(embedding), cosines(embedding - mean)
+    expected = {
+        "embedding-mean-zero": (mean @ mean / (embedding**2).sum(axis=1).mean(), D_VOCAB),
+        "embedding-component-mean": (along.mean(), D_VOCAB - 1),
+        "embedding-near-orthogonal": (np.sqrt((off**2).mean()), D_VOCAB - 1),
+        "embedding-near-orthogonal-centered": (np.sqrt((centered**2).mean()), D_VOCAB),
+        "embedding-artifacts": ((np.abs(off) > CUT).mean(), D_VOCAB - 1),
+        "embedding-artifacts-centered": ((np.abs(centered) > CUT).mean(), D_VOCAB),
+    }
+    for name, (value, n_examined) in expected.items():
+        result = whole.results[f"{name}/raw"]
+        assert result["value"] == pytest.approx(value, abs=CLOSE), name
+        assert (result["n_examined"], result["n_excluded"]) == (n_examined, D_VOCAB - n_examined), name
+    assert expected["embedding-artifacts"][0] > 0, "the example has artifacts to count"
+    details = whole.results["embedding-near-orthogonal/raw"]["details"]
+    assert details["mean"] == pytest.approx(off.mean(), abs=CLOSE)
+    assert details["max_abs"] == pytest.approx(np.abs(off).max(), abs=CLOSE)
+    assert details["n_pairs"] == len(off) == sum(details["histogram"]["counts"])
+    # nearly all of the duplicates, and the dead token, count as unused: what is left has the rms of the rest
+    trimmed = details["trimmed"]
+    assert trimmed["n_unused_duplicates"] >= 7 and trimmed["n_unused_small_norm"] == 1
+    used = np.setdiff1d(np.arange(D_VOCAB), [5, *range(20, 28)])
+    assert trimmed["rms"] == pytest.approx(rms(embedding[used]), abs=1e-4)
+
+
+@pytest.mark.parametrize("layer", range(N_LAYERS))
+@pytest.mark.parametrize("matrix", ["W_Q", "W_K", "W_V", "W_O"])
+def test_attention_figures(whole: Run, weights: dict[str, Array], matrix: str, layer: int) -> None:
+    vectors = head_vectors(weights, layer, matrix)
+    off = cosines(vectors)
+    near = whole.results[f"attention-near-orthogonal/raw/L{layer}/{matrix}"]
+    assert near["value"] == pytest.approx(np.sqrt((off**2).mean()), abs=CLOSE)
+    assert near["n_examined"] == N_HEADS * D_HEAD
+    tails = whole.results[f"attention-artifacts/raw/L{layer}/{matrix}"]
+    assert tails["value"] == pytest.approx((np.abs(off) > CUT).mean(), abs=1e-9)
+    by_head = [rms(head) for head in vectors.reshape(N_HEADS, D_HEAD, D_MODEL)]
+    assert [entry["value"] for entry in near["details"]["by_head"]] == pytest.approx(by_head, abs=CLOSE)
+    assert near["details"]["worst_head"] == int(np.argmax(by_head))
+    assert near["ci"]["unit"] == tails["ci"]["unit"] == "heads"
+    if (layer, matrix) == (0, "W_Q"):
+        assert near["details"]["worst_head"] == 0 and tails["value"] > 0, "what was planted in head 0"
+
+
+@pytest.mark.parametrize("layer", range(N_LAYERS))
+def test_mlp_output_figures(whole: Run, weights: dict[str, Array], layer: int) -> None:
+    off = cosines(weights[f"h.{layer}.mlp.c_proj.weight"])
+    near = whole.results[f"mlp-out-near-orthogonal/raw/L{layer}"]
+    assert near["value"] == pytest.approx(np.sqrt((off**2).mean()), abs=CLOSE)
+    tails = whole.results[f"mlp-out-artifacts/raw/L{layer}"]
+    assert tails["value"] == pytest.approx((np.abs(off) > CUT).mean(), abs=1e-9)
+    assert near["n_examined"] == tails["n_examined"] == models.D_MLP
+    assert tails["verdict"] == ("refuted" if layer == 1 else "holds"), "what was planted in layer 1"
+
+
+def test_figures_beyond_random(whole: Run, weights: dict[str, Array]) -> None:
+    """The value is a ratio to the median of Gaussian matrices, drawn here once more."""
+    rng = np.random.default_rng(5)
+    for name, result in whole.results.items():
+        if not name.startswith(("attention-beyond-random", "mlp-out-beyond-random")):
+            continue
+        layer, matrix = result["subject"]["layer"], result["subject"]["matrix"]
+        vectors = head_vectors(weights, layer, matrix) if matrix else weights[f"h.{layer}.mlp.c_proj.weight"]
+        details = result["details"]
+        assert details["rms"] == pytest.approx(rms(vectors), abs=CLOSE)
+        assert result["value"] == pytest.approx(details["rms"] / details["median_of_gaussians"])
+        drawn = []
+        for _ in range(60):
+            unit = rng.standard_normal(vectors.shape)
+            unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+            gram = (unit @ unit.T) ** 2
+            drawn.append(np.sqrt((gram.sum() - len(unit)) / (len(unit) * (len(unit) - 1))))
+        error = 4 * 1.25 * np.std(drawn) / np.sqrt(60)
+        assert details["median_of_gaussians"] == pytest.approx(np.median(drawn), abs=error)
+        (null,) = result["nulls"]
+        assert (null["decisive"], null["value"], null["n"]) == (True, 1.0, 199)
+
+
+@pytest.mark.parametrize("layer", range(N_LAYERS))
+def test_isometry_figures(whole: Run, weights: dict[str, Array], layer: int) -> None:
+    q, k, v, o = (
+        head_vectors(weights, layer, matrix).reshape(N_HEADS, D_HEAD, D_MODEL)
+        for matrix in ("W_Q", "W_K", "W_V", "W_O")
+    )
+    for name, left, right in (("attention-ov-isometry", v, o), ("attention-qk-isometry", q, k)):
+        result = whole.results[f"{name}/raw/L{layer}"]
+        by_head = []
+        for a, b in zip(left, right, strict=True):
+            squares = np.linalg.svd(a.T @ b, compute_uv=False) ** 2
+            by_head.append(squares.sum() ** 2 / (D_HEAD * (squares**2).sum()))
+        assert result["value"] == pytest.approx(np.median(by_head), abs=CLOSE)
+        assert [entry["value"] for entry in result["details"]["by_head"]] == pytest.approx(by_head, abs=CLOSE)
+        assert result["details"]["worst_head"] == int(np.argmin(by_head))
+        assert result["n_examined"] == N_HEADS
+
+
+@pytest.mark.parametrize(("claim", "level"), [("neurons-cos50", 0.5), ("neurons-cos30", 0.3)])
+def test_shares_of_scanned_neurons(whole: Run, weights: dict[str, Array], claim: str, level: float) -> None:
+    embedding = weights["wte.weight"]
+    words = embedding - embedding.mean(axis=0)
+    neurons = weights["h.0.mlp.c_fc.weight"].T
+    result = whole.results[f"{claim}/raw/L0/W_in"]
+    assert (result["n_examined"], result["n_excluded"]) == (models.D_MLP - 1, 1)
+    sweep = {row["neurons_per_token"]: row for row in result["details"]["sweep"]}
+    assert list(sweep) == [1, 2, 3, 5, 10, None]
+    for count, row in sweep.items():
+        reached = np.array([bundle.path[-1] if bundle.path else 0 for bundle in oracles.scan(neurons, words, count)])
+        reached = reached[neurons.any(axis=1)]
+        for limit, key in ((0.5, "share_50"), (0.3, "share_30")):
+            assert row[key] == pytest.approx((reached >= limit).mean(), abs=1e-9), f"K = {count}"
+        if count is None:
+            assert result["value"] == row["share_50" if level == 0.5 else "share_30"]
+    assert sweep[1]["share_50"] < sweep[None]["share_50"], "the example tells the numbers of neurons per token apart"
+
+
+def pursued_together(neurons: Array, words: Array, tokens: int) -> Array:
+    """The cosines that a greedy pursuit reaches, for many neurons at a time."""
+    unit = neurons / np.linalg.norm(neurons, axis=1, keepdims=True)
+    reach, gram = unit @ words.T, words @ words.T
+    along, square, overlap = np.zeros(len(unit)), np.zeros(len(unit)), np.zeros(reach.shape)
+    best = np.zeros(len(unit))
+    every = np.arange(len(unit))
+    for _ in range(tokens):
+        scores = (along[:, None] + reach) / np.sqrt(square[:, None] + 2 * overlap + np.diag(gram))
+        token = scores.argmax(axis=1)
+        best = scores[every, token]
+        along, square = along + reach[every, token], square + 2 * overlap[every, token] + np.diag(gram)[token]
+        overlap += gram[token]
+        reach[every, token] = -np.inf  # each at most once
+    return best
+
+
+@pytest.mark.parametrize("layer", range(N_LAYERS))
+def test_shares_of_pursued_neurons(whole: Run, weights: dict[str, Array], layer: int) -> None:
+    embedding = weights["wte.weight"]
+    words = embedding - embedding.mean(axis=0)
+    neurons = weights[f"h.{layer}.mlp.c_fc.weight"].T
+    neurons = neurons[neurons.any(axis=1)]
+    paths = np.array([oracles.pursuit(neuron, words, 5)[1] for neuron in neurons])
+    result = whole.results[f"neurons-beyond-chance/raw/L{layer}/W_in"]
+    bar = result["details"]["cosine_bar"]
+    assert result["value"] == pytest.approx((paths[:, -1] > bar).mean(), abs=1e-9)
+    by_name = {series["name"]: series["y"] for series in result["details"]["curve"]["series"]}
+    assert by_name["neurons, mean"] == pytest.approx(paths.mean(axis=0), abs=CLOSE)
+    # the bar: the 99th percentile of random directions, with 2,000 of them here (its error is about .006)
+    reached = pursued_together(np.random.default_rng(6).standard_normal((2000, D_MODEL)), words, 5)
+    assert bar == pytest.approx(np.quantile(reached, 0.99), abs=0.025)
+    assert result["verdict"] == ("holds" if layer == 0 else "refuted"), "sums of five tokens were planted in layer 0"
