@@ -284,7 +284,7 @@ def test_decoding_fails_just_beyond_its_coherence_bound(seed, k, tightness):
 @always
 @given(seeds, st.integers(2, 10))
 def test_a_duplicated_token_cannot_be_recovered(seed, k):
-    """Of two equal vectors none can be told to be the member: a pursuit explains all of the bundle, with the wrong one."""
+    """Of two equal vectors none can be told to be the member: a pursuit explains the bundle, with the wrong one."""
     rng = np.random.default_rng(seed)
     vectors, members = vsa.with_a_twin(rng.choice([-1.0, 1.0], (100, 256)), k, rng)
     assert theory.greedy_recovery_bound(vsa.coherence(vectors)) == 0

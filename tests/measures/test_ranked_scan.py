@@ -127,21 +127,25 @@ def tokens_of(*words: Rows, neurons: Rows = AXES[:1], neurons_per_token: int | N
 def test_a_token_below_one_twentieth_is_never_a_candidate() -> None:
     # Against the first token's rest, so that it would lift the cosine from .5 by far more than .04.
     first = token(0.5, AXES[1])
-    assert tokens_of(first, token(0.051, -AXES[1])) == [0, 1]
-    assert tokens_of(first, token(0.049, -AXES[1])) == [0]
-    assert tokens_of(token(0.049, AXES[1])) == []
-    assert tokens_of(token(0.051, AXES[1])) == [0]
+    assert tokens_of(first, token(0.05002, -AXES[1])) == [0, 1]
+    assert tokens_of(first, token(0.04998, -AXES[1])) == [0]
+    assert tokens_of(token(0.04998, AXES[1])) == []
+    assert tokens_of(token(0.05002, AXES[1])) == [0]
 
 
-def test_below_a_tenth_the_cosine_must_rise_by_more_than_four_hundredths() -> None:
+@pytest.mark.parametrize("lean", [1.0, 0.8], ids=["straight against the bundle's rest", "aslant"])
+def test_below_a_tenth_the_cosine_must_rise_by_more_than_four_hundredths(lean: float) -> None:
     first = token(0.5, AXES[1])
-    # The rest of the second token leans against the first's just so far.
-    for lean, rises_enough in ((0.54, True), (0.47, False)):
-        for own, kept in ((0.099, rises_enough), (0.101, True)):
-            second = token(own, -lean * AXES[1] + np.sqrt(1 - lean**2) * AXES[2])
-            rise = oracles.cosine(AXES[0], first + second) - 0.5
-            assert (rise > 0.04) == rises_enough and rise > 0.01, "the example is not what it is meant to be"
-            assert tokens_of(first, second) == ([0, 1] if kept else [0]), (lean, own)
+    across = -lean * AXES[1] + np.sqrt(1 - lean**2) * AXES[2]
+    for rise, enough in ((0.0403, True), (0.0397, False)):
+        for own, kept in ((0.09998, enough), (0.10002, True)):
+            low, high = 0.0, 0.3  # lengths of the second token between which the cosine rises
+            for _ in range(50):
+                length = (low + high) / 2
+                risen = oracles.cosine(AXES[0], first + token(own, across, length)) - 0.5
+                low, high = (length, high) if risen < rise else (low, length)
+            assert risen == pytest.approx(rise, abs=1e-9), "the example is what it is meant to be"
+            assert tokens_of(first, token(own, across, length)) == ([0, 1] if kept else [0]), (rise, own)
 
 
 def test_the_first_token_of_a_bundle_rises_from_zero() -> None:

@@ -247,6 +247,8 @@ def test_packed_vectors_keep_their_distance() -> None:
     assert 0.3 < vsa.coherence(rows) <= 0.36 + CLOSE
     with pytest.raises(ValueError, match="vectors of"):
         vsa.pack(100, 3, 0.1, rng())
+    with pytest.raises(ValueError, match="too many"):
+        vsa.pack(1e7, 1000, 0.1, rng())
 
 
 def test_bundles_are_drawn_without_repetition_and_evenly() -> None:
