@@ -231,8 +231,10 @@ def fan(k: int, cosine: float, d: int, rng: np.random.Generator) -> tuple[NDArra
 def pack(count: float, d: int, size: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Random unit vectors, at least `count` of them (n, d), without those of |cos| > `size` with an earlier one.
 
-    Raises ValueError if twice as many draws do not suffice.
+    Raises ValueError if twice as many draws do not suffice, or for more than a gigabyte of vectors.
     """
+    if count * d > 2**28:
+        raise ValueError(f"{count:.3g} vectors of {d} dimensions are too many to compare with each other")
     wanted, n = math.ceil(count), 0
     kept = np.empty((wanted, d), np.float32)
     for _ in range(0, 2 * wanted, 256):
