@@ -44,12 +44,12 @@ def mean_zero(bench: Workbench, subject: Subject) -> Measurement:
 
 def component_mean(bench: Workbench, subject: Subject) -> Measurement:
     """Mean over tokens of (1.e)^2 / (d |e|^2). Raises NotChecked where centering makes it zero or norms ignore it."""
+    if bench.model(subject.basis).info.norm != "layer_norm":
+        raise NotChecked("the model has no LayerNorm: nothing in it takes the mean over components away")
     if subject.basis != "raw":
         raise NotChecked(
             "only the raw basis can tell: centering the writing weights sets the figure to 0 by construction"
         )
-    if bench.model(subject.basis).info.norm != "layer_norm":
-        raise NotChecked("the model has no LayerNorm: nothing in it takes the mean over components away")
     live = live_rows(bench.embedding(subject.basis))
     if not len(live.rows):
         raise NotChecked("every word embedding is zero")
