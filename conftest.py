@@ -1,3 +1,1 @@
-"""Makes the options and fixtures of the claims known to pytest."""
-
-pytest_plugins = ["vsa_checks.plugin.hooks"]
+"""The options and fixtures of the claims come with pytest.ini: before pytest looks for tests in what they name."""
