@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 
@@ -228,6 +229,24 @@ def test_of_identical_neurons_a_token_lists_the_first() -> None:
     found = ranked_scan(neurons, words, 1)
     assert found.size[:11].sum() > 0
     assert found.size[11:].tolist() == [0] * 22
+
+
+def test_the_neuron_that_each_token_lists_is_the_nearest_that_faiss_finds() -> None:
+    """With K = 1 and tokens across each other, each token stands in the bundle of its nearest neuron alone."""
+    rng = np.random.default_rng(9)
+    words, _ = np.linalg.qr(rng.standard_normal((40, 40)))
+    words, neurons = words[:30].astype(np.float32), rng.standard_normal((25, 40)).astype(np.float32)
+    index = faiss.IndexFlatIP(40)
+    index.add(neurons / np.linalg.norm(neurons, axis=1, keepdims=True))
+    cosines, nearest = index.search(words, 1)
+    found = ranked_scan(neurons, words, 1)
+    strong = [t for t in range(30) if cosines[t, 0] >= 0.3]
+    assert len(strong) > 10, "the example has few tokens that are sure to be taken"
+    for i in range(25):
+        listed = [t for t in strong if nearest[t, 0] == i]
+        assert set(found.tokens(i)) <= {t for t in range(30) if nearest[t, 0] == i}
+        if listed:
+            assert found.tokens(i)[0] == max(listed, key=lambda t: cosines[t, 0])
 
 
 def test_a_dictionary_made_before_gives_the_same() -> None:

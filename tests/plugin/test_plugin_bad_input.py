@@ -83,6 +83,18 @@ def test_weights_that_are_no_numbers_are_one_message(
     assert not (tmp_path / "results.json").exists()
 
 
+def test_code_beside_a_model_is_not_run(plain: Path, light: Server, tmp_path: Path) -> None:
+    """A model is data: pytest loads the conftest.py of any folder that it takes for a place of tests."""
+    model = tmp_path / "model"
+    model.mkdir()
+    for file in plain.iterdir():
+        (model / file.name).write_bytes(file.read_bytes())
+    (model / "conftest.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    run = light.claims(model, tmp_path / "report", "--collect-only", "-q", "-k", "mean-zero")
+    assert run.code == 0, run.output
+    assert not (tmp_path / "ran").exists(), "the conftest.py in the model's folder was run"
+
+
 # --- the paper's own model where it cannot be had -------------------------------------------------------------
 
 
