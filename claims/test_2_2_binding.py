@@ -3,8 +3,10 @@
 from functools import partial
 
 import numpy as np
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from vsa_checks import theory, vsa
 from vsa_checks.nulls import random_directions
@@ -16,6 +18,13 @@ law_holds = settings(deadline=None, derandomize=True, database=None, phases=PHAS
 always = settings(deadline=None, derandomize=True, database=None, phases=PHASES, max_examples=25)
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Problems are so small here that threads cost more than they save, most of all on a busy machine."""
+    with threadpool_limits(1):
+        yield
 
 
 @always

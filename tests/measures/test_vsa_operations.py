@@ -102,7 +102,8 @@ def test_a_bundle_is_decoded_if_only_its_members_pass_one_half() -> None:
     assert vsa.decoded(words, MEMBERS).tolist() == expected
     assert 0 < sum(expected) < len(expected)
     assert vsa.decoded(np.eye(3), [[0, 2], [0, 1]]).tolist() == [True, True]
-    assert vsa.decoded(0.5 * np.eye(3), [[0, 2]]).tolist() == [False]
+    assert [bool(vsa.decoded(length * np.eye(3), [[0, 2]])[0]) for length in (0.70, 0.72)] == [False, True]
+    assert [bool(vsa.decoded([[1.0, 0.0], [x, 0.8]], [[0]])[0]) for x in (0.49, 0.51)] == [True, False]
 
 
 def test_a_bundle_is_recovered_if_pursuit_names_its_members() -> None:
