@@ -43,6 +43,7 @@ OPTIONS = {
     "record to nowhere": (["--record"], ("--recorded FILE", "not a registered model")),
     "no such recorded file": (["--recorded", "no-such.toml"], ("no-such.toml", "cannot be read", "--no-recorded")),
     "an unknown basis": (["--basis", "nonsense"], ("nonsense", "processed", "raw", "both")),
+    "an empty model": (["--model", ""], ("--model was given an empty name", "--list-models")),
     "a negative seed": (["--seed", "-1"], ("--seed", "-1")),
 }
 

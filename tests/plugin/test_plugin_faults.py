@@ -111,6 +111,61 @@ def test_what_is_sound_is_measured_beside_what_is_broken(broken: Run) -> None:
     assert {broken.outcomes[name.replace("/", ".")] for name in broken.results} == {"PASSED"}
 
 
+def test_the_report_of_an_earlier_run_does_not_stand_for_one_that_crashed(
+    plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    only = ("--basis", "raw", "-k", "mean-zero")
+    before = warm.claims(plain, tmp_path, *only)
+    assert list(before.results) == ["embedding-mean-zero/raw"]
+    run = warm.claims(plain, tmp_path, *only, "-p", "faulty", env=plugin(tmp_path, "faulty", FAULTS))
+    assert run.code == 1
+    assert run.document["results"] == []
+    (entry,) = run.document["environment"]["crashed"]
+    assert "examined nothing" in entry["message"]
+    assert "examined nothing" in (tmp_path / "index.html").read_text()
+
+
+PROPERTY_FAILS = """
+import vsa_checks.vsa
+
+
+def bind(vectors, matrix):
+    raise ZeroDivisionError("no binding today")
+
+
+vsa_checks.vsa.bind = bind
+"""
+
+
+def test_a_property_test_alone_leaves_the_report_of_a_model_alone(plain: Path, warm: Server, tmp_path: Path) -> None:
+    warm.claims(plain, tmp_path, "--basis", "raw", "-k", "mean-zero")
+    before = (tmp_path / "results.json").read_bytes()
+    environment = plugin(tmp_path, "unbound", PROPERTY_FAILS)
+    run = warm.claims(plain, tmp_path, "-k", "test_2_2_binding", "-p", "unbound", env=environment)
+    assert run.code == 1
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
+UNMEASURED = """
+import pytest
+
+
+@pytest.mark.claim("embedding-mean-zero")
+def test_unmeasured(subject):
+    pass
+"""
+
+
+def test_a_claim_that_never_asks_to_be_judged_is_not_run(plain: Path, warm: Server, tmp_path: Path) -> None:
+    module = tmp_path / "test_unmeasured.py"
+    module.write_text(UNMEASURED)
+    run = warm.claims(plain, tmp_path / "report", str(module), "-k", "mean-zero")
+    assert run.code == 2, run.output[-3000:]
+    assert "INTERNALERROR" not in run.output
+    assert "test_unmeasured takes a subject and never asks for `judge`" in run.output
+    assert not (tmp_path / "report" / "results.json").exists()
+
+
 def test_nothing_is_recorded_from_a_run_with_a_crash(plain: Path, warm: Server, tmp_path: Path) -> None:
     file = tmp_path / "f.toml"
     run = warm.claims(

@@ -21,8 +21,11 @@ VERSIONS = ("vsa-checks", "torch", "transformer-lens", "transformers", "numpy", 
 
 
 def write_report(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, Any] | None:
-    """Write results.json and index.html; None, and nothing written, if no claim was measured."""
-    if not tally.results:
+    """Write results.json and index.html; None, and nothing written, if no claim was tried.
+
+    Where all that was tried crashed, that is written: the report of an earlier run must not stand for this one.
+    """
+    if not tally.claims_tried:
         return None
     from vsa_checks import report
 

@@ -11,7 +11,7 @@ import pytest
 from vsa_checks.errors import VsaChecksError
 from vsa_checks.models import Model
 from vsa_checks.plugin import finish
-from vsa_checks.plugin.judging import CALL_PASSED, bench_fixture, expectation_marks, judge_fixture
+from vsa_checks.plugin.judging import CALL_PASSED, CLAIM_PROPERTY, bench_fixture, expectation_marks, judge_fixture
 from vsa_checks.plugin.options import add_options, listing
 from vsa_checks.plugin.outcomes import Verdict
 from vsa_checks.plugin.run import RUN, ClaimsRun, concerns_claims, make_run
@@ -72,6 +72,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     run = metafunc.config.stash.get(RUN, None)
     if run is None:
         raise pytest.UsageError("Claims are run by their folder: pytest claims/, with -k or :: to choose among them.")
+    if "judge" not in metafunc.fixturenames:
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid} takes a subject and never asks for `judge`: it would pass unmeasured. "
+            f"Let it call judge(subject, measure)."
+        )
     claim = load_claims()[mark.args[0]]
     metafunc.parametrize(
         "subject",
@@ -97,6 +102,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A verdict, or bad input, is its own message: no traceback says more."""
     report = yield
+    mark = item.get_closest_marker("claim")
+    if mark is not None:
+        report.user_properties.append((CLAIM_PROPERTY, mark.args[0]))
     if call.when == "call":
         item.stash[CALL_PASSED] = report.passed
     if call.excinfo is not None and report.failed and isinstance(call.excinfo.value, Verdict | VsaChecksError):

@@ -20,7 +20,7 @@ from vsa_checks.subjects import Subject
 from vsa_checks.workbench import Workbench
 
 CALL_PASSED = pytest.StashKey[bool]()
-RESULT_PROPERTY = "vsa_result"
+RESULT_PROPERTY, CLAIM_PROPERTY = "vsa_result", "vsa_claim"
 EXPECTED_FAILURE = {CHANCE: Chance, REFUTED: Refuted}
 
 Measure = Callable[..., Measurement]

@@ -61,6 +61,11 @@ def concerns_claims(config: pytest.Config) -> bool:
 def make_run(config: pytest.Config) -> ClaimsRun:
     """Settle the run from the options. Raises VsaChecksError for what cannot be used."""
     option = config.option
+    if option.model is not None and not option.model.strip():
+        raise UsageError(
+            "--model was given an empty name. Name a registered model (--list-models lists them) or a path, or leave "
+            "the option out for the default."
+        )
     name, because = (option.model, "") if option.model else default_model()
     config.option.model = name  # xdist hands the options to its workers: they must not choose anew
     if option.record and option.no_recorded:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.plugin.judging import RESULT_PROPERTY
+from vsa_checks.plugin.judging import CLAIM_PROPERTY, RESULT_PROPERTY
 
 
-def result_of(report: pytest.TestReport) -> dict[str, Any] | None:
-    """The result that a report carries, if any."""
-    for name, value in report.user_properties:
+def result_of(report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any] | None:
+    """The result that a report carries, if any; that of a module which could not be collected carries none."""
+    for name, value in getattr(report, "user_properties", ()):
         if name == RESULT_PROPERTY:
             result: dict[str, Any] = json.loads(str(value))
             return result
@@ -29,6 +29,7 @@ class Tally:
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: set[str] = set()
         self.crashed: dict[str, str] = {}
+        self.claims_tried = False
 
     def expect(self, node_ids: Iterable[str]) -> None:
         """Note the tests that are to run."""
@@ -37,6 +38,7 @@ class Tally:
     def hear(self, report: pytest.TestReport) -> None:
         """Note one report: its result if it carries one, a crash if it failed without one."""
         self.reported.add(report.nodeid)
+        self.claims_tried |= any(name == CLAIM_PROPERTY for name, _ in report.user_properties)
         result = result_of(report)
         if result is not None and report.when == "call":
             self.results[result["id"]] = result
