@@ -2,7 +2,7 @@
 
 import pytest
 
-from vsa_checks.sections import attention
+from vsa_checks.sections import attention, binding
 
 
 @pytest.mark.claim("attention-ov-isometry")
@@ -15,3 +15,15 @@ def test_attention_ov_isometry(subject, judge):
 def test_attention_qk_isometry(subject, judge):
     """Each head's W_Q W_K^T weighs all directions that it compares about evenly."""
     judge(subject, attention.qk_isometry)
+
+
+@pytest.mark.claim("binding-preserves-similarity")
+def test_binding_preserves_similarity(subject, judge):
+    """A head's matrices change the cosines between tokens no more than random ones of their shape."""
+    judge(subject, binding.similarity_kept)
+
+
+@pytest.mark.claim("unbinding-recovers")
+def test_unbinding_recovers(subject, judge):
+    """A token bound by a head's matrix is found again after the transpose is applied."""
+    judge(subject, binding.tokens_recovered)

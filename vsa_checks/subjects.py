@@ -10,6 +10,8 @@ from vsa_checks.models import BASES, Basis
 from vsa_checks.records import Claim
 
 ATTENTION_MATRICES = ("W_Q", "W_K", "W_V", "W_O")
+BINDING_MAPS = ("W_Q", "W_K", "OV")
+"""What a head binds by: its query, its key, and the product W_V W_O."""
 
 
 class Shape(Protocol):
@@ -64,12 +66,16 @@ def _places(claim: Claim, shape: Shape) -> Iterable[tuple[int | None, str | None
             return [(None, None)]
         case "attention-matrices":
             return [(layer, matrix) for layer in layers for matrix in ATTENTION_MATRICES]
+        case "attention-maps":
+            return [(layer, name) for layer in layers for name in BINDING_MAPS]
         case "attention-layers" | "mlp-out":
             return [(layer, None) for layer in layers]
         case "mlp-in":
             return [(layer, matrix) for layer in layers for matrix in mlp_inputs(shape)]
         case "mlp-in-first":
             return [(0, matrix) for matrix in mlp_inputs(shape)]
+        case "mlp-inputs":
+            return [(None, matrix) for matrix in mlp_inputs(shape)]
         case kind:
             raise ValueError(f"claim {claim.id} is about {kind!r}, which no model has")
 

@@ -45,7 +45,7 @@ def gram_edges(n: int, d: int) -> tuple[float, float]:
     return float((1.0 - root) ** 2), float((1.0 + root) ** 2)
 
 
-def recall_probability(d: int, k: int, n: int) -> float:
+def recall_probability(d: float, k: int, n: int) -> float:
     """Probability of naming one item of n from a sum of k random vectors by best dot product.
 
     Frady, Kleyko, Sommer 2018: integral of phi(h) Phi(h + s)^(n-1), s = sqrt(d/k).

@@ -56,6 +56,11 @@ REWRITTEN = raw("rewritten heads", 0, "W_V")
 CLEAN = Case("planted, few tokens, little noise", 0, "W_in")
 
 CLAIM_CASES: dict[str, Row] = {
+    "bundle-recall": {
+        HOLDS: (Case("planted"), raw("planted, gated"), raw("random"), Case("common mean")),
+        REFUTED: (Case("low-rank embeddings"), raw("near-duplicate tokens")),
+        NOT_CHECKED: (*NO_EMBEDDINGS, Case("a handful of tokens"), raw("a narrow model")),
+    },
     "embedding-mean-zero": {
         HOLDS: (Case("planted"), raw("planted, gated"), raw("low-rank embeddings"), raw("heavy-tailed norms")),
         REFUTED: (Case("common mean"), raw("common mean along the ones")),
@@ -131,6 +136,31 @@ CLAIM_CASES: dict[str, Row] = {
         HOLDS: (Case("planted", 0), raw("planted, gated", 2), raw("skewed OV", 1)),
         REFUTED: (Case("skewed QK", 0), raw("skewed QK", 2)),
         NOT_CHECKED: (Case("zero W_Q", 0), raw("zero W_Q", 2)),
+    },
+    "binding-preserves-similarity": {
+        HOLDS: (
+            Case("planted", 0, "W_Q"),
+            raw("planted, gated", 2, "OV"),
+            raw("random", 1, "W_K"),
+            Case("rewritten heads", 0, "OV"),
+        ),
+        REFUTED: (Case("skewed OV", 0, "OV"), raw("shared direction", 2, "W_Q"), raw("skewed QK", 1, "W_K")),
+        NOT_CHECKED: (Case("zero W_Q", 0, "W_Q"), raw("zero W_V", 1, "OV"), raw("zero W_E", 0, "W_K")),
+    },
+    "unbinding-recovers": {
+        HOLDS: (
+            Case("planted", 0, "W_Q"),
+            raw("planted, gated", 2, "W_K"),
+            raw("random", 1, "W_K"),
+            Case("rewritten heads", 0, "OV"),
+        ),
+        REFUTED: (Case("skewed OV", 0, "OV"), raw("skewed QK", 1, "W_K")),
+        NOT_CHECKED: (
+            Case("zero W_Q", 0, "W_Q"),
+            raw("zero W_V", 1, "OV"),
+            Case("planted, few tokens", 0, "OV"),
+            raw("narrow heads", 0, "W_K"),
+        ),
     },
     "neurons-cos50": {
         HOLDS: (Case("planted, few tokens", 0, "W_in"), raw("planted, few tokens", 0, "W_in")),

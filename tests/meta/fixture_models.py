@@ -22,6 +22,12 @@ TOO_FEW_TOKENS = Sizes(d_model=256, d_vocab=50, n_layers=1, d_head=64, d_mlp=300
 FEW_VECTORS = Sizes(gated=True, n_kv_heads=1, d_head=4, d_mlp=6)
 """Four key and value vectors and six neurons: Gaussians of such numbers often lie further apart than is typical."""
 CHANCE_RATIO = 0.8
+A_HANDFUL = Sizes(d_vocab=20)
+"""Bundles of ten would leave no more tokens out than they hold."""
+NARROW = Sizes(d_model=16, d_head=4)
+"""So few dimensions that sums of ten of any vectors name none of them."""
+NARROW_HEADS = Sizes(gated=True, n_kv_heads=2, d_head=2)
+"""Heads of so few dimensions that no matrix of their shape lets a token be found again."""
 
 
 def without(matrix: str, sizes: Sizes | None = None) -> Callable[[Path], object]:
@@ -83,6 +89,9 @@ FIXTURE_MODELS: dict[str, Callable[[Path], object]] = {
     "skewed QK": partial(null_models.skewed_heads, product="QK"),
     "shared direction": partial(null_models.shared_direction, size=3.0),
     "few vectors": few_vectors,
+    "a handful of tokens": partial(planted_model, sizes=A_HANDFUL),
+    "a narrow model": partial(planted_model, sizes=NARROW),
+    "narrow heads": partial(planted_model, sizes=NARROW_HEADS),
     "zero W_E": without("W_E"),
     "zero W_Q": without("W_Q"),
     "zero W_V": without("W_V"),

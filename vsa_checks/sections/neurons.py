@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,8 @@ from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scans
 from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, NullFigure
 from vsa_checks.models import Basis
-from vsa_checks.orthogonality import centered, second_moment
+from vsa_checks.orthogonality import second_moment
+from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import bootstrap, share_p
 from vsa_checks.subjects import Subject
 from vsa_checks.workbench import Workbench
@@ -45,7 +45,7 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
     Raises NotChecked if the vocabulary is too small for the dimension.
     """
     layer, matrix = _place(subject)
-    neurons, words = _neurons(bench, subject), _dictionary(bench, subject.basis)
+    neurons, words = _neurons(bench, subject), token_dictionary(bench, subject.basis)
     n_words, d = words.vectors.shape
     reach = float(np.sqrt(n_words / d))
     if reach < LEAST_REACH:
@@ -95,7 +95,7 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     The null is the same share of Gaussian neurons with the layer's own mean and covariance.
     """
     layer, matrix = _place(subject)
-    neurons, words = _neurons(bench, subject), _dictionary(bench, subject.basis)
+    neurons, words = _neurons(bench, subject), token_dictionary(bench, subject.basis)
     bars = _random_bars(bench, subject.basis)
     label = f"pursuit in layer {layer} {matrix} ({subject.basis})"
     real = greedy_pursuit(neurons, words, PURSUIT_TOKENS, progress=bench.progress(label))
@@ -149,26 +149,10 @@ def _neurons(bench: Workbench, subject: Subject) -> NDArray[np.float32]:
     return neurons
 
 
-def _dictionary(bench: Workbench, basis: Basis) -> Dictionary:
-    """The centered word embeddings; bases whose embeddings are the same share them and all that is made of them.
-
-    Raises NotChecked if none has a direction.
-    """
-
-    def make() -> Dictionary:
-        vectors = centered(bench.embedding(basis))
-        if not vectors.any():
-            raise NotChecked("no word embedding has a direction once centered")
-        digest = hashlib.sha256(vectors.data).hexdigest()
-        return bench.once(("dictionary of", digest), lambda: Dictionary.of(vectors))
-
-    return bench.once(("dictionary", basis), make)
-
-
 def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
     """99th percentile of the pursuit cosine of random directions after each token, once per dictionary."""
 
-    words = _dictionary(bench, basis)
+    words = token_dictionary(bench, basis)
 
     def measure() -> NDArray[np.float64]:
         drawn = nulls.random_directions(RANDOM_NEURONS, words.vectors.shape[1], bench.rng("pursuit random"))
@@ -237,7 +221,7 @@ def _ceiling(
     bench: Workbench, subject: Subject, neurons: NDArray[np.float32], cosines: NDArray[np.float64]
 ) -> dict[str, float]:
     """How far the span of the tokens lets any sum come, and the mean share of it that the bundles reach."""
-    words = _dictionary(bench, subject.basis)
+    words = token_dictionary(bench, subject.basis)
     values, axes = bench.once(("span", id(words)), lambda: np.linalg.eigh(second_moment(words.vectors)))
     spanned = axes[:, values > values.max() * 1e-10]
     live = neurons[neurons.any(axis=1)].astype(np.float64)

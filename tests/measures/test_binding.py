@@ -1,0 +1,139 @@
+"""What heads do to tokens, against brute force, the operations of vsa.py, and matrices whose effect is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vsa_checks.binding import bound_figures, gaussian_maps, gram_square, head_maps
+from vsa_checks.orthogonality import live_rows
+from vsa_checks.vsa import found_again, similarity_change
+
+N, D, RANK, HEADS = 70, 24, 6, 3
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+@pytest.fixture
+def unit(rng: np.random.Generator) -> NDArray[np.float32]:
+    return live_rows(rng.standard_normal((N, D)) + 0.5 * rng.standard_normal(D)).unit
+
+
+def brute_change(before: NDArray[np.floating], after: NDArray[np.floating]) -> float:
+    squares = []
+    for i in range(len(before)):
+        for j in range(i):
+            cosine = after[i] @ after[j] / np.sqrt((after[i] @ after[i]) * (after[j] @ after[j]))
+            squares.append((cosine - before[i] @ before[j]) ** 2)
+    return float(np.sqrt(np.mean(squares)))
+
+
+def brute_recovered(unit: NDArray[np.floating], matrix: NDArray[np.floating], query: int) -> bool:
+    back = (unit[query] @ matrix) @ matrix.T
+    return bool(np.argmax([back @ word for word in unit]) == query)
+
+
+@pytest.mark.parametrize("product", [False, True], ids=["one matrix", "a product"])
+def test_both_figures_are_those_of_the_obvious_way(
+    product: bool, unit: NDArray[np.float32], rng: np.random.Generator
+) -> None:
+    reads = rng.standard_normal((HEADS, D, RANK))
+    writes = rng.standard_normal((HEADS, RANK, D + 3))
+    asked = np.arange(0, N, 2)
+    found = bound_figures(unit, head_maps(reads, writes if product else None), asked)
+    for head in range(HEADS):
+        whole = reads[head] @ writes[head] if product else reads[head]
+        exact = unit.astype(np.float64)
+        assert found.similarity_change[head] == pytest.approx(brute_change(exact, exact @ whole), rel=1e-5)
+        assert found.similarity_change[head] == pytest.approx(similarity_change(unit, exact @ whole), rel=1e-5)
+        assert found.recovered[head].tolist() == [brute_recovered(exact, whole, int(query)) for query in asked]
+        assert found.recovered[head].tolist() == found_again(exact, whole)[asked].tolist()
+    assert 0 < found.recovered.mean() < 1
+
+
+def test_a_rotation_changes_no_cosine_and_loses_no_token(unit: NDArray[np.float32], rng: np.random.Generator) -> None:
+    rotation = np.linalg.qr(rng.standard_normal((D, D)))[0]
+    found = bound_figures(unit, head_maps(7.0 * rotation[None]), np.arange(N))
+    assert found.similarity_change[0] < 1e-3
+    assert found.recovered.all()
+
+
+def test_a_projection_changes_cosines_by_what_theory_says() -> None:
+    """Projected onto r of d random dimensions: cosines of deviation 1/sqrt(d) become those of deviation 1/sqrt(r)."""
+    d, rank, n = 600, 40, 400
+    rng = np.random.default_rng(0)
+    unit = live_rows(rng.standard_normal((n, d))).unit
+    frames = np.stack([np.linalg.qr(rng.standard_normal((d, rank)))[0] for _ in range(6)])
+    changes = bound_figures(unit, head_maps(frames), [0]).similarity_change
+    # The dot product before is uncorrelated with what projecting adds to it; each has its own variance.
+    assert changes == pytest.approx(np.sqrt(1 / rank - 1 / d), rel=0.03)
+
+
+def test_a_head_that_forgets_a_direction_loses_the_tokens_in_it(rng: np.random.Generator) -> None:
+    axes = np.eye(6, dtype=np.float32)
+    keep = np.diag([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    found = bound_figures(axes, head_maps(keep[None]), np.arange(6))
+    assert found.recovered[0].tolist() == [True, True, True, False, False, False]
+    assert found.similarity_change[0] == 0.0  # of the three that are left, all orthogonal as before
+
+
+def test_a_head_that_maps_to_nothing_has_no_figure(unit: NDArray[np.float32]) -> None:
+    found = bound_figures(unit, np.zeros((1, D, RANK)), np.arange(N))
+    assert np.isnan(found.similarity_change[0])
+    assert not found.recovered.any()
+
+
+def test_scale_rotation_of_the_heads_own_space_and_of_all_space_change_nothing(
+    unit: NDArray[np.float32], rng: np.random.Generator
+) -> None:
+    reads, writes = rng.standard_normal((1, D, RANK)), rng.standard_normal((1, RANK, D))
+    inner, outer = (np.linalg.qr(rng.standard_normal((k, k)))[0] for k in (RANK, D))
+    mix = rng.standard_normal((RANK, RANK)) + 3 * np.eye(RANK)
+    first = bound_figures(unit, head_maps(reads, writes), np.arange(N))
+    for maps, words in (
+        (head_maps(3 * reads, writes), unit),
+        (head_maps(reads @ inner, inner.T @ writes), unit),
+        (head_maps(reads @ mix, np.linalg.inv(mix) @ writes), unit),
+        (head_maps(outer.T @ reads, writes @ outer), (unit @ outer).astype(np.float32)),
+    ):
+        again = bound_figures(words, maps, np.arange(N))
+        assert again.similarity_change == pytest.approx(first.similarity_change, rel=1e-4)
+        assert (again.recovered != first.recovered).mean() < 0.05  # a near-tie may fall the other way
+
+
+def test_what_is_known_of_the_tokens_beforehand_changes_nothing(
+    unit: NDArray[np.float32], rng: np.random.Generator
+) -> None:
+    maps = gaussian_maps(HEADS, D, RANK, rng, D)
+    assert gram_square(unit) == pytest.approx(np.sum((unit.astype(np.float64) @ unit.T) ** 2), rel=1e-6)
+    first = bound_figures(unit, maps, np.arange(N))
+    again = bound_figures(unit, maps, np.arange(N), gram_square(unit))
+    assert np.array_equal(first.similarity_change, again.similarity_change)
+    assert np.array_equal(first.recovered, again.recovered)
+
+
+def test_gaussian_products_have_the_geometry_of_their_products() -> None:
+    maps = gaussian_maps(2, D, RANK, np.random.default_rng(3), D)
+    again = np.random.default_rng(3)
+    reads = again.standard_normal((2, D, RANK)) / np.sqrt(D)
+    whole = reads @ (again.standard_normal((2, RANK, D)) / np.sqrt(RANK))
+    for image, product in zip(maps, whole, strict=True):
+        assert image @ image.T == pytest.approx(product @ product.T, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("reads", "writes"),
+    [
+        (np.ones((3, 2)), None),
+        (np.ones((1, 3, 2)), np.ones((1, 3, 2))),
+        (np.ones((2, 3, 2)), np.ones((1, 2, 3))),
+        (np.ones((3, 2)), np.ones((2, 3))),
+    ],
+)
+def test_matrices_that_do_not_fit_are_refused(reads: NDArray[np.floating], writes: NDArray[np.floating] | None) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        head_maps(reads, writes)

@@ -1,0 +1,33 @@
+"""The centered word embeddings, as the dictionary of bundles and as directions, made once for all claims on them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from vsa_checks.dictionary import Dictionary
+from vsa_checks.errors import NotChecked
+from vsa_checks.models import Basis
+from vsa_checks.orthogonality import Live, centered, live_rows
+from vsa_checks.workbench import Workbench
+
+
+def token_dictionary(bench: Workbench, basis: Basis) -> Dictionary:
+    """The centered word embeddings; bases whose embeddings are the same share them and all that is made of them.
+
+    Raises NotChecked if none has a direction.
+    """
+
+    def make() -> Dictionary:
+        vectors = centered(bench.embedding(basis))
+        if not vectors.any():
+            raise NotChecked("no word embedding has a direction once centered")
+        digest = hashlib.sha256(vectors.data).hexdigest()
+        return bench.once(("dictionary of", digest), lambda: Dictionary.of(vectors))
+
+    return bench.once(("dictionary", basis), make)
+
+
+def token_directions(bench: Workbench, basis: Basis) -> Live:
+    """The centered word embeddings at unit norm. Raises NotChecked if none has a direction."""
+    words = token_dictionary(bench, basis)
+    return bench.once(("token directions", id(words)), lambda: live_rows(words.vectors))
