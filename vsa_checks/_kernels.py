@@ -283,3 +283,35 @@ def largest(values, ids, top):  # type: ignore[no-untyped-def]
             ids[i, place] = c
             if filled < k:
                 filled += 1
+
+
+@numba.njit(parallel=True, cache=True, fastmath={"nnan", "nsz"})
+def best_addition(projections, overlaps, squares, along, square, used, best, cosines):  # type: ignore[no-untyped-def]
+    """The vector whose addition gives each running sum the highest cosine with its neuron, and that cosine.
+
+    projections (n, V): vector . neuron, -inf for those to be passed over; overlaps (n, V): vector . sum; squares (V,):
+    the vectors' squared norms; along and square (n,): sum . neuron and the sum's squared norm; used (n, k): vectors
+    that are in the sum, or -1. best (n,) and cosines (n,) receive the result; ties to the lowest.
+    """
+    n, n_words = projections.shape
+    for i in numba.prange(n):
+        for k in range(used.shape[1]):
+            if used[i, k] >= 0:
+                projections[i, used[i, k]] = np.float32(-np.inf)
+        top, place = np.float32(-np.inf), 0
+        for start in range(0, n_words, CHUNK):
+            stop = min(start + CHUNK, n_words)
+            highest = np.float32(-np.inf)
+            for t in range(start, stop):
+                reach = along[i] + projections[i, t]
+                size = square[i] + np.float32(2.0) * overlaps[i, t] + squares[t]
+                highest = max(highest, reach * abs(reach) / max(size, np.float32(1e-30)))
+            if highest <= top:
+                continue
+            for t in range(start, stop):
+                reach = along[i] + projections[i, t]
+                size = square[i] + np.float32(2.0) * overlaps[i, t] + squares[t]
+                score = reach * abs(reach) / max(size, np.float32(1e-30))
+                if score > top:
+                    top, place = score, t
+        best[i], cosines[i] = place, np.sign(top) * np.sqrt(abs(top))

@@ -20,6 +20,12 @@ def cosine_tail(d: int, size: float) -> float:
     return float(2.0 * stats.beta.sf((1.0 + size) / 2.0, half, half)) if size < 1 else 0.0
 
 
+def cosine_quantile(d: int, tail: float) -> float:
+    """The |cos| that two independent random directions in d dimensions exceed with probability `tail`."""
+    half = (d - 1) / 2
+    return float(2.0 * stats.beta.isf(tail / 2.0, half, half) - 1.0)
+
+
 def largest_cosine(n: int, d: int, quantile: float = 0.5) -> float:
     """Quantile of the largest |cos| among n independent random directions in d dimensions.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fixtures import null_models
 from fixtures.planted import plant, planted_model
+from fixtures.planted_circuits import bound_token_neurons, fed_layers
 from fixtures.small_models import GATED, Sizes, gaussian_weights, save
 from vsa_checks.workbench import Workbench
 
@@ -21,6 +22,8 @@ FEW_TOKENS = Sizes(d_model=256, d_vocab=66, n_layers=1, d_head=64, d_mlp=300)
 TOO_FEW_TOKENS = Sizes(d_model=256, d_vocab=50, n_layers=1, d_head=64, d_mlp=300)
 FEW_VECTORS = Sizes(gated=True, n_kv_heads=1, d_head=4, d_mlp=6)
 """Four key and value vectors and six neurons: Gaussians of such numbers often lie further apart than is typical."""
+FIVE_LAYERS = Sizes(n_layers=5)
+"""Ten pairs of layers: with fewer than seven a sign test cannot reach p = .01."""
 CHANCE_RATIO = 0.8
 A_HANDFUL = Sizes(d_vocab=20)
 """Bundles of ten would leave no more tokens out than they hold."""
@@ -89,6 +92,10 @@ FIXTURE_MODELS: dict[str, Callable[[Path], object]] = {
     "skewed QK": partial(null_models.skewed_heads, product="QK"),
     "shared direction": partial(null_models.shared_direction, size=3.0),
     "few vectors": few_vectors,
+    "bound-token neurons": bound_token_neurons,
+    "bound-token neurons, gated": partial(bound_token_neurons, sizes=GATED),
+    "fed layers": partial(fed_layers, sizes=FIVE_LAYERS),
+    "fed layers, three of them": fed_layers,
     "a handful of tokens": partial(planted_model, sizes=A_HANDFUL),
     "a narrow model": partial(planted_model, sizes=NARROW),
     "narrow heads": partial(planted_model, sizes=NARROW_HEADS),

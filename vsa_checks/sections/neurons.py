@@ -45,7 +45,7 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
     Raises NotChecked if the vocabulary is too small for the dimension.
     """
     layer, matrix = _place(subject)
-    neurons, words = _neurons(bench, subject), token_dictionary(bench, subject.basis)
+    neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
     n_words, d = words.vectors.shape
     reach = float(np.sqrt(n_words / d))
     if reach < LEAST_REACH:
@@ -95,10 +95,10 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     The null is the same share of Gaussian neurons with the layer's own mean and covariance.
     """
     layer, matrix = _place(subject)
-    neurons, words = _neurons(bench, subject), token_dictionary(bench, subject.basis)
+    neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
     bars = _random_bars(bench, subject.basis)
     label = f"pursuit in layer {layer} {matrix} ({subject.basis})"
-    real = greedy_pursuit(neurons, words, PURSUIT_TOKENS, progress=bench.progress(label))
+    real = token_bundles(bench, subject.basis, layer, matrix)
     drawn = nulls.covariance_matched(neurons, len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
     matched = greedy_pursuit(drawn, words, PURSUIT_TOKENS, progress=bench.progress(f"{label}, null"))
     alive = ~real.dead
@@ -140,13 +140,23 @@ def _place(subject: Subject) -> tuple[int, str]:
     return subject.layer, subject.matrix
 
 
-def _neurons(bench: Workbench, subject: Subject) -> NDArray[np.float32]:
-    """One row per neuron of a layer (d_mlp, d_model). Raises NotChecked if none has a direction."""
-    layer, matrix = _place(subject)
-    neurons = np.ascontiguousarray(bench.weight(subject.basis, layer, matrix).T)
+def layer_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> NDArray[np.float32]:
+    """One row per neuron of a layer (d_mlp, d_model). Raises NotChecked if fewer than two have a direction."""
+    neurons = np.ascontiguousarray(bench.weight(basis, layer, matrix).T)
     if np.count_nonzero(neurons.any(axis=1)) < 2:
         raise NotChecked(f"fewer than two neurons of {matrix} have a direction")
     return neurons
+
+
+def token_bundles(bench: Workbench, basis: Basis, layer: int, matrix: str) -> Bundles:
+    """The bundles of five tokens that pursuit finds for a layer's neurons, found once."""
+
+    def pursue() -> Bundles:
+        label = f"pursuit in layer {layer} {matrix} ({basis})"
+        neurons = layer_neurons(bench, basis, layer, matrix)
+        return greedy_pursuit(neurons, token_dictionary(bench, basis), PURSUIT_TOKENS, progress=bench.progress(label))
+
+    return bench.once(("pursuit", basis, layer, matrix), pursue)
 
 
 def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:

@@ -1,0 +1,127 @@
+"""Bundles of tokens and of tokens bound by heads: a pursuit over dictionaries too large to exist at once (3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vsa_checks import _kernels
+from vsa_checks.orthogonality import live_rows
+
+Progress = Callable[[int, int], None]
+
+BLOCK_BYTES = 256 * 2**20
+"""Aim of the largest scratch array, in bytes."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Vectors (V, d) of a dictionary as a product: `left` (V, r) @ `right` (r, d), or `left` (V, d) itself."""
+
+    left: NDArray[np.float32]
+    right: NDArray[np.float32] | None = None
+
+    def along(self, vectors: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """Put the dot products of `vectors` (n, d) with all of the part into `out` (n, V)."""
+        inner = vectors if self.right is None else vectors @ self.right.T
+        np.matmul(inner, self.left.T, out=out)
+
+    def rows(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The vectors (n, d) at these places."""
+        chosen = self.left[places].astype(np.float64)
+        return chosen if self.right is None else chosen @ self.right
+
+    @property
+    def squares(self) -> NDArray[np.float32]:
+        """Squared norms (V,)."""
+        if self.right is None:
+            return np.einsum("ij,ij->i", self.left, self.left, dtype=np.float64).astype(np.float32)
+        inner = self.left @ (self.right @ self.right.T)
+        return np.maximum(np.einsum("ij,ij->i", inner, self.left, dtype=np.float64), 0.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Pursued:
+    """What a pursuit found: part and place of each vector included (n, k), and the cosine after each (n, k)."""
+
+    parts: NDArray[np.int64]
+    places: NDArray[np.int64]
+    cosines: NDArray[np.float64]
+
+
+def pursue(
+    neurons: ArrayLike, dictionary: Sequence[Part], max_tokens: int, *, progress: Progress | None = None
+) -> Pursued:
+    """Add to each neuron's bundle, `max_tokens` times, the vector of any part that gives the highest cosine.
+
+    neurons (n, d), none of them zero; each vector at most once, ties (to float32's rounding) to the first part and the
+    lowest place. As `bundles.greedy_pursuit` over all parts stacked, of which no more than a block of scores is ever
+    held. Raises ValueError for zero neurons, max_tokens < 1 or fewer vectors than that. Source: paper, section 3.3.
+    """
+    live = live_rows(neurons)
+    if live.n_excluded:
+        raise ValueError(f"{live.n_excluded} of the neurons have no direction")
+    squares = [part.squares for part in dictionary]
+    if not 1 <= max_tokens <= sum(int(np.count_nonzero(one)) for one in squares):
+        raise ValueError(f"a bundle of {max_tokens} cannot be built from this dictionary")
+    n, total = len(live.unit), sum(len(part.left) for part in dictionary)
+    parts, places = np.full((n, max_tokens), -1, np.int64), np.full((n, max_tokens), -1, np.int64)
+    cosines = np.zeros((n, max_tokens))
+    step = max(1, min(n, BLOCK_BYTES // (4 * total)))
+    # Made once: fresh pages for every block cost as much as filling them.
+    held = [np.empty((step, len(part.left)), np.float32) for part in dictionary]
+    overlaps = np.empty((step, max(len(part.left) for part in dictionary)), np.float32)
+    for start in range(0, n, step):
+        rows = slice(start, min(start + step, n))
+        block = _Block(live.unit[rows], parts[rows], places[rows], cosines[rows])
+        _pursue_block(block, dictionary, squares, [one[: rows.stop - start] for one in held], overlaps)
+        if progress is not None:
+            progress(rows.stop, n)
+    return Pursued(parts, places, cosines)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some neurons at unit norm (n, d), and where their result goes."""
+
+    unit: NDArray[np.float32]
+    parts: NDArray[np.int64]
+    places: NDArray[np.int64]
+    cosines: NDArray[np.float64]
+
+
+def _pursue_block(
+    block: _Block,
+    dictionary: Sequence[Part],
+    squares: Sequence[NDArray[np.float32]],
+    projections: Sequence[NDArray[np.float32]],
+    scratch: NDArray[np.float32],
+) -> None:
+    n, exact = len(block.unit), block.unit.astype(np.float64)
+    for part, square, along_part in zip(dictionary, squares, projections, strict=True):
+        part.along(block.unit, along_part)
+        along_part[:, square == 0] = -np.inf  # no direction to add: never the best
+    totals = np.zeros(exact.shape)
+    found, value = np.empty(n, np.int64), np.empty(n, np.float32)
+    scratch.fill(0.0)
+    for step in range(block.parts.shape[1]):
+        along = np.einsum("ij,ij->i", totals, exact).astype(np.float32)
+        square = np.einsum("ij,ij->i", totals, totals).astype(np.float32)
+        sums = totals.astype(np.float32)
+        score, best_part, best_place = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64), np.zeros(n, np.int64)
+        for number, part in enumerate(dictionary):
+            used = np.where(block.parts[:, :step] == number, block.places[:, :step], -1)
+            overlaps = scratch.ravel()[: n * len(part.left)].reshape(n, -1)
+            if step:
+                part.along(sums, overlaps)
+            _kernels.best_addition(projections[number], overlaps, squares[number], along, square, used, found, value)
+            better = value > score
+            score[better], best_part[better], best_place[better] = value[better], number, found[better]
+        for number, part in enumerate(dictionary):
+            chosen = best_part == number
+            totals[chosen] += part.rows(best_place[chosen])
+        block.parts[:, step], block.places[:, step] = best_part, best_place
+        block.cosines[:, step] = np.einsum("ij,ij->i", totals, exact) / np.linalg.norm(totals, axis=1)

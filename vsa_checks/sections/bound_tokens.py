@@ -1,0 +1,125 @@
+"""Section 3.3: tokens bound by the heads of layer 0 explain first-layer neurons beside the tokens themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from vsa_checks.bound_tokens import Part, Pursued, pursue
+from vsa_checks.errors import NotChecked
+from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.models import Basis
+from vsa_checks.orthogonality import live_rows
+from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons
+from vsa_checks.sections.tokens import token_dictionary
+from vsa_checks.statistics import bootstrap
+from vsa_checks.subjects import Subject
+from vsa_checks.workbench import Workbench
+
+TURNED, FAKE = "heads turned at random", "covariance-matched bound tokens"
+
+
+def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
+    """Mean rise of the pursuit cosine at k = 5 when tokens bound by layer 0's W_V W_O join the tokens.
+
+    Each head's bound tokens are scaled as one, to the tokens' rms norm. Beside it the rise with W_V R W_O in the place
+    of W_V W_O, R random orthogonal, and with Gaussian vectors of the bound tokens' mean and covariance. Raises
+    NotChecked if no head binds tokens to anything, or there are fewer tokens than a bundle holds.
+    """
+    assert subject.matrix is not None
+    neurons = live_rows(layer_neurons(bench, subject.basis, 0, subject.matrix))
+    words = Part(token_dictionary(bench, subject.basis).vectors)
+    if len(words.left) < PURSUIT_TOKENS:
+        raise NotChecked(f"{len(words.left)} tokens are too few for bundles of {PURSUIT_TOKENS}")
+    bound = bench.once(("bound tokens", subject.basis), lambda: bound_tokens(bench, subject.basis))
+    if not bound:
+        raise NotChecked("no head of layer 0 binds tokens to anything")
+    # Head by head, so that a null has one draw and all matrices meet the same.
+    turned = [turn(part, bench.rng("turned", head)) for head, part in enumerate(bound)]
+    fake = [matched(part, bench.rng("fake tokens", head)) for head, part in enumerate(bound)]
+    label = f"pursuit of layer 0 {subject.matrix} with bound tokens ({subject.basis})"
+
+    def pursued(kind: str, parts: Sequence[Part]) -> Pursued:
+        return pursue(neurons.unit, [words, *parts], PURSUIT_TOKENS, progress=bench.progress(f"{label}{kind}"))
+
+    alone = pursue(neurons.unit, [words], PURSUIT_TOKENS).cosines[:, -1]
+    real = pursued("", bound)
+    gain = real.cosines[:, -1] - alone
+    null_gains = {
+        name: pursued(f", {name}", parts).cosines[:, -1] - alone for name, parts in ((TURNED, turned), (FAKE, fake))
+    }
+    by_part = np.bincount(real.parts.ravel(), minlength=len(bound) + 1) / real.parts.size
+    return Measurement(
+        value=float(gain.mean()),
+        interval=bootstrap(gain, "neurons", bench.rng("bootstrap", subject.id)),
+        n_examined=len(gain),
+        n_excluded=neurons.n_excluded,
+        nulls=tuple(_paired(name, gain, null) for name, null in null_gains.items()),
+        details={
+            "mean_cosine_of_tokens_alone": float(alone.mean()),
+            "mean_cosine_with_bound_tokens": float(real.cosines[:, -1].mean()),
+            "share_of_bundles_that_is_plain_tokens": float(by_part[0]),
+            "by_head": [{"head": head, "share_of_bundles": float(share)} for head, share in enumerate(by_part[1:])],
+        },
+    )
+
+
+def bound_tokens(bench: Workbench, basis: Basis) -> list[Part]:
+    """The centered tokens through each head of layer 0, as products; heads that map all to zero are left out."""
+    words = token_dictionary(bench, basis).vectors
+    reads, writes = bench.weight(basis, 0, "W_V"), bench.weight(basis, 0, "W_O")
+    length = np.sqrt(np.mean(Part(words).squares, dtype=np.float64))
+    found = []
+    for head, write in enumerate(writes):
+        part = Part(words @ reads[head * len(reads) // len(writes)], write)
+        own = np.sqrt(np.mean(part.squares, dtype=np.float64))
+        if own > 0:
+            found.append(Part(part.left * np.float32(length / own), np.ascontiguousarray(write)))
+    return found
+
+
+def turn(part: Part, rng: np.random.Generator) -> Part:
+    """left @ R @ right, R a random orthogonal matrix, at the same rms norm."""
+    assert part.right is not None
+    rank = part.left.shape[1]
+    return _at_length(Part(part.left @ _rotation(rank, rng), part.right), part)
+
+
+def matched(part: Part, rng: np.random.Generator) -> Part:
+    """Gaussian vectors with the mean and covariance of the part's, at the same rms norm."""
+    left = part.left.astype(np.float64)
+    mean = left.mean(axis=0)
+    values, axes = np.linalg.eigh(np.cov(left.T, bias=True).reshape(left.shape[1], -1))
+    root = axes * np.sqrt(np.maximum(values, 0.0))
+    drawn = mean + rng.standard_normal(left.shape) @ root.T
+    return _at_length(Part(drawn.astype(np.float32), part.right), part)
+
+
+def _rotation(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    return np.asarray(stats.ortho_group.rvs(n, random_state=rng) if n > 1 else np.ones((1, 1)), np.float32)
+
+
+def _at_length(part: Part, other: Part) -> Part:
+    own, wanted = (np.sqrt(np.mean(one.squares, dtype=np.float64)) for one in (part, other))
+    return Part(part.left * np.float32(wanted / own), part.right)
+
+
+def _paired(name: str, gain: NDArray[np.float64], null: NDArray[np.float64]) -> NullFigure:
+    """The null's mean rise, and the p of a paired t test over neurons, either way."""
+    rise = gain - null
+    test: Callable[[str], float] = (
+        (lambda side: float(stats.ttest_1samp(rise, 0.0, alternative=side).pvalue))
+        if np.ptp(rise) > 0
+        else (lambda side: 1.0)
+    )
+    return NullFigure(
+        name,
+        float(null.mean()),
+        float(null.std(ddof=1) / np.sqrt(len(null))),
+        len(null),
+        test("greater"),
+        test("less"),
+    )

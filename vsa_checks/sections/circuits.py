@@ -1,0 +1,219 @@
+"""Section 3.3: what MLP neurons write is what neurons of later layers read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from vsa_checks import nulls, theory
+from vsa_checks.errors import NotChecked
+from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.models import Basis
+from vsa_checks.orthogonality import live_rows
+from vsa_checks.sections.neurons import layer_neurons, token_bundles
+from vsa_checks.sections.tokens import token_dictionary
+from vsa_checks.statistics import RESAMPLES, Interval
+from vsa_checks.subjects import Subject
+from vsa_checks.workbench import Workbench
+
+ACAUSAL, MATCHED = "acausal layer pairs", "covariance-matched neurons"
+ROTATION_TAIL = 0.001
+"""A pair counts as linked if a random rotation between the layers gives so large a |cos| this seldom."""
+LEAST_LAYERS = 3
+TARGETS = 100
+"""Neurons of a later layer whose two strongest sources in layer 0 are looked at for the union of their bundles."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Share of linked pairs from each layer's outputs (first) to each layer's inputs (second), (layers, layers)."""
+
+    table: NDArray[np.float64]
+    n_pairs: NDArray[np.int64]
+
+    def ratios(self, pairs: list[tuple[int, int]]) -> NDArray[np.float64]:
+        """Forward over acausal share of each (earlier, later): half a pair is added to both, so that none is zero."""
+        earlier, later = np.array(pairs).T
+        forward = self.table[earlier, later] + 0.5 / self.n_pairs[earlier, later]
+        return forward / (self.table[later, earlier] + 0.5 / self.n_pairs[later, earlier])
+
+
+def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
+    """Median over layer pairs of the share of linked (W_out, input) pairs forward over the share backward.
+
+    Beside it the sign test over layer pairs, and the same ratio of Gaussian neurons of each layer's mean and
+    covariance. Raises NotChecked under three layers or where a layer has no neurons of a direction.
+    """
+    assert subject.matrix is not None
+    n_layers = bench.model(subject.basis).info.n_layers
+    if n_layers < LEAST_LAYERS:
+        raise NotChecked(f"{n_layers} layers are too few: under {LEAST_LAYERS} there are no pairs of layers to compare")
+    outputs = [_outputs(bench, subject.basis, layer) for layer in range(n_layers)]
+    inputs = [live_rows(layer_neurons(bench, subject.basis, layer, subject.matrix)).unit for layer in range(n_layers)]
+    cut = theory.cosine_quantile(outputs[0].shape[1], ROTATION_TAIL)
+    label = f"links between MLP layers, {subject.matrix} ({subject.basis})"
+    real = linked_shares(outputs, inputs, cut, bench.progress(label))
+
+    def matched(kind: str, rows: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        drawn = (nulls.covariance_matched(one, len(one), bench.rng("links", kind, at)) for at, one in enumerate(rows))
+        return [live_rows(one).unit for one in drawn]
+
+    random = linked_shares(
+        matched("W_out", outputs), matched(subject.matrix, inputs), cut, bench.progress(f"{label}, null")
+    )
+    pairs = list(combinations(range(n_layers), 2))
+    ratios, null_ratios = real.ratios(pairs), random.ratios(pairs)
+    rng = bench.rng("bootstrap", subject.id)
+    return Measurement(
+        value=float(np.median(ratios)),
+        interval=_over_layers(ratios, pairs, n_layers, rng),
+        n_examined=len(pairs),
+        nulls=(
+            _sign_test(ACAUSAL, np.log(ratios), 1.0, rng),
+            _sign_test(MATCHED, np.log(ratios / null_ratios), float(np.median(null_ratios)), rng),
+        ),
+        details={
+            "cosine_cut": cut,
+            "mean_share_forward": float(np.mean([real.table[pair] for pair in pairs])),
+            "mean_share_acausal": float(np.mean([real.table[pair[::-1]] for pair in pairs])),
+            "share_of_random_rotations": ROTATION_TAIL,
+            "curve": _by_distance(real, random, n_layers),
+            "union": _unions(bench, subject, outputs[0], inputs),
+        },
+    )
+
+
+def linked_shares(
+    outputs: list[NDArray[np.float32]],
+    inputs: list[NDArray[np.float32]],
+    cut: float,
+    progress: Any = None,
+) -> Shares:
+    """Share of pairs of an output and an input vector with |cos| above `cut`, between all different layers.
+
+    outputs and inputs hold one array (n, d) of unit vectors per layer. Source: paper, section 3.3.
+    """
+    n_layers = len(outputs)
+    table, counts = np.zeros((n_layers, n_layers)), np.zeros((n_layers, n_layers), np.int64)
+    for source in range(n_layers):
+        for target in range(n_layers):
+            counts[source, target] = len(outputs[source]) * len(inputs[target])
+            if source != target:
+                cosines = outputs[source] @ inputs[target].T
+                table[source, target] = np.count_nonzero(np.abs(cosines, out=cosines) > cut) / counts[source, target]
+        if progress is not None:
+            progress(source + 1, n_layers)
+    return Shares(table, counts)
+
+
+def _outputs(bench: Workbench, basis: Basis, layer: int) -> NDArray[np.float32]:
+    unit = live_rows(bench.weight(basis, layer, "W_out")).unit
+    if len(unit) < 2:
+        raise NotChecked(f"fewer than two rows of W_out in layer {layer} have a direction")
+    return unit
+
+
+def _over_layers(
+    ratios: NDArray[np.float64], pairs: list[tuple[int, int]], n_layers: int, rng: np.random.Generator
+) -> Interval:
+    """Bootstrap of the median over layers: pairs that share a layer are not independent, layers are drawn."""
+    earlier, later = np.array(pairs).T
+    medians: list[float] = []
+    while len(medians) < RESAMPLES:
+        drawn = np.bincount(rng.integers(0, n_layers, n_layers), minlength=n_layers)
+        weights = drawn[earlier] * drawn[later]
+        if weights.any():
+            medians.append(float(np.median(np.repeat(ratios, weights))))
+    low, high = np.quantile(medians, [0.025, 0.975])
+    return Interval(float(low), float(high), "layers")
+
+
+def _sign_test(name: str, logs: NDArray[np.float64], value: float, rng: np.random.Generator) -> NullFigure:
+    """The sign test over layer pairs, with the spread of the median under flipped signs around `value`."""
+    above, below = int(np.count_nonzero(logs > 0)), int(np.count_nonzero(logs < 0))
+    flips = rng.choice([-1.0, 1.0], (RESAMPLES, len(logs)))
+    return NullFigure(
+        name,
+        value,
+        float(value * np.exp(np.median(flips * logs, axis=1)).std(ddof=1)),
+        len(logs),
+        *(
+            float(stats.binomtest(count, above + below, 0.5, alternative="greater").pvalue) if above + below else 1.0
+            for count in (above, below)
+        ),
+    )
+
+
+def _by_distance(real: Shares, random: Shares, n_layers: int) -> dict[str, Any]:
+    """Mean share of linked pairs by how many layers the reader lies behind the writer; negative: before it."""
+    steps = [step for step in range(1 - n_layers, n_layers) if step]
+
+    def mean(shares: Shares, step: int) -> float:
+        return float(np.mean(np.diagonal(shares.table, step)))
+
+    return {
+        "x_label": "layers from writer to reader",
+        "y_label": "share of linked pairs",
+        "x": steps,
+        "series": [
+            {"name": "neurons", "y": [mean(real, step) for step in steps]},
+            {"name": MATCHED, "y": [mean(random, step) for step in steps]},
+        ],
+    }
+
+
+def _unions(
+    bench: Workbench, subject: Subject, outputs: NDArray[np.float32], inputs: list[NDArray[np.float32]]
+) -> dict[str, float] | None:
+    """Whether a neuron that two layer-0 neurons feed reads the union of their bundles, against unlinked pairs.
+
+    The targets are those of all later layers whose second strongest source is strongest; gain is the cosine with both
+    bundles over that with the better one. Unlinked pairs are drawn from layer 0; all bundles hold five tokens.
+    """
+    assert subject.matrix is not None
+    words = token_dictionary(bench, subject.basis)
+    sources = token_bundles(bench, subject.basis, 0, subject.matrix)
+    writers = np.flatnonzero(bench.weight(subject.basis, 0, "W_out").any(axis=1))
+    has_bundle = ~sources.dead[writers]
+    place = {int(row): at for at, row in enumerate(words.rows)}
+    sums = np.stack(
+        [
+            words.vectors[[place[int(token)] for token in sources.tokens(int(neuron))]].sum(axis=0)
+            for neuron in writers[has_bundle]
+        ]
+    )
+    found: list[tuple[float, NDArray[np.float32], NDArray[np.int64]]] = []
+    for layer in range(1, len(inputs)):
+        cosines = inputs[layer] @ outputs[has_bundle].T
+        best = np.argpartition(-cosines, 1, axis=1)[:, :2]
+        second = np.take_along_axis(cosines, best, axis=1).min(axis=1)
+        for neuron in np.argsort(-second)[:TARGETS]:
+            found.append((float(second[neuron]), inputs[layer][neuron], best[neuron]))
+    found.sort(key=lambda one: -one[0])
+    targets = np.stack([vector for _, vector, _ in found[:TARGETS]]).astype(np.float64)
+    linked = np.stack([pair for _, _, pair in found[:TARGETS]])
+    rng = bench.rng("unlinked", subject.id)
+    unlinked = np.stack([rng.choice(len(sums), 2, replace=False) for _ in range(len(targets))])
+
+    def gains(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        one, other = sums[pairs[:, 0]], sums[pairs[:, 1]]
+        alone = np.maximum(_cosines(targets, one), _cosines(targets, other))
+        return _cosines(targets, one + other) - alone
+
+    real, chance = gains(linked), gains(unlinked)
+    return {
+        "targets": len(targets),
+        "mean_gain": float(real.mean()),
+        "unlinked_mean_gain": float(chance.mean()),
+        "p_value": float(stats.mannwhitneyu(real, chance, alternative="greater").pvalue),
+    }
+
+
+def _cosines(left: NDArray[np.float64], right: NDArray[np.float32]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return np.divide(np.einsum("ij,ij->i", left, right), lengths, out=np.zeros(len(left)), where=lengths > 0)

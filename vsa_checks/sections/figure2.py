@@ -1,0 +1,165 @@
+"""Section 3.3, figure 2: the published path through the MLP neurons of GPT-2 small."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks.errors import NotChecked
+from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.models import Model
+from vsa_checks.orthogonality import live_rows
+from vsa_checks.sections.table1 import PUBLISHED_FILE
+from vsa_checks.statistics import bootstrap, tail_p
+from vsa_checks.subjects import Subject
+from vsa_checks.workbench import Workbench
+
+RANDOM_PATHS = "random paths"
+PATHS = 999
+
+
+@dataclass(frozen=True)
+class Link:
+    """What one neuron writes is read by another, or by the unembedding of a token. A neuron is (layer, index)."""
+
+    source: tuple[int, int]
+    target: tuple[int, int] | None = None
+    token: str | None = None
+
+    def __str__(self) -> str:
+        end = repr(self.token) if self.target is None else f"{self.target[0]}-{self.target[1]}"
+        return f"{self.source[0]}-{self.source[1]} to {end}"
+
+
+@cache
+def published_links() -> tuple[Link, ...]:
+    """The links of fixtures/published.toml, in its order."""
+    entries = tomllib.loads(PUBLISHED_FILE.read_text(encoding="utf-8"))["link"]
+    return tuple(
+        Link(
+            tuple(entry["source"]),
+            tuple(entry["target"]) if "target" in entry else None,
+            entry.get("token"),
+        )
+        for entry in entries
+    )
+
+
+def published_path(bench: Workbench, subject: Subject) -> Measurement:
+    """Largest relative rank of a published link: 1/n if no neuron of its layer (token of the vocabulary) lies closer.
+
+    Beside it the same of paths of the same layers through neurons drawn at random. Raises NotChecked on any model but
+    the paper's.
+    """
+    model = bench.model(subject.basis)
+    if not model.info.is_paper_model:
+        raise NotChecked("the published circuit is one of GPT-2 small, which this model is not")
+    links = published_links()
+    readers = _Readers(bench, subject, model)
+    ranks = np.array([readers.rank(link) for link in links])
+    rng = bench.rng(RANDOM_PATHS, subject.id)
+    drawn = np.array([max(readers.rank(link) for link in readers.redrawn(links, rng)) for _ in range(PATHS)])
+    value = float(ranks.max())
+    return Measurement(
+        value=value,
+        interval=bootstrap(ranks, "links", bench.rng("bootstrap", subject.id), np.max),
+        n_examined=len(links),
+        nulls=(
+            NullFigure(
+                RANDOM_PATHS,
+                float(np.median(drawn)),
+                float(drawn.std(ddof=1)),
+                PATHS,
+                tail_p(value, drawn, "<="),
+                tail_p(value, drawn, ">="),
+            ),
+        ),
+        details={
+            "links": [
+                {
+                    "link": str(link),
+                    "cosine": readers.cosine(link),
+                    "rank": round(rank * readers.size(link)),
+                    "of": readers.size(link),
+                }
+                for link, rank in zip(links, ranks, strict=True)
+            ]
+        },
+    )
+
+
+class _Readers:
+    """What reads at the end of a link: the neurons of a layer, or the unembedding of each token."""
+
+    def __init__(self, bench: Workbench, subject: Subject, model: Model) -> None:
+        self._bench, self._basis, self._model = bench, subject.basis, model
+        self._unit: dict[int | None, NDArray[np.float32]] = {}
+        self._tokens = {model.token_name(token): token for token in reversed(range(model.info.d_vocab))}
+
+    def vectors(self, layer: int | None) -> NDArray[np.float32]:
+        """Unit vectors (n, d) of the readers of a layer, or of all tokens (None); zero rows as they are."""
+        if layer not in self._unit:
+            if layer is None:
+                assert self._model.W_U is not None
+                rows = self._model.W_U.numpy().T
+            else:
+                rows = self._bench.weight(self._basis, layer, "W_in").T
+            live = live_rows(rows)
+            unit = np.zeros(rows.shape, np.float32)
+            unit[live.rows] = live.unit
+            self._unit[layer] = unit
+        return self._unit[layer]
+
+    def place(self, link: Link) -> tuple[int | None, int]:
+        """Layer (None for tokens) and row of a link's end. Raises NotChecked for a token that there is not."""
+        if link.target is not None:
+            return link.target
+        if link.token not in self._tokens:
+            raise NotChecked(f"the vocabulary has no token {link.token!r}")
+        return None, self._tokens[link.token]
+
+    def cosines(self, link: Link) -> NDArray[np.float32]:
+        """Cosine of what the source writes with every reader of the link's end."""
+        layer, index = link.source
+        written = self._bench.weight(self._basis, layer, "W_out")[index]
+        length = np.linalg.norm(written)
+        cosines: NDArray[np.float32] = self.vectors(self.place(link)[0]) @ (written / length if length else written)
+        return cosines
+
+    def cosine(self, link: Link) -> float:
+        """Cosine of what the source writes with what the link's end reads."""
+        return float(self.cosines(link)[self.place(link)[1]])
+
+    def size(self, link: Link) -> int:
+        """How many readers there are where the link ends."""
+        return len(self.vectors(self.place(link)[0]))
+
+    def rank(self, link: Link) -> float:
+        """Share of all readers that lie at least as close to what the source writes."""
+        cosines = self.cosines(link)
+        return float(np.count_nonzero(cosines >= cosines[self.place(link)[1]]) / len(cosines))
+
+    def redrawn(self, links: tuple[Link, ...], rng: np.random.Generator) -> list[Link]:
+        """The same links, each neuron and token replaced, everywhere it stands, by a random one of its kind."""
+        neurons: dict[tuple[int, int], tuple[int, int]] = {}
+        tokens: dict[str, str] = {}
+
+        def other(neuron: tuple[int, int]) -> tuple[int, int]:
+            if neuron not in neurons:
+                n = self._bench.weight(self._basis, neuron[0], "W_out").shape[0]
+                neurons[neuron] = (neuron[0], int(rng.integers(n)))
+            return neurons[neuron]
+
+        names = list(self._tokens)
+        return [
+            Link(
+                other(link.source),
+                None if link.target is None else other(link.target),
+                None if link.token is None else tokens.setdefault(link.token, names[int(rng.integers(len(names)))]),
+            )
+            for link in links
+        ]
