@@ -20,7 +20,8 @@ class Case:
     """A model of fixture_models.py and one subject on it.
 
     published: take the model for the paper's, with seven neurons published at the cosines they have with five neurons
-    per token, the first too low by this much, the last too high, those between by less.
+    per token, the first too low by this much, the last too high, those between by less; and with this circuit
+    published: the "planted" one, a "broken" one that leads to a neuron nothing feeds, or one link that is "lucky".
     """
 
     model: str
@@ -28,6 +29,7 @@ class Case:
     matrix: str | None = None
     basis: Basis = "processed"
     published: float | None = None
+    circuit: str | None = None
 
     def subject(self, claim: str, bench: Workbench) -> Subject:
         """The subject of this claim, as a run enumerates it."""
@@ -193,6 +195,28 @@ CLAIM_CASES: dict[str, Row] = {
     "neurons-table1": {
         HOLDS: (Case("planted", published=0.02),),
         REFUTED: (Case("planted", published=0.1),),
+        NOT_CHECKED: (Case("planted"), raw("planted, gated")),
+    },
+    "circuits-bound-tokens": {
+        HOLDS: (Case("bound-token neurons", 0, "W_in"), raw("bound-token neurons, gated", 0, "W_gate")),
+        CHANCE: (Case("random", 0, "W_in"), raw("random, gated", 0, "W_in")),
+        REFUTED: (Case("planted", 0, "W_in"), raw("planted, gated", 0, "W_gate")),
+        NOT_CHECKED: (Case("zero W_V", 0, "W_in"), raw("zero W_in", 0, "W_in"), NO_DICTIONARY),
+    },
+    "circuits-mlp-to-mlp": {
+        HOLDS: (Case("fed layers", matrix="W_in"), raw("fed layers", matrix="W_in")),
+        CHANCE: (Case("fed layers, three of them", matrix="W_in"),),
+        REFUTED: (Case("planted", matrix="W_in"), raw("random, gated", matrix="W_gate")),
+        NOT_CHECKED: (
+            Case("planted, few tokens", matrix="W_in"),
+            raw("zero W_out", matrix="W_in"),
+            Case("zero W_in", matrix="W_in"),
+        ),
+    },
+    "circuit-figure2": {
+        HOLDS: (Case("planted", circuit="planted"), Case("planted", basis="raw", circuit="planted")),
+        CHANCE: (Case("planted", circuit="lucky"),),
+        REFUTED: (Case("planted", circuit="broken"),),
         NOT_CHECKED: (Case("planted"), raw("planted, gated")),
     },
 }

@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 
-import numpy as np
 import pytest
 
 from tests.meta.claim_cases import CLAIM_CASES, Case, raw
 from tests.meta.claim_tests import claim_tests, verdict_on
 from tests.meta.fixture_models import Benches
-from vsa_checks.bundles import ranked_scan
+from tests.meta.stand_ins import as_paper_model
 from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED
-from vsa_checks.orthogonality import centered
 from vsa_checks.records import load_claims
-from vsa_checks.sections import table1
-from vsa_checks.workbench import Workbench
-
-PUBLISHED_PER_TOKEN = 5
-
-
-def as_paper_model(bench: Workbench, case: Case, monkeypatch: pytest.MonkeyPatch) -> Workbench:
-    """The same weights taken for the paper's, and seven of their neurons published up to `case.published` off."""
-    assert case.published is not None
-    model = bench.model(case.basis)
-    info = dataclasses.replace(model.info, is_paper_model=True)
-    neurons = np.ascontiguousarray(bench.weight(case.basis, 0, "W_in").T)
-    words = centered(bench.embedding(case.basis))
-    found = ranked_scan(neurons, words, PUBLISHED_PER_TOKEN)
-    indices = (12, 20, 86, 92, 105, 147, 184)
-    off = case.published * np.linspace(-1, 1, len(indices))
-    published = tuple(
-        table1.PublishedNeuron(
-            layer=0,
-            index=index,
-            cosine=float(found.cosine[index] + off[place]),
-            pairing="as printed",
-            tokens=tuple(model.token_name(int(token)) for token in found.tokens(index)[:3]),
-        )
-        for place, index in enumerate(indices)
-    )
-    monkeypatch.setattr(table1, "published_neurons", lambda: published)
-    monkeypatch.setattr(model, "info", info)
-    return Workbench(bench.name, seed=0, loaded=model)
-
 
 ALL_CASES = [
     pytest.param(claim, verdict, case, id=f"{claim}-{verdict}-{case}")
@@ -57,7 +24,7 @@ ALL_CASES = [
 @pytest.mark.parametrize(("claim", "verdict", "case"), ALL_CASES)
 def test_verdict(claim: str, verdict: str, case: Case, benches: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = benches(case.model)
-    if case.published is not None:
+    if case.published is not None or case.circuit is not None:
         bench = as_paper_model(bench, case, monkeypatch)
     measured, reason = verdict_on(bench, case.subject(claim, bench))
     assert measured == verdict, reason

@@ -1,0 +1,131 @@
+"""The pursuit over products: the same as over their vectors stacked, and as the obvious way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fixtures.planted_circuits import bound_token_neurons
+from fixtures.small_models import GATED, Sizes
+from vsa_checks import bound_tokens
+from vsa_checks.bound_tokens import Part, pursue
+from vsa_checks.bundles import greedy_pursuit
+from vsa_checks.sections.bound_tokens import bound_tokens as tokens_bound
+from vsa_checks.sections.bound_tokens import matched, turn
+from vsa_checks.workbench import Workbench
+
+D, RANK = 20, 5
+
+
+def drawn(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(11)
+
+
+@pytest.fixture
+def parts(rng: np.random.Generator) -> list[Part]:
+    return [Part(drawn(rng, 60, D)), *(Part(drawn(rng, 60, RANK), drawn(rng, RANK, D)) for _ in range(3))]
+
+
+def stacked(parts: list[Part]) -> NDArray[np.float64]:
+    return np.concatenate([part.rows(np.arange(len(part.left))) for part in parts])
+
+
+def obvious(neuron: NDArray[np.floating], vectors: NDArray[np.float64], k: int) -> tuple[list[int], list[float]]:
+    target, total, chosen, path = neuron / np.linalg.norm(neuron), np.zeros(len(neuron)), [], []
+    for _ in range(k):
+        scores = []
+        for place, vector in enumerate(vectors):
+            new = total + vector
+            length = np.linalg.norm(new)
+            allowed = place not in chosen and vector.any() and length > 0
+            scores.append(target @ new / length if allowed else -np.inf)
+        chosen.append(int(np.argmax(scores)))
+        path.append(float(max(scores)))
+        total = total + vectors[chosen[-1]]
+    return chosen, path
+
+
+def test_it_finds_what_the_obvious_way_finds(parts: list[Part], rng: np.random.Generator) -> None:
+    neurons = drawn(rng, 12, D)
+    found = pursue(neurons, parts, 6)
+    for i, neuron in enumerate(neurons.astype(np.float64)):
+        chosen, path = obvious(neuron, stacked(parts), 6)
+        assert (60 * found.parts[i] + found.places[i]).tolist() == chosen
+        assert found.cosines[i] == pytest.approx(path, abs=1e-6)
+
+
+def test_it_is_greedy_pursuit_over_the_vectors_stacked(parts: list[Part], rng: np.random.Generator) -> None:
+    neurons = drawn(rng, 40, D)
+    found = pursue(neurons, parts, 5)
+    known = greedy_pursuit(neurons, stacked(parts).astype(np.float32), 5)
+    for i in range(len(neurons)):
+        assert (60 * found.parts[i] + found.places[i]).tolist() == known.tokens(i).tolist()
+        assert found.cosines[i] == pytest.approx(known.path(i), abs=1e-6)
+
+
+def test_blocks_change_nothing(parts: list[Part], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    neurons = drawn(rng, 23, D)
+    whole = pursue(neurons, parts, 4)
+    monkeypatch.setattr(bound_tokens, "BLOCK_BYTES", 4 * 240 * 5)
+    seen: list[tuple[int, int]] = []
+    blocks = pursue(neurons, parts, 4, progress=lambda done, n: seen.append((done, n)))
+    assert seen == [(5, 23), (10, 23), (15, 23), (20, 23), (23, 23)]
+    assert np.array_equal(whole.places, blocks.places) and np.array_equal(whole.parts, blocks.parts)
+    assert whole.cosines == pytest.approx(blocks.cosines, abs=1e-6)
+
+
+def test_vectors_without_a_direction_are_never_included(rng: np.random.Generator) -> None:
+    left = drawn(rng, 8, RANK)
+    left[[0, 3]] = 0.0
+    found = pursue(-drawn(rng, 5, D), [Part(left, drawn(rng, RANK, D))], 6)
+    assert all(sorted(row) == [1, 2, 4, 5, 6, 7] for row in found.places.tolist())
+
+
+def test_what_cannot_be_pursued_is_refused(parts: list[Part]) -> None:
+    with pytest.raises(ValueError, match="1 of the neurons have no direction"):
+        pursue(np.zeros((1, D)), parts, 2)
+    for count in (0, 241):
+        with pytest.raises(ValueError, match="cannot be built"):
+            pursue(np.ones((1, D)), parts, count)
+
+
+@pytest.mark.parametrize(("sizes", "matrix"), [(Sizes(), "W_in"), (GATED, "W_gate")], ids=["like GPT-2", "gated"])
+def test_planted_bound_tokens_are_found_by_head_and_token(sizes: Sizes, matrix: str, tmp_path: Path) -> None:
+    directory, truth = bound_token_neurons(tmp_path, sizes, bundle=2, noise=0.1)
+    bench = Workbench(str(directory))
+    words = bench.embedding("raw")
+    parts = [Part(words - words.mean(axis=0)), *tokens_bound(bench, "raw")]
+    found = pursue(bench.weight("raw", 0, matrix).T, parts, 2)
+    hits = [
+        len({*zip(found.parts[i] - 1, found.places[i], strict=True)} & set(members))
+        for i, members in enumerate(truth[matrix])
+    ]
+    assert np.mean(hits) / 2 > 0.8
+
+
+def test_a_turned_head_writes_the_same_space_at_the_same_length(rng: np.random.Generator) -> None:
+    part = Part(drawn(rng, 50, RANK), drawn(rng, RANK, D))
+    for null in (turn(part, rng), matched(part, rng)):
+        assert null.right is part.right
+        assert np.mean(null.squares) == pytest.approx(np.mean(part.squares), rel=1e-5)
+        assert np.abs(null.left - part.left).max() > 0.5
+    # a rotation keeps the singular values, up to the one scale
+    first, second = (np.linalg.svd(one.left, compute_uv=False) for one in (part, turn(part, rng)))
+    assert first / first[0] == pytest.approx(second / second[0], rel=1e-4)
+
+
+def test_fake_tokens_have_the_mean_and_covariance_of_the_bound_ones() -> None:
+    rng = np.random.default_rng(0)
+    left = drawn(rng, 40_000, 3) @ np.array([[2, 1, 0], [0, 1, 0.5], [0, 0, 0.3]], np.float32) + np.float32(0.7)
+    part = Part(left, np.eye(3, 6, dtype=np.float32))
+    fake = matched(part, rng).left
+    assert fake.mean(axis=0) == pytest.approx(left.mean(axis=0), abs=0.05)
+    assert np.cov(fake.T).ravel() == pytest.approx(np.cov(left.T).ravel(), abs=0.1)

@@ -1,0 +1,61 @@
+"""Links between layers, against a count one by one; layer pairs and the sign test; ranks along a path."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vsa_checks import nulls, theory
+from vsa_checks.sections.circuits import ROTATION_TAIL, Shares, _over_layers, _sign_test, linked_shares
+
+
+def test_shares_are_those_counted_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    outputs = [nulls.random_directions(n, 8, rng) for n in (5, 7, 6)]
+    inputs = [nulls.random_directions(n, 8, rng) for n in (4, 9, 3)]
+    found = linked_shares(outputs, inputs, 0.5)
+    for source in range(3):
+        for target in range(3):
+            hits = sum(abs(float(a @ b)) > 0.5 for a in outputs[source] for b in inputs[target])
+            n = len(outputs[source]) * len(inputs[target])
+            assert found.n_pairs[source, target] == n
+            assert found.table[source, target] == (hits / n if source != target else 0.0)
+
+
+def test_random_layers_are_linked_as_seldom_as_the_law_says() -> None:
+    rng = np.random.default_rng(1)
+    layers = [nulls.random_directions(400, 48, rng) for _ in range(4)]
+    cut = theory.cosine_quantile(48, ROTATION_TAIL)
+    found = linked_shares(layers[:2], layers[2:], cut)
+    assert found.table[0, 1] == pytest.approx(ROTATION_TAIL, rel=0.3)
+    assert theory.cosine_tail(48, cut) == pytest.approx(ROTATION_TAIL, rel=1e-6)
+
+
+def test_ratios_set_forward_over_acausal_and_survive_a_share_of_zero() -> None:
+    table = np.array([[0.0, 0.30, 0.2], [0.10, 0.0, 0.0], [0.1, 0.05, 0.0]])
+    ratios = Shares(table, np.full((3, 3), 1000)).ratios(list(combinations(range(3), 2)))
+    assert ratios == pytest.approx([0.3005 / 0.1005, 0.2005 / 0.1005, 0.0005 / 0.0505])
+
+
+def test_the_sign_test_counts_layer_pairs() -> None:
+    logs = np.array([0.4, 0.2, 0.3, -0.1, 0.0, 0.2])
+    null = _sign_test("pairs", logs, 1.0, np.random.default_rng(0))
+    assert null.p_value == pytest.approx(stats.binom.sf(3, 5, 0.5))
+    assert null.p_opposite == pytest.approx(stats.binom.sf(0, 5, 0.5))
+    assert (null.value, null.n) == (1.0, 6)
+    assert 0 < null.spread < 0.5
+    nothing = _sign_test("pairs", np.zeros(3), 1.0, np.random.default_rng(0))
+    assert (nothing.p_value, nothing.p_opposite) == (1.0, 1.0)
+
+
+def test_the_interval_draws_layers_so_that_one_odd_layer_widens_it() -> None:
+    pairs = list(combinations(range(8), 2))
+    even = np.ones(len(pairs))
+    odd = np.array([5.0 if 0 in pair or 1 in pair or 2 in pair else 1.0 for pair in pairs])
+    flat = _over_layers(even, pairs, 8, np.random.default_rng(0))
+    wide = _over_layers(odd, pairs, 8, np.random.default_rng(0))
+    assert (flat.low, flat.high, flat.unit) == (1.0, 1.0, "layers")
+    assert (wide.low, wide.high) == (1.0, 5.0)
