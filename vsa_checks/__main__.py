@@ -1,0 +1,9 @@
+"""`python -m vsa_checks`: commands beside `pytest claims/`."""
+
+from __future__ import annotations
+
+import sys
+
+from vsa_checks.command import main
+
+sys.exit(main())
