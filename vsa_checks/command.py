@@ -1,4 +1,4 @@
-"""The command line of `python -m vsa_checks`: explain one neuron, on the terminal or as JSON."""
+"""The command line of `python -m vsa_checks`: explain one neuron; bring the README's table of claims up to date."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 for input that cannot be used, said in one paragraph."""
     options = _parser().parse_args(arguments)
     try:
-        return _explain(options)
+        return int(options.run(options))
     except VsaChecksError as error:
         print(f"{visible(error)}", file=sys.stderr)
         return USAGE_ERROR
@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the nulls (default: 0)")
     one.add_argument("--no-cache", action="store_true", help="neither read nor keep weights in the cache")
     one.add_argument("--json", action="store_true", help="print JSON")
+    one.set_defaults(run=_explain)
+    readme = commands.add_parser("readme", help="bring the table of claims in README.md up to date")
+    readme.set_defaults(run=_readme)
     return parser
 
 
@@ -72,6 +75,14 @@ def _explain(options: argparse.Namespace) -> int:
         return 0
     console = Console(highlight=False)
     _print(found, console)
+    return 0
+
+
+def _readme(_: argparse.Namespace) -> int:
+    from vsa_checks.claims_table import write_readme
+    from vsa_checks.records import ROOT
+
+    print("README.md: the table of claims was", "written." if write_readme(ROOT / "README.md") else "current.")
     return 0
 
 
