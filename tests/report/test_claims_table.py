@@ -48,10 +48,10 @@ def test_verdicts_are_those_recorded_of_primary_subjects(monkeypatch: pytest.Mon
 
 def test_only_what_stands_between_the_marks_is_written(tmp_path: Path) -> None:
     file = tmp_path / "README.md"
-    file.write_text(f"before\n{claims_table.START}\nold\n{claims_table.END}\nafter\n")
+    file.write_text(f"before\n{claims_table.START}\nstale words\n{claims_table.END}\nafter\n")
     assert claims_table.write_readme(file)
     text = file.read_text()
-    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "stale words" not in text
     assert not claims_table.write_readme(file)
     file.write_text("no marks")
     with pytest.raises(UsageError, match="put back"):
