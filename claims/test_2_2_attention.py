@@ -2,7 +2,7 @@
 
 import pytest
 
-from vsa_checks.sections import attention
+from vsa_checks.sections import attention, attention_text
 
 
 @pytest.mark.claim("attention-ov-isometry")
@@ -15,3 +15,15 @@ def test_attention_ov_isometry(subject, judge):
 def test_attention_qk_isometry(subject, judge):
     """Each head's W_Q W_K^T weighs all directions that it compares about evenly."""
     judge(subject, attention.qk_isometry)
+
+
+@pytest.mark.claim("attention-rebinds")
+def test_attention_rebinds(subject, judge):
+    """What heads write on text points to the tokens that they attend to, bound by W_V W_O."""
+    judge(subject, attention_text.rebinds)
+
+
+@pytest.mark.claim("attention-next-token")
+def test_attention_next_token(subject, judge):
+    """The attention output on text points to the unembedding of the token that comes next."""
+    judge(subject, attention_text.next_token)

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.plugin.judging import RESULT_PROPERTY
+from vsa_checks.plugin.judging import RESULT_PROPERTY, TEXT_PROPERTY
 
 
 def result_of(report: pytest.TestReport) -> dict[str, Any] | None:
     """The result that a report carries, if any."""
+    return _carried(report, RESULT_PROPERTY)
+
+
+def _carried(report: pytest.TestReport, property_name: str) -> dict[str, Any] | None:
     for name, value in report.user_properties:
-        if name == RESULT_PROPERTY:
-            result: dict[str, Any] = json.loads(str(value))
-            return result
+        if name == property_name:
+            found: dict[str, Any] = json.loads(str(value))
+            return found
     return None
 
 
@@ -29,6 +33,7 @@ class Tally:
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: set[str] = set()
         self.crashed: dict[str, str] = {}
+        self.text: dict[str, Any] | None = None
 
     def expect(self, node_ids: Iterable[str]) -> None:
         """Note the tests that are to run."""
@@ -37,6 +42,7 @@ class Tally:
     def hear(self, report: pytest.TestReport) -> None:
         """Note one report: its result if it carries one, a crash if it failed without one."""
         self.reported.add(report.nodeid)
+        self.text = self.text or _carried(report, TEXT_PROPERTY)
         result = result_of(report)
         if result is not None and report.when == "call":
             self.results[result["id"]] = result
