@@ -31,18 +31,16 @@ def attended_sources(
     return destinations, most, lots.argmax(axis=2)
 
 
-def head_cosines(written: ArrayLike, bound: ArrayLike, W_O: ArrayLike) -> Floats:
-    """Cosine of two vectors per position and head after W_O, computed in the head: (m, h).
+def head_cosines(written: ArrayLike, bound: ArrayLike, metric: ArrayLike) -> Floats:
+    """Cosine of two vectors per position and head after W_O, computed within the head: (m, h).
 
-    written, bound (m, h, r) and W_O (h, r, d): what a head has before W_O, and what it is compared with. 0 where
-    either is zero.
+    written, bound (m, h, r): what a head has before W_O, and what it is compared with; metric (h, r, r): its
+    W_O W_O^T. 0 where either is zero.
     """
-    z, v, o = np.asarray(written), np.asarray(bound), np.asarray(W_O)
-    metric = o @ o.transpose(0, 2, 1)
-    weighed = np.einsum("mhr,hrs->mhs", z, metric)
-    products = np.einsum("mhs,mhs->mh", weighed, v)
-    squares = np.einsum("mhs,mhs->mh", weighed, z), np.einsum("mhr,hrs,mhs->mh", v, metric, v, optimize=True)
-    return _ratio(products, np.sqrt(np.maximum(squares[0], 0) * np.maximum(squares[1], 0)))
+    z, v = (np.asarray(one).transpose(1, 0, 2) for one in (written, bound))
+    weighed, weighed_bound = z @ np.asarray(metric), v @ np.asarray(metric)
+    squares = (weighed * z).sum(axis=2), (weighed_bound * v).sum(axis=2)
+    return _ratio((weighed * v).sum(axis=2), np.sqrt(np.maximum(squares[0], 0) * np.maximum(squares[1], 0))).T
 
 
 def token_cosines(written: ArrayLike, vectors: ArrayLike, W_O: ArrayLike) -> Floats:
@@ -50,10 +48,10 @@ def token_cosines(written: ArrayLike, vectors: ArrayLike, W_O: ArrayLike) -> Flo
 
     written (m, h, r), vectors (k, d), W_O (h, r, d). 0 where either is zero.
     """
-    z, u, o = np.asarray(written), np.asarray(vectors), np.asarray(W_O)
-    products = np.einsum("mhr,hrk->mhk", z, o @ u.T)
-    sizes = np.sqrt(np.maximum(np.einsum("mhr,hrs,mhs->mh", z, o @ o.transpose(0, 2, 1), z, optimize=True), 0))
-    return _ratio(products, sizes[:, :, None] * np.linalg.norm(u, axis=1))
+    z, u, o = np.asarray(written).transpose(1, 0, 2), np.asarray(vectors), np.asarray(W_O)
+    squares = ((z @ (o @ o.transpose(0, 2, 1))) * z).sum(axis=2)
+    sizes = np.sqrt(np.maximum(squares, 0))[:, :, None] * np.linalg.norm(u, axis=1)
+    return _ratio(z @ (o @ u.T), sizes).transpose(1, 0, 2)
 
 
 def next_token_margin(outputs: ArrayLike, next_vectors: ArrayLike) -> tuple[float, float]:

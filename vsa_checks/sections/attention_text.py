@@ -57,11 +57,12 @@ class LayerOnText:
 
 @dataclass(frozen=True)
 class HeadWeights:
-    """What one layer's heads read and write with, per query head, and the value's bias."""
+    """What one layer's heads read and write with, per query head, the value's bias, and W_O W_O^T."""
 
     W_V: NDArray[np.float32]
     W_O: NDArray[np.float32]
     b_V: NDArray[np.float32]
+    metric: NDArray[np.float32]
 
 
 def rebinds(bench: Workbench, subject: Subject) -> Measurement:
@@ -174,14 +175,14 @@ def _look(
         written = seen.cache[f"{block}.attn.hook_z"].reshape(n, h, r)[at] - heads.b_V
         values = seen.cache[f"{block}.attn.hook_v"].reshape(n, -1, r)
         values = np.repeat(values, h // values.shape[1], axis=1) - heads.b_V
-        bound = np.einsum("nd,hdr->nhr", embeddings, heads.W_V, optimize=True)
+        bound = (embeddings @ heads.W_V).transpose(1, 0, 2)
         each = np.arange(h)
-        cosines = rebinding.head_cosines(written, bound[most, each], heads.W_O)
-        others = rebinding.head_cosines(written, bound[other, each], heads.W_O)
+        cosines = rebinding.head_cosines(written, bound[most, each], heads.metric)
+        others = rebinding.head_cosines(written, bound[other, each], heads.metric)
         found.rebinds.append((cosines**2 - others**2).mean(axis=0))
         found.level.append((cosines**2).mean(axis=0))
         read_cosines = [
-            rebinding.head_cosines(written, values[chosen, each], heads.W_O) ** 2 for chosen in (most, other)
+            rebinding.head_cosines(written, values[chosen, each], heads.metric) ** 2 for chosen in (most, other)
         ]
         found.reads.append((read_cosines[0] - read_cosines[1]).mean(axis=0))
         found.resting.append(1.0 - pattern[:, at][:, :, allowed].sum(axis=2).mean(axis=1))
@@ -227,7 +228,10 @@ def _head_weights(bench: Workbench, basis: Basis, layer: int) -> HeadWeights:
     if bias is None:
         bias = np.zeros((len(W_V), r), np.float32)
     group = h // len(W_V)
-    return HeadWeights(np.repeat(W_V, group, axis=0), W_O, np.repeat(bias.reshape(-1, r), h // (bias.size // r), axis=0))
+    bias = bias.reshape(-1, r)
+    return HeadWeights(
+        np.repeat(W_V, group, axis=0), W_O, np.repeat(bias, h // len(bias), axis=0), W_O @ W_O.transpose(0, 2, 1)
+    )
 
 
 def _empty(heads: HeadWeights) -> LayerOnText:
