@@ -45,7 +45,7 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
     Raises NotChecked if the vocabulary is too small for the dimension.
     """
     layer, matrix = _place(subject)
-    neurons, words = _neurons(bench, subject), _dictionary(bench, subject.basis)
+    neurons, words = layer_neurons(bench, subject), token_dictionary(bench, subject.basis)
     n_words, d = words.vectors.shape
     reach = float(np.sqrt(n_words / d))
     if reach < LEAST_REACH:
@@ -82,8 +82,8 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
         n_examined=len(hits),
         n_excluded=real.n_dead,
         nulls=(
-            _share_null(RANDOM, hits, random.cosines[-1] >= level),
-            _share_null(MATCHED, hits, matched.cosines[-1] >= level),
+            share_null(RANDOM, hits, random.cosines[-1] >= level),
+            share_null(MATCHED, hits, matched.cosines[-1] >= level),
         ),
         details=_scan_details(real, random, matched) | _ceiling(bench, subject, neurons, real.cosines[-1]),
     )
@@ -95,7 +95,7 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     The null is the same share of Gaussian neurons with the layer's own mean and covariance.
     """
     layer, matrix = _place(subject)
-    neurons, words = _neurons(bench, subject), _dictionary(bench, subject.basis)
+    neurons, words = layer_neurons(bench, subject), token_dictionary(bench, subject.basis)
     bars = _random_bars(bench, subject.basis)
     label = f"pursuit in layer {layer} {matrix} ({subject.basis})"
     real = greedy_pursuit(neurons, words, PURSUIT_TOKENS, progress=bench.progress(label))
@@ -111,7 +111,7 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
         interval=bootstrap(hits, "neurons", bench.rng("bootstrap", subject.id)),
         n_examined=len(hits),
         n_excluded=int(real.dead.sum()),
-        nulls=(_share_null(MATCHED, hits, null_hits),),
+        nulls=(share_null(MATCHED, hits, null_hits),),
         details={
             "cosine_bar": float(bars[-1]),
             "share_by_tokens": [
@@ -140,7 +140,7 @@ def _place(subject: Subject) -> tuple[int, str]:
     return subject.layer, subject.matrix
 
 
-def _neurons(bench: Workbench, subject: Subject) -> NDArray[np.float32]:
+def layer_neurons(bench: Workbench, subject: Subject) -> NDArray[np.float32]:
     """One row per neuron of a layer (d_mlp, d_model). Raises NotChecked if none has a direction."""
     layer, matrix = _place(subject)
     neurons = np.ascontiguousarray(bench.weight(subject.basis, layer, matrix).T)
@@ -149,7 +149,7 @@ def _neurons(bench: Workbench, subject: Subject) -> NDArray[np.float32]:
     return neurons
 
 
-def _dictionary(bench: Workbench, basis: Basis) -> Dictionary:
+def token_dictionary(bench: Workbench, basis: Basis) -> Dictionary:
     """The centered word embeddings; bases whose embeddings are the same share them and all that is made of them.
 
     Raises NotChecked if none has a direction.
@@ -168,7 +168,7 @@ def _dictionary(bench: Workbench, basis: Basis) -> Dictionary:
 def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
     """99th percentile of the pursuit cosine of random directions after each token, once per dictionary."""
 
-    words = _dictionary(bench, basis)
+    words = token_dictionary(bench, basis)
 
     def measure() -> NDArray[np.float64]:
         drawn = nulls.random_directions(RANDOM_NEURONS, words.vectors.shape[1], bench.rng("pursuit random"))
@@ -195,7 +195,7 @@ def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, lab
     )
 
 
-def _share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullFigure:
+def share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullFigure:
     """The null's share, its spread over layers of this size, and the exact permutation p both ways."""
     share = float(null_hits.mean())
     counts = (int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits))
@@ -237,7 +237,7 @@ def _ceiling(
     bench: Workbench, subject: Subject, neurons: NDArray[np.float32], cosines: NDArray[np.float64]
 ) -> dict[str, float]:
     """How far the span of the tokens lets any sum come, and the mean share of it that the bundles reach."""
-    words = _dictionary(bench, subject.basis)
+    words = token_dictionary(bench, subject.basis)
     values, axes = bench.once(("span", id(words)), lambda: np.linalg.eigh(second_moment(words.vectors)))
     spanned = axes[:, values > values.max() * 1e-10]
     live = neurons[neurons.any(axis=1)].astype(np.float64)
