@@ -36,7 +36,7 @@ class Driven:
         return shares
 
     def ands(self) -> NDArray[np.bool_]:
-        """Whether no member drives the neuron alone and members together do; of two members seen alone, and together."""
+        """Whether members drive their neuron only together; for neurons with two of them seen alone, and together."""
         asked = (self.seen_alone >= 2) & (self.seen_together > 0)
         found: NDArray[np.bool_] = (self.driving_alone[asked] == 0) & self.driven_together[asked]
         return found

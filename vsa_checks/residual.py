@@ -10,13 +10,24 @@ from vsa_checks.orthogonality import live_rows
 BLOCK = 128
 
 
-def own_ranks(streams: ArrayLike, dictionary: ArrayLike, tokens: ArrayLike) -> NDArray[np.int64]:
+def unit_rows(vectors: ArrayLike) -> NDArray[np.float32]:
+    """The rows of `vectors` (V, d) at unit norm; those without a direction stay zero. ValueError if none has one."""
+    array = np.asarray(vectors, np.float32)
+    live = live_rows(array)
+    if not len(live.rows):
+        raise ValueError("no row has a direction")
+    unit = np.zeros(array.shape, np.float32)
+    unit[live.rows] = live.unit
+    return unit
+
+
+def own_ranks(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) -> NDArray[np.int64]:
     """Rank by cosine of each stream's own token among all tokens, 1 for the closest: (n,).
 
-    streams (n, d), dictionary (V, d), tokens (n,) its rows. A dead row of the dictionary has cosine 0.
+    streams (n, d), unit (V, d) the `unit_rows` of all tokens, tokens (n,) which of them are the streams' own. Ties
+    count for the token.
     """
     vectors, own = np.asarray(streams, np.float32), np.asarray(tokens, np.int64)
-    unit = _unit_rows(dictionary)
     found = np.empty(len(own), np.int64)
     for start in range(0, len(own), BLOCK):
         cosines = vectors[start : start + BLOCK] @ unit.T
@@ -25,10 +36,9 @@ def own_ranks(streams: ArrayLike, dictionary: ArrayLike, tokens: ArrayLike) -> N
     return found
 
 
-def ranks_of_each(streams: ArrayLike, dictionary: ArrayLike, tokens: ArrayLike) -> NDArray[np.int64]:
+def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) -> NDArray[np.int64]:
     """Rank by cosine of every one of `tokens` (m,) for every stream (n, d): (n, m); see `own_ranks`."""
     vectors, asked = np.asarray(streams, np.float32), np.asarray(tokens, np.int64)
-    unit = _unit_rows(dictionary)
     found = np.empty((len(vectors), len(asked)), np.int64)
     for start in range(0, len(vectors), BLOCK):
         cosines = vectors[start : start + BLOCK] @ unit.T
@@ -76,11 +86,3 @@ def component_cosines(components: ArrayLike) -> tuple[NDArray[np.float64], NDArr
         trace = np.trace(squares, axis1=1, axis2=2)
         by_position[start : start + BLOCK] = (squares.sum(axis=(1, 2)) - trace) / (c * (c - 1))
     return by_position, by_pair / n
-
-
-def _unit_rows(dictionary: ArrayLike) -> NDArray[np.float32]:
-    array = np.asarray(dictionary, np.float32)
-    live = live_rows(array)
-    unit = np.zeros(array.shape, np.float32)
-    unit[live.rows] = live.unit
-    return unit

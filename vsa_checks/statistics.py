@@ -128,9 +128,7 @@ def sign_flips(n_units: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.choice([-1.0, 1.0], size=(FLIPS, n_units))
 
 
-def relabelled_differences(
-    values: ArrayLike, null_values: ArrayLike, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def relabelled_differences(values: ArrayLike, null_values: ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
     """Difference of the two means in RELABELLINGS random relabellings of `values` (n,) and `null_values` (m,)."""
     first, second = np.asarray(values, np.float64), np.asarray(null_values, np.float64)
     pooled, n = np.concatenate([first, second]), len(first)

@@ -195,7 +195,8 @@ class Model(Mapping[str, "torch.Tensor"]):
     ) -> tuple[torch.Tensor, Any]:
         """Logits (batch, position, d_vocab) and cached activations for text or token ids, without gradients.
 
-        With stop_at_layer, layers from there on are not run, and the residual stream stands in for the logits. Raises ModelError for text where there is no usable tokenizer.
+        With stop_at_layer, layers from there on are not run, and the residual stream stands in for the logits.
+        Raises ModelError for text where there is no usable tokenizer.
         """
         import torch
 

@@ -93,7 +93,9 @@ def bench_fixture(request: pytest.FixtureRequest) -> Workbench:
     run = request.config.stash[RUN]
     live = LiveProgress(request.config)
     request.addfinalizer(live.close)
-    return Workbench(run.name, seed=run.seed, device=run.device, tracker=live.tracker, loaded=run.preloaded, text=run.text)
+    return Workbench(
+        run.name, seed=run.seed, device=run.device, tracker=live.tracker, loaded=run.preloaded, text=run.text
+    )
 
 
 @pytest.fixture(name="judge")

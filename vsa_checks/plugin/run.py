@@ -71,8 +71,8 @@ def make_run(config: pytest.Config) -> ClaimsRun:
         raise UsageError("--recorded and --no-recorded exclude each other: leave one of them out.")
     if option.record and option.text and not option.recorded:
         raise UsageError(
-            "--record writes what is known of a model on the text that ships with the checks, and --text names another: "
-            "leave one of them out, or name a file of its own with --recorded FILE."
+            "--record writes what is known of a model on the text that ships with the checks, and --text names "
+            "another: leave one of them out, or name a file of its own with --recorded FILE."
         )
     if option.seed < 0:
         raise UsageError(f"--seed {option.seed} cannot be used: seeds are whole numbers from 0 on.")

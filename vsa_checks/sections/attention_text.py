@@ -281,7 +281,7 @@ def _head_details(bench: Workbench, subject: Subject, layer: int, seen: LayerOnT
         "copying_heads": [entry["head"] for entry in by_head if entry.get("copies", 0.0) >= COPIES],
         "notes": [
             "value as read: with the normalised stream at the source in place of its token's embedding. attention at"
-            " rest: on the first position and on sinks. copies: cosine with the unembedding of the attended token, minus"
+            " rest: on the first position and on sinks. copies: cosine with the attended token's unembedding, minus"
             " another source's; ov eigenvalues: how far the head maps tokens to themselves (Elhage et al. 2021)."
         ],
     }

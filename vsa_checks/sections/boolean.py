@@ -78,7 +78,8 @@ def and_share(bench: Workbench, subject: Subject) -> Measurement:
         n_examined=len(hits),
         n_excluded=len(real.seen_alone) - len(hits),
         nulls=tuple(
-            share_null(name, hits, _asked(name, null.ands())) for name, null in ((GAUSSIAN, gaussian), (MATCHED, matched))
+            share_null(name, hits, _asked(name, null.ands()))
+            for name, null in ((GAUSSIAN, gaussian), (MATCHED, matched))
         ),
         details={"positions_together": int(real.seen_together.sum())},
     )
@@ -131,7 +132,9 @@ def first_stream(bench: Workbench, basis: Basis) -> Stream:
 
 def _asked(name: str, hits: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if not len(hits):
-        raise NotChecked(f"in the text none of the {name} has two members that occur alone, and two that occur together")
+        raise NotChecked(
+            f"in the text none of the {name} has two members that occur alone, and two that occur together"
+        )
     return hits
 
 

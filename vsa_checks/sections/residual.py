@@ -13,7 +13,7 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, NullFigure, Reference
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import centered
-from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians
+from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
 from vsa_checks.statistics import Interval, bootstrap_groups, tail_p
 from vsa_checks.subjects import Subject
 from vsa_checks.theory import cosine_deviation
@@ -23,18 +23,19 @@ SHUFFLED = "shuffled tokens"
 SHUFFLES = 999
 STREAM_BYTES = 256 * 2**20
 """Of streams and components as many positions are kept, evenly spaced, as fit into this."""
-CURVE_POSITIONS = 256
+CURVE_POSITIONS = 128
 CLOSEST_PAIRS = 10
 
 
 @dataclass(frozen=True)
 class StreamOnText:
-    """Figures of the stream: ranks at the middle layer by window, median rank by layer, components' squared cosines."""
+    """What was read: tokens and middle stream by window, streams of some positions by layer, components' cosines."""
 
     middle: int
     tokens: list[NDArray[np.int64]]
     streams: list[NDArray[np.float32]]
-    by_layer: list[float]
+    some_tokens: NDArray[np.int64]
+    some_streams: NDArray[np.float32]
     windows: NDArray[np.int64]
     squares: NDArray[np.float64]
     pair_squares: NDArray[np.float64]
@@ -44,12 +45,16 @@ class StreamOnText:
 
 
 def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
-    """Median rank, by cosine with all centered embeddings, of the own token in the stream after layer n_layers // 2.
+    """Median rank, by cosine with all embeddings, of the own token in the stream after layer n_layers // 2.
 
-    Raises NotChecked for a model that cannot read text, and for embeddings without a direction.
+    Embeddings and stream as they are; details have both centered. Raises NotChecked for a model that cannot read text,
+    and for embeddings without a direction.
     """
     seen = _on_text(bench, subject.basis)
-    words = _words(bench, subject.basis)
+    embedding = bench.embedding(subject.basis)
+    if not embedding.any() or not centered(embedding).any():
+        raise NotChecked("no word embedding has a direction of its own")
+    words = unit_rows(embedding)
     ranks = [ranks_of_each(one, words, tokens) for one, tokens in zip(seen.streams, seen.tokens, strict=True)]
     own = [np.diag(one) for one in ranks]
     everything = np.concatenate(own)
@@ -73,12 +78,7 @@ def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
         details={
             "layer": seen.middle,
             "share_at_rank_1": float((everything == 1).mean()),
-            "curve": {
-                "x_label": "after layer",
-                "y_label": "median rank of the own token",
-                "x": list(range(len(seen.by_layer))),
-                "series": [{"name": f"up to {CURVE_POSITIONS} positions", "y": seen.by_layer}],
-            },
+            "curve": _by_layer(seen, embedding, words),
         },
     )
 
@@ -99,9 +99,7 @@ def components(bench: Workbench, subject: Subject) -> Measurement:
         interval=Interval(float(np.sqrt(squares.low)), float(np.sqrt(squares.high)), squares.unit),
         n_examined=len(seen.squares),
         n_excluded=seen.n_sinks,
-        reference=Reference(
-            "random directions, 1/sqrt(d)", cosine_deviation(bench.model(subject.basis).info.d_model)
-        ),
+        reference=Reference("random directions, 1/sqrt(d)", cosine_deviation(bench.model(subject.basis).info.d_model)),
         details=_pairs(seen),
     )
 
@@ -133,10 +131,6 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
         asked.append(seen.window.tokens[thin])
         layers.append(np.stack([seen.cache[f"blocks.{layer}.hook_resid_post"][thin] for layer in range(info.n_layers)]))
         read_before += len(at)
-    words = _words(bench, basis)
-    by_layer = [
-        float(np.median(own_ranks(stream, words, np.concatenate(asked)))) for stream in np.concatenate(layers, axis=1)
-    ]
     together = np.concatenate(parts)
     moving = np.ptp(together, axis=0).max(axis=1) > 1e-5 * np.abs(together).max(axis=(0, 2))
     names = list(sources)
@@ -147,7 +141,8 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
         middle,
         tokens,
         streams,
-        by_layer,
+        np.concatenate(asked),
+        np.concatenate(layers, axis=1),
         np.concatenate(places),
         squares,
         pair_squares,
@@ -177,14 +172,24 @@ def _any_sink(seen: Seen, n_layers: int, causal: bool) -> NDArray[np.bool_]:
     return found
 
 
-def _words(bench: Workbench, basis: Basis) -> NDArray[np.float32]:
-    def make() -> NDArray[np.float32]:
-        vectors = centered(bench.embedding(basis))
-        if not vectors.any():
-            raise NotChecked("no word embedding has a direction once centered")
-        return vectors
-
-    return bench.once(("centered embeddings", basis), make)
+def _by_layer(seen: StreamOnText, embedding: NDArray[np.float32], words: NDArray[np.float32]) -> dict[str, Any]:
+    """Median rank of the own token after each layer, as measured and with both stream and embeddings centered."""
+    tokens, centered_words = seen.some_tokens, unit_rows(centered(embedding))
+    return {
+        "x_label": "after layer",
+        "y_label": f"median rank of the own token, {len(tokens)} positions",
+        "x": list(range(len(seen.some_streams))),
+        "series": [
+            {
+                "name": "as they are",
+                "y": [float(np.median(own_ranks(one, words, tokens))) for one in seen.some_streams],
+            },
+            {
+                "name": "stream and embeddings centered",
+                "y": [float(np.median(own_ranks(centered(one), centered_words, tokens))) for one in seen.some_streams],
+            },
+        ],
+    }
 
 
 def _pairs(seen: StreamOnText) -> dict[str, Any]:
