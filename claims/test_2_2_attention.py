@@ -2,7 +2,7 @@
 
 import pytest
 
-from vsa_checks.sections import attention, binding
+from vsa_checks.sections import attention, attention_text, binding
 
 
 @pytest.mark.claim("attention-ov-isometry")
@@ -27,3 +27,15 @@ def test_binding_preserves_similarity(subject, judge):
 def test_unbinding_recovers(subject, judge):
     """A token bound by a head's matrix is found again after the transpose is applied."""
     judge(subject, binding.tokens_recovered)
+
+
+@pytest.mark.claim("attention-rebinds")
+def test_attention_rebinds(subject, judge):
+    """What heads write on text points to the tokens that they attend to, bound by W_V W_O."""
+    judge(subject, attention_text.rebinds)
+
+
+@pytest.mark.claim("attention-next-token")
+def test_attention_next_token(subject, judge):
+    """The attention output on text points to the unembedding of the token that comes next."""
+    judge(subject, attention_text.next_token)

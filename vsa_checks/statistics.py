@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,3 +89,52 @@ def share_p(hits: int, n: int, null_hits: int, null_n: int, direction: str = ">=
     """
     law = stats.hypergeom(n + null_n, hits + null_hits, n)
     return float(law.sf(hits - 1) if direction == ">=" else law.cdf(hits))
+
+
+FLIPS = 9_999
+ALL_FLIPS_UNITS = 13
+"""Up to so many units all sign flips are gone through instead of drawn."""
+RELABELLINGS = 9_999
+
+
+def bootstrap_groups(
+    groups: Sequence[ArrayLike], unit: str, rng: np.random.Generator, statistic: Callable[..., Any]
+) -> Interval:
+    """Percentile bootstrap of a statistic of all values together, whole groups (texts, windows) resampled.
+
+    groups: arrays of any lengths, equal in all but their first dimension; statistic takes their concatenation and
+    returns a number. A single group gives an interval of no width. Raises ValueError for no groups.
+    """
+    arrays = [np.asarray(group) for group in groups]
+    if not arrays:
+        raise ValueError("no groups to resample")
+    draws = rng.integers(len(arrays), size=(RESAMPLES, len(arrays)))
+    found = [float(statistic(np.concatenate([arrays[place] for place in draw]))) for draw in draws]
+    low, high = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high), unit)
+
+
+def sign_flips(n_units: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Signs (draws, n_units) for a test of paired differences: each unit's as a whole, all of them or FLIPS drawn.
+
+    The signs that leave everything as measured are not among them when all are gone through: (b + 1)/(n + 1) of
+    `tail_p` counts those, and is then exact. Raises ValueError for no units.
+    """
+    if n_units < 1:
+        raise ValueError("no units whose signs could be flipped")
+    if n_units <= ALL_FLIPS_UNITS:
+        bits = (np.arange(1, 2**n_units)[:, None] >> np.arange(n_units)) & 1
+        return 1.0 - 2.0 * bits
+    return rng.choice([-1.0, 1.0], size=(FLIPS, n_units))
+
+
+def relabelled_differences(values: ArrayLike, null_values: ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Difference of the two means in RELABELLINGS random relabellings of `values` (n,) and `null_values` (m,)."""
+    first, second = np.asarray(values, np.float64), np.asarray(null_values, np.float64)
+    pooled, n = np.concatenate([first, second]), len(first)
+    found, step = [], max(1, 2**22 // len(pooled))
+    for start in range(0, RELABELLINGS, step):
+        count = min(step, RELABELLINGS - start)
+        shuffled = rng.permuted(np.broadcast_to(pooled, (count, len(pooled))), axis=1)
+        found.append(shuffled[:, :n].mean(axis=1) - shuffled[:, n:].mean(axis=1))
+    return np.concatenate(found)

@@ -62,7 +62,7 @@ def mlp_inputs(shape: Shape) -> tuple[str, ...]:
 def _places(claim: Claim, shape: Shape) -> Iterable[tuple[int | None, str | None]]:
     layers = range(shape.n_layers)
     match claim.subjects:
-        case "embeddings" | "paper-model":
+        case "embeddings" | "stream" | "paper-model":
             return [(None, None)]
         case "attention-matrices":
             return [(layer, matrix) for layer in layers for matrix in ATTENTION_MATRICES]
@@ -76,6 +76,9 @@ def _places(claim: Claim, shape: Shape) -> Iterable[tuple[int | None, str | None
             return [(0, matrix) for matrix in mlp_inputs(shape)]
         case "mlp-inputs":
             return [(None, matrix) for matrix in mlp_inputs(shape)]
+        case "mlp-in-nonlinear":
+            # What a gated neuron is on for is settled by its gate: those are the products that the activation takes.
+            return [(0, mlp_inputs(shape)[0])]
         case kind:
             raise ValueError(f"claim {claim.id} is about {kind!r}, which no model has")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vsa_checks.errors import NotChecked
 from vsa_checks.models import Basis, Model, load
 from vsa_checks.statistics import stream
+from vsa_checks.texts import Text, shipped_text
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -28,8 +29,11 @@ class Workbench:
         device: str = "cpu",
         tracker: Tracker | None = None,
         loaded: Model | None = None,
+        text: Text | None = None,
     ) -> None:
         self.name, self.seed, self.device = name, seed, device
+        self.tokens_read: int | None = None
+        self._text = text
         self._tracker = tracker
         self._models: dict[Basis, Model] = {} if loaded is None else {loaded.basis: loaded}
         self._shared: dict[Hashable, Any] = {}
@@ -39,6 +43,13 @@ class Workbench:
         if basis not in self._models:
             self._models[basis] = load(self.name, basis=basis, device=self.device)
         return self._models[basis]
+
+    @property
+    def text(self) -> Text:
+        """What the model reads where a claim is about activations; `tokens_read` of it, None while nothing was read."""
+        if self._text is None:
+            self._text = shipped_text()
+        return self._text
 
     def flags(self, basis: Basis) -> dict[str, bool]:
         """Which steps of weight processing really took effect in this basis."""
@@ -66,6 +77,11 @@ class Workbench:
         if name not in model:
             raise NotChecked(f"layer {layer} of this model has no {matrix}")
         return model[name].numpy()
+
+    def bias(self, basis: Basis, layer: int, name: str) -> NDArray[np.float32] | None:
+        """One bias of a layer ("attn.b_V", "mlp.b_in"), None where the layer has none."""
+        found = self.model(basis).get(f"blocks.{layer}.{name}")
+        return None if found is None else found.numpy()
 
     def embedding(self, basis: Basis) -> NDArray[np.float32]:
         """The word embeddings W_E (d_vocab, d_model)."""

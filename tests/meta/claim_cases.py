@@ -17,7 +17,7 @@ from vsa_checks.workbench import Workbench
 
 @dataclass(frozen=True)
 class Case:
-    """A model of fixture_models.py and one subject on it.
+    """A model of fixture_models.py, one subject on it, and the text of fixture_models.py that it reads.
 
     published: take the model for the paper's, with seven neurons published at the cosines they have with five neurons
     per token, the first too low by this much, the last too high, those between by less; and with this circuit
@@ -30,6 +30,7 @@ class Case:
     basis: Basis = "processed"
     published: float | None = None
     circuit: str | None = None
+    text: str | None = None
 
     def subject(self, claim: str, bench: Workbench) -> Subject:
         """The subject of this claim, as a run enumerates it."""
@@ -39,7 +40,8 @@ class Case:
 
     def __str__(self) -> str:
         where = [f"L{self.layer}"] if self.layer is not None else []
-        return "-".join([self.model, *where, *([self.matrix] if self.matrix else []), self.basis])
+        reads = [f"reads {self.text}"] if self.text else []
+        return "-".join([self.model, *where, *([self.matrix] if self.matrix else []), self.basis, *reads])
 
 
 def raw(model: str, layer: int | None = None, matrix: str | None = None) -> Case:
@@ -47,11 +49,20 @@ def raw(model: str, layer: int | None = None, matrix: str | None = None) -> Case
     return Case(model, layer, matrix, basis="raw")
 
 
+def reads(
+    text: str, model: str, layer: int | None = None, matrix: str | None = None, basis: Basis = "processed"
+) -> Case:
+    """A case in which the model reads this text."""
+    return Case(model, layer, matrix, basis, text=text)
+
+
 Row = dict[str, tuple[Case, ...]]
 
 # A part that every model has can only be empty.
 NO_EMBEDDINGS = (Case("zero W_E"), raw("zero W_E"))
 NO_DICTIONARY = raw("zero W_E", 0, "W_in")
+# Without a tokenizer, and with six windows of text where seven are needed.
+MUTE, SHORT = Case("planted"), reads("short", "reader")
 # The same model as "planted", on which the claim holds: the figure is about how the heads are written.
 REWRITTEN = raw("rewritten heads", 0, "W_V")
 # Told from its covariance-matched neurons at p < .001, and yet less than .05 beyond them.
@@ -218,5 +229,80 @@ CLAIM_CASES: dict[str, Row] = {
         CHANCE: (Case("planted", circuit="lucky"),),
         REFUTED: (Case("planted", circuit="broken"),),
         NOT_CHECKED: (Case("planted"), raw("planted, gated")),
+    },
+    "attention-rebinds": {
+        HOLDS: (
+            reads("uniform", "reader, heads by content", 0),
+            reads("uniform", "reader, heads by content, gated", 0, basis="raw"),
+            reads("pairs", "reader, heads on the token before", 0, basis="raw"),
+        ),
+        CHANCE: (reads("mostly constant", "reader, heads by content", 0),),
+        REFUTED: (
+            reads("uniform", "reader, heads by content", 1),
+            reads("uniform", "reader, heads by content, gated", 2, basis="raw"),
+        ),
+        NOT_CHECKED: (
+            Case("planted", 0),
+            reads("short", "reader", 0),
+            reads("uniform", "reader, nothing written", 0),
+        ),
+    },
+    "attention-next-token": {
+        HOLDS: (
+            reads("succession", "reader, heads by content", 0),
+            reads("succession", "reader, heads by content", 0, basis="raw"),
+        ),
+        CHANCE: (reads("mostly constant", "reader, heads by content", 0),),
+        # Where words follow one another at random nobody can tell what comes next.
+        REFUTED: (
+            reads("uniform", "reader, heads by content", 0),
+            reads("succession", "reader, heads by content", 1),
+            reads("uniform", "reader, heads by content, gated", 1, basis="raw"),
+        ),
+        NOT_CHECKED: (Case("planted", 0), Case("encoder", 0), reads("uniform", "reader, nothing written", 0)),
+    },
+    "neuron-or": {
+        HOLDS: (
+            reads("uniform", "reader", 0, "W_in"),
+            reads("uniform", "reader, heads by content, gated", 0, "W_gate", basis="raw"),
+        ),
+        CHANCE: (reads("uniform", "reader, no bundles", 0, "W_in"),),
+        REFUTED: (
+            reads("pairs", "reader, heads on the token before", 0, "W_in"),
+            reads("pairs", "reader, heads on the token before", 0, "W_in", basis="raw"),
+        ),
+        NOT_CHECKED: (Case("planted", 0, "W_in"), reads("short", "reader", 0, "W_in")),
+    },
+    "neuron-and": {
+        HOLDS: (
+            reads("pairs", "reader, heads on the token before", 0, "W_in"),
+            reads("pairs", "reader, heads on the token before", 0, "W_in", basis="raw"),
+        ),
+        CHANCE: (reads("uniform", "reader, heads on the token before, no bundles", 0, "W_in", basis="raw"),),
+        REFUTED: (reads("uniform", "reader", 0, "W_in"), reads("uniform", "reader, no bundles", 0, "W_in")),
+        NOT_CHECKED: (
+            Case("planted", 0, "W_in"),
+            reads("uniform", "reader, heads by content, gated", 0, "W_gate"),
+        ),
+    },
+    "residual-keeps-token": {
+        HOLDS: (
+            reads("uniform", "reader, small outputs"),
+            reads("uniform", "reader, small outputs", basis="raw"),
+        ),
+        CHANCE: (reads("constant", "reader, small outputs"),),
+        REFUTED: (
+            reads("uniform", "reader, large outputs"),
+            reads("uniform", "reader, heads by content, gated", basis="raw"),
+        ),
+        NOT_CHECKED: (MUTE, SHORT),
+    },
+    "residual-components": {
+        HOLDS: (reads("uniform", "reader"), reads("uniform", "reader, heads by content, gated", basis="raw")),
+        REFUTED: (
+            reads("uniform", "reader, one direction written"),
+            reads("uniform", "reader, one direction written", basis="raw"),
+        ),
+        NOT_CHECKED: (MUTE, SHORT, Case("encoder"), reads("uniform", "reader, nothing written")),
     },
 }

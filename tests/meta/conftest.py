@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.meta.fixture_models import FIXTURE_MODELS, Benches
+from tests.meta.fixture_models import FIXTURE_MODELS, TEXTS, Benches
 from vsa_checks.workbench import Workbench
 
 
@@ -46,10 +46,10 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
 
 @pytest.fixture(scope="session")
 def benches(model_directory: Callable[[str], Path]) -> Benches:
-    """The workbench of a model of fixture_models.py, by name."""
+    """The workbench of a model of fixture_models.py, by its name and that of the text it reads."""
 
     @cache
-    def bench(name: str) -> Workbench:
-        return Workbench(str(model_directory(name)), seed=0)
+    def bench(model: str, text: str | None = None) -> Workbench:
+        return Workbench(str(model_directory(model)), seed=0, text=None if text is None else TEXTS[text]())
 
     return bench

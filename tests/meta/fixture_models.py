@@ -1,21 +1,30 @@
-"""The models that the meta-tests name: planted, null, and degenerate ones of which a claim cannot be asked."""
+"""The models and texts that the meta-tests name: planted, null, and degenerate ones that answer no claim."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from fixtures import null_models
+from fixtures import null_models, reading
 from fixtures.planted import plant, planted_model
 from fixtures.planted_circuits import bound_token_neurons, fed_layers
-from fixtures.small_models import GATED, Sizes, gaussian_weights, save
+from fixtures.small_models import GATED, N_POSITIONS, Sizes, Weights, gaussian_weights, save
+from tests.models import tiny
+from vsa_checks.texts import Text
 from vsa_checks.workbench import Workbench
 
-Benches = Callable[[str], Workbench]
-"""Workbenches of these models, by name, each made once."""
+
+class Benches(Protocol):
+    """Workbenches of these models, by name and by the name of the text they read, each made once."""
+
+    def __call__(self, model: str, text: str | None = None) -> Workbench:
+        """The workbench of a model that reads the text of this name, or the text that ships with the checks."""
+        ...
+
 
 FEW_TOKENS = Sizes(d_model=256, d_vocab=66, n_layers=1, d_head=64, d_mlp=300)
 """A quarter as many tokens as dimensions, so that sums of tokens do not reach every direction."""
@@ -69,6 +78,15 @@ def equiangular(n: int, d: int, cosine: float, rng: np.random.Generator) -> np.n
     return np.linalg.cholesky((1 - cosine) * np.eye(n) + cosine) @ axes
 
 
+def silent_heads(weights: Weights) -> None:
+    """Heads of no layer write anything."""
+    weights.W_O[:] = 0.0
+
+
+def _reader(*changes: reading.Change, sizes: Sizes | None = None) -> Callable[[Path], object]:
+    return lambda directory: reading.reader(directory, sizes, *changes)
+
+
 FIXTURE_MODELS: dict[str, Callable[[Path], object]] = {
     "planted": planted_model,
     "planted, gated": partial(planted_model, sizes=GATED),
@@ -106,4 +124,24 @@ FIXTURE_MODELS: dict[str, Callable[[Path], object]] = {
     "zero W_gate": without("W_gate", GATED),
     "zero W_out": without("W_out"),
     "one token repeated": one_token_repeated,
+    "reader": _reader(),
+    "reader, heads by content": _reader(reading.succeeding_heads),
+    "reader, heads by content, gated": _reader(reading.content_heads, sizes=GATED),
+    "reader, heads on the token before": _reader(reading.previous_token_heads()),
+    "reader, heads on the token before, no bundles": _reader(reading.previous_token_heads(), reading.random_neurons),
+    "reader, no bundles": _reader(reading.random_neurons),
+    "reader, small outputs": _reader(reading.outputs_of_size(0.1)),
+    "reader, large outputs": _reader(reading.outputs_of_size(30.0)),
+    "reader, one direction written": _reader(reading.one_direction_written),
+    "reader, nothing written": _reader(reading.outputs_of_size(0.0), silent_heads),
+    "encoder": partial(tiny.write_hf, model_type="bert"),
+}
+
+TEXTS: dict[str, Callable[[], Text]] = {
+    "uniform": reading.uniform_text,
+    "succession": reading.succession_text,
+    "mostly constant": reading.mostly_constant_text,
+    "constant": reading.constant_text,
+    "pairs": lambda: reading.pairs_text(plant(Sizes())[1]),
+    "short": lambda: reading.uniform_text(n=6 * N_POSITIONS),
 }

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.meta.claim_cases import CLAIM_CASES, Case, raw
+from tests.meta.claim_cases import CLAIM_CASES, Case, raw, reads
 from tests.meta.claim_tests import claim_tests, verdict_on
 from tests.meta.fixture_models import Benches
 from tests.meta.stand_ins import as_paper_model
@@ -23,7 +23,7 @@ ALL_CASES = [
 
 @pytest.mark.parametrize(("claim", "verdict", "case"), ALL_CASES)
 def test_verdict(claim: str, verdict: str, case: Case, benches: Benches, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = benches(case.model)
+    bench = benches(case.model, case.text)
     if case.published is not None or case.circuit is not None:
         bench = as_paper_model(bench, case, monkeypatch)
     measured, reason = verdict_on(bench, case.subject(claim, bench))
@@ -60,12 +60,16 @@ def test_every_claim_has_exactly_one_test_and_every_test_one_claim() -> None:
         ("attention-beyond-random", raw("shared direction", 2, "W_V"), "above chance"),
         ("neurons-beyond-chance", raw("planted, gated", 2, "W_in"), "at chance"),
         ("neurons-cos50", raw("planted, few tokens, noisy", 0, "W_in"), "above chance"),
+        ("attention-rebinds", reads("uniform", "reader, heads by content", 1), "at chance"),
+        ("neuron-or", reads("pairs", "reader, heads on the token before", 0, "W_in"), "above chance"),
+        ("residual-keeps-token", reads("uniform", "reader, large outputs"), "at chance"),
     ],
     ids=str,
 )
 def test_a_refuted_claim_says_on_which_side_of_chance_its_value_lies(
     claim: str, case: Case, side: str, benches: Benches
 ) -> None:
-    verdict, reason = verdict_on(benches(case.model), case.subject(claim, benches(case.model)))
+    bench = benches(case.model, case.text)
+    verdict, reason = verdict_on(bench, case.subject(claim, bench))
     assert verdict == REFUTED
     assert f": {side}" in reason

@@ -191,9 +191,11 @@ class Model(Mapping[str, "torch.Tensor"]):
         self,
         tokens_or_text: Any,
         names_filter: str | list[str] | Callable[[str], bool] | None = None,
+        stop_at_layer: int | None = None,
     ) -> tuple[torch.Tensor, Any]:
         """Logits (batch, position, d_vocab) and cached activations for text or token ids, without gradients.
 
+        With stop_at_layer, layers from there on are not run, and the residual stream stands in for the logits.
         Raises ModelError for text where there is no usable tokenizer.
         """
         import torch
@@ -211,7 +213,7 @@ class Model(Mapping[str, "torch.Tensor"]):
             given = torch.as_tensor(tokens_or_text, device=self._device)
             given = given[None] if given.ndim == 1 else given
         with torch.no_grad():
-            logits, cache = bridge.run_with_cache(given, names_filter=names_filter)
+            logits, cache = bridge.run_with_cache(given, names_filter=names_filter, stop_at_layer=stop_at_layer)
         return logits, cache
 
 

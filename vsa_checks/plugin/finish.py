@@ -92,6 +92,7 @@ def _environment(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
             continue
     subjects = sum(len(enumerate_subjects(claim, run.info, run.bases)) for claim in load_claims().values())
     return {
+        **({} if tally.text is None else {"text": tally.text}),
         "versions": versions,
         "device": run.device,
         "threads": torch.get_num_threads(),

@@ -20,7 +20,7 @@ from vsa_checks.subjects import Subject
 from vsa_checks.workbench import Workbench
 
 CALL_PASSED = pytest.StashKey[bool]()
-RESULT_PROPERTY, CLAIM_PROPERTY = "vsa_result", "vsa_claim"
+RESULT_PROPERTY, CLAIM_PROPERTY, TEXT_PROPERTY = "vsa_result", "vsa_claim", "vsa_text"
 EXPECTED_FAILURE = {CHANCE: Chance, REFUTED: Refuted}
 
 Measure = Callable[..., Measurement]
@@ -78,6 +78,10 @@ class Judge:
         self.judged = True
         # Text, so that xdist can carry it whatever the figures are made of.
         self._item.user_properties.append((RESULT_PROPERTY, json.dumps(result, allow_nan=False)))
+        if self._bench.tokens_read is not None:
+            text = self._bench.text
+            read = {"name": text.name, "sha256": text.sha256, "tokens": self._bench.tokens_read}
+            self._item.user_properties.append((TEXT_PROPERTY, json.dumps(read)))
         settle(result, known, self._run.record)
 
 
@@ -89,7 +93,9 @@ def bench_fixture(request: pytest.FixtureRequest) -> Workbench:
     run = request.config.stash[RUN]
     live = LiveProgress(request.config)
     request.addfinalizer(live.close)
-    return Workbench(run.name, seed=run.seed, device=run.device, tracker=live.tracker, loaded=run.preloaded)
+    return Workbench(
+        run.name, seed=run.seed, device=run.device, tracker=live.tracker, loaded=run.preloaded, text=run.text
+    )
 
 
 @pytest.fixture(name="judge")

@@ -16,6 +16,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--report-dir", metavar="DIR", help="where the report goes (default: reports/<model>)")
     group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
     group.addoption("--seed", type=int, default=0, metavar="N", help="seed of nulls and intervals (default: 0)")
+    group.addoption("--text", metavar="FILE", help="what the model reads (default: the passages of fixtures/texts/)")
     group.addoption("--record", action="store_true", help="write the measured verdicts as the recorded ones")
     group.addoption("--recorded", metavar="FILE", help="the file of recorded verdicts, for a model given as a path")
     group.addoption("--no-recorded", action="store_true", help="ignore recorded verdicts: only `holds` passes")

@@ -13,6 +13,7 @@ from vsa_checks.models import BASES, Basis, Model, ModelInfo, default_model, des
 from vsa_checks.recorded import Known, read_recorded, recorded_path
 from vsa_checks.records import ROOT, load_claims
 from vsa_checks.subjects import enumerate_subjects
+from vsa_checks.texts import Text, read_text
 
 
 @dataclass
@@ -29,6 +30,7 @@ class ClaimsRun:
     recorded_file: Path | None
     known: dict[str, Known]
     chosen_because: str
+    text: Text | None = None
     preloaded: Model | None = None
 
     def first_line(self) -> str:
@@ -72,10 +74,16 @@ def make_run(config: pytest.Config) -> ClaimsRun:
         raise UsageError("--record and --no-recorded exclude each other: leave one of them out.")
     if option.recorded and option.no_recorded:
         raise UsageError("--recorded and --no-recorded exclude each other: leave one of them out.")
+    if option.record and option.text and not option.recorded:
+        raise UsageError(
+            "--record writes what is known of a model on the text that ships with the checks, and --text names "
+            "another: leave one of them out, or name a file of its own with --recorded FILE."
+        )
     if option.seed < 0:
         raise UsageError(f"--seed {option.seed} cannot be used: seeds are whole numbers from 0 on.")
     if option.device == "cuda":
         _require_cuda()
+    text = read_text(config.invocation_params.dir / option.text) if option.text else None
     if not option.collectonly:
         ensure_available(name)
     info = describe(name)
@@ -94,7 +102,9 @@ def make_run(config: pytest.Config) -> ClaimsRun:
     report_dir = Path(option.report_dir) if option.report_dir else ROOT / "reports" / folder_name(info.name)
     if not option.collectonly:
         _require_folder(report_dir)
-    return ClaimsRun(name, info, bases, option.device, option.seed, report_dir, option.record, file, known, because)
+    return ClaimsRun(
+        name, info, bases, option.device, option.seed, report_dir, option.record, file, known, because, text
+    )
 
 
 def _require_folder(report_dir: Path) -> None:

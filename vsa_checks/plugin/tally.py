@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.plugin.judging import CLAIM_PROPERTY, RESULT_PROPERTY
+from vsa_checks.plugin.judging import CLAIM_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
 
 
 def result_of(report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any] | None:
     """The result that a report carries, if any; that of a module which could not be collected carries none."""
+    return _carried(report, RESULT_PROPERTY)
+
+
+def _carried(report: pytest.TestReport | pytest.CollectReport, property_name: str) -> dict[str, Any] | None:
     for name, value in getattr(report, "user_properties", ()):
-        if name == RESULT_PROPERTY:
-            result: dict[str, Any] = json.loads(str(value))
-            return result
+        if name == property_name:
+            found: dict[str, Any] = json.loads(str(value))
+            return found
     return None
 
 
@@ -30,6 +34,7 @@ class Tally:
         self.failed: set[str] = set()
         self.crashed: dict[str, str] = {}
         self.claims_tried = False
+        self.text: dict[str, Any] | None = None
 
     def expect(self, node_ids: Iterable[str]) -> None:
         """Note the tests that are to run."""
@@ -39,6 +44,7 @@ class Tally:
         """Note one report: its result if it carries one, a crash if it failed without one."""
         self.reported.add(report.nodeid)
         self.claims_tried |= any(name == CLAIM_PROPERTY for name, _ in report.user_properties)
+        self.text = self.text or _carried(report, TEXT_PROPERTY)
         result = result_of(report)
         if result is not None and report.when == "call":
             self.results[result["id"]] = result

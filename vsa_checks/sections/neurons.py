@@ -82,8 +82,8 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
         n_examined=len(hits),
         n_excluded=real.n_dead,
         nulls=(
-            _share_null(RANDOM, hits, random.cosines[-1] >= level),
-            _share_null(MATCHED, hits, matched.cosines[-1] >= level),
+            share_null(RANDOM, hits, random.cosines[-1] >= level),
+            share_null(MATCHED, hits, matched.cosines[-1] >= level),
         ),
         details=_scan_details(real, random, matched) | _ceiling(bench, subject, neurons, real.cosines[-1]),
     )
@@ -111,7 +111,7 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
         interval=bootstrap(hits, "neurons", bench.rng("bootstrap", subject.id)),
         n_examined=len(hits),
         n_excluded=int(real.dead.sum()),
-        nulls=(_share_null(MATCHED, hits, null_hits),),
+        nulls=(share_null(MATCHED, hits, null_hits),),
         details={
             "cosine_bar": float(bars[-1]),
             "share_by_tokens": [
@@ -189,7 +189,7 @@ def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, lab
     )
 
 
-def _share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullFigure:
+def share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullFigure:
     """The null's share, its spread over layers of this size, and the exact permutation p both ways."""
     share = float(null_hits.mean())
     counts = (int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits))

@@ -1,0 +1,17 @@
+"""Section 2: the residual stream is a bundle of nearly orthogonal vectors."""
+
+import pytest
+
+from vsa_checks.sections import residual
+
+
+@pytest.mark.claim("residual-keeps-token")
+def test_residual_keeps_token(subject, judge):
+    """Half-way through the model the stream still points to the embedding of its own token."""
+    judge(subject, residual.keeps_token)
+
+
+@pytest.mark.claim("residual-components")
+def test_residual_components(subject, judge):
+    """What the components add at a position is nearly orthogonal."""
+    judge(subject, residual.components)

@@ -1,0 +1,85 @@
+"""What a stream keeps of its token and how orthogonal its parts are: against loops and planted streams."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
+
+
+def test_ranks_count_the_tokens_that_lie_closer() -> None:
+    rng = np.random.default_rng(0)
+    words, streams = rng.standard_normal((2, 60, 7)) * rng.random((2, 60, 1))
+    tokens = rng.integers(60, size=60)
+    unit = unit_rows(words)
+    cosines = (words @ streams.T / np.linalg.norm(words, axis=1)[:, None] / np.linalg.norm(streams, axis=1)).T
+    expected = [1 + sum(other > row[token] for other in row) for row, token in zip(cosines, tokens, strict=True)]
+    assert own_ranks(streams, unit, tokens).tolist() == expected
+    each = ranks_of_each(streams, unit, tokens[:5])
+    assert each.shape == (60, 5)
+    assert np.array_equal(np.diag(ranks_of_each(streams, unit, tokens)), expected)
+    assert each[9].tolist() == [1 + int((cosines[9] > cosines[9, token]).sum()) for token in tokens[:5]]
+
+
+def test_streams_that_hold_their_token_rank_it_first_and_others_at_random() -> None:
+    rng = np.random.default_rng(0)
+    words = rng.standard_normal((400, 64))
+    tokens = rng.permutation(400)[:150]
+    streams = words[tokens] + 0.3 * rng.standard_normal((150, 64))
+    assert (own_ranks(streams, unit_rows(words), tokens) == 1).all()
+    noise = own_ranks(rng.standard_normal((150, 64)), unit_rows(words), tokens)
+    assert np.median(noise) == pytest.approx(200, abs=40)
+
+
+def test_rows_without_a_direction_stay_zero() -> None:
+    assert unit_rows([[3.0, 4.0], [0.0, 0.0]]) == pytest.approx(np.array([[0.6, 0.8], [0.0, 0.0]]))
+    with pytest.raises(ValueError, match="no row has a direction"):
+        unit_rows(np.zeros((3, 2)))
+
+
+def test_shuffles_stay_within_their_window() -> None:
+    rng = np.random.default_rng(0)
+    low, high = np.full((4, 4), 2), np.full((3, 3), 90)
+    assert set(shuffled_medians([low, high], 50, rng)) == {2.0}
+    mixed = np.array([[1, 50], [50, 1]])
+    assert set(shuffled_medians([mixed], 50, rng)) == {1.0, 50.0}
+
+
+def test_squared_cosines_are_those_of_loops() -> None:
+    rng = np.random.default_rng(0)
+    parts = rng.standard_normal((150, 3, 6)) + 10 * rng.standard_normal((1, 3, 6))
+    by_position, by_pair = component_cosines(parts)
+    free = parts - parts.mean(axis=0)
+    pairs = np.zeros((150, 3, 3))
+    for n in range(150):
+        for a in range(3):
+            for b in range(3):
+                x, y = free[n, a], free[n, b]
+                pairs[n, a, b] = (x @ y) ** 2 / (x @ x) / (y @ y)
+    assert by_pair == pytest.approx(pairs.mean(axis=0), rel=1e-4)
+    off = ~np.eye(3, dtype=bool)
+    assert by_position == pytest.approx(pairs[:, off].mean(axis=1), rel=1e-4)
+
+
+def test_random_components_come_to_one_over_the_width_and_shared_ones_do_not() -> None:
+    rng = np.random.default_rng(0)
+    parts = rng.standard_normal((400, 5, 50))
+    assert component_cosines(parts)[0].mean() == pytest.approx(1 / 50, rel=0.05)
+    parts += 3 * rng.standard_normal((400, 1, 50))
+    assert component_cosines(parts)[0].mean() > 0.5
+
+
+def test_components_that_cannot_be_compared_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="fewer than two components"):
+        component_cosines(rng.standard_normal((5, 1, 3)))
+    with pytest.raises(ValueError, match="component 1 is the same"):
+        component_cosines(np.concatenate([rng.standard_normal((5, 1, 3)), np.ones((5, 1, 3)) / 3], axis=1))
+
+
+def test_the_input_stays_as_it_is() -> None:
+    parts = np.random.default_rng(0).standard_normal((5, 2, 3)).astype(np.float32)
+    before = parts.copy()
+    component_cosines(parts)
+    assert np.array_equal(parts, before)

@@ -1,0 +1,140 @@
+"""The text that models read: what ships, what is refused, and how it is cut into windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fixtures.reading import word_text, write_word_tokenizer
+from tests.models import tiny
+from vsa_checks.errors import UsageError
+from vsa_checks.texts import (
+    LEAST_CHARACTERS,
+    LEAST_WINDOW,
+    MOST_TOKENS,
+    TEXTS_DIR,
+    WINDOW_TOKENS,
+    Text,
+    cut,
+    read_text,
+    shipped_text,
+)
+
+
+def tokenizer_at(directory: Path) -> object:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(directory)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """Knows the words t0 to t299; puts nothing around a text."""
+    return tokenizer_at(write_word_tokenizer(tmp_path_factory.mktemp("words"), 300))
+
+
+@pytest.fixture(scope="module")
+def bytes_with_bos(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """Byte-level, with a beginning-of-text token before each text and an end after it."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    directory = tmp_path_factory.mktemp("bytes")
+    tiny.write_tokenizer(directory)
+    inner = PreTrainedTokenizerFast(tokenizer_file=str(directory / "tokenizer.json"))._tokenizer
+    inner.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)])
+    return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+
+
+# --- what ships, and what is given ----------------------------------------------------------------------------
+
+
+def test_what_ships_is_some_kilobytes_whose_sources_are_named() -> None:
+    text = shipped_text()
+    files = sorted(TEXTS_DIR.glob("*.txt"))
+    assert len(text.passages) == len(files) >= 3
+    assert 8_000 <= sum(len(passage.encode()) for passage in text.passages) <= 16_000
+    readme = (TEXTS_DIR / "README.md").read_text(encoding="utf-8")
+    for file in files:
+        (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{file.name}`")]
+        assert row.rstrip(" |").rsplit("| ", 1)[1].isdigit(), "the year"
+        assert file.read_text(encoding="utf-8").isascii()
+
+
+def test_a_file_is_one_passage_under_its_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "a text.txt"
+    path.write_bytes("\ufeff".encode() + b"word " * 300)
+    text = read_text(path)
+    assert (text.name, text.passages) == ("a text.txt", ("word " * 300,))
+    assert len(text.sha256) == 64 and read_text(path) == text
+
+
+BAD = {
+    "not there": (None, "cannot be read"),
+    "empty": (b"", "too short: it has 0 characters"),
+    "blank": (b" \n" * LEAST_CHARACTERS, "too short: it has 0 characters"),
+    "too short": (b"word " * 100, "too short: it has 499 characters"),
+    "not UTF-8": ("caf\u00e9 ".encode("latin-1") * 400, "is not in UTF-8: byte 3"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_texts_that_cannot_be_used_are_refused_in_one_paragraph(case: str, tmp_path: Path) -> None:
+    content, words = BAD[case]
+    path = tmp_path / "text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=words) as refusal:
+        read_text(path)
+    message = str(refusal.value)
+    assert str(path) in message and "--text" in message and "\n" not in message
+
+
+def test_a_folder_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_text(tmp_path)
+
+
+# --- windows --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "positions"), [(1_000, 32), (127, 1_024), (129, 1_024), (500, 100)])
+def test_windows_hold_all_of_a_passage_in_order(n: int, positions: int, words: object) -> None:
+    tokens = np.random.default_rng(0).integers(300, size=n)
+    found = cut(word_text("words", tokens), words, positions)
+    assert np.array_equal(np.concatenate([window.tokens for window in found.windows]), tokens)
+    assert found.n_tokens == found.n_in_text == n
+    lengths = [len(window.tokens) for window in found.windows]
+    assert max(lengths) <= min(positions, WINDOW_TOKENS) and max(lengths) - min(lengths) <= 1
+    assert all((window.first, window.last) == (0, len(window.tokens)) for window in found.windows)
+
+
+def test_windows_do_not_cross_passages(words: object) -> None:
+    text = Text("two", (" ".join(["t1"] * 100), " ".join(["t2"] * 60)), "")
+    assert [set(window.tokens.tolist()) for window in cut(text, words, 64).windows] == [{1}, {1}, {2}]
+
+
+def test_the_tokenizers_own_tokens_stand_around_each_window(bytes_with_bos: object) -> None:
+    found = cut(Text("letters", ("x1 " * 100,), ""), bytes_with_bos, 32)
+    assert found.n_in_text == found.n_tokens > 100
+    for window in found.windows:
+        assert (window.tokens[0], window.tokens[-1]) == (1, 2)
+        assert (window.first, window.last) == (1, len(window.tokens) - 1)
+        assert not set(window.tokens[1:-1].tolist()) & {1, 2}
+        assert len(window.tokens) <= 32
+
+
+def test_short_ends_are_left_out_and_long_texts_cut_off(words: object) -> None:
+    short = Text("short", (" ".join(["t1"] * (LEAST_WINDOW - 1)),), "")
+    assert cut(short, words, 64).windows == ()
+    long = cut(word_text("long", np.zeros(3 * MOST_TOKENS, int)), words, 128)
+    assert MOST_TOKENS - WINDOW_TOKENS < long.n_tokens <= MOST_TOKENS
+    assert long.n_in_text == 3 * MOST_TOKENS
+
+
+def test_a_model_of_few_positions_gets_no_window(bytes_with_bos: object) -> None:
+    text = Text("letters", ("abc " * 300,), "")
+    for positions in (1, 2, 8):
+        assert cut(text, bytes_with_bos, positions).windows == ()

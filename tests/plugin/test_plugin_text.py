@@ -1,0 +1,81 @@
+"""--text: which text the claims about activations read, what cannot be read, and what the report says of it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.runs import Run, Server
+from tests.plugin.test_plugin_bad_input import refused
+from vsa_checks.texts import shipped_text
+
+CHOSEN = ("-k", "residual or neuron-or or embedding-mean", "--no-recorded")
+
+
+@pytest.fixture(scope="module")
+def own_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("texts") / "mine <b>.txt"
+    path.write_text("The quick brown fox jumps over the lazy dog, and 3 cats look on. " * 40, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(own_text: Path, plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return warm.claims(plain, tmp_path_factory.mktemp("report"), *CHOSEN, "--text", str(own_text))
+
+
+def test_the_text_stands_in_the_results(run: Run, own_text: Path) -> None:
+    text = run.document["environment"]["text"]
+    assert text["name"] == "mine <b>.txt"
+    assert text["sha256"] == hashlib.sha256(own_text.read_bytes()).hexdigest()
+    examined = {result["n_examined"] for result in run.results.values() if result["claim"] == "residual-keeps-token"}
+    assert text["tokens"] > max(examined) > 500, "the first position of each window is left out"
+
+
+def test_the_page_names_the_text_escaped(run: Run) -> None:
+    page = (run.report_dir / "index.html").read_text(encoding="utf-8")
+    assert "mine &lt;b&gt;.txt" in page and "mine <b>" not in page
+    assert run.document["environment"]["text"]["sha256"] in page
+
+
+def test_other_processes_read_the_same_text(
+    run: Run, own_text: Path, plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    other = warm.claims(plain, tmp_path, *CHOSEN, "--text", str(own_text), "-n", "2")
+    assert other.document["environment"]["text"] == run.document["environment"]["text"]
+    for name, result in run.results.items():
+        assert (other.results[name]["value"], other.results[name]["verdict"]) == (result["value"], result["verdict"])
+
+
+def test_without_the_option_what_ships_is_read(plain: Path, warm: Server, tmp_path: Path) -> None:
+    found = warm.claims(plain, tmp_path, "-k", "neuron-or", "--no-recorded").document["environment"]["text"]
+    assert (found["name"], found["sha256"]) == (shipped_text().name, shipped_text().sha256)
+
+
+def test_where_nothing_was_read_no_text_is_named(plain: Path, warm: Server, tmp_path: Path) -> None:
+    done = warm.claims(plain, tmp_path, "-k", "embedding-mean", "--no-recorded")
+    assert "text" not in done.document["environment"]
+
+
+BAD = {
+    "not there": (None, "cannot be read"),
+    "empty": (b"", "too short"),
+    "not UTF-8": (b"\xff\xfe" * 4_000, "is not in UTF-8"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_text_that_cannot_be_read_is_one_message(case: str, plain: Path, light: Server, tmp_path: Path) -> None:
+    content, words = BAD[case]
+    path = tmp_path / "text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    refused(light.claims(plain, tmp_path / "report", "--text", str(path)), str(path), words, "--text")
+    assert not (tmp_path / "report").exists()
+
+
+def test_verdicts_on_another_text_are_not_recorded_as_the_models(own_text: Path, light: Server, tmp_path: Path) -> None:
+    found = light.claims("smollm2-135m", tmp_path / "report", "--record", "--text", str(own_text))
+    refused(found, "--record", "--text names another", "--recorded FILE")

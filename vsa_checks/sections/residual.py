@@ -1,0 +1,214 @@
+"""Section 2: the residual stream on text as a bundle of its token and of what each component adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks.activations import Seen, in_text, read, reading, require_decoder, sinks
+from vsa_checks.errors import NotChecked
+from vsa_checks.measurement import Measurement, NullFigure, Reference
+from vsa_checks.models import Basis
+from vsa_checks.orthogonality import centered
+from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
+from vsa_checks.statistics import Interval, bootstrap_groups, tail_p
+from vsa_checks.subjects import Subject
+from vsa_checks.theory import cosine_deviation
+from vsa_checks.workbench import Workbench
+
+SHUFFLED = "shuffled tokens"
+SHUFFLES = 999
+STREAM_BYTES = 256 * 2**20
+"""Of streams and components as many positions are kept, evenly spaced, as fit into this."""
+CURVE_POSITIONS = 128
+CLOSEST_PAIRS = 10
+
+
+@dataclass(frozen=True)
+class StreamOnText:
+    """What was read: tokens and middle stream by window, streams of some positions by layer, components' cosines."""
+
+    middle: int
+    tokens: list[NDArray[np.int64]]
+    streams: list[NDArray[np.float32]]
+    some_tokens: NDArray[np.int64]
+    some_streams: NDArray[np.float32]
+    windows: NDArray[np.int64]
+    squares: NDArray[np.float64]
+    pair_squares: NDArray[np.float64]
+    names: tuple[str, ...]
+    still: tuple[str, ...]
+    n_sinks: int
+
+
+def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
+    """Median rank, by cosine with all embeddings, of the own token in the stream after layer n_layers // 2.
+
+    Embeddings and stream as they are; details have both centered. Raises NotChecked for a model that cannot read text,
+    and for embeddings without a direction.
+    """
+    seen = _on_text(bench, subject.basis)
+    embedding = bench.embedding(subject.basis)
+    if not embedding.any() or not centered(embedding).any():
+        raise NotChecked("no word embedding has a direction of its own")
+    words = unit_rows(embedding)
+    ranks = [ranks_of_each(one, words, tokens) for one, tokens in zip(seen.streams, seen.tokens, strict=True)]
+    own = [np.diag(one) for one in ranks]
+    everything = np.concatenate(own)
+    value = float(np.median(everything))
+    drawn = shuffled_medians(ranks, SHUFFLES, bench.rng("shuffled tokens", subject.id))
+    return Measurement(
+        value=value,
+        interval=bootstrap_groups(own, "windows of text", bench.rng("bootstrap", subject.id), np.median),
+        n_examined=len(everything),
+        n_excluded=seen.n_sinks,
+        nulls=(
+            NullFigure(
+                SHUFFLED,
+                float(drawn.mean()),
+                float(drawn.std(ddof=1)),
+                len(drawn),
+                tail_p(value, drawn, "<="),
+                tail_p(value, drawn, ">="),
+            ),
+        ),
+        details={
+            "layer": seen.middle,
+            "share_at_rank_1": float((everything == 1).mean()),
+            "curve": _by_layer(seen, embedding, words),
+        },
+    )
+
+
+def components(bench: Workbench, subject: Subject) -> Measurement:
+    """Root mean square cosine among embedding, attention and MLP outputs at a position, beside random directions.
+
+    Raises NotChecked for an encoder, a model that cannot read text, and where fewer than two components move.
+    """
+    require_decoder(bench, subject.basis, "in an encoder norms rescale the stream, which is no sum of its components")
+    seen = _on_text(bench, subject.basis)
+    if len(seen.names) < 2:
+        raise NotChecked("fewer than two components write anything that changes from position to position")
+    groups = [seen.squares[seen.windows == window] for window in np.unique(seen.windows)]
+    squares = bootstrap_groups(groups, "windows of text", bench.rng("bootstrap", subject.id), np.mean)
+    return Measurement(
+        value=float(np.sqrt(seen.squares.mean())),
+        interval=Interval(float(np.sqrt(squares.low)), float(np.sqrt(squares.high)), squares.unit),
+        n_examined=len(seen.squares),
+        n_excluded=seen.n_sinks,
+        reference=Reference("random directions, 1/sqrt(d)", cosine_deviation(bench.model(subject.basis).info.d_model)),
+        details=_pairs(seen),
+    )
+
+
+def _on_text(bench: Workbench, basis: Basis) -> StreamOnText:
+    return bench.once(("stream on text", basis), lambda: _read_all(bench, basis))
+
+
+def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
+    info = bench.model(basis).info
+    middle = info.n_layers // 2
+    sources = _components(info.n_layers)
+    found = reading(bench, basis)
+    step = every(STREAM_BYTES, 4 * info.d_model * 2 * len(sources), found.n_tokens)
+    sparse = max(1, -(-found.n_tokens // CURVE_POSITIONS))
+    tokens, streams, parts, places, layers, asked = [], [], [], [], [], []
+    n_sinks = read_before = 0
+    hooks = ("hook_embed", "*.hook_attn_out", "*.hook_mlp_out", "*.hook_resid_post", "*.attn.hook_pattern")
+    for window, seen in enumerate(read(bench, basis, hooks, f"the stream on text ({basis})")):
+        resting = _any_sink(seen, info.n_layers, info.causal)
+        n_sinks += int((resting & in_text(seen.window)).sum())
+        at = np.flatnonzero(in_text(seen.window) & ~resting)
+        tokens.append(seen.window.tokens[at])
+        streams.append(seen.cache[f"blocks.{middle}.hook_resid_post"][at])
+        kept = at[(read_before + np.arange(len(at))) % step == 0]
+        parts.append(np.stack([seen.cache[hook][kept] for hook in sources.values()], axis=1))
+        places.append(np.full(len(kept), window))
+        thin = at[(read_before + np.arange(len(at))) % sparse == 0]
+        asked.append(seen.window.tokens[thin])
+        layers.append(np.stack([seen.cache[f"blocks.{layer}.hook_resid_post"][thin] for layer in range(info.n_layers)]))
+        read_before += len(at)
+    together = np.concatenate(parts)
+    moving = np.ptp(together, axis=0).max(axis=1) > 1e-5 * np.abs(together).max(axis=(0, 2))
+    names = list(sources)
+    squares, pair_squares = np.zeros(len(together)), np.zeros((0, 0))
+    if moving.sum() >= 2:
+        squares, pair_squares = component_cosines(together[:, moving])
+    return StreamOnText(
+        middle,
+        tokens,
+        streams,
+        np.concatenate(asked),
+        np.concatenate(layers, axis=1),
+        np.concatenate(places),
+        squares,
+        pair_squares,
+        tuple(name for name, moves in zip(names, moving, strict=True) if moves),
+        tuple(name for name, moves in zip(names, moving, strict=True) if not moves),
+        n_sinks,
+    )
+
+
+def every(budget_bytes: int, bytes_each: int, n: int) -> int:
+    """Take every how many-th of n things of that size so that they fit into the budget."""
+    return max(1, -(-n * bytes_each // budget_bytes))
+
+
+def _components(n_layers: int) -> dict[str, str]:
+    """Name of each component -> the hook that gives its output."""
+    found = {"embedding": "hook_embed"}
+    for layer in range(n_layers):
+        found |= {f"attention {layer}": f"blocks.{layer}.hook_attn_out", f"MLP {layer}": f"blocks.{layer}.hook_mlp_out"}
+    return found
+
+
+def _any_sink(seen: Seen, n_layers: int, causal: bool) -> NDArray[np.bool_]:
+    """Positions that are a sink in any layer: the stream carries what makes them one through the rest."""
+    patterns = (seen.cache[f"blocks.{layer}.attn.hook_pattern"] for layer in range(n_layers))
+    found: NDArray[np.bool_] = np.any([sinks(pattern, causal) for pattern in patterns], axis=0)
+    return found
+
+
+def _by_layer(seen: StreamOnText, embedding: NDArray[np.float32], words: NDArray[np.float32]) -> dict[str, Any]:
+    """Median rank of the own token after each layer, as measured and with both stream and embeddings centered."""
+    tokens, centered_words = seen.some_tokens, unit_rows(centered(embedding))
+    return {
+        "x_label": "after layer",
+        "y_label": f"median rank of the own token, {len(tokens)} positions",
+        "x": list(range(len(seen.some_streams))),
+        "series": [
+            {
+                "name": "as they are",
+                "y": [float(np.median(own_ranks(one, words, tokens))) for one in seen.some_streams],
+            },
+            {
+                "name": "stream and embeddings centered",
+                "y": [float(np.median(own_ranks(centered(one), centered_words, tokens))) for one in seen.some_streams],
+            },
+        ],
+    }
+
+
+def _pairs(seen: StreamOnText) -> dict[str, Any]:
+    """The pairs of components that lie closest, and each component's own figure, by layer."""
+    c = len(seen.names)
+    upper = np.triu_indices(c, 1)
+    order = np.argsort(-seen.pair_squares[upper], kind="stable")[:CLOSEST_PAIRS]
+    own = np.sqrt((seen.pair_squares.sum(axis=1) - np.diag(seen.pair_squares)) / (c - 1))
+    return {
+        "closest_pairs": [
+            {
+                "first": seen.names[upper[0][place]],
+                "second": seen.names[upper[1][place]],
+                "rms_cosine": float(np.sqrt(seen.pair_squares[upper][place])),
+            }
+            for place in order
+        ],
+        "components": [
+            {"component": name, "rms_cosine": float(figure)} for name, figure in zip(seen.names, own, strict=True)
+        ],
+        "still_components": list(seen.still),
+    }
