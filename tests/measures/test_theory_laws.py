@@ -157,6 +157,17 @@ def test_bound_of_surely_recovered_sums_is_its_definition() -> None:
     assert theory.greedy_recovery_bound(0.221) == 2
 
 
+def test_bound_of_surely_decoded_bundles_is_its_definition() -> None:
+    for coherence in (0.01, 0.1, 0.2499, 0.25, 0.251, 0.5, 0.9, 1.0):
+        expected = max((k for k in range(1, 100) if coherence < 1 / (2 * k)), default=0)
+        assert theory.decoding_bound(coherence) == expected, coherence
+
+
+def test_rankin_bound_and_unbinding_error_by_hand() -> None:
+    assert [theory.rankin_bound(d) for d in (1, 2, 10)] == [2, 4, 20]
+    assert theory.unbinding_error(63, 16) == 2.0
+
+
 @pytest.mark.parametrize(("d", "rank"), [(96, 8), (60, 30)])
 def test_isometry_of_gaussian_products_by_simulation(d: int, rank: int) -> None:
     """The limit is within 2% at these sizes."""

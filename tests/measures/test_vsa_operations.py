@@ -16,8 +16,8 @@ import torch
 
 from tests.measures import oracles
 from tests.measures.oracles import CLOSE, Rows
-from vsa_checks import vsa
-from vsa_checks.vsa import Simulated
+from vsa_checks import constructions, vsa
+from vsa_checks.trials import Simulated
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -30,7 +30,7 @@ def unit(n: int, d: int, seed: int = 0) -> Rows:
 
 
 WORDS = unit(30, 16)
-MEMBERS = vsa.draw_bundles(30, 4, 60, rng(1))
+MEMBERS = constructions.draw_bundles(30, 4, 60, rng(1))
 
 
 @pytest.fixture(params=["at once", "by blocks"])
@@ -191,7 +191,7 @@ def test_binding_by_blocks_is_torchhds_vtb(torchhd: Any, draw: Callable[[int, st
 
 def test_cleanup_is_torchhds(torchhd: Any, draw: Callable[[int, str], Any]) -> None:
     words = draw(200, "HRR")
-    totals = words[vsa.draw_bundles(200, 10, 40, rng(9)).tolist()].sum(dim=1)
+    totals = words[constructions.draw_bundles(200, 10, 40, rng(9)).tolist()].sum(dim=1)
     expected = [torchhd.cleanup(total, words, -1.0).numpy().ravel() for total in totals]
     # torch-hd compares cosines: rows of norm 1 make that the same.
     unit_words = words.numpy() / np.linalg.norm(words.numpy(), axis=1, keepdims=True)
@@ -203,10 +203,10 @@ def test_cleanup_is_torchhds(torchhd: Any, draw: Callable[[int, str], Any]) -> N
 
 def test_frames_are_orthonormal_and_favour_no_direction() -> None:
     for n, d in ((1, 1), (3, 8), (8, 8)):
-        rows = vsa.frame(n, d, rng())
+        rows = constructions.frame(n, d, rng())
         np.testing.assert_allclose(rows @ rows.T, np.eye(n), rtol=0, atol=1e-12)
     source = rng(10)
-    corner = np.array([np.diagonal(vsa.frame(4, 4, source)) for _ in range(1000)])
+    corner = np.array([np.diagonal(constructions.frame(4, 4, source)) for _ in range(1000)])
     # Entries of a uniformly random orthogonal matrix have mean 0 and variance 1/d.
     assert np.abs(corner.mean(axis=0)).max() < 4.5 / np.sqrt(4 * 1000)
     np.testing.assert_allclose(corner.var(axis=0), 0.25, atol=0.04)
@@ -214,47 +214,47 @@ def test_frames_are_orthonormal_and_favour_no_direction() -> None:
 
 def test_gaussian_matrices_keep_lengths_on_average() -> None:
     source = rng(11)
-    squares = [(WORDS[0] @ vsa.gaussian_matrix(16, 8, source)) ** 2 for _ in range(2000)]
+    squares = [(WORDS[0] @ constructions.gaussian_matrix(16, 8, source)) ** 2 for _ in range(2000)]
     assert Simulated.of(np.sum(squares, axis=1)).agrees(1.0)
 
 
 def test_known_constructions_have_the_cosines_that_they_name() -> None:
     for d in (1, 2, 9):
-        cosines = oracles.pair_cosines(vsa.simplex(d, rng()))
-        assert len(vsa.simplex(d, rng())) == d + 1
+        cosines = oracles.pair_cosines(constructions.simplex(d, rng()))
+        assert len(constructions.simplex(d, rng())) == d + 1
         np.testing.assert_allclose(list(cosines.values()), -1 / d, rtol=0, atol=1e-12)
-        polytope = vsa.cross_polytope(d, rng())
+        polytope = constructions.cross_polytope(d, rng())
         gram = np.eye(2 * d) - np.roll(np.eye(2 * d), d, axis=0)
         np.testing.assert_allclose(polytope @ polytope.T, gram, rtol=0, atol=1e-12)
-    waves = vsa.spikes_and_waves(16)
+    waves = constructions.spikes_and_waves(16)
     np.testing.assert_allclose((waves**2).sum(axis=1), 1, rtol=0, atol=1e-12)
     assert vsa.coherence(waves) == pytest.approx(0.25, abs=1e-12)
     gram = np.full((4, 4), -0.2) + 1.2 * np.eye(4)
     gram[3, :3] = gram[:3, 3] = 0.2
-    rows = vsa.trap(3, 0.6, 10, rng())
+    rows = constructions.trap(3, 0.6, 10, rng())
     np.testing.assert_allclose(rows @ rows.T, gram, rtol=0, atol=1e-12)
 
 
 def test_a_fan_is_orthogonal_apart_from_its_target() -> None:
-    target, rows = vsa.fan(5, 0.3, 9, rng())
+    target, rows = constructions.fan(5, 0.3, 9, rng())
     np.testing.assert_allclose(rows @ target[0], 0.3, rtol=0, atol=1e-12)
     np.testing.assert_allclose(rows @ rows.T, 0.09 + 0.91 * np.eye(5), rtol=0, atol=1e-12)
     assert (target**2).sum() == pytest.approx(1)
 
 
 def test_packed_vectors_keep_their_distance() -> None:
-    rows = vsa.pack(599.5, 100, 0.36, rng())
+    rows = constructions.pack(599.5, 100, 0.36, rng())
     assert rows.shape == (600, 100)
     np.testing.assert_allclose((rows**2).sum(axis=1), 1, rtol=0, atol=CLOSE)
     assert 0.3 < vsa.coherence(rows) <= 0.36 + CLOSE
     with pytest.raises(ValueError, match="vectors of"):
-        vsa.pack(100, 3, 0.1, rng())
+        constructions.pack(100, 3, 0.1, rng())
     with pytest.raises(ValueError, match="too many"):
-        vsa.pack(1e7, 1000, 0.1, rng())
+        constructions.pack(1e7, 1000, 0.1, rng())
 
 
 def test_bundles_are_drawn_without_repetition_and_evenly() -> None:
-    members = vsa.draw_bundles(10, 4, 2000, rng())
+    members = constructions.draw_bundles(10, 4, 2000, rng())
     assert members.shape == (2000, 4)
     assert all(len(set(row)) == 4 for row in members.tolist())
     # Each of 10 stands in 4 of 10 bundles: 800 times, give or take 22.
@@ -263,26 +263,20 @@ def test_bundles_are_drawn_without_repetition_and_evenly() -> None:
 
 def test_a_common_mean_is_the_same_vector_for_all() -> None:
     words = WORDS.astype(np.float32)
-    added = vsa.with_common_mean(words, 5.0, rng()) - words
+    added = constructions.with_common_mean(words, 5.0, rng()) - words
     np.testing.assert_allclose(added, np.broadcast_to(added[0], added.shape), rtol=0, atol=CLOSE)
     assert np.sqrt((added[0] ** 2).sum()) == pytest.approx(5, abs=1e-5)
 
 
 def test_a_twin_stands_for_its_original_in_every_bundle() -> None:
-    words, members = vsa.with_a_twin(WORDS, 6, rng())
+    words, members = constructions.with_a_twin(WORDS, 6, rng())
     np.testing.assert_array_equal(words[:30], WORDS)
     np.testing.assert_array_equal(words[30], WORDS[0])
     assert members.shape == (10, 6)
     assert (members[:, 0] == 30).all() and (members[:, 1:] > 0).all() and (members[:, 1:] < 30).all()
 
 
-# --- laws and simulated figures -------------------------------------------------------------------------------
-
-
-def test_bounds_are_strict() -> None:
-    assert [vsa.decoding_bound(x) for x in (0.5, 0.25, 0.2499, 0.1, 1.0)] == [0, 1, 2, 4, 0]
-    assert [vsa.rankin_bound(d) for d in (1, 2, 10)] == [2, 4, 20]
-    assert vsa.unbinding_error(63, 16) == 2.0
+# --- simulated figures ----------------------------------------------------------------------------------------
 
 
 def test_simulated_figures() -> None:
@@ -339,8 +333,8 @@ def test_shapes_must_fit() -> None:
     with pytest.raises(ValueError, match="no pair"):
         vsa.coherence(np.zeros((4, 3)))
     with pytest.raises(ValueError, match="do not fit"):
-        vsa.frame(4, 3, rng())
+        constructions.frame(4, 3, rng())
     with pytest.raises(ValueError, match="cannot be drawn"):
-        vsa.draw_bundles(3, 4, 1, rng())
+        constructions.draw_bundles(3, 4, 1, rng())
     with pytest.raises(ValueError, match="standard error"):
         Simulated.of([1.0])
