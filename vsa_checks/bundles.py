@@ -92,7 +92,9 @@ def greedy_pursuit(
     picked = np.full((len(target), length), -1, np.int64)
     paths = np.zeros((len(target), length))
     norms = words.norms.astype(np.float32)
-    step = min(block or max(16, BLOCK_BYTES // (8 * n_words)), max(len(target), 1))
+    wanted = block or max(16, BLOCK_BYTES // (8 * n_words))
+    # The neurons of a block may have picked as many different tokens, whose Gram rows must be there together.
+    step = min(wanted, words.gram.capacity, max(len(target), 1))
     # Made once: fresh pages for every block cost as much as filling them.
     scratch = np.empty((2, step, n_words), np.float32)
     for start in range(0, len(target), step):
