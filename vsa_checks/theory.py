@@ -17,7 +17,7 @@ def cosine_tail(d: int, size: float) -> float:
     (1 + cos)/2 follows Beta((d-1)/2, (d-1)/2).
     """
     half = (d - 1) / 2
-    return float(2.0 * stats.beta.sf((1.0 + size) / 2.0, half, half)) if size < 1 else 0.0
+    return float(2.0 * stats.beta.sf((1.0 + size) / 2.0, half, half))
 
 
 def largest_cosine(n: int, d: int, quantile: float = 0.5) -> float:

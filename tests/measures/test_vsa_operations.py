@@ -17,6 +17,7 @@ import torch
 from tests.measures import oracles
 from tests.measures.oracles import CLOSE, Rows
 from vsa_checks import constructions, vsa
+from vsa_checks.nulls import random_directions
 from vsa_checks.trials import Simulated
 
 
@@ -85,6 +86,7 @@ def test_a_member_is_recalled_if_it_beats_every_non_member() -> None:
         others = [total @ WORDS[i] for i in range(30) if i not in row]
         expected.append([all(total @ WORDS[i] > other for other in others) for i in row])
     found = vsa.recalled(WORDS, MEMBERS)
+    assert found.dtype == bool
     assert found.tolist() == expected
     assert 0 < found.mean() < 1
     assert vsa.recalled(np.eye(3), [[0, 2]]).tolist() == [[True, True]]
@@ -101,7 +103,9 @@ def test_a_bundle_is_decoded_if_only_its_members_pass_one_half() -> None:
         expected.append({i for i in range(30) if total @ words[i] > 0.5} == set(row.tolist()))
     assert vsa.decoded(words, MEMBERS).tolist() == expected
     assert 0 < sum(expected) < len(expected)
+    assert vsa.decoded(words, MEMBERS).dtype == bool
     assert vsa.decoded(np.eye(3), [[0, 2], [0, 1]]).tolist() == [True, True]
+    assert vsa.decoded([[1.0, 0.0], [0.5, 0.8]], [[0]]).tolist() == [True]  # 1/2 itself does not pass
     assert [bool(vsa.decoded(length * np.eye(3), [[0, 2]])[0]) for length in (0.70, 0.72)] == [False, True]
     assert [bool(vsa.decoded([[1.0, 0.0], [x, 0.8]], [[0]])[0]) for x in (0.49, 0.51)] == [True, False]
 
@@ -112,6 +116,7 @@ def test_a_bundle_is_recovered_if_pursuit_names_its_members() -> None:
         tokens, _ = oracles.pursuit(WORDS[row].sum(axis=0), WORDS, 4)
         expected.append(sorted(tokens) == sorted(row))
     assert vsa.recovered(WORDS, MEMBERS).tolist() == expected
+    assert vsa.recovered(WORDS, np.zeros((0, 4), int)).dtype == bool
     assert 0 < sum(expected) < len(expected)
 
 
@@ -138,6 +143,8 @@ def test_coherence_and_closest_pair_are_the_extremes_of_all_pairs() -> None:
     assert vsa.closest_pair(rows) == pytest.approx(max(cosines), abs=1e-12)
     assert vsa.coherence(rows) == pytest.approx(1) and vsa.closest_pair(rows) < 0.99
     assert vsa.closest_pair([[3, 0], [-1, 0], [0, 7]]) == 0.0
+    assert vsa.cosine_matrix(rows.astype(np.float32), 1.0).dtype == np.float32
+    np.testing.assert_allclose(vsa.cosine_matrix([[3, 0], [1, 1]], 7.0), [[7, 0.5**0.5], [0.5**0.5, 7]], rtol=1e-12)
     assert vsa.closest_pair([[1, 0], [-2, 0]]) == -1.0
 
 
@@ -240,6 +247,9 @@ def test_a_fan_is_orthogonal_apart_from_its_target() -> None:
     np.testing.assert_allclose(rows @ target[0], 0.3, rtol=0, atol=1e-12)
     np.testing.assert_allclose(rows @ rows.T, 0.09 + 0.91 * np.eye(5), rtol=0, atol=1e-12)
     assert (target**2).sum() == pytest.approx(1)
+    # Apart from the target they are the axes of the same frame, and in its order.
+    axes = constructions.frame(6, 9, rng())
+    np.testing.assert_allclose(rows @ axes[1:].T, np.sqrt(0.91) * np.eye(5), rtol=0, atol=1e-12)
 
 
 def test_packed_vectors_keep_their_distance() -> None:
@@ -249,8 +259,25 @@ def test_packed_vectors_keep_their_distance() -> None:
     assert 0.3 < vsa.coherence(rows) <= 0.36 + CLOSE
     with pytest.raises(ValueError, match="vectors of"):
         constructions.pack(100, 3, 0.1, rng())
-    with pytest.raises(ValueError, match="too many"):
-        constructions.pack(1e7, 1000, 0.1, rng())
+    assert rows.dtype == np.float32
+    for count, d in ((1e7, 1000), (2**28 + 1, 1), (2**20, 2**8 + 1)):
+        with pytest.raises(ValueError, match="too many"):
+            constructions.pack(count, d, 0.1, rng())
+
+
+def test_vectors_are_packed_from_twice_as_many_draws_and_in_their_order() -> None:
+    """Each draw is kept unless an earlier one that was kept lies too close."""
+    source = rng(3)
+    drawn = np.concatenate([random_directions(256, 20, source) for _ in range(4)])
+    kept: list[int] = []
+    for i, row in enumerate(drawn):
+        if all(abs(row @ drawn[j]) <= 0.57 for j in kept):
+            kept.append(i)
+    assert 257 < len(kept) < 385
+    np.testing.assert_allclose(constructions.pack(257, 20, 0.57, rng(3)), drawn[kept[:257]], rtol=0, atol=CLOSE)
+    # 385 are wanted, and 4 times 256 drawn, of which fewer fit.
+    with pytest.raises(ValueError, match=f"only {len(kept)} of 385 vectors"):
+        constructions.pack(385, 20, 0.57, rng(3))
 
 
 def test_bundles_are_drawn_without_repetition_and_evenly() -> None:
@@ -265,14 +292,17 @@ def test_a_common_mean_is_the_same_vector_for_all() -> None:
     words = WORDS.astype(np.float32)
     added = constructions.with_common_mean(words, 5.0, rng()) - words
     np.testing.assert_allclose(added, np.broadcast_to(added[0], added.shape), rtol=0, atol=CLOSE)
-    assert np.sqrt((added[0] ** 2).sum()) == pytest.approx(5, abs=1e-5)
+    np.testing.assert_allclose(added[0], 5 * random_directions(1, 16, rng())[0], rtol=0, atol=1e-5)
 
 
 def test_a_twin_stands_for_its_original_in_every_bundle() -> None:
     words, members = constructions.with_a_twin(WORDS, 6, rng())
     np.testing.assert_array_equal(words[:30], WORDS)
-    np.testing.assert_array_equal(words[30], WORDS[0])
+    np.testing.assert_array_equal(words[30:], WORDS[:1])
     assert members.shape == (10, 6)
+    source = rng()
+    drawn = [constructions.with_a_twin(WORDS, 6, source)[1][:, 1:] for _ in range(20)]
+    assert set(np.ravel(drawn)) == set(range(1, 30)), "any other vector may be a member"
     assert (members[:, 0] == 30).all() and (members[:, 1:] > 0).all() and (members[:, 1:] < 30).all()
 
 
