@@ -26,6 +26,8 @@ class PairTally(NamedTuple):
         )
 
 
+WEAK_COSINE, WEAK_RISE = 0.1, 0.04
+"""A token of cosine below .1 is included only if the bundle's cosine rises by more than .04 (paper, section 3.2)."""
 CHUNK = 256
 ROUNDING = 1e-5
 """Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
@@ -240,13 +242,13 @@ def _scan(unit, vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyp
             t = tokens[c]
             norm = norms[t]
             reach = np.float64(cosines[c]) * norm
-            if cosines[c] < 0.1:
+            if cosines[c] < WEAK_COSINE:
                 # The most that any vector of this norm and projection can bring: its part across the neuron
                 # pointing straight against the bundle's.
                 across = np.sqrt(max(square - along * along, 0.0))
                 gap = max(across - np.sqrt(max(norm * norm - reach * reach, 0.0)), 0.0)
                 most = (along + reach) / np.sqrt((along + reach) ** 2 + gap**2)
-                if most < cosine + 0.04 - 1e-6:
+                if most < cosine + WEAK_RISE - 1e-6:
                     continue
             overlap = 0.0
             for j in range(d):
@@ -255,7 +257,7 @@ def _scan(unit, vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyp
             if size <= 0.0:
                 continue
             new = (along + reach) / np.sqrt(size)
-            if new > cosine and (cosines[c] >= 0.1 or new - cosine > 0.04):
+            if new > cosine and (cosines[c] >= WEAK_COSINE or new - cosine > WEAK_RISE):
                 included[c] = True
                 after[c] = new
                 along, square, cosine = along + reach, size, new

@@ -16,8 +16,6 @@ Progress = Callable[[int, int], None]
 
 LEAST_COSINE = 0.05
 """A token of smaller cosine with the neuron is never a candidate (paper, section 3.2)."""
-WEAK_COSINE, WEAK_RISE = 0.1, 0.04
-"""A token of cosine below .1 is included only if the bundle's cosine rises by more than .04 (paper, section 3.2)."""
 
 BLOCK_BYTES = 256 * 2**20
 """Aim of the largest scratch array, in bytes."""

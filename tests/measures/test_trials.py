@@ -55,7 +55,7 @@ def test_cosines_and_their_tails() -> None:
 
 def test_largest_cosines() -> None:
     largest = by_sets(lambda rng: float(np.abs(pair_cosines(9, 5, rng)).max()))
-    for quantile in (0.25, 0.5):
+    for quantile in (0.05, 0.25, 0.5, 0.95):
         found = trials.largest_cosine_trials(9, 5, quantile, UNITS, source())
         assert found.value == pytest.approx(np.quantile(largest, quantile), rel=1e-5)
         reach = 2 * np.sqrt(quantile * (1 - quantile) / UNITS)

@@ -328,6 +328,11 @@ def test_agreement_is_within_so_many_standard_errors_and_the_slack() -> None:
     assert found.agrees(1.44) and found.agrees(0.56) and not found.agrees(1.46) and not found.agrees(0.54)
     assert found.agrees(1.49, slack=0.05) and not found.agrees(1.51, slack=0.05)
     assert found.exceeds(0.54) and not found.exceeds(0.56)
+    assert Simulated(1.0, 0.0).agrees(1.0) and not Simulated(1.0, 0.0).exceeds(1.0)
+    sizes: list[int] = []
+    Simulated(8.0, 0.5).singles_out(lambda size: sizes.append(size) or 0.0, 9)  # type: ignore[func-returns-value]
+    assert sizes == [4, 9, 18]
+    assert Simulated(8.0, 0.5).singles_out({4: 5.0, 8: 8.0, 16: 11.0}.__getitem__, 8)
     assert Simulated(8.0, 0.5).singles_out(float, 8)
     assert not Simulated(8.0, 0.5).singles_out(float, 16)
     assert not Simulated(8.0, 1.0).singles_out(float, 8)  # 4 agrees as well

@@ -14,6 +14,7 @@ from vsa_checks import theory
 from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, Reference
 from vsa_checks.models import Basis
+from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections import embeddings
 from vsa_checks.statistics import bootstrap, bootstrap_pairs, stream
 from vsa_checks.subjects import Subject
@@ -96,6 +97,10 @@ def test_component_mean() -> None:
         reference=Reference("random directions, 1/d", 1 / WIDTH),
     )
     assert_same(embeddings.component_mean(bench(rows), subject()), expected)
+    many = words(9, 5, mean=0)
+    unit = live_rows(many).unit.astype(np.float64)
+    found = embeddings.component_mean(bench(many), subject()).value
+    assert found == pytest.approx((unit.sum(axis=1) ** 2).mean() / WIDTH, rel=1e-12), "sums are taken in float64"
     ones = np.ones((1, WIDTH), np.float32)
     assert embeddings.component_mean(bench(np.repeat(ones, 4, axis=0)), subject()).value == pytest.approx(1)
 
