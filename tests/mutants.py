@@ -14,7 +14,8 @@ ENDLESS = (-24, 24, 36, 152, 255)
 
 def main() -> int:
     """Print the table, and all survivors by name where asked with --survivors."""
-    rows, survivors = [], []
+    rows: list[tuple[str, int, int, int, int, int]] = []
+    survivors: list[str] = []
     for file in sorted(FOUND.rglob("*.meta")):
         codes: dict[str, int | None] = json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"]
         done = {name: code for name, code in codes.items() if code is not None}
@@ -27,12 +28,13 @@ def main() -> int:
     if not rows:
         print("No mutants were made: run `make mutants` first.", file=sys.stderr)
         return 1
-    rows.append(("all", *(sum(row[column] for row in rows) for column in range(1, 6))))
+    made, untried, dead, late, left = (sum(int(row[column]) for row in rows) for column in range(1, 6))
+    rows.append(("all", made, untried, dead, late, left))
     print("| module | mutants | not tried | killed | of these endless | survived | killed, share |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for module, total, waiting, killed, endless, alive in rows:
-        share = f"{killed / (killed + alive):.1%}" if killed + alive else ""
-        print(f"| `{module}` | {total} | {waiting} | {killed} | {endless} | {alive} | {share} |")
+    for module, made, untried, dead, late, left in rows:
+        share = f"{dead / (dead + left):.1%}" if dead + left else ""
+        print(f"| `{module}` | {made} | {untried} | {dead} | {late} | {left} | {share} |")
     if "--survivors" in sys.argv:
         print(*survivors, sep="\n")
     return 0

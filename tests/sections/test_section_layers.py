@@ -19,12 +19,12 @@ from vsa_checks.sections import attention, mlp, pairs
 from vsa_checks.statistics import bootstrap, stream
 from vsa_checks.subjects import Subject
 
-HEADS, RANK = 4, 5
+HEADS, RANK = 8, 5
 CUT = 6 / 7
 SHAPES = {
     "W_Q": (HEADS, WIDTH, RANK),
-    "W_K": (2, WIDTH, RANK),
-    "W_V": (2, WIDTH, RANK),
+    "W_K": (4, WIDTH, RANK),
+    "W_V": (4, WIDTH, RANK),
     "W_O": (HEADS, RANK, WIDTH),
 }
 Measure = Callable[..., Measurement]
@@ -120,7 +120,7 @@ def test_a_single_head_has_its_dimensions_resampled(measure: Measure) -> None:
 
 
 def test_heads_without_a_pair_have_no_figure_of_their_own() -> None:
-    weight = layer(3)["W_Q"]
+    weight = layer(3)["W_Q"][:4]
     weight[1, :, 1:] = 0
     weight[2] = 0
     weight[3, :, 2:] = 0
@@ -198,7 +198,7 @@ def test_isometry_of_the_heads_of_a_layer(measure: Measure, product: Callable[[d
     expected = Measurement(
         value=float(np.median(by_head)),
         interval=bootstrap(by_head, "heads", stream(3, "bootstrap", "a-claim/raw/L2"), np.median),
-        n_examined=4,
+        n_examined=HEADS,
         reference=Reference("product of Gaussians", float(np.median(drawn))),
         details={
             "by_head": [{"head": head, "value": value} for head, value in enumerate(by_head)],
@@ -212,13 +212,13 @@ def test_isometry_of_the_heads_of_a_layer(measure: Measure, product: Callable[[d
 def test_heads_that_do_nothing_are_left_out(measure: Measure, matrix: str) -> None:
     weights = uneven()
     whole = measure(bench(weights), subject())
-    weights[matrix][[0, 2]] = 0
+    weights[matrix][[0, 2, 4, 5, 6]] = 0
     found = measure(bench(weights), subject())
-    assert (found.n_examined, found.n_excluded) == (2, 2)
-    kept = [whole.details["by_head"][head] for head in (1, 3)]
+    assert (found.n_examined, found.n_excluded) == (3, 5)
+    kept = [whole.details["by_head"][head] for head in (1, 3, 7)]
     assert_same(found.details["by_head"], kept)
-    assert found.value == pytest.approx(np.mean([one["value"] for one in kept]))
-    assert found.details["worst_head"] == 3
+    assert found.value == pytest.approx(np.median([one["value"] for one in kept]))
+    assert found.details["worst_head"] == 7
     weights[matrix][:] = 0
     with pytest.raises(NotChecked, match="every head of the layer has a product of zero"):
         measure(bench(weights), subject())
@@ -234,12 +234,20 @@ def test_gaussian_products_are_drawn_once_for_each_shape(monkeypatch: pytest.Mon
         return real(d, rank, draws, rng, d_out)
 
     monkeypatch.setattr(isometries, "gaussian_isometry", counted)
-    weights = uneven()
-    one = bench(weights)
+    weights, narrow = uneven(), uneven()
+    narrow["W_O"] = narrow["W_O"][:, :, :20]
+    one = bench_of(
+        {
+            f"blocks.{number}.attn.{name}": weight
+            for number, whole in ((2, weights), (3, narrow))
+            for name, weight in whole.items()
+        }
+    )
     assert attention.ov_isometry(one, subject()) == attention.ov_isometry(one, subject())
     attention.qk_isometry(one, subject())
-    attention.ov_isometry(bench(weights | {"W_O": weights["W_O"][:, :, :20]}), subject())
+    wide, thin = attention.ov_isometry(one, subject()), attention.ov_isometry(one, subject(number=3))
     assert drawn == [(WIDTH, RANK, 100, WIDTH), (WIDTH, RANK, 100, 20)]
+    assert wide.reference != thin.reference
 
 
 @pytest.mark.parametrize("measure", [attention.ov_isometry, attention.qk_isometry, attention.heads_artifacts])
