@@ -111,7 +111,7 @@ def test_recall_of_bound_members() -> None:
 @pytest.mark.parametrize("pursue", [False, True])
 def test_bundles_that_noise_gives(pursue: bool) -> None:
     def reached(rng: np.random.Generator) -> float:
-        words, targets = random_directions(15, 6, rng), random_directions(20, 6, rng)
+        words, targets = random_directions(60, 6, rng), random_directions(20, 6, rng)
         if pursue:
             return float(np.mean(greedy_pursuit(targets, words, 3).cosine))
         found = []
@@ -120,7 +120,7 @@ def test_bundles_that_noise_gives(pursue: bool) -> None:
             found.append(oracles.cosine(sum(nearest), target))
         return float(np.mean(found))
 
-    assert_mean_of(trials.chance_bundle_trials(3, 15, 6, pursue, UNITS, source()), by_sets(reached))
+    assert_mean_of(trials.chance_bundle_trials(3, 60, 6, pursue, UNITS, source()), by_sets(reached))
 
 
 def test_vectors_bound_by_orthogonal_matrices() -> None:

@@ -48,6 +48,7 @@ def test_bundle_is_the_plain_sum() -> None:
     expected = [sum(WORDS[i] for i in row) for row in MEMBERS]
     np.testing.assert_allclose(vsa.bundle(WORDS, MEMBERS), expected, rtol=0, atol=1e-14)
     assert vsa.bundle(WORDS.astype(np.float32), MEMBERS).dtype == np.float32
+    assert vsa.bundle([[1, 2], [3, 4]], np.array([[0, 1]], np.uint8)).dtype == np.float64
     np.testing.assert_array_equal(vsa.bundle([[1, 2], [3, 4]], [[0, 1], [1, 1]]), [[4, 6], [6, 8]])
 
 
@@ -64,7 +65,20 @@ def test_cleanup_names_the_row_of_largest_dot_product() -> None:
     queries = rng(3).standard_normal((40, 16))
     expected = [max(range(30), key=lambda i: float(q @ WORDS[i])) for q in queries]
     assert vsa.cleanup(queries, WORDS).tolist() == expected
+    assert vsa.cleanup(queries, WORDS).dtype == np.int64
     assert vsa.cleanup([[1, 1], [0, -1]], [[0, 0], [2, 0], [0, 2], [2, 2], [2, 2]]).tolist() == [3, 0]
+
+
+def test_scratch_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many rows at a time that their dot products in float64 fit into BLOCK_BYTES, and 16 at the least."""
+    seen: list[int] = []
+    plain = vsa.bind
+    monkeypatch.setattr(vsa, "bind", lambda rows, matrix: seen.append(len(rows)) or plain(rows, matrix))  # type: ignore[func-returns-value]
+    for size, expected in ((1, [16, 16, 8]), (20 * 8 * 30, [20, 20]), (100 * 8 * 30, [40])):
+        monkeypatch.setattr(vsa, "BLOCK_BYTES", size)
+        seen.clear()
+        vsa.cleanup(rng(3).standard_normal((40, 16)), WORDS)
+        assert seen == expected
 
 
 @pytest.mark.usefixtures("blocks")
@@ -281,6 +295,7 @@ def test_vectors_are_packed_from_twice_as_many_draws_and_in_their_order() -> Non
 
 
 def test_bundles_are_drawn_without_repetition_and_evenly() -> None:
+    assert sorted(constructions.draw_bundles(5, 5, 1, rng())[0]) == [0, 1, 2, 3, 4]
     members = constructions.draw_bundles(10, 4, 2000, rng())
     assert members.shape == (2000, 4)
     assert all(len(set(row)) == 4 for row in members.tolist())
@@ -310,6 +325,7 @@ def test_a_twin_stands_for_its_original_in_every_bundle() -> None:
 
 
 def test_simulated_figures() -> None:
+    assert Simulated.of([1, 3]) == Simulated(2.0, 1.0)
     found = Simulated.of([1, 2, 3, 6])
     assert found.value == 3
     assert found.error == pytest.approx(np.sqrt(14 / 3 / 4))

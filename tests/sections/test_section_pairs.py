@@ -73,23 +73,24 @@ def test_near_orthogonality(groups: Rows | None) -> None:
 
 
 @pytest.mark.parametrize("groups", [None, GROUPS])
-def test_artifacts(groups: Rows | None) -> None:
+@pytest.mark.parametrize(("d", "cut"), [(WIDTH, CUT), (1600, 0.15)])
+def test_artifacts(d: int, cut: float, groups: Rows | None) -> None:
     rows = vectors(1)
     sizes = np.abs(list(oracles.pair_cosines(rows).values()))
-    by_vector = np.array([np.mean(np.abs(row) > CUT) for row in own_pairs(rows)])
+    by_vector = np.array([np.mean(np.abs(row) > cut) for row in own_pairs(rows)])
     drawn = resampled(by_vector, "tokens", groups)
-    assert 0 < np.mean(sizes > CUT) < 1 and drawn.high < 1
+    assert 0 < np.mean(sizes > cut) < 1 and drawn.high < 1
     expected = Measurement(
-        value=float(np.mean(sizes > CUT)),
+        value=float(np.mean(sizes > cut)),
         interval=Interval(max(drawn.low, 0.0), drawn.high, "tokens"),
         n_examined=20,
         n_excluded=1,
-        reference=Reference("random directions, Beta law", theory.cosine_tail(WIDTH, CUT)),
-        details={"n_pairs": 190, "cut": CUT, "max_abs": float(sizes.max()), "more": 1},
+        reference=Reference("random directions, Beta law", theory.cosine_tail(d, cut)),
+        details={"n_pairs": 190, "cut": cut, "max_abs": float(sizes.max()), "more": 1},
     )
-    found = pairs.artifacts(bench_of(), SUBJECT, measured(rows), "tokens", groups, {"more": 1})
+    found = pairs.artifacts(bench_of(d_model=d), SUBJECT, measured(rows, cut), "tokens", groups, {"more": 1})
     assert_same(found, expected)
-    plain = pairs.artifacts(bench_of(), SUBJECT, measured(rows), "tokens", groups)
+    plain = pairs.artifacts(bench_of(d_model=d), SUBJECT, measured(rows, cut), "tokens", groups)
     assert plain.details.keys() == {"n_pairs", "cut", "max_abs"}
 
 
