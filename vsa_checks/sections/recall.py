@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import nulls, theory
+from vsa_checks.constructions import draw_bundles
 from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, Reference
 from vsa_checks.orthogonality import rms_cosine
 from vsa_checks.sections.tokens import token_dictionary, token_directions
 from vsa_checks.statistics import bootstrap
 from vsa_checks.subjects import Subject
-from vsa_checks.vsa import draw_bundles, recalled
+from vsa_checks.vsa import recalled
 from vsa_checks.workbench import Workbench
 
 BUNDLE_SIZE = 10
