@@ -51,7 +51,7 @@ def test_recall_falls_with_the_size_of_the_bundle_and_follows_the_law(benches: B
     found = measured(benches("planted"))
     real, law = series(found, "embeddings, at unit norm"), series(found, "law for d dimensions")
     assert real[0] > 0.95 and real[-1] < 0.1
-    assert real == sorted(real, reverse=True)
+    assert real[:9] == sorted(real[:9], reverse=True), "with ever fewer tokens outside it may rise again"
     assert np.abs(np.subtract(real, law)).max() < 0.1
 
 
