@@ -124,7 +124,7 @@ def sign_flips(n_units: int, rng: np.random.Generator) -> NDArray[np.float64]:
         raise ValueError("no units whose signs could be flipped")
     if n_units <= ALL_FLIPS_UNITS:
         bits = (np.arange(1, 2**n_units)[:, None] >> np.arange(n_units)) & 1
-        return 1.0 - 2.0 * bits
+        return (1 - 2 * bits).astype(np.float64)
     return rng.choice([-1.0, 1.0], size=(FLIPS, n_units))
 
 

@@ -127,6 +127,25 @@ def test_the_claims_on_weights_are_those_of_the_design() -> None:
     assert found == wanted
 
 
+def test_the_claims_on_activations_are_those_of_the_design() -> None:
+    wanted = {
+        "attention-rebinds": ("2.2", ">=", 0.02, "1", ("another source of the context",)),
+        "attention-next-token": ("2.2", ">=", 0.05, "1", ("shuffled next token",)),
+        "neuron-or": ("2.4", ">=", 0.5, "1", ("Gaussian neurons", "covariance-matched neurons")),
+        "neuron-and": ("2.4", ">=", 0.05, "1", ("Gaussian neurons", "covariance-matched neurons")),
+        "residual-keeps-token": ("2", "<=", 10.0, "1", ("shuffled tokens",)),
+        "residual-components": ("2", "<=", 2.0, "1/sqrt(d_model)", ()),
+    }
+    found = {
+        name: (claim.section, claim.direction, claim.threshold, claim.threshold_unit, claim.decisive)
+        for name, claim in load_claims().items()
+        if name in wanted
+    }
+    assert found == wanted
+    for name in wanted:
+        assert "text" in load_claims()[name].needs and load_claims()[name].threshold_origin == "ours"
+
+
 @pytest.mark.parametrize("name", ["neurons-cos50", "neurons-cos30", "neurons-beyond-chance"])
 def test_neuron_claims_must_beat_neurons_of_the_same_covariance(name: str) -> None:
     claim = load_claims()[name]

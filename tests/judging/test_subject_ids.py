@@ -63,6 +63,9 @@ def test_the_contracts_examples_are_enumerated() -> None:
             ["neurons-cos50/raw/L0/W_in"],
             ["neurons-cos50/raw/L0/W_gate", "neurons-cos50/raw/L0/W_in"],
         ),
+        ("neuron-or", ["neuron-or/raw/L0/W_in"], ["neuron-or/raw/L0/W_gate"]),
+        ("residual-components", ["residual-components/raw"], None),
+        ("attention-rebinds", ["attention-rebinds/raw/L0", "attention-rebinds/raw/L1"], None),
         (
             "neurons-beyond-chance",
             ["neurons-beyond-chance/raw/L0/W_in", "neurons-beyond-chance/raw/L1/W_in"],

@@ -9,7 +9,16 @@ import pytest
 from scipy import stats
 
 from tests.measures.oracles import Rows
-from vsa_checks.statistics import bootstrap, bootstrap_pairs, share_p, stream, tail_p
+from vsa_checks.statistics import (
+    bootstrap,
+    bootstrap_groups,
+    bootstrap_pairs,
+    relabelled_differences,
+    share_p,
+    sign_flips,
+    stream,
+    tail_p,
+)
 
 
 def test_the_interval_of_a_mean_has_the_width_of_its_law() -> None:
@@ -151,3 +160,65 @@ def test_streams_of_many_purposes_are_uncorrelated() -> None:
     drawn = np.array([stream(0, "pursuit matched", "raw", layer, "W_in").random(2000) for layer in range(12)])
     for one, other in pairwise(drawn):
         assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(2000)
+
+
+# --- windows of text as units ---------------------------------------------------------------------------------
+
+
+def test_groups_are_resampled_whole() -> None:
+    """Values that are alike within their group: the interval is that of the group means, not of so many values."""
+    rng = np.random.default_rng(0)
+    means = rng.standard_normal(30)
+    groups = [np.full(50, mean) for mean in means]
+    found = bootstrap_groups(groups, "windows", np.random.default_rng(1), np.mean)
+    plain = bootstrap(means, "windows", np.random.default_rng(2))
+    assert found.high - found.low == pytest.approx(plain.high - plain.low, rel=0.1)
+    assert found.unit == "windows"
+
+
+def test_groups_of_any_length_go_into_one_statistic() -> None:
+    groups = [np.array([1.0, 1.0, 1.0]), np.array([5.0])]
+    found = bootstrap_groups(groups, "windows", np.random.default_rng(0), np.median)
+    assert (found.low, found.high) == (1.0, 5.0)
+    alone = bootstrap_groups([np.array([2.0, 4.0])], "windows", np.random.default_rng(0), np.mean)
+    assert (alone.low, alone.high) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize("n", [1, 3, 7])
+def test_few_units_have_all_their_sign_flips_and_an_exact_p(n: int) -> None:
+    signs = sign_flips(n, np.random.default_rng(0))
+    assert len(signs) == 2**n - 1 == len(np.unique(signs, axis=0))
+    assert set(np.unique(signs)) <= {-1.0, 1.0} and not (signs == 1).all(axis=1).any()
+    differences = np.arange(1.0, n + 1)
+    assert tail_p(differences.mean(), signs @ differences / n, ">=") == pytest.approx(2.0**-n)
+
+
+def test_many_units_have_sign_flips_drawn() -> None:
+    """The p of paired differences is that of scipy's permutation test of the same kind."""
+    rng = np.random.default_rng(0)
+    differences = rng.standard_normal(20) + 0.4
+    signs = sign_flips(20, rng)
+    assert signs.shape == (9_999, 20) and signs.mean() == pytest.approx(0, abs=0.01)
+    other = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", alternative="greater", n_resamples=9_999, rng=rng
+    )
+    assert tail_p(differences.mean(), signs @ differences / 20, ">=") == pytest.approx(other.pvalue, abs=0.015)
+
+
+def test_relabelling_gives_the_p_of_another_permutation_test() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random(60) + 0.1, rng.random(40)
+    drawn = relabelled_differences(first, second, rng)
+    gap = first.mean() - second.mean()
+    other = stats.permutation_test(
+        (first, second), lambda a, b: a.mean() - b.mean(), alternative="greater", n_resamples=9_999, rng=rng
+    )
+    assert len(drawn) == 9_999 and drawn.mean() == pytest.approx(0, abs=0.01)
+    assert tail_p(gap, drawn, ">=") == pytest.approx(other.pvalue, abs=0.015)
+
+
+def test_nothing_to_resample_is_refused() -> None:
+    with pytest.raises(ValueError, match="no groups"):
+        bootstrap_groups([], "windows", np.random.default_rng(0), np.mean)
+    with pytest.raises(ValueError, match="no units"):
+        sign_flips(0, np.random.default_rng(0))

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fixtures.planted import plant
 from fixtures.small_models import Sizes
-from tests.meta.claim_cases import Case, reads
+from tests.meta.claim_cases import Case, raw, reads
 from tests.meta.claim_tests import claim_test
 from tests.meta.fixture_models import Benches
+from tests.models import tiny
 from vsa_checks.activations import in_text, read, reading
 from vsa_checks.boolean import driven_by_members
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.measurement import Measurement
 from vsa_checks.models import BASES, Basis
 from vsa_checks.orthogonality import centered
+from vsa_checks.sections.attention_text import head_weights
 from vsa_checks.sections.boolean import first_stream
+from vsa_checks.workbench import Workbench
 
 
 def measured(claim: str, case: Case, benches: Benches) -> Measurement:
@@ -34,6 +39,24 @@ def test_what_the_mlp_reads_times_a_neuron_is_the_neurons_preactivation(basis: B
     product = seen.cache["blocks.0.mlp.hook_in"] @ bench.weight(basis, 0, "W_in") + bias
     assert product == pytest.approx(seen.cache["blocks.0.mlp.hook_pre"], abs=1e-4)
     assert first_stream(bench, basis).read[0] == pytest.approx(seen.cache["blocks.0.mlp.hook_in"], abs=1e-6)
+
+
+@pytest.mark.parametrize("basis", BASES)
+@pytest.mark.parametrize("kind", ["gpt2", "starcoder2", "llama", "bert"])
+def test_a_head_writes_its_sources_weighed_by_attention(kind: str, basis: Basis, tmp_path: Path) -> None:
+    """What the measure takes for granted of hooks, biases and shared value heads: z - b_V = pattern (v - b_V)."""
+    bench = Workbench(str(tiny.write_hf(tmp_path, kind)))
+    hooks = ("*.attn.hook_in", "*.attn.hook_pattern", "*.attn.hook_v", "*.attn.hook_z")
+    seen = next(iter(read(bench, basis, hooks, "")))
+    for layer in range(2):
+        heads = head_weights(bench, basis, layer)
+        h, r, _ = heads.W_O.shape
+        stream, pattern, v, z = (seen.cache[f"blocks.{layer}.{hook[2:]}"] for hook in hooks)
+        bound = (stream @ heads.W_V).transpose(1, 0, 2)
+        values = np.repeat(v.reshape(len(stream), -1, r), h // (v.size // len(stream) // r), axis=1)
+        assert values - heads.b_V == pytest.approx(bound, abs=1e-3)
+        written = np.einsum("hij,jhr->ihr", pattern, bound)
+        assert z.reshape(-1, h, r) - heads.b_V == pytest.approx(written, abs=1e-3)
 
 
 def test_layers_from_the_stop_on_are_not_run(benches: Benches) -> None:
@@ -101,9 +124,12 @@ def test_components_are_named_and_those_that_write_nothing_left_out(benches: Ben
 def test_an_encoder_reads_text_where_no_decoder_is_needed(benches: Benches) -> None:
     bench = benches("encoder")
     assert not bench.model("raw").info.causal
-    for claim, where in (("attention-rebinds", (1, None)), ("neuron-or", (0, "W_in")), ("residual-keeps-token", ())):
-        found = measured(claim, Case("encoder", *where, basis="raw"), benches)
-        assert found.n_examined > 0
+    for claim, case in (
+        ("attention-rebinds", raw("encoder", 1)),
+        ("neuron-or", raw("encoder", 0, "W_in")),
+        ("residual-keeps-token", raw("encoder")),
+    ):
+        assert measured(claim, case, benches).n_examined > 0
 
 
 def test_positions_that_count_hold_text_and_are_not_the_first(benches: Benches) -> None:

@@ -74,9 +74,9 @@ def rebinds(bench: Workbench, subject: Subject) -> Measurement:
     seen = on_text(bench, subject.basis)[layer]
     if not seen.live.any():
         raise NotChecked("every head of the layer has a product of zero")
-    rows = np.stack(seen.rebinds)[:, seen.live]
     if not seen.n_destinations:
         raise NotChecked("no position of the text has two sources that are neither the first nor sinks")
+    rows = np.stack(seen.rebinds)[:, seen.live]
 
     def median(means: Array) -> Array:
         middle: Array = np.median(means, axis=-1)
@@ -138,7 +138,7 @@ def _read_all(bench: Workbench, basis: Basis) -> list[LayerOnText]:
     model = bench.model(basis)
     embedding = bench.embedding(basis)
     unembedding = None if model.W_U is None else model.W_U.numpy().T
-    weights = [_head_weights(bench, basis, layer) for layer in range(model.info.n_layers)]
+    weights = [head_weights(bench, basis, layer) for layer in range(model.info.n_layers)]
     layers = [_empty(one) for one in weights]
     rng = bench.rng("another source", basis)
     hooks = ("*.attn.hook_pattern", "*.attn.hook_z", "*.attn.hook_v", "*.hook_attn_out")
@@ -220,7 +220,8 @@ def _trace(
             )
 
 
-def _head_weights(bench: Workbench, basis: Basis, layer: int) -> HeadWeights:
+def head_weights(bench: Workbench, basis: Basis, layer: int) -> HeadWeights:
+    """One layer's weights for each query head, value heads repeated for the query heads that share them."""
     W_O = bench.weight(basis, layer, "W_O")
     W_V = bench.weight(basis, layer, "W_V")
     bias = bench.bias(basis, layer, "attn.b_V")
@@ -235,7 +236,7 @@ def _head_weights(bench: Workbench, basis: Basis, layer: int) -> HeadWeights:
 
 
 def _empty(heads: HeadWeights) -> LayerOnText:
-    live = heads.W_V.any(axis=(1, 2)) & heads.W_O.any(axis=(1, 2))
+    live = np.asarray(heads.W_V.any(axis=(1, 2)) & heads.W_O.any(axis=(1, 2)))
     return LayerOnText([], [], [], [], [], [], [None] * len(live), live)
 
 
@@ -294,17 +295,17 @@ def _head_details(bench: Workbench, subject: Subject, layer: int, seen: LayerOnT
 
 def _copying(bench: Workbench, basis: Basis, layer: int) -> Array | None:
     model = bench.model(basis)
-    if model.W_U is None:
+    unembedding = model.W_U
+    if unembedding is None:
         return None
-    product = bench.once(("W_U W_E", basis), lambda: (model.W_U @ model.W_E).numpy())
-    heads = _head_weights(bench, basis, layer)
-    scores: Array = rebinding.copying_scores(heads.W_V, heads.W_O, product)
-    return scores
+    product = bench.once(("W_U W_E", basis), lambda: (unembedding @ model.W_E).numpy())
+    heads = head_weights(bench, basis, layer)
+    return rebinding.copying_scores(heads.W_V, heads.W_O, product).astype(np.float64)
 
 
 def _told(bench: Workbench, basis: Basis, layer: int, head: int, traced: Traced) -> dict[str, Any]:
     """A traced vector in words: what was attended to, and which tokens' unembeddings lie closest to what is written."""
-    model, heads = bench.model(basis), _head_weights(bench, basis, layer)
+    model, heads = bench.model(basis), head_weights(bench, basis, layer)
     tokens = reading(bench, basis).windows[traced.window].tokens
     source = int(tokens[traced.source])
     told: dict[str, Any] = {

@@ -1,0 +1,30 @@
+"""The figures of docs/circularity.md: noise passes the circular check as well as planted neurons do."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from fixtures.planted import plant
+from fixtures.small_models import Sizes
+from vsa_checks.circularity import mean_aucs
+from vsa_checks.records import ROOT
+
+
+def test_noise_and_planted_neurons_all_pass() -> None:
+    weights, _ = plant(Sizes())
+    neurons = weights.W_in[0].T.astype(np.float32)
+    found = mean_aucs(neurons, weights.W_E.astype(np.float32), np.random.default_rng(0))
+    assert list(found) == ["neurons", "Gaussian neurons", "covariance-matched neurons"]
+    for pursuit, _ in found.values():
+        assert pursuit > 0.93
+    assert found["neurons"][0] == pytest.approx(1.0, abs=0.005)
+
+
+def test_the_document_names_its_command_and_has_a_figure_for_each_kind() -> None:
+    text = (ROOT / "docs" / "circularity.md").read_text(encoding="utf-8")
+    assert "python -m vsa_checks.circularity smollm2-135m" in text
+    rows = [line for line in text.splitlines() if re.search(r"\| \.\d{3} \| \.\d{3} \|$", line)]
+    assert len(rows) == 3
