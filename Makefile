@@ -8,6 +8,7 @@ PYTHON        ?= python3
 PIP_ARGS      ?=
 PYTEST_ARGS   ?=
 TEST_ARGS     ?=
+MUTANTS       ?=
 
 # The specification's property tests on random vectors: part of the paper's premise, and in need of no model.
 PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
@@ -15,7 +16,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test lint lock clean distclean
+.PHONY: help setup set-up-steps verify test lint mutants lock clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -47,6 +48,7 @@ help:
 	@echo "               check the claims on a model (a name or a path); the report goes to reports/"
 	@echo "make test [TEST_ARGS=...]   linters, types, and the tests of the checks themselves"
 	@echo "make lint      ruff and mypy alone"
+	@echo "make mutants [MUTANTS='vsa_checks.judge*']   what the tests let pass when the checks are changed"
 	@echo "make setup     the set-up alone: .venv, requirements.lock, this package, the embedded models"
 	@echo "make lock      write requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make clean     remove caches and build leftovers; make distclean also .venv and the reports"
@@ -146,6 +148,11 @@ test: lint
 	@# no:html: the log under reports/ is that of the last run on a model
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html $(TEST_ARGS)
 
+# Compiled loops would have to be compiled once for each mutant: here they are run as the Python that they are.
+mutants: setup
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_DISABLE_JIT=1 $(VENV)/bin/mutmut run $(MUTANTS)
+	@$(PY) -m tests.mutants
+
 # --- upkeep ---------------------------------------------------------------------------------------------------
 
 # Left out of the lock file: pip and this package; the CUDA packages, which PyTorch's own wheel asks for in the
@@ -165,7 +172,7 @@ lock:
 	@echo "requirements.lock: $$(grep -c == requirements.lock) packages"
 
 clean:
-	@rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .venv-lock
+	@rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .venv-lock mutants
 	@find . -path ./$(VENV) -prune -o -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean

@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from vsa_checks import theory, vsa
+from vsa_checks import constructions, theory, trials, vsa
 from vsa_checks.nulls import random_directions
 
 # Tolerances and settings as in test_2_bundling.
@@ -32,7 +32,7 @@ def one_thread():
 def test_orthogonal_binding_preserves_dot_products(seed, d):
     """Bound by one orthogonal matrix, vectors compare as before."""
     rng = np.random.default_rng(seed)
-    vectors, key = rng.standard_normal((20, d)), vsa.frame(d, d, rng)
+    vectors, key = rng.standard_normal((20, d)), constructions.frame(d, d, rng)
     bound = vsa.bind(vectors, key)
     np.testing.assert_allclose(bound @ bound.T, vectors @ vectors.T, atol=ROUNDING)
     assert vsa.similarity_change(vectors, bound) < ROUNDING
@@ -43,7 +43,7 @@ def test_orthogonal_binding_preserves_dot_products(seed, d):
 def test_unbinding_is_the_inverse_of_orthogonal_binding(seed, d):
     """Unbinding gives back each vector, and binding what was unbound gives back the bound one."""
     rng = np.random.default_rng(seed)
-    vectors, key = rng.standard_normal((20, d)), vsa.frame(d, d, rng)
+    vectors, key = rng.standard_normal((20, d)), constructions.frame(d, d, rng)
     np.testing.assert_allclose(vsa.unbind(vsa.bind(vectors, key), key), vectors, atol=ROUNDING)
     np.testing.assert_allclose(vsa.bind(vsa.unbind(vectors, key), key), vectors, atol=ROUNDING)
 
@@ -53,8 +53,8 @@ def test_unbinding_is_the_inverse_of_orthogonal_binding(seed, d):
 def test_binding_a_bundle_binds_its_members(seed, k):
     """A bundle bound is the bundle of its members bound: binding distributes over sums, whatever the matrix."""
     rng = np.random.default_rng(seed)
-    vectors, members = random_directions(50, 64, rng), vsa.draw_bundles(50, k, 5, rng)
-    matrix = vsa.gaussian_matrix(64, 16, rng)
+    vectors, members = random_directions(50, 64, rng), constructions.draw_bundles(50, k, 5, rng)
+    matrix = constructions.gaussian_matrix(64, 16, rng)
     bound = vsa.bind(vsa.bundle(vectors, members), matrix)
     np.testing.assert_allclose(bound, vsa.bundle(vsa.bind(vectors, matrix), members), atol=ROUNDING)
 
@@ -63,7 +63,7 @@ def test_binding_a_bundle_binds_its_members(seed, k):
 @given(seeds, st.sampled_from([16, 32, 64]))
 def test_a_bound_vector_is_as_far_from_itself_as_a_random_one(seed, d):
     """Binding makes a new concept: the cosine of a vector with itself bound deviates by 1/sqrt(d) from zero."""
-    found = vsa.binding_trials(d, 500, np.random.default_rng(seed))
+    found = trials.binding_trials(d, 500, np.random.default_rng(seed))
     assert found.singles_out(theory.cosine_deviation, d)
 
 
@@ -71,7 +71,7 @@ def test_a_bound_vector_is_as_far_from_itself_as_a_random_one(seed, d):
 @given(seeds, st.sampled_from([50, 100, 300]))
 def test_members_bound_by_their_own_matrices_are_recalled_by_the_capacity_law(seed, n):
     """Unbinding a sum of k bound vectors names each of them as often as p_corr has it."""
-    found = vsa.bound_recall_trials(64, 10, n, 30, np.random.default_rng(seed))
+    found = trials.bound_recall_trials(64, 10, n, 30, np.random.default_rng(seed))
     # The law takes a member's crosstalk for that of k others, not k - 1, and its tails for normal.
     assert found.singles_out(partial(theory.recall_probability, k=10, n=n), 64, slack=0.021)
 
@@ -80,7 +80,7 @@ def test_members_bound_by_their_own_matrices_are_recalled_by_the_capacity_law(se
 @given(seeds, st.sampled_from([16, 32, 64, 128]))
 def test_a_gaussian_matrix_preserves_similarity_up_to_one_over_the_root_of_its_rank(seed, rank):
     """Bound by a Gaussian matrix, random vectors' cosines change by 1/sqrt(rank): near orthogonality is approximate."""
-    found = vsa.similarity_trials(512, rank, 100, 20, np.random.default_rng(seed))
+    found = trials.similarity_trials(512, rank, 100, 20, np.random.default_rng(seed))
     # Cosines that are not zero before change by less: by 2/512 of the square.
     assert found.singles_out(theory.cosine_deviation, rank, slack=0.0005)
 
@@ -90,8 +90,8 @@ def test_a_gaussian_matrix_preserves_similarity_up_to_one_over_the_root_of_its_r
 def test_unbinding_from_a_gaussian_matrix_errs_by_the_root_of_d_over_its_rank(seed, shape):
     """Unbinding from a Gaussian matrix is no inverse: its error is as long as the vector itself, or longer."""
     d, rank = shape
-    found = vsa.unbinding_trials(d, rank, 100, np.random.default_rng(seed))
-    assert found.singles_out(partial(vsa.unbinding_error, d), rank)
+    found = trials.unbinding_trials(d, rank, 100, np.random.default_rng(seed))
+    assert found.singles_out(partial(theory.unbinding_error, d), rank)
 
 
 @law_holds
@@ -100,5 +100,5 @@ def test_cleanup_undoes_that_error_unless_the_matrix_is_too_narrow(seed, d):
     """The error is spread over all vectors: cleanup among 500 finds each again, but not through 2 dimensions."""
     rng = np.random.default_rng(seed)
     words = random_directions(500, d, rng)
-    assert vsa.found_again(words, vsa.gaussian_matrix(d, d, rng)).all()
-    assert vsa.found_again(words, vsa.gaussian_matrix(d, 2, rng)).mean() < 0.1
+    assert vsa.found_again(words, constructions.gaussian_matrix(d, d, rng)).all()
+    assert vsa.found_again(words, constructions.gaussian_matrix(d, 2, rng)).mean() < 0.1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from threadpoolctl import threadpool_limits
 
-from vsa_checks import theory, vsa
+from vsa_checks import constructions, theory, trials, vsa
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.nulls import random_directions
 from vsa_checks.orthogonality import centered, pairwise_cosines
@@ -53,7 +53,7 @@ def one_thread():
 @given(seeds, dimensions)
 def test_cosines_of_random_vectors_deviate_by_one_over_the_root_of_d(seed, d):
     """Random vectors are nearly orthogonal: their cosines have a standard deviation of 1/sqrt(d)."""
-    found = vsa.cosine_trials(300, d, 30, np.random.default_rng(seed))
+    found = trials.cosine_trials(300, d, 30, np.random.default_rng(seed))
     assert found.singles_out(theory.cosine_deviation, d)
 
 
@@ -62,7 +62,7 @@ def test_cosines_of_random_vectors_deviate_by_one_over_the_root_of_d(seed, d):
 def test_large_cosines_of_random_vectors_are_as_rare_as_the_beta_law_says(seed, case):
     """Cosines far from zero are as rare as the Beta law has them, so that an excess of them is an artifact."""
     d, size = case
-    found = vsa.tail_trials(300, d, size, 100, np.random.default_rng(seed))
+    found = trials.tail_trials(300, d, size, 100, np.random.default_rng(seed))
     assert found.singles_out(partial(theory.cosine_tail, size=size), d)
 
 
@@ -71,7 +71,7 @@ def test_large_cosines_of_random_vectors_are_as_rare_as_the_beta_law_says(seed, 
 def test_coherence_of_random_vectors_follows_cai_fan_jiang(seed, shape, quantile):
     """The largest |cos| of n random vectors follows the law of Cai, Fan and Jiang."""
     n, d = shape
-    found = vsa.largest_cosine_trials(n, d, quantile, 600, np.random.default_rng(seed))
+    found = trials.largest_cosine_trials(n, d, quantile, 600, np.random.default_rng(seed))
     # A limit in ln n: the quantiles of n(n-1)/2 cosines of the Beta law lie up to .0035 above it here.
     assert found.singles_out(lambda size: theory.largest_cosine(n, size, quantile), d, slack=0.0035)
     assert found.singles_out(lambda count: theory.largest_cosine(count, d, quantile), n, slack=0.0035)
@@ -96,7 +96,10 @@ def test_no_vectors_beat_the_welch_bound(data, d):
 def test_the_welch_bound_is_reached(seed, d):
     """A regular simplex reaches the Welch bound with its largest |cos|, orthonormal pairs of opposites with the rms."""
     rng = np.random.default_rng(seed)
-    corners, opposites = pairwise_cosines(vsa.simplex(d, rng)), pairwise_cosines(vsa.cross_polytope(d, rng))
+    corners, opposites = (
+        pairwise_cosines(constructions.simplex(d, rng)),
+        pairwise_cosines(constructions.cross_polytope(d, rng)),
+    )
     assert corners.max_abs == pytest.approx(theory.welch_bound(corners.n_vectors, d), abs=ROUNDING)
     assert opposites.rms == pytest.approx(theory.welch_bound(opposites.n_vectors, d), abs=ROUNDING)
 
@@ -106,7 +109,7 @@ def test_the_welch_bound_is_reached(seed, d):
 def test_rankin_no_more_than_2d_vectors_point_away_from_each_other(data, d):
     """Of any 2d + 1 vectors two have a positive cosine."""
     elements = st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0])
-    vectors = data.draw(arrays(np.float64, (vsa.rankin_bound(d) + 1, d), elements=elements))
+    vectors = data.draw(arrays(np.float64, (theory.rankin_bound(d) + 1, d), elements=elements))
     assume(vectors.any(axis=1).all())
     assert vsa.closest_pair(vectors) > 0
 
@@ -116,8 +119,8 @@ def test_rankin_no_more_than_2d_vectors_point_away_from_each_other(data, d):
 def test_rankin_2d_vectors_do_and_there_is_no_room_for_one_more(seed, d):
     """2d vectors with no positive cosine exist; any direction added to them has one."""
     rng = np.random.default_rng(seed)
-    vectors = vsa.cross_polytope(d, rng)
-    assert len(vectors) == vsa.rankin_bound(d)
+    vectors = constructions.cross_polytope(d, rng)
+    assert len(vectors) == theory.rankin_bound(d)
     assert vsa.closest_pair(vectors) <= ROUNDING
     assert vsa.closest_pair(np.concatenate([vectors, random_directions(1, d, rng)])) > ROUNDING
 
@@ -127,7 +130,7 @@ def test_rankin_2d_vectors_do_and_there_is_no_room_for_one_more(seed, d):
 def test_nearly_orthogonal_vectors_fit_in_exponential_number(seed, size):
     """At least e^(d eps^2/4) vectors with all |cos| <= eps fit into d = 1000 dimensions."""
     count = theory.nearly_orthogonal_count(1000, size)
-    vectors = vsa.pack(count, 1000, size, np.random.default_rng(seed))
+    vectors = constructions.pack(count, 1000, size, np.random.default_rng(seed))
     found = pairwise_cosines(vectors)
     assert found.n_vectors >= count
     assert found.max_abs <= size + ROUNDING
@@ -135,7 +138,9 @@ def test_nearly_orthogonal_vectors_fit_in_exponential_number(seed, size):
 
 def test_many_more_nearly_orthogonal_vectors_than_dimensions_fit():
     """d = 1000 has room for more than 3,000 vectors, all within 10.4 degrees of a right angle to each other."""
-    found = pairwise_cosines(vsa.pack(theory.nearly_orthogonal_count(1000, 0.18), 1000, 0.18, np.random.default_rng(0)))
+    found = pairwise_cosines(
+        constructions.pack(theory.nearly_orthogonal_count(1000, 0.18), 1000, 0.18, np.random.default_rng(0))
+    )
     assert found.n_vectors > 3000
     assert found.max_abs <= 0.18 + ROUNDING
 
@@ -156,7 +161,7 @@ def test_that_number_of_random_vectors_keeps_within_eps_by_the_coherence_law(d, 
 @given(seeds, dimensions, st.sampled_from([2, 3, 10, 30, 100]))
 def test_a_bundle_has_cosine_one_over_root_k_with_its_members(seed, d, k):
     """The sum of k vectors stays similar to each: cosine 1/sqrt(k)."""
-    found = vsa.member_trials(d, k, 300, np.random.default_rng(seed))
+    found = trials.member_trials(d, k, 300, np.random.default_rng(seed))
     assert found.singles_out(theory.member_cosine, k)
 
 
@@ -164,7 +169,7 @@ def test_a_bundle_has_cosine_one_over_root_k_with_its_members(seed, d, k):
 @given(seeds, dimensions, st.sampled_from([1, 10, 30, 100]))
 def test_crosstalk_deviates_by_the_root_of_k_over_d(seed, d, k):
     """A vector outside a bundle of k meets it by chance only: its dot product deviates by sqrt(k/d)."""
-    found = vsa.crosstalk_trials(d, k, 300, np.random.default_rng(seed))
+    found = trials.crosstalk_trials(d, k, 300, np.random.default_rng(seed))
     assert found.singles_out(partial(theory.crosstalk_deviation, k), d)
 
 
@@ -173,7 +178,7 @@ def test_crosstalk_deviates_by_the_root_of_k_over_d(seed, d, k):
 def test_recall_of_members_follows_the_capacity_law(seed, case, n):
     """A member is told from n - 1 other vectors as often as Frady, Kleyko and Sommer's p_corr has it."""
     d, k = case
-    found = vsa.recall_trials(d, k, n, 30, np.random.default_rng(seed))
+    found = trials.recall_trials(d, k, n, 30, np.random.default_rng(seed))
     # The law takes a member's crosstalk for that of k others, not k - 1, and its tails for normal.
     assert found.singles_out(partial(theory.recall_probability, k=k, n=n), d, slack=0.007)
 
@@ -184,8 +189,8 @@ def test_recall_collapses_beyond_capacity(seed, case):
     """Few members are all recalled among 1,000 vectors; of as many members as dimensions hardly any is."""
     d, few, many = case
     rng = np.random.default_rng(seed)
-    assert vsa.recall_trials(d, few, 1000, 5, rng).value > 0.999
-    assert vsa.recall_trials(d, many, 1000, 5, rng).value < 0.05
+    assert trials.recall_trials(d, few, 1000, 5, rng).value > 0.999
+    assert trials.recall_trials(d, many, 1000, 5, rng).value < 0.05
 
 
 @law_holds
@@ -193,8 +198,8 @@ def test_recall_collapses_beyond_capacity(seed, case):
 def test_a_common_mean_destroys_recall_and_centering_restores_it(seed, d):
     """With a mean far from zero vectors are not nearly orthogonal: their bundles cannot be read until it is removed."""
     rng = np.random.default_rng(seed)
-    words, members = random_directions(500, d, rng), vsa.draw_bundles(500, 8, 50, rng)
-    shifted = vsa.with_common_mean(words, 8.0, rng)
+    words, members = random_directions(500, d, rng), constructions.draw_bundles(500, 8, 50, rng)
+    shifted = constructions.with_common_mean(words, 8.0, rng)
     assert vsa.recalled(words, members).mean() > 0.95
     assert vsa.recalled(shifted, members).mean() < 0.2
     assert vsa.recalled(centered(shifted), members).mean() > 0.95
@@ -207,7 +212,7 @@ def test_a_common_mean_destroys_recall_and_centering_restores_it(seed, d):
 @given(seeds, st.integers(1, 30), st.floats(0.05, 0.95))
 def test_the_closed_form_of_a_bundles_cosine(seed, k, cosine):
     """Vectors orthogonal but for one target, summed, come as near to it as the closed form says, one after another."""
-    target, vectors = vsa.fan(k, cosine, 64, np.random.default_rng(seed))
+    target, vectors = constructions.fan(k, cosine, 64, np.random.default_rng(seed))
     path = greedy_pursuit(target, vectors, k).path(0)
     assert len(path) == k
     for size, reached in enumerate(path, start=1):
@@ -219,7 +224,7 @@ def test_the_closed_form_of_a_bundles_cosine(seed, k, cosine):
 def test_chance_bundles_follow_the_closed_form(seed, shape, k):
     """The sum of the k most similar of n random vectors comes as near to a random direction as the closed form says."""
     n, d = shape
-    found = vsa.chance_bundle_trials(k, n, d, False, 30, np.random.default_rng(seed))
+    found = trials.chance_bundle_trials(k, n, d, False, 30, np.random.default_rng(seed))
     # Middle quantiles stand for means of the largest cosines: .004 too high for k = 1, less for more.
     assert found.singles_out(partial(theory.chance_bundle_cosine, k, n), d, slack=0.005)
 
@@ -229,7 +234,7 @@ def test_chance_bundles_follow_the_closed_form(seed, shape, k):
 def test_greedy_pursuit_finds_more_in_noise_than_the_closed_form(seed, shape, k):
     """A pursuit uses the crosstalk between vectors too, so that noise gives it more: it needs a null of its own."""
     n, d = shape
-    found = vsa.chance_bundle_trials(k, n, d, True, 5, np.random.default_rng(seed))
+    found = trials.chance_bundle_trials(k, n, d, True, 5, np.random.default_rng(seed))
     assert found.exceeds(theory.chance_bundle_cosine(k, n, d))
 
 
@@ -237,10 +242,10 @@ def test_greedy_pursuit_finds_more_in_noise_than_the_closed_form(seed, shape, k)
 @given(seeds, st.sampled_from([64, 256]))
 def test_pursuit_recovers_every_bundle_below_the_coherence_bound(seed, d):
     """Where coherence < 1/(2k - 1), greedy pursuit names the members of every bundle of k, and no other vector."""
-    vectors = vsa.spikes_and_waves(d)
+    vectors = constructions.spikes_and_waves(d)
     k = theory.greedy_recovery_bound(vsa.coherence(vectors))
     assert k >= 4
-    members = vsa.draw_bundles(len(vectors), k, 100, np.random.default_rng(seed))
+    members = constructions.draw_bundles(len(vectors), k, 100, np.random.default_rng(seed))
     assert vsa.recovered(vectors, members).all()
 
 
@@ -252,14 +257,14 @@ def test_pursuit_recovers_bundles_of_random_vectors_below_the_coherence_bound(se
     vectors = random_directions(n, d, rng)
     k = theory.greedy_recovery_bound(vsa.coherence(vectors))
     assert k >= 2
-    assert vsa.recovered(vectors, vsa.draw_bundles(len(vectors), k, 100, rng)).all()
+    assert vsa.recovered(vectors, constructions.draw_bundles(len(vectors), k, 100, rng)).all()
 
 
 @always
 @given(seeds, st.integers(2, 12), tightnesses)
 def test_recovery_fails_just_beyond_the_coherence_bound(seed, k, tightness):
     """Members at their worst are recovered below the bound and lost above it."""
-    vectors = vsa.trap(k, tightness, 32, np.random.default_rng(seed))
+    vectors = constructions.trap(k, tightness, 32, np.random.default_rng(seed))
     promised = theory.greedy_recovery_bound(vsa.coherence(vectors))
     assert vsa.recovered(vectors, [range(k)]).all() == (k <= promised)
 
@@ -268,10 +273,10 @@ def test_recovery_fails_just_beyond_the_coherence_bound(seed, k, tightness):
 @given(seeds, st.sampled_from([64, 256]))
 def test_decoding_is_exact_below_its_coherence_bound(seed, d):
     """Where coherence < 1/(2k), dot products above 1/2 are those of the members, for every bundle of k."""
-    vectors = vsa.spikes_and_waves(d)
-    k = vsa.decoding_bound(vsa.coherence(vectors))
+    vectors = constructions.spikes_and_waves(d)
+    k = theory.decoding_bound(vsa.coherence(vectors))
     assert k >= 3
-    members = vsa.draw_bundles(len(vectors), k, 500, np.random.default_rng(seed))
+    members = constructions.draw_bundles(len(vectors), k, 500, np.random.default_rng(seed))
     assert vsa.decoded(vectors, members).all()
 
 
@@ -279,8 +284,8 @@ def test_decoding_is_exact_below_its_coherence_bound(seed, d):
 @given(seeds, st.integers(1, 12), tightnesses)
 def test_decoding_fails_just_beyond_its_coherence_bound(seed, k, tightness):
     """Members at their worst are decoded below the bound and not above it."""
-    vectors = vsa.trap(k, tightness, 32, np.random.default_rng(seed))
-    assert vsa.decoded(vectors, [range(k)]).all() == (k <= vsa.decoding_bound(vsa.coherence(vectors)))
+    vectors = constructions.trap(k, tightness, 32, np.random.default_rng(seed))
+    assert vsa.decoded(vectors, [range(k)]).all() == (k <= theory.decoding_bound(vsa.coherence(vectors)))
 
 
 @always
@@ -288,7 +293,7 @@ def test_decoding_fails_just_beyond_its_coherence_bound(seed, k, tightness):
 def test_a_duplicated_token_cannot_be_recovered(seed, k):
     """Of two equal vectors none can be told to be the member: a pursuit explains the bundle, with the wrong one."""
     rng = np.random.default_rng(seed)
-    vectors, members = vsa.with_a_twin(rng.choice([-1.0, 1.0], (100, 256)), k, rng)
+    vectors, members = constructions.with_a_twin(rng.choice([-1.0, 1.0], (100, 256)), k, rng)
     assert theory.greedy_recovery_bound(vsa.coherence(vectors)) == 0
     np.testing.assert_allclose(greedy_pursuit(vsa.bundle(vectors, members), vectors, k).cosine, 1, atol=ROUNDING)
     assert not vsa.recovered(vectors, members).any()

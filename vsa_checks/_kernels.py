@@ -26,15 +26,18 @@ class PairTally(NamedTuple):
         )
 
 
+WEAK_COSINE, WEAK_RISE = 0.1, 0.04
+"""A token of cosine below .1 is included only if the bundle's cosine rises by more than .04 (paper, section 3.2)."""
 CHUNK = 256
 ROUNDING = 1e-5
 """Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
+LEAST_SQUARE = np.float32(1.2e-38)
+"""Stands in for a squared norm that rounding or its slack have made zero or negative: the least that float32 has."""
 NOTHING = 1e-24
 """A sum whose square is this small beside its parts' has cancelled: it has no direction, and a cosine of 0."""
 
 
-@numba.njit(parallel=True, cache=True)
-def tally_block(cosines, first_row, first_column, levels, maximum, above, histogram):  # type: ignore[no-untyped-def]
+def _tally_block(cosines, first_row, first_column, levels, maximum, above, histogram):  # type: ignore[no-untyped-def]
     """Count one block of the upper half of the Gram matrix; every pair counts once for each of its two rows.
 
     cosines (r, c) of rows from first_row and columns from first_column on; levels, rising. Adds to maximum (n,) of
@@ -83,8 +86,7 @@ def tally_block(cosines, first_row, first_column, levels, maximum, above, histog
                 above[first_column + c, k] += column_above[slot, c, k]
 
 
-@numba.njit(parallel=True, cache=True)
-def quantize(products, inverse, ids, first, quantized, steps):  # type: ignore[no-untyped-def]
+def _quantize(products, inverse, ids, first, quantized, steps):  # type: ignore[no-untyped-def]
     """Store products (n, V) times inverse (V,), less the entry of token ids[r] itself, as bytes from row `first` on.
 
     steps[first + r] receives the size of one unit, so that no entry is off by more than half of it.
@@ -103,8 +105,26 @@ def quantize(products, inverse, ids, first, quantized, steps):  # type: ignore[n
         steps[first + r] = step
 
 
-@numba.njit(parallel=True, cache=True)
-def include_best(  # type: ignore[no-untyped-def]
+def _may_win(projections, overlaps, norms, start, stop, reach0, square0, less, bar):  # type: ignore[no-untyped-def]
+    """Count the tokens start:stop whose cosine's signed square may reach `bar`, overlaps taken for smaller by `less`.
+
+    One neuron's projections, overlaps and norms (V,). A comparison of squares: no root and no branch for the many.
+    """
+    count = 0
+    for t in range(start, stop):
+        reach = reach0 + projections[t]
+        size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[t] - less))
+        count += reach * abs(reach) >= bar * size
+    return count
+
+
+def _score(reach, square, norm, overlap):  # type: ignore[no-untyped-def]
+    """Cosine of a bundle of this squared norm with a token added, `reach` being the sum's projection on the neuron."""
+    size = square + norm * (norm + np.float32(2.0) * overlap)
+    return reach / np.sqrt(max(size, LEAST_SQUARE))
+
+
+def _include_best(  # type: ignore[no-untyped-def]
     projections, overlaps, quantized, slots, units, slack, norms, vectors, unit, totals, used, cosines, step
 ):
     """Add to each neuron's bundle the token of highest cosine; ties to the lowest id.
@@ -113,7 +133,7 @@ def include_best(  # type: ignore[no-untyped-def]
     which units[i] x quantized[slots[i]], the last token's row, is added first; norms (V,) and vectors (V, d) of the
     tokens; unit (n, d) neurons; totals (n, d): sums so far; used (n, k) and cosines (n, k) receive the result.
     Tokens that the slack does not rule out are scored again in float64 from the vectors themselves. A chunk of
-    tokens is looked at one by one only where some token in it may win, which a comparison of squares tells.
+    tokens is looked at one by one only where some token in it may win.
     """
     n, n_words = projections.shape
     d = vectors.shape[1]
@@ -127,49 +147,37 @@ def include_best(  # type: ignore[no-untyped-def]
         for k in range(step):
             overlaps[i, used[i, k]] = np.float32(np.inf)
         least, floor = np.float32(-np.inf), np.float32(-np.inf)
-        bar, sign = np.float32(-np.inf), np.float32(-1.0)
+        bar, less = np.float32(-np.inf), -error
         last, scale = slots[i], np.float32(units[i])
         for start in range(0, n_words, CHUNK):
             stop = min(start + CHUNK, n_words)
             if step:
                 for t in range(start, stop):
                     overlaps[i, t] += scale * np.float32(quantized[last, t])
-            open_ones = 0
-            for t in range(start, stop):
-                reach = reach0 + projections[i, t]
-                size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[i, t] - sign * error))
-                open_ones += reach * abs(reach) >= bar * size
-            if open_ones == 0:
+            if _chunk_may_win(projections[i], overlaps[i], norms, start, stop, reach0, square0, less, bar) == 0:
                 continue
             for t in range(start, stop):
                 if overlaps[i, t] == np.float32(np.inf):
                     continue
                 reach = reach0 + projections[i, t]
                 side = error if reach > 0.0 else -error
-                size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[i, t] + side))
-                score = reach / np.sqrt(max(size, np.float32(1e-30)))
+                score = _token_score(reach, square0, norms[t], overlaps[i, t] + side)
                 if score > least:
                     least = score
                     floor = least - (np.float32(1.0) + abs(least)) * np.float32(ROUNDING)
                     bar = floor * abs(floor)
-                    sign = np.float32(1.0) if floor > 0.0 else np.float32(-1.0)
+                    less = error if floor > 0.0 else -error
         best, best_score = -1, -np.inf
         for start in range(0, n_words, CHUNK):
             stop = min(start + CHUNK, n_words)
-            open_ones = 0
-            for t in range(start, stop):
-                reach = reach0 + projections[i, t]
-                size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[i, t] - sign * error))
-                open_ones += reach * abs(reach) >= bar * size
-            if open_ones == 0:
+            if _chunk_may_win(projections[i], overlaps[i], norms, start, stop, reach0, square0, less, bar) == 0:
                 continue
             for t in range(start, stop):
                 if overlaps[i, t] == np.float32(np.inf):
                     continue
                 reach = reach0 + projections[i, t]
                 side = error if reach > 0.0 else -error
-                size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[i, t] - side))
-                if reach / np.sqrt(max(size, np.float32(1e-30))) < floor:
+                if _token_score(reach, square0, norms[t], overlaps[i, t] - side) < floor:
                     continue
                 exact_reach, exact_size = along, 0.0
                 for j in range(d):
@@ -187,8 +195,7 @@ def include_best(  # type: ignore[no-untyped-def]
             totals[i, j] += vectors[best, j]
 
 
-@numba.njit(parallel=True, cache=True)
-def candidates(cosines, least):  # type: ignore[no-untyped-def]
+def _candidates(cosines, least):  # type: ignore[no-untyped-def]
     """Collect for each row of cosines (n, V) the entries of at least `least`, falling, ties to the lowest id.
 
     Returns ends (n + 1,), and ids and cosines of row i at ends[i]:ends[i + 1].
@@ -219,8 +226,7 @@ def candidates(cosines, least):  # type: ignore[no-untyped-def]
     return ends, ids, values
 
 
-@numba.njit(parallel=True, cache=True)
-def scan(unit, vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
+def _scan(unit, vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
     """Go once through each neuron's candidates in the order given, by the paper's rule of inclusion.
 
     unit (n, d); vectors (V, d); neuron i's candidates are ends[i]:ends[i + 1] of tokens and cosines. Returns which
@@ -236,13 +242,13 @@ def scan(unit, vectors, norms, ends, tokens, cosines):  # type: ignore[no-untype
             t = tokens[c]
             norm = norms[t]
             reach = np.float64(cosines[c]) * norm
-            if cosines[c] < 0.1:
+            if cosines[c] < WEAK_COSINE:
                 # The most that any vector of this norm and projection can bring: its part across the neuron
                 # pointing straight against the bundle's.
                 across = np.sqrt(max(square - along * along, 0.0))
                 gap = max(across - np.sqrt(max(norm * norm - reach * reach, 0.0)), 0.0)
                 most = (along + reach) / np.sqrt((along + reach) ** 2 + gap**2)
-                if most < cosine + 0.04 - 1e-6:
+                if most < cosine + WEAK_RISE - 1e-6:
                     continue
             overlap = 0.0
             for j in range(d):
@@ -251,7 +257,7 @@ def scan(unit, vectors, norms, ends, tokens, cosines):  # type: ignore[no-untype
             if size <= 0.0:
                 continue
             new = (along + reach) / np.sqrt(size)
-            if new > cosine and (cosines[c] >= 0.1 or new - cosine > 0.04):
+            if new > cosine and (cosines[c] >= WEAK_COSINE or new - cosine > WEAK_RISE):
                 included[c] = True
                 after[c] = new
                 along, square, cosine = along + reach, size, new
@@ -260,8 +266,7 @@ def scan(unit, vectors, norms, ends, tokens, cosines):  # type: ignore[no-untype
     return included, after
 
 
-@numba.njit(parallel=True, cache=True)
-def largest(values, ids, top):  # type: ignore[no-untyped-def]
+def _largest(values, ids, top):  # type: ignore[no-untyped-def]
     """Keep for each row of values (n, m) its largest entries, in falling order, ties to the lowest id.
 
     ids and top (n, k) receive them.
@@ -283,3 +288,15 @@ def largest(values, ids, top):  # type: ignore[no-untyped-def]
             ids[i, place] = c
             if filled < k:
                 filled += 1
+
+
+# Compiled here and not by decorators: a mutation test takes each function above by itself, and skips decorated ones.
+_chunk_may_win = numba.njit(cache=True, inline="always")(_may_win)
+_token_score = numba.njit(cache=True)(_score)
+_in_parallel = numba.njit(parallel=True, cache=True)
+tally_block = _in_parallel(_tally_block)
+quantize = _in_parallel(_quantize)
+include_best = _in_parallel(_include_best)
+candidates = _in_parallel(_candidates)
+scan = _in_parallel(_scan)
+largest = _in_parallel(_largest)

@@ -16,8 +16,6 @@ Progress = Callable[[int, int], None]
 
 LEAST_COSINE = 0.05
 """A token of smaller cosine with the neuron is never a candidate (paper, section 3.2)."""
-WEAK_COSINE, WEAK_RISE = 0.1, 0.04
-"""A token of cosine below .1 is included only if the bundle's cosine rises by more than .04 (paper, section 3.2)."""
 
 BLOCK_BYTES = 256 * 2**20
 """Aim of the largest scratch array, in bytes."""
@@ -92,7 +90,9 @@ def greedy_pursuit(
     picked = np.full((len(target), length), -1, np.int64)
     paths = np.zeros((len(target), length))
     norms = words.norms.astype(np.float32)
-    step = min(block or max(16, BLOCK_BYTES // (8 * n_words)), max(len(target), 1))
+    wanted = block or max(16, BLOCK_BYTES // (8 * n_words))
+    # The neurons of a block may have picked as many different tokens, whose Gram rows must be there together.
+    step = min(wanted, words.gram.capacity, max(len(target), 1))
     # Made once: fresh pages for every block cost as much as filling them.
     scratch = np.empty((2, step, n_words), np.float32)
     for start in range(0, len(target), step):

@@ -17,7 +17,11 @@ BATCH_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Dictionary rows that have a direction, with their norms and original row numbers."""
+    """Dictionary rows that have a direction, with their norms and original row numbers.
+
+    All rows are scaled by one power of two, so that the largest norm lies in [1, 2): cosines of sums stay the same to
+    the last bit, and squares of norms can be held in float32.
+    """
 
     vectors: NDArray[np.float32]
     norms: NDArray[np.float64]
@@ -26,7 +30,7 @@ class Dictionary:
 
     @classmethod
     def of(cls, vectors: ArrayLike) -> Dictionary:
-        """Take rows (V, d) as they are, leaving out those of zero norm.
+        """Take rows (V, d) as they are but for one scale, leaving out those of zero norm.
 
         Raises ValueError on NaN or infinity, another shape, or no row with a direction.
         """
@@ -39,8 +43,9 @@ class Dictionary:
         rows = np.flatnonzero(norms > 0)
         if not len(rows):
             raise ValueError("no row of the dictionary has a direction")
-        kept = array if len(rows) == len(array) else np.ascontiguousarray(array[rows])
-        return cls(kept, norms[rows], rows, len(array) - len(rows))
+        exponent = -int(np.floor(np.log2(norms.max())))
+        kept = np.ldexp(array if len(rows) == len(array) else array[rows], exponent)
+        return cls(kept, np.ldexp(norms[rows], exponent), rows, len(array) - len(rows))
 
     @cached_property
     def copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -70,17 +75,18 @@ class GramRows:
     """Cosines of single tokens with all others, as bytes, made when first asked for and kept while memory lasts.
 
     A byte tells a cosine to within half of the row's step; what that leaves open the pursuit scores again exactly.
+    `capacity` is how many rows are kept at a time.
     """
 
     def __init__(self, words: Dictionary, budget: int = GRAM_BYTES) -> None:
         n_words = len(words.rows)
         self._words = words
         self._inverse = (1.0 / words.norms).astype(np.float32)
-        self._capacity = int(min(n_words, max(budget // n_words, 1)))
+        self.capacity = int(min(n_words, max(budget // n_words, 1)))
         self._slot = np.full(n_words, -1, np.int64)
         self._filled = 0
-        self.rows = np.empty((self._capacity, n_words), np.int8)
-        self.steps = np.zeros(self._capacity, np.float32)
+        self.rows = np.empty((self.capacity, n_words), np.int8)
+        self.steps = np.zeros(self.capacity, np.float32)
 
     def slots(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in `rows` and `steps` the rows of these tokens stand, after making those that are missing.
@@ -89,9 +95,9 @@ class GramRows:
         """
         wanted = np.unique(tokens)
         missing = wanted[self._slot[wanted] < 0]
-        if self._filled + len(missing) > self._capacity:
-            if len(wanted) > self._capacity:
-                raise ValueError(f"{len(wanted)} rows of the Gram matrix do not fit into {self._capacity}")
+        if self._filled + len(missing) > self.capacity:
+            if len(wanted) > self.capacity:
+                raise ValueError(f"{len(wanted)} rows of the Gram matrix do not fit into {self.capacity}")
             self._slot[:] = -1
             self._filled = 0
             missing = wanted

@@ -18,7 +18,7 @@ def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     product = (a.transpose(0, 2, 1) @ a) @ (b @ b.transpose(0, 2, 1))
     squares = np.trace(product, axis1=1, axis2=2)
     fourths = np.einsum("hij,hji->h", product, product)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore"):
         return np.where(squares > 0, squares**2 / (a.shape[2] * fourths), np.nan)
 
 

@@ -42,7 +42,7 @@ def bootstrap(
     data = np.asarray(values, np.float64)
     if not len(data):
         raise ValueError("no values to resample")
-    if len(data) == 1 or np.ptp(data) == 0:
+    if np.ptp(data) == 0:
         point = float(statistic(data))
         return Interval(point, point, unit)
     result = stats.bootstrap(

@@ -17,7 +17,7 @@ def cosine_tail(d: int, size: float) -> float:
     (1 + cos)/2 follows Beta((d-1)/2, (d-1)/2).
     """
     half = (d - 1) / 2
-    return float(2.0 * stats.beta.sf((1.0 + size) / 2.0, half, half)) if size < 1 else 0.0
+    return float(2.0 * stats.beta.sf((1.0 + size) / 2.0, half, half))
 
 
 def largest_cosine(n: int, d: int, quantile: float = 0.5) -> float:
@@ -32,6 +32,11 @@ def largest_cosine(n: int, d: int, quantile: float = 0.5) -> float:
 def welch_bound(n: int, d: int) -> float:
     """Least possible largest |cos| of n unit vectors in d dimensions (Welch 1974); 0 for n <= d."""
     return float(np.sqrt((n - d) / (d * (n - 1)))) if n > d else 0.0
+
+
+def rankin_bound(d: int) -> int:
+    """Largest number of vectors in d dimensions of which no two have a positive cosine: 2d (Rankin 1955)."""
+    return 2 * d
 
 
 def nearly_orthogonal_count(d: int, size: float) -> float:
@@ -88,6 +93,22 @@ def chance_bundle_cosine(k: int, n: int, d: int) -> float:
 def greedy_recovery_bound(coherence: float) -> int:
     """Largest k for which greedy pursuit surely recovers a k-sparse sum: coherence < 1/(2k - 1) (Tropp 2004)."""
     return max(int(np.ceil((1.0 / coherence + 1.0) / 2.0)) - 1, 0)
+
+
+def decoding_bound(coherence: float) -> int:
+    """Largest k for which dot products with a bundle of k surely exceed 1/2 for its members only: coherence < 1/(2k).
+
+    Thomas, Dasgupta, Rosing 2021.
+    """
+    return max(int(np.ceil(1.0 / (2.0 * coherence))) - 1, 0)
+
+
+def unbinding_error(d: int, r: int) -> float:
+    """Root mean square length of what unbinding from a Gaussian matrix (d, r) adds to a unit vector: sqrt((d+1)/r).
+
+    From E (W W^T)^2 = (1 + (d + 1)/r) I for entries of variance 1/r.
+    """
+    return float(np.sqrt((d + 1) / r))
 
 
 def product_isometry(d: int, rank: int) -> float:

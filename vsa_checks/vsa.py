@@ -1,24 +1,18 @@
-"""Operations of vector symbolic architectures, and trials of them on random vectors to hold their laws against."""
+"""Operations of vector symbolic architectures: bundling, binding, cleanup, and what is read back from a bundle."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg
 
 from vsa_checks.bundles import BLOCK_BYTES, greedy_pursuit
-from vsa_checks.nulls import random_directions
-from vsa_checks.orthogonality import live_rows, rms_cosine, second_moment
+from vsa_checks.orthogonality import live_rows, second_moment
 
 Vectors = NDArray[np.floating[Any]]
 Members = NDArray[np.integer[Any]]
-
-# --- operations -----------------------------------------------------------------------------------------------
 
 
 def bundle(vectors: ArrayLike, members: ArrayLike) -> Vectors:
@@ -143,7 +137,7 @@ def coherence(vectors: ArrayLike) -> float:
 
     Raises ValueError for fewer than two rows with a direction.
     """
-    return float(np.abs(_gram(vectors, 0.0)).max())
+    return float(np.abs(cosine_matrix(vectors, 0.0)).max())
 
 
 def closest_pair(vectors: ArrayLike) -> float:
@@ -151,275 +145,24 @@ def closest_pair(vectors: ArrayLike) -> float:
 
     Raises ValueError for fewer than two rows with a direction.
     """
-    return float(_gram(vectors, -np.inf).max())
+    return float(cosine_matrix(vectors, -np.inf).max())
 
 
-# --- laws that stand beside those of `theory` ------------------------------------------------------------------
+def cosine_matrix(vectors: ArrayLike, own: float) -> Vectors:
+    """Cosines of all pairs of the rows of `vectors` (n, d) that have a direction, with `own` for each with itself.
 
-
-def rankin_bound(d: int) -> int:
-    """Largest number of vectors in d dimensions of which no two have a positive cosine: 2d (Rankin 1955)."""
-    return 2 * d
-
-
-def decoding_bound(largest: float) -> int:
-    """Largest k for which `decoded` holds of every bundle: coherence < 1/(2k) (Thomas, Dasgupta, Rosing 2021)."""
-    return max(math.ceil(1.0 / (2.0 * largest)) - 1, 0)
-
-
-def unbinding_error(d: int, r: int) -> float:
-    """Root mean square length of what unbinding from a Gaussian matrix (d, r) adds to a unit vector: sqrt((d+1)/r).
-
-    From E (W W^T)^2 = (1 + (d + 1)/r) I for entries of variance 1/r.
+    Returns (live, live): all pairs at once, so n is to be small. Raises ValueError for fewer than two live rows.
     """
-    return float(np.sqrt((d + 1) / r))
-
-
-# --- vectors made to order ------------------------------------------------------------------------------------
-
-
-def frame(n: int, d: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Uniformly random orthonormal rows (n, d); for n = d a random orthogonal matrix. Raises ValueError for n > d."""
-    if n > d:
-        raise ValueError(f"{n} orthonormal vectors do not fit into {d} dimensions")
-    q, r = np.linalg.qr(rng.standard_normal((d, n)))
-    # Without the signs of R the law of Q would be that of the routine, not uniform.
-    return np.ascontiguousarray((q * np.sign(np.diagonal(r))).T)
-
-
-def gaussian_matrix(d: int, r: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Gaussian matrix (d, r) that keeps squared lengths on average: entries of variance 1/r."""
-    return rng.standard_normal((d, r)) / np.sqrt(r)
-
-
-def cross_polytope(d: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Orthonormal vectors and their opposites (2d, d), turned at random."""
-    axes = frame(d, d, rng)
-    return np.concatenate([axes, -axes])
-
-
-def simplex(d: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Corners of a regular simplex (d + 1, d), turned at random: all pairwise cosines are -1/d."""
-    return linalg.null_space(np.ones((1, d + 1))) @ frame(d, d, rng)
-
-
-def spikes_and_waves(d: int) -> NDArray[np.float64]:
-    """The axes and the Walsh functions (2d, d), d a power of two: unit vectors of coherence 1/sqrt(d)."""
-    return np.concatenate([np.eye(d), linalg.hadamard(d) / np.sqrt(d)])
-
-
-def trap(k: int, tightness: float, d: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Bundle members at their worst (k + 1, d): k vectors of pairwise cosine -mu, and one of cosine mu with each.
-
-    mu = tightness / k, 0 < tightness <= 1, is the coherence. Raises ValueError for k >= d.
-    """
-    n, own = k + 1, np.sqrt(1.0 + tightness / k)
-    rows = own * np.eye(n) + (np.sqrt(1.0 - tightness) - own) / n
-    rows[-1] *= -1.0
-    return rows @ frame(n, d, rng)
-
-
-def fan(k: int, cosine: float, d: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A target (1, d), and k unit vectors (k, d) of this cosine with it that are orthogonal apart from it.
-
-    Raises ValueError for k >= d.
-    """
-    axes = frame(k + 1, d, rng)
-    return axes[:1], cosine * axes[:1] + np.sqrt(1.0 - cosine**2) * axes[1:]
-
-
-def pack(count: float, d: int, size: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Random unit vectors, at least `count` of them (n, d), without those of |cos| > `size` with an earlier one.
-
-    Raises ValueError if twice as many draws do not suffice, or for more than a gigabyte of vectors.
-    """
-    if count * d > 2**28:
-        raise ValueError(f"{count:.3g} vectors of {d} dimensions are too many to compare with each other")
-    wanted, n = math.ceil(count), 0
-    kept = np.empty((wanted, d), np.float32)
-    for _ in range(0, 2 * wanted, 256):
-        drawn = random_directions(256, d, rng)
-        fits = (np.abs(drawn @ kept[:n].T) <= size).all(axis=1)
-        near = np.tril(np.abs(drawn @ drawn.T) > size, -1)
-        for i in np.flatnonzero(fits):
-            fits[i] = not near[i, fits].any()
-        new = drawn[fits][: wanted - n]
-        kept[n : n + len(new)] = new
-        n += len(new)
-        if n == wanted:
-            return kept
-    raise ValueError(f"only {n} of {wanted} vectors of |cos| <= {size} were found in {d} dimensions")
-
-
-def draw_bundles(n: int, k: int, bundles: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Members (bundles, k) drawn from n vectors, in no bundle twice. Raises ValueError for k > n."""
-    if k > n:
-        raise ValueError(f"a bundle of {k} cannot be drawn from {n} vectors")
-    return rng.permuted(np.tile(np.arange(n), (bundles, 1)), axis=1)[:, :k]
-
-
-def with_common_mean(vectors: NDArray[np.float32], length: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The rows of `vectors` (n, d), each with the same random vector of this length added."""
-    return vectors + np.float32(length) * random_directions(1, vectors.shape[1], rng)
-
-
-def with_a_twin(vectors: Vectors, k: int, rng: np.random.Generator) -> tuple[Vectors, NDArray[np.int64]]:
-    """`vectors` (n, d) with the first row repeated at the end, and 10 bundles (10, k) whose first member is that copy.
-
-    The row that it copies is in none of them. Raises ValueError for k > n.
-    """
-    others = draw_bundles(len(vectors) - 1, k - 1, 10, rng) + 1
-    return np.concatenate([vectors, vectors[:1]]), np.insert(others, 0, len(vectors), axis=1)
-
-
-# --- trials ---------------------------------------------------------------------------------------------------
-
-STANDARD_ERRORS = 4.5
-"""A right law lies further than this from a simulation about once in 100,000 times."""
-
-
-@dataclass(frozen=True)
-class Simulated:
-    """A figure from independent trials, and its standard error."""
-
-    value: float
-    error: float
-
-    @classmethod
-    def mean(cls, units: int, trial: Callable[[], ArrayLike]) -> Simulated:
-        """Mean over `units` calls of `trial`, of whose figures each gives the mean."""
-        return cls.of([np.mean(np.asarray(trial())) for _ in range(units)])
-
-    @classmethod
-    def of(cls, trials: ArrayLike) -> Simulated:
-        """Mean of trials (n,). Raises ValueError for fewer than two."""
-        values = np.asarray(trials, np.float64)
-        if len(values) < 2:
-            raise ValueError(f"{len(values)} trials have no standard error")
-        return cls(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
-
-    @classmethod
-    def quantile(cls, trials: ArrayLike, quantile: float) -> Simulated:
-        """Quantile of trials (n,); its error from the quantiles two standard errors of rank away."""
-        values = np.asarray(trials, np.float64)
-        reach = 2.0 * np.sqrt(quantile * (1.0 - quantile) / len(values))
-        low, point, high = np.quantile(values, np.clip([quantile - reach, quantile, quantile + reach], 0.0, 1.0))
-        return cls(float(point), float((high - low) / 4.0))
-
-    def root(self) -> Simulated:
-        """The square root of the figure."""
-        value = float(np.sqrt(self.value))
-        return Simulated(value, self.error / (2.0 * value) if value > 0 else 0.0)
-
-    def agrees(self, law: float, slack: float = 0.0) -> bool:
-        """Whether the law lies within `STANDARD_ERRORS` and `slack`, what the law itself leaves out."""
-        return abs(self.value - law) <= STANDARD_ERRORS * self.error + slack
-
-    def exceeds(self, law: float) -> bool:
-        """Whether the figure lies above the law by more than `STANDARD_ERRORS`."""
-        return self.value - law > STANDARD_ERRORS * self.error
-
-    def singles_out(self, law: Callable[[int], float], size: int, slack: float = 0.0) -> bool:
-        """Whether the law agrees at this size, and neither at half nor at twice it."""
-        return [self.agrees(law(s), slack) for s in (size // 2, size, 2 * size)] == [False, True, False]
-
-
-def cosine_trials(n: int, d: int, sets: int, rng: np.random.Generator) -> Simulated:
-    """Root mean square cosine of the pairs of n random vectors; the units are sets of n."""
-    return Simulated.mean(sets, lambda: rms_cosine(random_directions(n, d, rng)) ** 2).root()
-
-
-def tail_trials(n: int, d: int, size: float, sets: int, rng: np.random.Generator) -> Simulated:
-    """Share of the pairs of n random vectors with |cos| > `size`; the units are sets of n."""
-    pairs = n * (n - 1)
-    return Simulated.mean(sets, lambda: (np.abs(_gram(random_directions(n, d, rng), 0.0)) > size).sum() / pairs)
-
-
-def largest_cosine_trials(n: int, d: int, quantile: float, sets: int, rng: np.random.Generator) -> Simulated:
-    """Quantile of the largest |cos| among n random vectors; the units are sets of n."""
-    return Simulated.quantile([coherence(random_directions(n, d, rng)) for _ in range(sets)], quantile)
-
-
-def member_trials(d: int, k: int, bundles: int, rng: np.random.Generator) -> Simulated:
-    """Root mean square of the mean cosine of a bundle of k random vectors with its members; the units are bundles."""
-    members = random_directions(bundles * k, d, rng).reshape(bundles, k, d)
-    totals = live_rows(members.sum(axis=1)).unit
-    return Simulated.of((members @ totals[:, :, None]).mean(axis=(1, 2)) ** 2).root()
-
-
-def crosstalk_trials(d: int, k: int, bundles: int, rng: np.random.Generator) -> Simulated:
-    """Root mean square dot product of a bundle of k random vectors with 200 outside; the units are bundles."""
-    totals = random_directions(bundles * k, d, rng).reshape(bundles, k, d).sum(axis=1)
-    # Independent though all meet the same outsiders: whatever those are, a bundle's expected square is k/d.
-    return Simulated.of(np.square(totals @ random_directions(200, d, rng).T).mean(axis=1)).root()
-
-
-def recall_trials(d: int, k: int, n: int, sets: int, rng: np.random.Generator) -> Simulated:
-    """Share of members recalled among n candidates, the member and n - 1 outside; the units are sets of 20 bundles."""
-    total = n + k - 1
-    return Simulated.mean(sets, lambda: recalled(random_directions(total, d, rng), draw_bundles(total, k, 20, rng)))
-
-
-def bound_recall_trials(d: int, k: int, n: int, sets: int, rng: np.random.Generator) -> Simulated:
-    """Share of k random vectors, each one of n and bound by its own orthogonal matrix, that unbinding their sum names.
-
-    The k matrices are drawn once; the units are sets of n vectors and 40 sums.
-    """
-    # One above another, so that a sum of bound vectors is one product.
-    keys = np.concatenate([frame(d, d, rng) for _ in range(k)]).astype(np.float32)
-
-    def named() -> NDArray[np.bool_]:
-        words, fillers = random_directions(n, d, rng), rng.integers(n, size=(40, k))
-        total = bind(words[fillers].reshape(40, k * d), keys)
-        return cleanup(unbind(total, keys).reshape(40 * k, d), words) == fillers.ravel()
-
-    return Simulated.mean(sets, named)
-
-
-def chance_bundle_trials(k: int, n: int, d: int, pursue: bool, sets: int, rng: np.random.Generator) -> Simulated:
-    """Cosine with a random direction of the sum of the k most similar of n random vectors, or of k found by pursuit.
-
-    The units are sets of n vectors and 20 directions.
-    """
-
-    def reached() -> Vectors:
-        words, targets = random_directions(n, d, rng), random_directions(20, d, rng)
-        if pursue:
-            return greedy_pursuit(targets, words, k).cosine
-        nearest = np.argpartition(targets @ words.T, -k, axis=1)[:, -k:]
-        return (live_rows(bundle(words, nearest)).unit * targets).sum(axis=1)
-
-    return Simulated.mean(sets, reached)
-
-
-def binding_trials(d: int, draws: int, rng: np.random.Generator) -> Simulated:
-    """Root mean square cosine of a vector with itself bound by a random orthogonal matrix; the units are both."""
-
-    def square() -> Vectors:
-        vector = random_directions(1, d, rng)
-        return (bind(vector, frame(d, d, rng)) @ vector.T) ** 2
-
-    return Simulated.mean(draws, square).root()
-
-
-def similarity_trials(d: int, r: int, n: int, draws: int, rng: np.random.Generator) -> Simulated:
-    """Root mean square change of the cosines of n random vectors under a Gaussian matrix (d, r); the units are both."""
-
-    def square() -> float:
-        vectors = random_directions(n, d, rng)
-        return similarity_change(vectors, bind(vectors, gaussian_matrix(d, r, rng))) ** 2
-
-    return Simulated.mean(draws, square).root()
-
-
-def unbinding_trials(d: int, r: int, draws: int, rng: np.random.Generator) -> Simulated:
-    """Root mean square length of the error that unbinding from a Gaussian matrix (d, r) leaves in a unit vector."""
-
-    def squares() -> Vectors:
-        vectors, matrix = random_directions(10, d, rng), gaussian_matrix(d, r, rng)
-        return np.square(unbind(bind(vectors, matrix), matrix) - vectors).sum(axis=1)
-
-    return Simulated.mean(draws, squares).root()
+    words = np.asarray(vectors)
+    words = words if words.dtype.kind == "f" else words.astype(np.float64)
+    norms = np.sqrt(np.square(words).sum(axis=1))
+    words, norms = words[norms > 0], norms[norms > 0]
+    if len(words) < 2:
+        raise ValueError(f"{len(words)} vectors with a direction make no pair")
+    cosines: Vectors = words @ words.T
+    cosines /= norms[:, None] * norms
+    np.fill_diagonal(cosines, own)
+    return cosines
 
 
 def _blocks(n: int, n_words: int) -> Iterator[slice]:
@@ -434,17 +177,3 @@ def _members(vectors: ArrayLike, members: ArrayLike) -> tuple[Vectors, Members]:
     if rows.size and not (rows.min() >= 0 and rows.max() < len(words)):
         raise ValueError(f"members {rows.min()} to {rows.max()} are not all rows of {len(words)} vectors")
     return words if words.dtype.kind == "f" else words.astype(np.float64), rows
-
-
-def _gram(vectors: ArrayLike, own: float) -> Vectors:
-    """Cosines of all pairs of rows that have a direction (n, n), with `own` for each with itself."""
-    words = np.asarray(vectors)
-    words = words if words.dtype.kind == "f" else words.astype(np.float64)
-    norms = np.sqrt(np.square(words).sum(axis=1))
-    words, norms = words[norms > 0], norms[norms > 0]
-    if len(words) < 2:
-        raise ValueError(f"{len(words)} vectors with a direction make no pair")
-    cosines: Vectors = words @ words.T
-    cosines /= norms[:, None] * norms
-    np.fill_diagonal(cosines, own)
-    return cosines

@@ -128,6 +128,64 @@ def test_refuted_with_nothing_beside_it_says_so(make_claim: MakeClaim) -> None:
     assert "nothing to set it against" in judge(make_claim(), measured(0.1), 64).reason
 
 
+def test_reasons_word_for_word(make_claim: MakeClaim) -> None:
+    """A reason is what a person reads of a verdict: the comparison that was made, and what stands beside it."""
+    both = make_claim(decisive=("random", "matched"), alpha=0.05, delta=0.25)
+    far, near = null(0.1), null(0.7, name="matched")
+    level, other = null(0.6, 0.3), null(0.7, 0.4, name="matched")
+    reference = Reference("law", 0.1)
+    beside = "random: 0.1, p = 0.001; matched: 0.1, p = 0.001"
+    away = null(0.1, name="matched")
+    assert [
+        judge(both, measurement, 64).reason
+        for measurement in (
+            measured(0.8, far, away),
+            measured(0.8, far, away, reference=reference),
+            measured(0.8, far, near),
+            measured(0.8, level, near),
+            measured(0.8, level, other),
+            measured(0.4, far, away),
+        )
+    ] == [
+        f"0.8 meets >= 0.5 ({beside})",
+        f"0.8 meets >= 0.5 ({beside}; law: 0.1)",
+        "0.8 meets >= 0.5, but lies only 0.1 beyond matched (0.7, p = 0.001), less than 0.25",
+        "0.8 meets >= 0.5, but is not told from random (0.6, p = 0.3), and lies only 0.1 beyond matched"
+        " (0.7, p = 0.001), less than 0.25",
+        "0.8 meets >= 0.5, but is not told from random (0.6, p = 0.3) and matched (0.7, p = 0.4)",
+        f"0.4 does not meet >= 0.5: above chance ({beside})",
+    ]
+    assert judge(make_claim(), measured(0.8), 64).reason == "0.8 meets >= 0.5"
+    assert judge(make_claim(), measured(0.1), 64).reason == "0.1 does not meet >= 0.5: nothing to set it against"
+    even = make_claim(threshold=0.9, threshold_unit="reference")
+    around = Interval(0.05, 0.15, "heads")
+    assert judge(even, measured(0.08, interval=around, reference=reference), 64).reason == (
+        "0.08 does not meet >= 0.09: at chance (law: 0.1 x 0.9)"
+    )
+    falling = make_claim(direction="<=", decisive=("random",), alpha=0.05, delta=0.25)
+    assert judge(falling, measured(0.3, null(0.4)), 64).reason == (
+        "0.3 meets <= 0.5, but lies only 0.1 beyond random (0.4, p = 0.001), less than 0.25"
+    )
+    assert judge(falling, measured(0.6, null(0.7, 0.3, 0.7)), 64).reason == (
+        "0.6 does not meet <= 0.5: at chance (random: 0.7, p = 0.3)"
+    )
+
+
+def test_reasons_on_the_edge_of_chance(make_claim: MakeClaim) -> None:
+    """A p of alpha is told from chance and a lead of delta is enough, whatever else stands in the way."""
+    both = make_claim(decisive=("random", "matched"), alpha=0.05, delta=0.25)
+    on_both, level = null(0.5, 0.05), null(0.1, 0.3, name="matched")
+    assert judge(both, measured(0.75, on_both, level), 64).reason == (
+        "0.75 meets >= 0.5, but is not told from matched (0.1, p = 0.3)"
+    )
+    one = make_claim(decisive=("random",), alpha=0.05)
+    assert "above chance" in judge(one, measured(0.4, null(0.1, 0.05)), 64).reason
+    assert "below chance" in judge(one, measured(0.4, null(0.6, 0.9, 0.05)), 64).reason
+    for low, high in ((0.1, 0.3), (0.05, 0.1)):
+        touching = measured(0.2, interval=Interval(low, high, "heads"), reference=Reference("law", 0.1))
+        assert "at chance" in judge(make_claim(), touching, 64).reason
+
+
 # --- edges ----------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +254,10 @@ def test_a_threshold_may_be_a_share_of_the_reference(make_claim: MakeClaim) -> N
 
 
 # --- nothing to judge -----------------------------------------------------------------------------------------
+
+
+def test_one_examined_is_enough(claim: Claim) -> None:
+    assert judge(claim, measured(0.9, null(), n_examined=1), 64).verdict == "holds"
 
 
 @pytest.mark.parametrize(
@@ -271,7 +333,8 @@ def test_the_record_carries_every_figure(claim: Claim) -> None:
 
 
 def test_the_record_of_what_was_not_checked_has_no_figures(claim: Claim) -> None:
-    found = not_checked_record(claim, Subject("a-claim", "raw"), {}, "there is none", 0.1)
+    found = not_checked_record(claim, Subject("a-claim", "raw"), {"fold_ln": True}, "there is none", 0.1)
+    assert (found["effective_flags"], found["n_excluded"], found["duration_s"]) == ({"fold_ln": True}, 0, 0.1)
     assert (found["verdict"], found["reason"], found["id"]) == ("not-checked", "there is none", "a-claim/raw")
     assert found["value"] is found["ci"] is found["n_examined"] is found["reference"] is None
     assert found["nulls"] == [] and not found["fragile"]

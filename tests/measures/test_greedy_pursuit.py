@@ -9,7 +9,7 @@ import pytest
 from tests.measures import oracles
 from tests.measures.oracles import Rows
 from vsa_checks import dictionary
-from vsa_checks.bundles import Dictionary, greedy_pursuit
+from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan
 
 
 def example(kind: str, seed: int = 0) -> tuple[Rows, Rows]:
@@ -70,16 +70,16 @@ def test_tokens_and_cosines_are_those_of_the_brute_force(kind: str) -> None:
 
 
 def test_a_centered_dictionary_of_few_tokens_in_many_dimensions() -> None:
-    """33 tokens in 512 dimensions: centered they sum to zero, so that the whole bundle is next to nothing."""
+    """33 tokens in 100 dimensions: centered they sum to zero, so that the whole bundle is next to nothing."""
     rng = np.random.default_rng(2)
-    words = rng.standard_normal((33, 512)).astype(np.float32)
+    words = rng.standard_normal((33, 100)).astype(np.float32)
     words -= words.mean(axis=0)
-    neurons = rng.standard_normal((5, 512)).astype(np.float32)
+    neurons = rng.standard_normal((3, 100)).astype(np.float32)
     for max_tokens in (5, 31, 32):
         oracles.assert_pursued(greedy_pursuit(neurons, words, max_tokens), neurons, words, max_tokens)
     whole = greedy_pursuit(neurons, words, 100)
-    assert whole.size.tolist() == [33] * 5
-    for i in range(5):
+    assert whole.size.tolist() == [33] * 3
+    for i in range(3):
         assert sorted(whole.tokens(i)) == list(range(33))
         assert whole.tokens(i)[:32].tolist() == greedy_pursuit(neurons, words, 32).tokens(i).tolist()
         assert np.abs(whole.path(i)).max() <= 1
@@ -89,18 +89,18 @@ def test_a_centered_dictionary_of_few_tokens_in_many_dimensions() -> None:
 def test_a_vocabulary_of_several_chunks(kind: str) -> None:
     """The compiled loop looks at 256 tokens at a time and skips chunks that cannot win."""
     rng = np.random.default_rng(15)
-    neurons, words = rng.standard_normal((4, 10)), rng.standard_normal((700, 10))
+    neurons, words = rng.standard_normal((3, 10)), rng.standard_normal((540, 10))
     match kind:
         case "varied norms":
-            words *= 10 ** rng.uniform(-4, 4, (700, 1))
+            words *= 10 ** rng.uniform(-4, 4, (540, 1))
         case "points away":
             neurons, words = np.abs(neurons), -np.abs(words)
         case "far from zero":
             words += 4
         case "second half repeats":
-            words[350:] = words[:350]
+            words[270:] = words[:270]
     neurons, words = neurons.astype(np.float32), words.astype(np.float32)
-    oracles.assert_pursued(greedy_pursuit(neurons, words, 25), neurons, words, 25)
+    oracles.assert_pursued(greedy_pursuit(neurons, words, 12), neurons, words, 12)
     best_last = np.concatenate([words[words @ neurons[0] < 0], words[words @ neurons[0] >= 0]])
     oracles.assert_pursued(greedy_pursuit(neurons, best_last, 3), neurons, best_last, 3)
 
@@ -166,6 +166,34 @@ def test_rows_of_the_gram_matrix_may_displace_each_other(
     np.testing.assert_array_equal(found.token_ids, greedy_pursuit(neurons, words, 12).token_ids)
     # the rows are still sound for the next caller
     oracles.assert_pursued(greedy_pursuit(neurons[::-1], ready, 9, block=1), neurons[::-1], words, 9)
+
+
+def test_a_block_is_no_larger_than_the_gram_rows_that_fit() -> None:
+    """All neurons of a block may have picked different tokens, and each token's row is wanted at the same time."""
+    neurons, words = example("gaussian")
+    ready = Dictionary.of(words)
+    ready.__dict__["gram"] = dictionary.GramRows(ready, budget=2 * len(words))
+    assert len(set(greedy_pursuit(neurons, words, 1).token_ids)) > 2
+    found = greedy_pursuit(neurons, ready, 5, block=6)
+    np.testing.assert_array_equal(found.token_ids, greedy_pursuit(neurons, words, 5).token_ids)
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-20, 1e-16, 1e16, 1e30])
+def test_lengths_whose_squares_float32_cannot_hold(scale: float) -> None:
+    neurons, words = example("planted", 3)
+    words *= np.float32(scale)
+    oracles.assert_pursued(greedy_pursuit(neurons, words, 5), neurons, words, 5)
+    expected = oracles.scan(neurons, words, None)
+    oracles.assert_scanned(ranked_scan(neurons, words), neurons, expected)
+
+
+def test_short_tokens_beside_long_ones() -> None:
+    """A token 10^-17 times as long as another is scored by its direction all the same."""
+    neurons, words = example("gaussian", 3)
+    words[::2] *= np.float32(1e-17)
+    oracles.assert_pursued(greedy_pursuit(neurons, words, 30), neurons, words, 30)
+    nearest = [max(range(40), key=lambda t: oracles.cosine(neuron, words[t].astype(float))) for neuron in neurons]
+    assert any(t % 2 == 0 for t in nearest), "the example has no short token to be found"
 
 
 def test_rows_of_the_gram_matrix_are_cosines_to_within_half_a_step() -> None:

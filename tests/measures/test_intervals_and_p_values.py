@@ -47,6 +47,18 @@ def test_values_without_spread_give_no_width_and_no_values_an_error() -> None:
         bootstrap([], "heads", np.random.default_rng(0))
 
 
+def test_the_bootstrap_is_scipys_percentile_with_999_resamples() -> None:
+    """Hits and misses count as ones and zeros."""
+    values = np.random.default_rng(3).random(50)
+    for data in (values, values > 0.4, [1, 0, 0, 1, 1], [0.0, 0.25]):
+        found = bootstrap(data, "neurons", np.random.default_rng(4))
+        expected = stats.bootstrap(
+            (np.array(data, float),), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(4)
+        ).confidence_interval
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+        assert found.low < found.high
+
+
 def squared_cosines(n: int = 40, d: int = 4, seed: int = 4) -> Rows:
     """Squared cosines of vectors of which some are far from typical."""
     rng = np.random.default_rng(seed)
@@ -70,6 +82,16 @@ def test_the_interval_over_pairs_is_that_of_resampling_vectors_in_full() -> None
     found = bootstrap_pairs(own, "tokens", np.random.default_rng(6))
     assert (found.high - found.low) / (high - low) == pytest.approx(1, abs=0.15)
     assert (found.low + found.high) / 2 == pytest.approx(own.mean(), rel=0.05)
+
+
+def test_a_vector_far_from_the_others_pulls_the_interval_to_its_side() -> None:
+    """One of 20 vectors has large cosines: the mean may well be larger, and hardly smaller."""
+    own = np.array([0.1] * 19 + [0.9])
+    found = bootstrap_pairs(own, "tokens", np.random.default_rng(0))
+    assert found.high - own.mean() > 1.5 * (own.mean() - found.low)
+    pulled = own.mean() + 2 * (own - own.mean())
+    assert found == bootstrap(pulled, "tokens", np.random.default_rng(0))
+    assert bootstrap_pairs([0, 1, 1], "tokens", np.random.default_rng(0)).high == pytest.approx(4 / 3)
 
 
 def test_whole_groups_are_resampled_where_there_are_groups() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,13 @@ def by_singular_values(left: Rows, right: Rows) -> Rows:
 def test_it_is_the_formula_over_singular_values(d: int, rank: int, out: int) -> None:
     left, right = heads(1, 5, d, rank, out)
     np.testing.assert_allclose(isometry(left, right), by_singular_values(left, right), rtol=1e-10)
+
+
+def test_float32_weights_are_multiplied_in_float64() -> None:
+    left, right = (one.astype(np.float32) for one in heads(9))
+    exact = by_singular_values(left.astype(np.float64), right.astype(np.float64))
+    for one, other in ((left, right), (left.astype(np.float64), right), (left, right.astype(np.float64))):
+        np.testing.assert_allclose(isometry(one, other), exact, rtol=1e-12)
 
 
 def test_one_direction_that_dominates_gives_one_over_rank() -> None:
@@ -52,11 +61,14 @@ def test_a_change_that_leaves_the_model_the_same_leaves_it_the_same() -> None:
 def test_a_head_that_does_nothing_has_none() -> None:
     left, right = heads()
     left[1] = 0
+    with warnings.catch_warnings(action="error"):
+        assert np.isnan(isometry(left, right)).tolist() == [False, True, False]
     assert np.isnan(isometry(left, right)).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize(
-    ("left", "right"), [((3, 5, 2), (3, 4, 5)), ((3, 5, 2), (2, 2, 5)), ((5, 2), (2, 5)), ((1, 5, 2), (2, 5))]
+    ("left", "right"),
+    [((3, 5, 2), (3, 4, 5)), ((3, 5, 2), (2, 2, 5)), ((5, 2), (2, 5)), ((1, 5, 2), (1, 2)), ((5, 1), (5, 2, 5))],
 )
 def test_shapes_that_do_not_fit_are_refused(left: tuple[int, ...], right: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected \(h, d, rank\) and \(h, rank, d\)"):
@@ -130,6 +142,32 @@ def test_random_directions_are_unit_and_point_everywhere() -> None:
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
     assert np.abs(rows.mean(axis=0)).max() < 4.5 / np.sqrt(8 * 5000)
     np.testing.assert_allclose(np.cov(rows.T), np.eye(8) / 8, atol=4.5 * np.sqrt(2 / 5000) / 8)
+
+
+def test_nulls_are_what_the_seed_draws() -> None:
+    """float32 draws of the generator in order, put into the formula: the same seed gives the same report."""
+    drawn = np.random.default_rng(11).standard_normal((7, 9), dtype=np.float32)
+    expected = drawn / np.linalg.norm(drawn.astype(np.float64), axis=1, keepdims=True)
+    np.testing.assert_allclose(nulls.random_directions(7, 9, np.random.default_rng(11)), expected, rtol=0, atol=1e-7)
+    rows = np.array([[3.0, 0, 4], [0, 2, 0]])
+    unit = np.array([[0.6, 0, 0.8], [0, 1, 0]])
+    noise = np.random.default_rng(12).standard_normal((5, 2), dtype=np.float32)
+    expected = unit.mean(axis=0) + noise @ (unit - unit.mean(axis=0))  # over sqrt(2 - 1)
+    found = nulls.covariance_matched(rows, 5, np.random.default_rng(12))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    three = np.concatenate([unit, [[0, 0, 1]]])
+    noise = np.random.default_rng(13).standard_normal((5, 3), dtype=np.float32)
+    expected = three.mean(axis=0) + noise @ (three - three.mean(axis=0)) / np.sqrt(2)
+    found = nulls.covariance_matched(three, 5, np.random.default_rng(13))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert found.dtype == nulls.permuted_coordinates(three, np.random.default_rng(0)).dtype == np.float32
+
+
+def test_vectors_all_alike_have_no_spread() -> None:
+    """The mean of many is taken in float64: in float32 its error would look like a direction of variance."""
+    rows = np.tile(np.random.default_rng(14).standard_normal(6), (40_000, 1))
+    drawn = nulls.covariance_matched(rows, 3, np.random.default_rng(15))
+    np.testing.assert_allclose(drawn, rows[:3] / np.linalg.norm(rows[0]), rtol=0, atol=2e-7)
 
 
 def test_permuted_coordinates_keep_each_rows_numbers_and_not_their_places() -> None:

@@ -189,8 +189,32 @@ def test_mean_and_rms_are_exact_for_either_shape() -> None:
             measure(unit[:1])
 
 
+def test_figures_of_nearly_orthogonal_rows_are_exact() -> None:
+    """Where little is left beside the diagonal, squared norms summed in float32 would be most of it."""
+    for n, d in ((2, 30), (20, 30), (30, 20)):
+        rows, _ = np.linalg.qr(np.random.default_rng(n).standard_normal((n, d)))
+        unit = live_rows(np.pad(rows, ((0, 0), (0, d - rows.shape[1]))) + 1e-4 * gaussian(n, d)).unit
+        gram = unit.astype(np.float64) @ unit.T.astype(np.float64)
+        off = gram[~np.eye(n, dtype=bool)]
+        assert rms_cosine(unit) == pytest.approx(np.sqrt((off**2).mean()), rel=1e-5)
+        assert mean_cosine(unit) == pytest.approx(off.mean(), rel=1e-5)
+        own = [(np.delete(row, i) ** 2).mean() for i, row in enumerate(gram)]
+        np.testing.assert_allclose(row_mean_squares(unit), own, rtol=1e-5 if n <= d else 1e-10)
+    assert row_mean_squares(unit).dtype == np.float64
+
+
+def test_a_row_across_all_others_has_a_mean_square_of_zero_and_not_less() -> None:
+    """In more rows than dimensions it is a difference of sums, which rounding may leave below zero."""
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        axes, _ = np.linalg.qr(rng.standard_normal((3, 3)))
+        found = row_mean_squares(live_rows(axes[[0, 1, 1, 1, 1, 1]]).unit)
+        assert 0 <= found[0] < 1e-12
+
+
 def test_centering_takes_the_mean_in_float64() -> None:
     vectors = gaussian(5000, 3) + np.float32(1e4)
     expected = vectors - vectors.astype(np.float64).mean(axis=0)
     np.testing.assert_allclose(centered(vectors), expected, rtol=0, atol=1e-6)
     assert np.abs(centered(vectors).mean(axis=0)).max() < 1e-6
+    assert centered(vectors.astype(np.float64)).dtype == np.float32

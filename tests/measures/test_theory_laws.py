@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests.measures.oracles import Rows
 from vsa_checks import theory
@@ -22,6 +23,29 @@ def directions(n: int, d: int, rng: np.random.Generator) -> Rows:
 def test_largest_cosine_check_values(n: int, d: int, median: float) -> None:
     assert theory.largest_cosine(n, d) == pytest.approx(median, abs=5e-4)
     assert theory.largest_cosine(n, d) < np.sqrt(4 * np.log(n) / d), "the crude bound is too high"
+
+
+@pytest.mark.parametrize(("n", "d", "quantile"), [(2000, 768, 0.5), (300, 100, 0.1), (50257, 576, 0.9)])
+def test_largest_cosine_is_the_quantile_of_its_law(n: int, d: int, quantile: float) -> None:
+    """Put into the law of Cai, Fan and Jiang: the smaller the largest cosine, the larger y."""
+    y = d * np.log(1 - theory.largest_cosine(n, d, quantile) ** 2) + 4 * np.log(n) - np.log(np.log(n))
+    law = 1 - np.exp(-np.exp(y / 2) / np.sqrt(8 * np.pi))
+    assert 1 - law == pytest.approx(quantile, abs=1e-9)
+
+
+@pytest.mark.parametrize(("d", "k"), [(100, 10), (9, 4), (50, 200)])
+def test_recall_in_closed_form(d: int, k: int) -> None:
+    """Of one candidate it is sure; against one other the difference of two normals decides."""
+    assert theory.recall_probability(d, k, 1) == pytest.approx(1, abs=1e-9)
+    assert theory.recall_probability(d, k, 2) == pytest.approx(stats.norm.cdf(np.sqrt(d / k / 2)), abs=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 4, 20])
+def test_what_noise_reaches_in_three_dimensions(k: int) -> None:
+    """There cosines are uniform: the k largest of n lie, in the middle, at 1 - 2 (i - 1/2)/n."""
+    mean = np.mean([1 - 2 * (i - 0.5) / 100 for i in range(1, k + 1)])
+    expected = np.sqrt(k) * mean / np.sqrt(1 - mean**2 + k * mean**2)
+    assert theory.chance_bundle_cosine(k, 100, 3) == pytest.approx(expected, abs=1e-9)
 
 
 def test_welch_check_value() -> None:
@@ -77,7 +101,7 @@ def test_largest_cosine_by_simulation() -> None:
 def test_welch_bound_is_met_with_equality_and_never_missed() -> None:
     """Three directions at 120 degrees in the plane are as far apart as can be; random ones are closer."""
     assert theory.welch_bound(3, 2) == pytest.approx(0.5)
-    assert theory.welch_bound(5, 5) == theory.welch_bound(2, 9) == 0
+    assert theory.welch_bound(5, 5) == theory.welch_bound(2, 9) == theory.welch_bound(1, 1) == 0
     rows = directions(40, 6, np.random.default_rng(2))
     gram = np.abs(rows @ rows.T) - np.eye(40)
     assert theory.welch_bound(40, 6) < gram.max()
@@ -155,6 +179,17 @@ def test_bound_of_surely_recovered_sums_is_its_definition() -> None:
         expected = max((k for k in range(1, 100) if coherence < 1 / (2 * k - 1)), default=0)
         assert theory.greedy_recovery_bound(coherence) == expected, coherence
     assert theory.greedy_recovery_bound(0.221) == 2
+
+
+def test_bound_of_surely_decoded_bundles_is_its_definition() -> None:
+    for coherence in (0.01, 0.1, 0.2499, 0.25, 0.251, 0.5, 0.9, 1.0):
+        expected = max((k for k in range(1, 100) if coherence < 1 / (2 * k)), default=0)
+        assert theory.decoding_bound(coherence) == expected, coherence
+
+
+def test_rankin_bound_and_unbinding_error_by_hand() -> None:
+    assert [theory.rankin_bound(d) for d in (1, 2, 10)] == [2, 4, 20]
+    assert theory.unbinding_error(63, 16) == 2.0
 
 
 @pytest.mark.parametrize(("d", "rank"), [(96, 8), (60, 30)])

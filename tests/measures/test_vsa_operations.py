@@ -16,8 +16,9 @@ import torch
 
 from tests.measures import oracles
 from tests.measures.oracles import CLOSE, Rows
-from vsa_checks import vsa
-from vsa_checks.vsa import Simulated
+from vsa_checks import constructions, vsa
+from vsa_checks.nulls import random_directions
+from vsa_checks.trials import Simulated
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -30,7 +31,7 @@ def unit(n: int, d: int, seed: int = 0) -> Rows:
 
 
 WORDS = unit(30, 16)
-MEMBERS = vsa.draw_bundles(30, 4, 60, rng(1))
+MEMBERS = constructions.draw_bundles(30, 4, 60, rng(1))
 
 
 @pytest.fixture(params=["at once", "by blocks"])
@@ -47,6 +48,7 @@ def test_bundle_is_the_plain_sum() -> None:
     expected = [sum(WORDS[i] for i in row) for row in MEMBERS]
     np.testing.assert_allclose(vsa.bundle(WORDS, MEMBERS), expected, rtol=0, atol=1e-14)
     assert vsa.bundle(WORDS.astype(np.float32), MEMBERS).dtype == np.float32
+    assert vsa.bundle([[1, 2], [3, 4]], np.array([[0, 1]], np.uint8)).dtype == np.float64
     np.testing.assert_array_equal(vsa.bundle([[1, 2], [3, 4]], [[0, 1], [1, 1]]), [[4, 6], [6, 8]])
 
 
@@ -63,7 +65,20 @@ def test_cleanup_names_the_row_of_largest_dot_product() -> None:
     queries = rng(3).standard_normal((40, 16))
     expected = [max(range(30), key=lambda i: float(q @ WORDS[i])) for q in queries]
     assert vsa.cleanup(queries, WORDS).tolist() == expected
+    assert vsa.cleanup(queries, WORDS).dtype == np.int64
     assert vsa.cleanup([[1, 1], [0, -1]], [[0, 0], [2, 0], [0, 2], [2, 2], [2, 2]]).tolist() == [3, 0]
+
+
+def test_scratch_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many rows at a time that their dot products in float64 fit into BLOCK_BYTES, and 16 at the least."""
+    seen: list[int] = []
+    plain = vsa.bind
+    monkeypatch.setattr(vsa, "bind", lambda rows, matrix: seen.append(len(rows)) or plain(rows, matrix))  # type: ignore[func-returns-value]
+    for size, expected in ((1, [16, 16, 8]), (20 * 8 * 30, [20, 20]), (100 * 8 * 30, [40])):
+        monkeypatch.setattr(vsa, "BLOCK_BYTES", size)
+        seen.clear()
+        vsa.cleanup(rng(3).standard_normal((40, 16)), WORDS)
+        assert seen == expected
 
 
 @pytest.mark.usefixtures("blocks")
@@ -85,6 +100,7 @@ def test_a_member_is_recalled_if_it_beats_every_non_member() -> None:
         others = [total @ WORDS[i] for i in range(30) if i not in row]
         expected.append([all(total @ WORDS[i] > other for other in others) for i in row])
     found = vsa.recalled(WORDS, MEMBERS)
+    assert found.dtype == bool
     assert found.tolist() == expected
     assert 0 < found.mean() < 1
     assert vsa.recalled(np.eye(3), [[0, 2]]).tolist() == [[True, True]]
@@ -101,7 +117,9 @@ def test_a_bundle_is_decoded_if_only_its_members_pass_one_half() -> None:
         expected.append({i for i in range(30) if total @ words[i] > 0.5} == set(row.tolist()))
     assert vsa.decoded(words, MEMBERS).tolist() == expected
     assert 0 < sum(expected) < len(expected)
+    assert vsa.decoded(words, MEMBERS).dtype == bool
     assert vsa.decoded(np.eye(3), [[0, 2], [0, 1]]).tolist() == [True, True]
+    assert vsa.decoded([[1.0, 0.0], [0.5, 0.8]], [[0]]).tolist() == [True]  # 1/2 itself does not pass
     assert [bool(vsa.decoded(length * np.eye(3), [[0, 2]])[0]) for length in (0.70, 0.72)] == [False, True]
     assert [bool(vsa.decoded([[1.0, 0.0], [x, 0.8]], [[0]])[0]) for x in (0.49, 0.51)] == [True, False]
 
@@ -112,6 +130,7 @@ def test_a_bundle_is_recovered_if_pursuit_names_its_members() -> None:
         tokens, _ = oracles.pursuit(WORDS[row].sum(axis=0), WORDS, 4)
         expected.append(sorted(tokens) == sorted(row))
     assert vsa.recovered(WORDS, MEMBERS).tolist() == expected
+    assert vsa.recovered(WORDS, np.zeros((0, 4), int)).dtype == bool
     assert 0 < sum(expected) < len(expected)
 
 
@@ -138,6 +157,8 @@ def test_coherence_and_closest_pair_are_the_extremes_of_all_pairs() -> None:
     assert vsa.closest_pair(rows) == pytest.approx(max(cosines), abs=1e-12)
     assert vsa.coherence(rows) == pytest.approx(1) and vsa.closest_pair(rows) < 0.99
     assert vsa.closest_pair([[3, 0], [-1, 0], [0, 7]]) == 0.0
+    assert vsa.cosine_matrix(rows.astype(np.float32), 1.0).dtype == np.float32
+    np.testing.assert_allclose(vsa.cosine_matrix([[3, 0], [1, 1]], 7.0), [[7, 0.5**0.5], [0.5**0.5, 7]], rtol=1e-12)
     assert vsa.closest_pair([[1, 0], [-2, 0]]) == -1.0
 
 
@@ -191,7 +212,7 @@ def test_binding_by_blocks_is_torchhds_vtb(torchhd: Any, draw: Callable[[int, st
 
 def test_cleanup_is_torchhds(torchhd: Any, draw: Callable[[int, str], Any]) -> None:
     words = draw(200, "HRR")
-    totals = words[vsa.draw_bundles(200, 10, 40, rng(9)).tolist()].sum(dim=1)
+    totals = words[constructions.draw_bundles(200, 10, 40, rng(9)).tolist()].sum(dim=1)
     expected = [torchhd.cleanup(total, words, -1.0).numpy().ravel() for total in totals]
     # torch-hd compares cosines: rows of norm 1 make that the same.
     unit_words = words.numpy() / np.linalg.norm(words.numpy(), axis=1, keepdims=True)
@@ -203,10 +224,10 @@ def test_cleanup_is_torchhds(torchhd: Any, draw: Callable[[int, str], Any]) -> N
 
 def test_frames_are_orthonormal_and_favour_no_direction() -> None:
     for n, d in ((1, 1), (3, 8), (8, 8)):
-        rows = vsa.frame(n, d, rng())
+        rows = constructions.frame(n, d, rng())
         np.testing.assert_allclose(rows @ rows.T, np.eye(n), rtol=0, atol=1e-12)
     source = rng(10)
-    corner = np.array([np.diagonal(vsa.frame(4, 4, source)) for _ in range(1000)])
+    corner = np.array([np.diagonal(constructions.frame(4, 4, source)) for _ in range(1000)])
     # Entries of a uniformly random orthogonal matrix have mean 0 and variance 1/d.
     assert np.abs(corner.mean(axis=0)).max() < 4.5 / np.sqrt(4 * 1000)
     np.testing.assert_allclose(corner.var(axis=0), 0.25, atol=0.04)
@@ -214,47 +235,68 @@ def test_frames_are_orthonormal_and_favour_no_direction() -> None:
 
 def test_gaussian_matrices_keep_lengths_on_average() -> None:
     source = rng(11)
-    squares = [(WORDS[0] @ vsa.gaussian_matrix(16, 8, source)) ** 2 for _ in range(2000)]
+    squares = [(WORDS[0] @ constructions.gaussian_matrix(16, 8, source)) ** 2 for _ in range(2000)]
     assert Simulated.of(np.sum(squares, axis=1)).agrees(1.0)
 
 
 def test_known_constructions_have_the_cosines_that_they_name() -> None:
     for d in (1, 2, 9):
-        cosines = oracles.pair_cosines(vsa.simplex(d, rng()))
-        assert len(vsa.simplex(d, rng())) == d + 1
+        cosines = oracles.pair_cosines(constructions.simplex(d, rng()))
+        assert len(constructions.simplex(d, rng())) == d + 1
         np.testing.assert_allclose(list(cosines.values()), -1 / d, rtol=0, atol=1e-12)
-        polytope = vsa.cross_polytope(d, rng())
+        polytope = constructions.cross_polytope(d, rng())
         gram = np.eye(2 * d) - np.roll(np.eye(2 * d), d, axis=0)
         np.testing.assert_allclose(polytope @ polytope.T, gram, rtol=0, atol=1e-12)
-    waves = vsa.spikes_and_waves(16)
+    waves = constructions.spikes_and_waves(16)
     np.testing.assert_allclose((waves**2).sum(axis=1), 1, rtol=0, atol=1e-12)
     assert vsa.coherence(waves) == pytest.approx(0.25, abs=1e-12)
     gram = np.full((4, 4), -0.2) + 1.2 * np.eye(4)
     gram[3, :3] = gram[:3, 3] = 0.2
-    rows = vsa.trap(3, 0.6, 10, rng())
+    rows = constructions.trap(3, 0.6, 10, rng())
     np.testing.assert_allclose(rows @ rows.T, gram, rtol=0, atol=1e-12)
 
 
 def test_a_fan_is_orthogonal_apart_from_its_target() -> None:
-    target, rows = vsa.fan(5, 0.3, 9, rng())
+    target, rows = constructions.fan(5, 0.3, 9, rng())
     np.testing.assert_allclose(rows @ target[0], 0.3, rtol=0, atol=1e-12)
     np.testing.assert_allclose(rows @ rows.T, 0.09 + 0.91 * np.eye(5), rtol=0, atol=1e-12)
     assert (target**2).sum() == pytest.approx(1)
+    # Apart from the target they are the axes of the same frame, and in its order.
+    axes = constructions.frame(6, 9, rng())
+    np.testing.assert_allclose(rows @ axes[1:].T, np.sqrt(0.91) * np.eye(5), rtol=0, atol=1e-12)
 
 
 def test_packed_vectors_keep_their_distance() -> None:
-    rows = vsa.pack(599.5, 100, 0.36, rng())
+    rows = constructions.pack(599.5, 100, 0.36, rng())
     assert rows.shape == (600, 100)
     np.testing.assert_allclose((rows**2).sum(axis=1), 1, rtol=0, atol=CLOSE)
     assert 0.3 < vsa.coherence(rows) <= 0.36 + CLOSE
     with pytest.raises(ValueError, match="vectors of"):
-        vsa.pack(100, 3, 0.1, rng())
-    with pytest.raises(ValueError, match="too many"):
-        vsa.pack(1e7, 1000, 0.1, rng())
+        constructions.pack(100, 3, 0.1, rng())
+    assert rows.dtype == np.float32
+    for count, d in ((1e7, 1000), (2**28 + 1, 1), (2**20, 2**8 + 1)):
+        with pytest.raises(ValueError, match="too many"):
+            constructions.pack(count, d, 0.1, rng())
+
+
+def test_vectors_are_packed_from_twice_as_many_draws_and_in_their_order() -> None:
+    """Each draw is kept unless an earlier one that was kept lies too close."""
+    source = rng(3)
+    drawn = np.concatenate([random_directions(256, 20, source) for _ in range(4)])
+    kept: list[int] = []
+    for i, row in enumerate(drawn):
+        if all(abs(row @ drawn[j]) <= 0.57 for j in kept):
+            kept.append(i)
+    assert 257 < len(kept) < 385
+    np.testing.assert_allclose(constructions.pack(257, 20, 0.57, rng(3)), drawn[kept[:257]], rtol=0, atol=CLOSE)
+    # 385 are wanted, and 4 times 256 drawn, of which fewer fit.
+    with pytest.raises(ValueError, match=f"only {len(kept)} of 385 vectors"):
+        constructions.pack(385, 20, 0.57, rng(3))
 
 
 def test_bundles_are_drawn_without_repetition_and_evenly() -> None:
-    members = vsa.draw_bundles(10, 4, 2000, rng())
+    assert sorted(constructions.draw_bundles(5, 5, 1, rng())[0]) == [0, 1, 2, 3, 4]
+    members = constructions.draw_bundles(10, 4, 2000, rng())
     assert members.shape == (2000, 4)
     assert all(len(set(row)) == 4 for row in members.tolist())
     # Each of 10 stands in 4 of 10 bundles: 800 times, give or take 22.
@@ -263,29 +305,27 @@ def test_bundles_are_drawn_without_repetition_and_evenly() -> None:
 
 def test_a_common_mean_is_the_same_vector_for_all() -> None:
     words = WORDS.astype(np.float32)
-    added = vsa.with_common_mean(words, 5.0, rng()) - words
+    added = constructions.with_common_mean(words, 5.0, rng()) - words
     np.testing.assert_allclose(added, np.broadcast_to(added[0], added.shape), rtol=0, atol=CLOSE)
-    assert np.sqrt((added[0] ** 2).sum()) == pytest.approx(5, abs=1e-5)
+    np.testing.assert_allclose(added[0], 5 * random_directions(1, 16, rng())[0], rtol=0, atol=1e-5)
 
 
 def test_a_twin_stands_for_its_original_in_every_bundle() -> None:
-    words, members = vsa.with_a_twin(WORDS, 6, rng())
+    words, members = constructions.with_a_twin(WORDS, 6, rng())
     np.testing.assert_array_equal(words[:30], WORDS)
-    np.testing.assert_array_equal(words[30], WORDS[0])
+    np.testing.assert_array_equal(words[30:], WORDS[:1])
     assert members.shape == (10, 6)
+    source = rng()
+    drawn = [constructions.with_a_twin(WORDS, 6, source)[1][:, 1:] for _ in range(20)]
+    assert set(np.ravel(drawn)) == set(range(1, 30)), "any other vector may be a member"
     assert (members[:, 0] == 30).all() and (members[:, 1:] > 0).all() and (members[:, 1:] < 30).all()
 
 
-# --- laws and simulated figures -------------------------------------------------------------------------------
-
-
-def test_bounds_are_strict() -> None:
-    assert [vsa.decoding_bound(x) for x in (0.5, 0.25, 0.2499, 0.1, 1.0)] == [0, 1, 2, 4, 0]
-    assert [vsa.rankin_bound(d) for d in (1, 2, 10)] == [2, 4, 20]
-    assert vsa.unbinding_error(63, 16) == 2.0
+# --- simulated figures ----------------------------------------------------------------------------------------
 
 
 def test_simulated_figures() -> None:
+    assert Simulated.of([1, 3]) == Simulated(2.0, 1.0)
     found = Simulated.of([1, 2, 3, 6])
     assert found.value == 3
     assert found.error == pytest.approx(np.sqrt(14 / 3 / 4))
@@ -304,6 +344,11 @@ def test_agreement_is_within_so_many_standard_errors_and_the_slack() -> None:
     assert found.agrees(1.44) and found.agrees(0.56) and not found.agrees(1.46) and not found.agrees(0.54)
     assert found.agrees(1.49, slack=0.05) and not found.agrees(1.51, slack=0.05)
     assert found.exceeds(0.54) and not found.exceeds(0.56)
+    assert Simulated(1.0, 0.0).agrees(1.0) and not Simulated(1.0, 0.0).exceeds(1.0)
+    sizes: list[int] = []
+    Simulated(8.0, 0.5).singles_out(lambda size: sizes.append(size) or 0.0, 9)  # type: ignore[func-returns-value]
+    assert sizes == [4, 9, 18]
+    assert Simulated(8.0, 0.5).singles_out({4: 5.0, 8: 8.0, 16: 11.0}.__getitem__, 8)
     assert Simulated(8.0, 0.5).singles_out(float, 8)
     assert not Simulated(8.0, 0.5).singles_out(float, 16)
     assert not Simulated(8.0, 1.0).singles_out(float, 8)  # 4 agrees as well
@@ -339,8 +384,8 @@ def test_shapes_must_fit() -> None:
     with pytest.raises(ValueError, match="no pair"):
         vsa.coherence(np.zeros((4, 3)))
     with pytest.raises(ValueError, match="do not fit"):
-        vsa.frame(4, 3, rng())
+        constructions.frame(4, 3, rng())
     with pytest.raises(ValueError, match="cannot be drawn"):
-        vsa.draw_bundles(3, 4, 1, rng())
+        constructions.draw_bundles(3, 4, 1, rng())
     with pytest.raises(ValueError, match="standard error"):
         Simulated.of([1.0])
