@@ -8,6 +8,7 @@ PYTHON        ?= python3
 PIP_ARGS      ?=
 PYTEST_ARGS   ?=
 TEST_ARGS     ?=
+CALIBRATION_ARGS ?=
 
 # The specification's property tests on random vectors: part of the paper's premise, and in need of no model.
 PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
@@ -15,7 +16,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test lint lock clean distclean
+.PHONY: help setup set-up-steps verify test lint calibration lock clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -47,6 +48,7 @@ help:
 	@echo "               check the claims on a model (a name or a path); the report goes to reports/"
 	@echo "make test [TEST_ARGS=...]   linters, types, and the tests of the checks themselves"
 	@echo "make lint      ruff and mypy alone"
+	@echo "make calibration   measure how often claims hold by chance and where structure was planted, into docs/"
 	@echo "make setup     the set-up alone: .venv, requirements.lock, this package, the embedded models"
 	@echo "make lock      write requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make clean     remove caches and build leftovers; make distclean also .venv and the reports"
@@ -145,6 +147,10 @@ test: lint
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ $(TEST_ARGS)
 	@# no:html: the log under reports/ is that of the last run on a model
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html $(TEST_ARGS)
+
+# The same seed writes the same bytes; CALIBRATION_ARGS="--models 20 --out DIR" gives a quick look.
+calibration: setup
+	@$(PY) -m fixtures.calibration $(CALIBRATION_ARGS)
 
 # --- upkeep ---------------------------------------------------------------------------------------------------
 
