@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from fixtures.claim_tests import claim_tests, verdict_on
 from tests.meta.claim_cases import CLAIM_CASES, Case, raw
-from tests.meta.claim_tests import claim_tests, verdict_on
 from tests.meta.fixture_models import Benches
 from vsa_checks.bundles import ranked_scan
 from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED
