@@ -9,6 +9,7 @@ PIP_ARGS      ?=
 PYTEST_ARGS   ?=
 TEST_ARGS     ?=
 MUTANTS       ?=
+CALIBRATION_ARGS ?=
 
 # The specification's property tests on random vectors: part of the paper's premise, and in need of no model.
 PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
@@ -16,7 +17,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test lint mutants lock clean distclean
+.PHONY: help setup set-up-steps verify test lint calibration mutants lock clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -49,6 +50,7 @@ help:
 	@echo "make test [TEST_ARGS=...]   linters, types, and the tests of the checks themselves"
 	@echo "make lint      ruff and mypy alone"
 	@echo "make mutants [MUTANTS='vsa_checks.judge*']   what the tests let pass when the checks are changed"
+	@echo "make calibration   measure how often claims hold by chance and where structure was planted, into docs/"
 	@echo "make setup     the set-up alone: .venv, requirements.lock, this package, the embedded models"
 	@echo "make lock      write requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make clean     remove caches and build leftovers; make distclean also .venv and the reports"
@@ -152,6 +154,10 @@ test: lint
 mutants: setup
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_DISABLE_JIT=1 $(VENV)/bin/mutmut run $(MUTANTS)
 	@$(PY) -m tests.mutants
+
+# The same seed writes the same bytes; CALIBRATION_ARGS="--models 20 --out DIR" gives a quick look.
+calibration: setup
+	@$(PY) -m fixtures.calibration $(CALIBRATION_ARGS)
 
 # --- upkeep ---------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.orthogonality import live_rows, rms_cosine
 
+EM_STEPS = 30
+"""Rounds of expectation maximisation: the lengths settle within about ten."""
+LEAST_VARIANCE = 1e-9
+"""Beside the mean variance: rows that leave a direction out must not make it infinitely unlikely."""
+
 
 def random_directions(n: int, d: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Independent uniformly random unit vectors (n, d).
@@ -17,17 +22,56 @@ def random_directions(n: int, d: int, rng: np.random.Generator) -> NDArray[np.fl
 
 
 def covariance_matched(vectors: ArrayLike, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gaussian vectors (n, d) with the mean and covariance of the unit-norm rows of `vectors` (m, d).
+    """Gaussian vectors (n, d) whose directions follow those of the rows of `vectors` (m, d): same mean and covariance.
 
-    Drawn as mean + g C / sqrt(m - 1), g standard normal and C the centered rows, so that no covariance matrix need
-    be factored. Raises ValueError for fewer than two live rows.
+    Only directions are compared with tokens, so the lengths of the rows must not matter. With more than 2d rows: the
+    Gaussian that makes the rows' directions most likely (`gaussian_of_directions`). With fewer, which do not settle
+    one, the mean and covariance of the rows at unit norm, drawn as mean + g C / sqrt(m - 1), C the centered rows: where
+    few directions hold most of the variance this null is somewhat too easy. Raises ValueError for fewer than two live
+    rows.
     """
     unit = live_rows(vectors).unit
     if len(unit) < 2:
         raise ValueError("fewer than two vectors have no covariance")
+    if len(unit) > 2 * unit.shape[1]:
+        mean, covariance = gaussian_of_directions(unit)
+        values, axes = np.linalg.eigh(covariance)
+        root = (axes * np.sqrt(np.maximum(values, 0.0))).T.astype(np.float32)
+        return mean.astype(np.float32) + rng.standard_normal((n, len(root)), dtype=np.float32) @ root
     mean = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread = (unit - mean) / np.float32(np.sqrt(len(unit) - 1))
     return mean + rng.standard_normal((n, len(unit)), dtype=np.float32) @ spread
+
+
+def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (d,) and covariance (d, d) of the Gaussian whose directions the unit rows (m, d) most likely are; m > d.
+
+    Scaled so that its vectors have a mean square of one. Expectation maximisation over the lengths that the rows had:
+    the length of a Gaussian vector of known direction has density ~ l^(d-1) exp(-a l^2 / 2 + b l). With mean zero it is
+    Tyler's estimate of shape (Tyler 1987); with a mean, the projected normal (Presnell, Morrison, Littell 1998).
+    """
+    rows = np.asarray(unit, np.float64)
+    m, d = rows.shape
+    length, square = np.ones(m), np.ones(m)
+    for _ in range(EM_STEPS):
+        mean, covariance = _moments(rows, length, square)
+        inverse = np.linalg.inv(covariance + np.eye(d) * (LEAST_VARIANCE * np.trace(covariance) / d))
+        a = np.einsum("ij,ij->i", rows @ inverse, rows)
+        b = rows @ (inverse @ mean)
+        # The density's peak, and its width there: exact to order 1/d.
+        peak = (b + np.sqrt(b**2 + 4.0 * a * (d - 1))) / (2.0 * a)
+        length, square = peak, peak**2 + 1.0 / (a + (d - 1) / peak**2)
+        scale = np.sqrt(square.mean())
+        length, square = length / scale, square / scale**2
+    return _moments(rows, length, square)
+
+
+def _moments(
+    rows: NDArray[np.float64], length: NDArray[np.float64], square: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and covariance of rows at these expected lengths and squared lengths."""
+    mean = (length[:, None] * rows).mean(axis=0)
+    return mean, (square[:, None] * rows).T @ rows / len(rows) - np.outer(mean, mean)
 
 
 def permuted_coordinates(vectors: ArrayLike, rng: np.random.Generator) -> NDArray[np.float32]:

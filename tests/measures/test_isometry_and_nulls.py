@@ -6,10 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.measures.oracles import Rows
 from vsa_checks import nulls
 from vsa_checks.isometry import gaussian_isometry, isometry
+from vsa_checks.orthogonality import live_rows
 
 
 def heads(seed: int = 0, h: int = 3, d: int = 10, rank: int = 4, out: int | None = None) -> tuple[Rows, Rows]:
@@ -99,16 +101,69 @@ def moments(rows: Rows) -> tuple[Rows, Rows]:
     return unit.mean(axis=0), np.cov(unit.T)
 
 
-def test_covariance_matched_vectors_have_the_mean_and_covariance_of_the_layer() -> None:
-    mean, covariance = moments(layer())
-    n = 40_000
-    drawn = nulls.covariance_matched(layer(), n, np.random.default_rng(1))
-    deviations = np.sqrt(np.diag(covariance))
-    assert drawn.shape == (n, 5)
-    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=4.5 * deviations.max() / np.sqrt(n))
-    # the standard error of a covariance of Gaussians is at most sqrt(2/n) times the product of the deviations
-    error = np.abs(np.cov(drawn.T) - covariance) / np.outer(deviations, deviations)
-    assert error.max() < 4.5 * np.sqrt(2 / n)
+def strong_layer(rows: int = 20_000, d: int = 12) -> NDArray[np.float64]:
+    """Gaussian vectors most of whose variance lies along two directions, with a mean, and of very unequal lengths."""
+    rng = np.random.default_rng(7)
+    deviations = np.concatenate([[1.0, 0.8], np.full(d - 2, 0.15)])
+    vectors = rng.standard_normal((rows, d)) * deviations + np.concatenate([np.zeros(d - 1), [0.3]])
+    turned = vectors @ np.linalg.qr(rng.standard_normal((d, d)))[0]
+    return turned * rng.lognormal(0.0, 0.7, (rows, 1))
+
+
+def direction_moments(vectors: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit.mean(axis=0), np.cov(unit.T)
+
+
+def test_covariance_matched_vectors_point_as_the_layer_does_whatever_its_lengths() -> None:
+    rows = strong_layer()
+    mean, covariance = direction_moments(rows)
+    drawn_mean, drawn = direction_moments(nulls.covariance_matched(rows, 40_000, np.random.default_rng(1)))
+    # deviations of components are at most .6 and errors those of 20,000 rows
+    np.testing.assert_allclose(drawn_mean, mean, atol=0.02)
+    np.testing.assert_allclose(drawn, covariance, atol=0.01)
+    # a Gaussian with the moments of the unit rows, brought to unit length in turn, points elsewhere
+    unit = live_rows(rows).unit
+    naive = np.random.default_rng(1).multivariate_normal(unit.mean(axis=0), np.cov(unit.T), 40_000)
+    assert np.abs(direction_moments(naive)[1] - covariance).max() > 0.025
+    # and so does one with the moments of the rows as they are
+    long = np.random.default_rng(1).multivariate_normal(rows.mean(axis=0), np.cov(rows.T), 40_000)
+    assert np.abs(direction_moments(long)[0] - mean).max() > 0.04
+
+
+def test_the_gaussian_that_made_the_directions_is_found_again() -> None:
+    rng = np.random.default_rng(3)
+    d = 20
+    mean, covariance = rng.standard_normal(d), np.diag(np.geomspace(4.0, 0.2, d))
+    rows = rng.multivariate_normal(mean, covariance, 60_000)
+    found_mean, found = nulls.gaussian_of_directions(live_rows(rows).unit)
+    scale = np.trace(covariance) + mean @ mean
+    np.testing.assert_allclose(found_mean, mean / np.sqrt(scale), atol=0.01)
+    np.testing.assert_allclose(found, covariance / scale, atol=0.004)
+    assert np.trace(found) + found_mean @ found_mean == pytest.approx(1.0)
+
+
+def test_lengths_of_rows_change_nothing() -> None:
+    rows = strong_layer(400)
+    lengths = np.random.default_rng(0).lognormal(0.0, 1.0, (400, 1))
+    same = [nulls.covariance_matched(one, 10, np.random.default_rng(3)) for one in (rows, lengths * rows)]
+    np.testing.assert_allclose(same[0], same[1], atol=1e-4)
+
+
+def test_a_layer_that_leaves_directions_out_is_matched_within_its_span() -> None:
+    rows = np.zeros((400, 12))
+    rows[:, :4] = strong_layer(400, 4)
+    drawn = nulls.covariance_matched(rows, 50, np.random.default_rng(0))
+    assert np.isfinite(drawn).all()
+    assert np.abs(drawn[:, 4:]).max() < 1e-3 < np.abs(drawn[:, :4]).max()
+
+
+def test_few_vectors_are_matched_by_their_mean_and_covariance_at_unit_length() -> None:
+    rows = strong_layer(20)
+    unit = live_rows(rows).unit
+    drawn = nulls.covariance_matched(rows, 40_000, np.random.default_rng(1))
+    np.testing.assert_allclose(drawn.mean(axis=0), unit.mean(axis=0), atol=0.02)
+    np.testing.assert_allclose(np.cov(drawn.T), np.cov(unit.T), atol=0.02)
 
 
 def test_they_are_not_the_null_of_random_directions() -> None:

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from fixtures.one_thread import one_thread
 from tests.meta.fixture_models import FIXTURE_MODELS, TEXTS, Benches
 from vsa_checks.workbench import Workbench
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small matrices: waking threads for each product would take most of the time."""
-    import numba
-    import torch
-
-    # scikit-learn brings it. NumPy has no switch of its own for the threads of its products.
-    threadpoolctl: Any = importlib.import_module("threadpoolctl")
-    before = torch.get_num_threads(), numba.get_num_threads()
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
-    with threadpoolctl.threadpool_limits(1):
+def single_thread() -> Iterator[None]:
+    with one_thread():
         yield
-    torch.set_num_threads(before[0])
-    numba.set_num_threads(before[1])
 
 
 @pytest.fixture(scope="session")

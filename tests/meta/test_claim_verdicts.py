@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
+from fixtures.claim_tests import claim_tests, verdict_on
 from tests.meta.claim_cases import CLAIM_CASES, Case, raw, reads
-from tests.meta.claim_tests import claim_tests, verdict_on
 from tests.meta.fixture_models import Benches
 from tests.meta.stand_ins import as_paper_model
 from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fixtures import null_models
+from fixtures.claim_tests import verdict_on
 from fixtures.reading import uniform_text, write_word_tokenizer
 from fixtures.small_models import Sizes
-from tests.meta.claim_tests import verdict_on
 from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED
 from vsa_checks.records import load_claims
 from vsa_checks.subjects import enumerate_subjects

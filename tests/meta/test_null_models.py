@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from fixtures import null_models
+from fixtures.claim_tests import claim_test
 from fixtures.planted import planted_model
 from fixtures.small_models import GATED, Sizes
 from tests.meta.claim_cases import Case, raw
-from tests.meta.claim_tests import claim_test
 from tests.meta.fixture_models import Benches
 from vsa_checks import bundles, isometry, load
 from vsa_checks.models import Model

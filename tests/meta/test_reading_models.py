@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fixtures.claim_tests import claim_test
 from fixtures.planted import plant
 from fixtures.small_models import Sizes
 from tests.meta.claim_cases import Case, raw, reads
-from tests.meta.claim_tests import claim_test
 from tests.meta.fixture_models import Benches
 from tests.models import tiny
 from vsa_checks.activations import in_text, read, reading

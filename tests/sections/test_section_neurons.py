@@ -142,13 +142,22 @@ def test_a_cosine_on_the_level_is_enough() -> None:
     assert neurons.share_at(one, subject(), np.nextafter(reached, 1)).value == 0.75
     # All of each neuron that one token can explain is explained.
     found = neurons.share_at(one, subject(), 0.5).details
+    assert found["curve"]["series"][0]["y"][-1] == 0.25, "a cosine of 1 is at least 1"
     assert found["mean_share_of_ceiling"] == pytest.approx(1)
     assert found["mean_ceiling_of_span"] == pytest.approx(np.mean([1, np.sqrt(0.5), np.sqrt(0.5), 0.6]))
 
 
+def test_a_cosine_of_one_half_is_at_least_one_half() -> None:
+    """Half of the four coordinates' square lies along the only token."""
+    words = np.array([[1.0, 0, 0, 0], [-1, 0, 0, 0]], np.float32)
+    one = bench({"blocks.0.mlp.W_in": np.array([[1.0, 1, 1, 1], [1, -1, 1, -1]], np.float32).T}, words)
+    found = neurons.share_at(one, subject(), 0.5)
+    assert found.value == 1 and found.details["sweep"][-1]["share_50"] == 1
+
+
 def test_fewer_tokens_than_a_quarter_of_the_dimensions_cannot_explain_neurons() -> None:
-    for n, checked in ((12, False), (13, True)):
-        words = tokens(n, 50)
+    for n, d, checked in ((12, 50, False), (12, 48, True), (13, 50, True)):
+        words = tokens(n, d)
         one = bench({"blocks.0.mlp.W_in": weight(words)}, words)
         if checked:
             assert neurons.share_at(one, subject(), 0.5).n_examined == 39

@@ -1,0 +1,289 @@
+"""The calibration can fail, its shortcuts change no figure, and its committed page is of the present claims."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fixtures.calibration import rates
+from fixtures.calibration.__main__ import main
+from fixtures.calibration.cases import CASES, FEW_VECTORS, SMALL, mixture, untaught
+from fixtures.calibration.figure import draw
+from fixtures.calibration.power import Search, power, precision_and_recall, recovered
+from fixtures.calibration.rates import NULL, Job, mapper, model_seed, null_rates, outcome, rate
+from fixtures.calibration.report import as_json, read, render
+from fixtures.calibration.run import DOCS, claims_with_cases
+from fixtures.calibration.tables import judged_rate
+from fixtures.calibration.thresholds import THRESHOLD_CASES
+from fixtures.claim_tests import claim_test
+from fixtures.in_memory import bench_in_memory
+from fixtures.one_thread import one_thread
+from fixtures.planted import plant
+from fixtures.small_models import GATED, Sizes, save
+from vsa_checks import nulls
+from vsa_checks.bundles import Bundles
+from vsa_checks.errors import NotChecked, UsageError
+from vsa_checks.judge import CHANCE, judge
+from vsa_checks.orthogonality import live_rows, rms_cosine
+from vsa_checks.records import load_claims
+from vsa_checks.subjects import enumerate_subjects
+from vsa_checks.workbench import Workbench
+
+DECISIVE = [claim.id for claim in load_claims().values() if claim.decisive]
+SHAPES = {"like GPT-2": SMALL, "gated": replace(GATED, n_layers=1)}
+
+
+def in_turn(jobs: Any, work: Any = outcome) -> list[Any]:
+    with one_thread():
+        return [work(job) for job in jobs]
+
+
+@pytest.mark.parametrize("claim", DECISIVE)
+def test_every_claim_with_a_decisive_null_has_null_models_that_obey_it(claim: str) -> None:
+    assert claim in CASES, f"fixtures/calibration/cases.py lacks {claim}"
+    obeyed = {name for null in CASES[claim].nulls for name in null.obeys}
+    assert obeyed == set(load_claims()[claim].decisive)
+    assert CASES[claim].signals
+
+
+def test_no_case_is_of_a_claim_without_decisive_nulls() -> None:
+    assert set(CASES) == set(DECISIVE) == set(claims_with_cases())
+
+
+def test_every_threshold_of_ours_is_looked_at_from_sound_models_to_damaged_ones() -> None:
+    ours = {claim.id for claim in load_claims().values() if claim.threshold_origin == "ours"}
+    assert set(THRESHOLD_CASES) == ours
+    for claim, case in THRESHOLD_CASES.items():
+        assert {trial.sound for trial in case.trials} == {True, False}, claim
+
+
+def figures_of(bench: Workbench, claim: str) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for subject in enumerate_subjects(load_claims()[claim], bench.model("raw").info, ["raw"]):
+        try:
+            measured = claim_test(claim).measure(bench, subject)
+        except NotChecked as reason:
+            found.append((subject.id, str(reason)))
+        else:
+            found.append((subject.id, measured))
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_model_in_memory_gives_the_figures_of_the_same_model_loaded_from_disk(shape: str, tmp_path: Path) -> None:
+    sizes = SHAPES[shape]
+    weights = plant(sizes, noise=1.0, seed=3)[0]
+    with one_thread():
+        memory = bench_in_memory(sizes, weights, 7)
+        disk = Workbench(str(save(tmp_path, sizes, weights)), seed=7)
+        for name, tensor in memory.model("raw").items():
+            assert np.array_equal(tensor.numpy(), disk.model("raw")[name].numpy()), name
+        for claim in load_claims():
+            assert figures_of(memory, claim) == figures_of(disk, claim), claim
+
+
+def test_rates_have_clopper_and_pearsons_interval() -> None:
+    none = rate(0, 400)
+    assert (none["low"], none["high"]) == (0.0, pytest.approx(1 - 0.025 ** (1 / 400)))
+    some = rate(6, 200)
+    assert (some["low"], some["high"]) == (pytest.approx(0.01109, abs=1e-5), pytest.approx(0.06416, abs=1e-5))
+    assert [judged_rate(one, 0.01) for one in (none, some, rate(2, 200))] == [
+        "yes, shown",
+        "**no**",
+        "not contradicted",
+    ]
+
+
+def test_no_two_models_share_a_seed() -> None:
+    seeds = [model_seed(0, claim, number) for claim in CASES for number in range(100)]
+    assert len(set(seeds)) == len(seeds)
+    assert model_seed(0, "a") == model_seed(0, "a") != model_seed(1, "a")
+
+
+def rates_on(claim: str, model: str, n: int = 20) -> dict[str, Any]:
+    (place,) = (place for place, null in enumerate(CASES[claim].nulls) if null.name == model)
+    return null_rates(claim, place, n, 0, in_turn)
+
+
+CHEAP = [(claim, null.name) for claim in DECISIVE if claim != "neurons-beyond-chance" for null in CASES[claim].nulls]
+
+
+@pytest.mark.parametrize(("claim", "model"), CHEAP)
+def test_claims_do_not_hold_by_chance(claim: str, model: str) -> None:
+    row = rates_on(claim, model)
+    assert sum(row["verdicts"].values()) == row["holds"]["n"] == 20
+    assert row["holds"]["low"] <= load_claims()[claim].alpha
+    for null in row["nulls"]:
+        assert null["p_distribution"]["1.0"] == 1.0
+        if null["obeyed"]:
+            assert null["p_at_most_alpha"]["low"] <= load_claims()[claim].alpha
+            assert null["p_distribution"]["0.5"] < 0.85
+
+
+def test_the_pursuit_does_not_hold_by_chance_either() -> None:
+    job = Job("neurons-beyond-chance", NULL, 1, 0.0, model_seed(0, "a quick look"))
+    (found,) = in_turn([job])
+    assert found.verdict == CHANCE, found
+    assert in_turn([job]) == [found]
+
+
+def test_a_judge_that_ignores_p_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "judge", lambda claim, *rest: judge(replace(claim, alpha=1.0), *rest))
+    row = rates_on("attention-beyond-random", "random initialisation, 4 vectors")
+    assert row["holds"]["low"] > 0.01
+    assert judged_rate(row["holds"], 0.01) == "**no**"
+
+
+def test_a_judge_that_ignores_one_decisive_null_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rates, "judge", lambda claim, *rest: judge(replace(claim, decisive=claim.decisive[:1]), *rest))
+    assert rates_on("neurons-cos50", "covariance-matched neurons, 44 tokens")["holds"]["low"] > 0.01
+
+
+def test_a_null_that_is_too_wide_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gaussian matrices with a common direction: real ones then seem more orthogonal than chance."""
+
+    def biased(n: int, d: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+        return np.array([rms_cosine(live_rows(rng.standard_normal((n, d)) + 0.6).unit) for _ in range(draws)])
+
+    monkeypatch.setattr(nulls, "gaussian_rms_cosines", biased)
+    row = rates_on("mlp-out-beyond-random", "random initialisation, 6 vectors")
+    (null,) = row["nulls"]
+    assert null["p_at_most_alpha"]["low"] > 0.01
+    assert row["holds"]["low"] > 0.01
+
+
+def test_a_null_without_the_layers_covariance_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        nulls, "covariance_matched", lambda vectors, n, rng: nulls.random_directions(n, vectors.shape[1], rng)
+    )
+    row = rates_on("neurons-cos50", "covariance-matched neurons, 44 tokens")
+    assert row["holds"]["low"] > 0.01
+    assert row["nulls"][1]["p_at_most_alpha"]["low"] > 0.01
+
+
+def test_processes_change_nothing() -> None:
+    jobs = [Job("neurons-cos30", NULL, 0, 0.0, seed) for seed in range(3)]
+    with mapper(2) as in_two, mapper(1) as in_one:
+        assert in_two(jobs) == in_one(jobs)
+
+
+def test_power_falls_with_the_signal() -> None:
+    (signal,) = power("attention-beyond-random", 2, 0, in_turn)["signals"]
+    rates_of = [row["holds"]["rate"] for row in signal["rows"]]
+    assert rates_of[0] == 1.0
+    assert rates_of[-1] == 0.0
+    values = [row["value"] for row in signal["rows"][:6]]
+    assert values == sorted(values)
+
+
+def test_mixtures_go_from_a_frame_to_random_vectors() -> None:
+    rng = np.random.default_rng(0)
+    frame, random = (rms_cosine(live_rows(mixture(30, 40, share, rng)).unit) for share in (1.0, 0.0))
+    assert frame < 1e-6
+    assert random == pytest.approx(1 / np.sqrt(40), rel=0.1)
+
+
+def test_few_vectors_are_what_they_are_said_to_be() -> None:
+    shapes = {name: tuple(tensor.shape) for name, tensor in untaught(FEW_VECTORS, 0).model("raw").items()}
+    assert shapes["blocks.0.attn.W_V"] == (1, 64, 4)
+    assert shapes["blocks.0.mlp.W_out"] == (6, 64)
+
+
+def test_precision_and_recall_are_of_the_tokens_found() -> None:
+    found = Bundles(np.array([0, 2, 2, 5]), np.array([4, 9, 1, 2, 3]), np.zeros(5), np.zeros(3, bool), 0)
+    precision, recall = precision_and_recall(found, {0: {4, 7}, 1: {1}, 2: {1, 2}})
+    assert precision == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert recall == pytest.approx((1 / 2 + 0 + 1) / 3)
+
+
+def test_planted_tokens_are_recovered_without_noise_and_lost_in_it() -> None:
+    sizes = Sizes(d_model=128, d_vocab=400, n_layers=1, d_head=32, d_mlp=60)
+    clean, drowned = (recovered(Search(sizes, noise, 0)) for noise in (0.0, 6.0))
+    assert clean["pursuit_recall"] == clean["scan_all_recall"] == 1.0
+    assert drowned["pursuit_precision"] < 0.2
+    assert drowned["scan_all_precision"] < 0.2
+
+
+# --- the committed page ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def committed() -> dict[str, Any]:
+    return read(DOCS / "calibration.json")
+
+
+STALE = "docs/calibration.* is not of the present claims: run `make calibration`"
+
+
+def test_the_page_covers_all_claims_as_they_are_now(committed: dict[str, Any]) -> None:
+    shown = {entry["claim"]: entry for entry in committed["calibration"]}
+    assert list(shown) == [entry["claim"] for entry in committed["power"]] == DECISIVE, STALE
+    for claim in DECISIVE:
+        record, entry = load_claims()[claim], shown[claim]
+        for name in ("version", "threshold", "alpha", "delta"):
+            assert entry[name] == getattr(record, name), f"{claim}, {name}: {STALE}"
+        assert tuple(entry["decisive"]) == record.decisive, STALE
+        assert [row["model"] for row in entry["null_models"]] == [null.name for null in CASES[claim].nulls], STALE
+        (power_of,) = (one for one in committed["power"] if one["claim"] == claim)
+        assert [one["model"] for one in power_of["signals"]] == [one.name for one in CASES[claim].signals], STALE
+
+
+def test_the_page_covers_all_thresholds_of_ours_as_they_are_now(committed: dict[str, Any]) -> None:
+    shown = {entry["claim"]: [trial["model"] for trial in entry["trials"]] for entry in committed["thresholds"]}
+    assert shown == {claim: [one.name for one in case.trials] for claim, case in THRESHOLD_CASES.items()}, STALE
+    for entry in committed["thresholds"]:
+        record = load_claims()[entry["claim"]]
+        if record.threshold_unit == "reference":
+            continue
+        unit = 1.0 if record.threshold_unit == "1" else 1 / np.sqrt(SMALL.d_model)
+        for trial in entry["trials"]:
+            assert trial["threshold"] == pytest.approx(record.threshold * unit, rel=1e-4), f"{entry['claim']}: {STALE}"
+
+
+def test_the_committed_rates_are_at_most_alpha_on_at_least_200_models(committed: dict[str, Any]) -> None:
+    for entry in committed["calibration"]:
+        for row in entry["null_models"]:
+            assert row["holds"]["n"] >= 200
+            assert row["holds"]["low"] <= entry["alpha"], f"{entry['claim']} on {row['model']}: {row['holds']}"
+            for null in row["nulls"]:
+                if null["obeyed"]:
+                    assert null["p_at_most_alpha"]["low"] <= entry["alpha"], (
+                        entry["claim"],
+                        row["model"],
+                        null["name"],
+                    )
+
+
+def test_page_and_figure_are_those_of_the_committed_figures(tmp_path: Path) -> None:
+    shutil.copy(DOCS / "calibration.json", tmp_path)
+    assert main(["--render", "--out", str(tmp_path)]) == 0
+    for name in ("calibration.md", "calibration.svg"):
+        assert (tmp_path / name).read_bytes() == (DOCS / name).read_bytes(), f"docs/{name}: {STALE}"
+
+
+def test_the_figures_file_is_read_as_it_is_written(committed: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "again.json").write_text(as_json(committed), encoding="utf-8")
+    assert (tmp_path / "again.json").read_bytes() == (DOCS / "calibration.json").read_bytes()
+    assert render(committed).count("\n## ") == 4
+    assert "<dc:date>" not in draw(committed)
+
+
+@pytest.mark.parametrize("arguments", [["--seed", "-1"], ["--models", "0"], ["--workers", "0"], ["--models", "few"]])
+def test_bad_options_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_what_cannot_be_rendered_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--render", "--out", str(tmp_path)])
+    assert "run the command without --render" in capsys.readouterr().err
+    (tmp_path / "calibration.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UsageError, match="make calibration"):
+        read(tmp_path / "calibration.json")
