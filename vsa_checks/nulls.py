@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.orthogonality import live_rows, rms_cosine
 
-EM_STEPS = 30
-"""Rounds of expectation maximisation: the lengths settle within about ten."""
+SETTLED, MOST_STEPS = 1e-4, 200
+"""Expectation maximisation ends when no length moves by more than this share, after some twelve rounds as a rule."""
 LEAST_VARIANCE = 1e-9
 """Beside the mean variance: rows that leave a direction out must not make it infinitely unlikely."""
 
@@ -53,16 +53,19 @@ def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     rows = np.asarray(unit, np.float64)
     m, d = rows.shape
     length, square = np.ones(m), np.ones(m)
-    for _ in range(EM_STEPS):
+    for _ in range(MOST_STEPS):
         mean, covariance = _moments(rows, length, square)
         inverse = np.linalg.inv(covariance + np.eye(d) * (LEAST_VARIANCE * np.trace(covariance) / d))
         a = np.einsum("ij,ij->i", rows @ inverse, rows)
         b = rows @ (inverse @ mean)
         # The density's peak, and its width there: exact to order 1/d.
         peak = (b + np.sqrt(b**2 + 4.0 * a * (d - 1))) / (2.0 * a)
-        length, square = peak, peak**2 + 1.0 / (a + (d - 1) / peak**2)
+        square = peak**2 + 1.0 / (a + (d - 1) / peak**2)
         scale = np.sqrt(square.mean())
-        length, square = length / scale, square / scale**2
+        moved = np.abs(peak / (scale * length) - 1.0).max()
+        length, square = peak / scale, square / scale**2
+        if moved < SETTLED:
+            break
     return _moments(rows, length, square)
 
 
