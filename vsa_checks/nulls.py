@@ -28,9 +28,9 @@ def covariance_matched(vectors: ArrayLike, n: int, rng: np.random.Generator) -> 
 
     Only directions are compared with tokens, so the lengths of the rows must not matter. With more than 2d rows: the
     Gaussian that makes the rows' directions most likely (`gaussian_of_directions`). With fewer, which do not settle
-    one, or with all alike, the mean and covariance of the rows at unit norm, drawn as mean + g C / sqrt(m - 1), C the centered rows: where
-    few directions hold most of the variance this null is somewhat too easy. Raises ValueError for fewer than two live
-    rows.
+    one, or with all alike: the mean and covariance of the rows at unit norm, drawn as mean + g C / sqrt(m - 1), C the
+    centered rows; where few directions hold most of the variance this null is somewhat too easy. Raises ValueError
+    for fewer than two live rows.
     """
     unit = live_rows(vectors).unit
     if len(unit) < 2:
