@@ -132,6 +132,12 @@ def test_a_token_below_one_twentieth_is_never_a_candidate() -> None:
     assert tokens_of(first, token(0.04998, -AXES[1])) == [0]
     assert tokens_of(token(0.04998, AXES[1])) == []
     assert tokens_of(token(0.05002, AXES[1])) == [0]
+    # Whole numbers of norm 20: the cosine is 1/20 as exactly as float32 has it.
+    twentieth, less = np.array([1.0, 19, 6, 1, 1, 0]), np.array([0.9999, 19, 6, 1, 1, 0])
+    for neurons_per_token in (None, 1):
+        several = np.concatenate([AXES[:1], -AXES[:1]])
+        assert tokens_of(twentieth, neurons=several, neurons_per_token=neurons_per_token) == [0]
+        assert tokens_of(less, neurons=several, neurons_per_token=neurons_per_token) == []
 
 
 @pytest.mark.parametrize("lean", [1.0, 0.8], ids=["straight against the bundle's rest", "aslant"])
