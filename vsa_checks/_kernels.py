@@ -226,10 +226,10 @@ def _candidates(cosines, least):  # type: ignore[no-untyped-def]
     return ends, ids, values
 
 
-def _scan(unit, vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
+def _scan(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
     """Go once through each neuron's candidates in the order given, by the paper's rule of inclusion.
 
-    unit (n, d); vectors (V, d); neuron i's candidates are ends[i]:ends[i + 1] of tokens and cosines. Returns which
+    vectors (V, d); neuron i's candidates are ends[i]:ends[i + 1] of tokens and cosines. Returns which
     candidates are included, and the bundle's cosine after each.
     """
     included = np.zeros(len(tokens), np.bool_)

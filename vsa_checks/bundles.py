@@ -187,7 +187,7 @@ def _scan_all(
         cosines *= inverse
         cosines[:, copies] = cosines[:, originals]
         ends, tokens, values = _kernels.candidates(cosines, np.float32(LEAST_COSINE))
-        parts.append(_scan(unit[start : start + step], words, ends, tokens, values))
+        parts.append(_scan(words, ends, tokens, values))
         if progress is not None:
             progress(min(start + step, len(unit)), len(unit))
     return parts
@@ -201,18 +201,17 @@ def _scan_listed(
     neurons, values = ids[tokens, place], cosines[tokens, place]
     order = np.lexsort((tokens, -values, neurons))
     ends = np.searchsorted(neurons[order], np.arange(len(unit) + 1))
-    return _scan(unit, words, ends, tokens[order], values[order])
+    return _scan(words, ends, tokens[order], values[order])
 
 
 def _scan(
-    unit: NDArray[np.float32],
     words: Dictionary,
     ends: NDArray[np.int64],
     tokens: NDArray[np.int64],
     cosines: NDArray[np.float32],
 ) -> Scanned:
     """Go once through each neuron's candidates, ends[i]:ends[i + 1] of tokens and cosines, in the order given."""
-    included, after = _kernels.scan(unit, words.vectors, words.norms, ends, tokens, cosines)
+    included, after = _kernels.scan(words.vectors, words.norms, ends, tokens, cosines)
     kept = np.flatnonzero(included)
     sizes = np.diff(np.searchsorted(kept, ends))
     return sizes, tokens[kept], after[kept]

@@ -7,8 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.orthogonality import live_rows, rms_cosine
 
-EM_STEPS = 30
-"""Rounds of expectation maximisation: the lengths settle within about ten."""
+SETTLED, MOST_STEPS = 1e-4, 200
+"""Expectation maximisation ends when no length moves by more than this share, after some twelve rounds as a rule."""
+LEAST_SPREAD = 1e-6
+"""Variance of unit vectors below which they are all alike: there is no Gaussian of directions to be found."""
 LEAST_VARIANCE = 1e-9
 """Beside the mean variance: rows that leave a direction out must not make it infinitely unlikely."""
 
@@ -26,21 +28,22 @@ def covariance_matched(vectors: ArrayLike, n: int, rng: np.random.Generator) -> 
 
     Only directions are compared with tokens, so the lengths of the rows must not matter. With more than 2d rows: the
     Gaussian that makes the rows' directions most likely (`gaussian_of_directions`). With fewer, which do not settle
-    one, the mean and covariance of the rows at unit norm, drawn as mean + g C / sqrt(m - 1), C the centered rows: where
-    few directions hold most of the variance this null is somewhat too easy. Raises ValueError for fewer than two live
-    rows.
+    one, or with all alike: the mean and covariance of the rows at unit norm, drawn as mean + g C / sqrt(m - 1), C the
+    centered rows; where few directions hold most of the variance this null is somewhat too easy. Raises ValueError
+    for fewer than two live rows.
     """
     unit = live_rows(vectors).unit
     if len(unit) < 2:
         raise ValueError("fewer than two vectors have no covariance")
-    if len(unit) > 2 * unit.shape[1]:
+    middle = unit.mean(axis=0, dtype=np.float64)
+    if len(unit) > 2 * unit.shape[1] and 1.0 - middle @ middle > LEAST_SPREAD:
         mean, covariance = gaussian_of_directions(unit)
         values, axes = np.linalg.eigh(covariance)
         root = (axes * np.sqrt(np.maximum(values, 0.0))).T.astype(np.float32)
         return mean.astype(np.float32) + rng.standard_normal((n, len(root)), dtype=np.float32) @ root
-    mean = unit.mean(axis=0, dtype=np.float64).astype(np.float32)
-    spread = (unit - mean) / np.float32(np.sqrt(len(unit) - 1))
-    return mean + rng.standard_normal((n, len(unit)), dtype=np.float32) @ spread
+    center = middle.astype(np.float32)
+    spread = (unit - center) / np.float32(np.sqrt(len(unit) - 1))
+    return center + rng.standard_normal((n, len(unit)), dtype=np.float32) @ spread
 
 
 def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -53,16 +56,19 @@ def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     rows = np.asarray(unit, np.float64)
     m, d = rows.shape
     length, square = np.ones(m), np.ones(m)
-    for _ in range(EM_STEPS):
+    for _ in range(MOST_STEPS):
         mean, covariance = _moments(rows, length, square)
         inverse = np.linalg.inv(covariance + np.eye(d) * (LEAST_VARIANCE * np.trace(covariance) / d))
         a = np.einsum("ij,ij->i", rows @ inverse, rows)
         b = rows @ (inverse @ mean)
         # The density's peak, and its width there: exact to order 1/d.
         peak = (b + np.sqrt(b**2 + 4.0 * a * (d - 1))) / (2.0 * a)
-        length, square = peak, peak**2 + 1.0 / (a + (d - 1) / peak**2)
+        square = peak**2 + 1.0 / (a + (d - 1) / peak**2)
         scale = np.sqrt(square.mean())
-        length, square = length / scale, square / scale**2
+        moved = np.abs(peak / (scale * length) - 1.0).max()
+        length, square = peak / scale, square / scale**2
+        if moved < SETTLED:
+            break
     return _moments(rows, length, square)
 
 

@@ -203,12 +203,29 @@ def test_rows_of_the_gram_matrix_are_cosines_to_within_half_a_step() -> None:
     assert slots[0] == slots[2] and len(set(slots.tolist())) == 3
     for token, slot in zip(wanted, slots, strict=True):
         step = float(words.gram.steps[slot])
+        others = [t for t in range(40) if t != token]
+        largest = max(abs(oracles.cosine(*words.vectors[[token, t]].astype(float))) for t in others)
+        assert step == pytest.approx(largest / 127, rel=1e-5), "a byte has 127 steps to the largest cosine"
         for other in range(40):
             if other != token:
                 exact = oracles.cosine(words.vectors[token].astype(float), words.vectors[other].astype(float))
                 assert abs(step * float(words.gram.rows[slot, other]) - exact) <= 0.5 * step + 1e-6
     with pytest.raises(ValueError, match="3 rows of the Gram matrix do not fit into 2"):
         dictionary.GramRows(words, budget=2 * 40).slots(np.array([1, 2, 3]))
+
+
+def test_tokens_across_each_other_have_a_step_all_the_same() -> None:
+    words = Dictionary.of(np.eye(5))
+    slots = words.gram.slots(np.arange(5))
+    assert (words.gram.rows[slots] == 0).all()
+    assert (words.gram.steps[slots] > 0).all() and (words.gram.steps[slots] < 1e-6).all()
+
+
+def test_repeated_rows_are_told_with_the_first_of_their_kind() -> None:
+    rows = np.array([[1, 2], [3, 4], [1, 2], [0, 0], [3, 4], [1, 2], [-0.0, 0]], np.float32)
+    copies, originals = dictionary.repeated_rows(rows)
+    # -0 is not 0 byte by byte; a row of either is left out of dictionaries and of neurons.
+    assert (copies.tolist(), originals.tolist()) == ([2, 4, 5], [0, 1, 0])
 
 
 def test_the_first_token_is_the_nearest_neighbour_that_faiss_finds() -> None:

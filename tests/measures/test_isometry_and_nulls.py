@@ -143,6 +143,58 @@ def test_the_gaussian_that_made_the_directions_is_found_again() -> None:
     assert np.trace(found) + found_mean @ found_mean == pytest.approx(1.0)
 
 
+def test_its_fit_is_that_of_the_obvious_way() -> None:
+    """Row by row, with the lengths' density integrated by a sum: see the docstring's a and b."""
+    unit = live_rows(strong_layer(60, 8)).unit.astype(np.float64)
+    grid = np.linspace(1e-3, 12.0, 6000)
+    lengths, squares = np.ones(60), np.ones(60)
+    for _ in range(40):
+        mean = sum(length * row for length, row in zip(lengths, unit, strict=True)) / 60
+        second = sum(square * np.outer(row, row) for square, row in zip(squares, unit, strict=True)) / 60
+        inverse = np.linalg.inv(second - np.outer(mean, mean))
+        for i, row in enumerate(unit):
+            logs = 7 * np.log(grid) - row @ inverse @ row * grid**2 / 2 + row @ inverse @ mean * grid
+            density = np.exp(logs - logs.max())
+            lengths[i] = (density * grid).sum() / density.sum()
+            squares[i] = (density * grid**2).sum() / density.sum()
+        scale = squares.mean()
+        lengths, squares = lengths / np.sqrt(scale), squares / scale
+    found_mean, found = nulls.gaussian_of_directions(unit)
+    # the peak of the density stands for its mean: exact to order 1/d, and d is 8 here
+    assert np.linalg.norm(found_mean - mean) < 0.06 * np.linalg.norm(mean)
+    assert np.linalg.norm(found - (second - np.outer(mean, mean))) < 0.03 * np.linalg.norm(found)
+
+
+def test_its_fit_is_the_formula_row_by_row() -> None:
+    unit = live_rows(strong_layer(50, 6)).unit.astype(np.float64)
+    lengths, squares = [1.0] * 50, [1.0] * 50
+    for _ in range(60):
+        mean = sum(length * row for length, row in zip(lengths, unit, strict=True)) / 50
+        second = sum(square * np.outer(row, row) for square, row in zip(squares, unit, strict=True)) / 50
+        inverse = np.linalg.inv(second - np.outer(mean, mean))
+        for i, row in enumerate(unit):
+            a, b = row @ inverse @ row, row @ inverse @ mean
+            lengths[i] = (b + (b * b + 20 * a) ** 0.5) / (2 * a)
+            squares[i] = lengths[i] ** 2 + 1 / (a + 5 / lengths[i] ** 2)
+        scale = float(np.mean(squares))
+        lengths, squares = [one / scale**0.5 for one in lengths], [one / scale for one in squares]
+    found_mean, found = nulls.gaussian_of_directions(unit)
+    np.testing.assert_allclose(found_mean, mean, atol=2e-4)
+    np.testing.assert_allclose(found, second - np.outer(mean, mean), atol=2e-4)
+
+
+def test_twice_as_many_rows_as_dimensions_do_not_settle_a_gaussian() -> None:
+    rows = strong_layer(13, 6)
+    few, enough = rows[:12], rows
+    for chosen, settles in ((few, False), (enough, True)):
+        unit = live_rows(chosen).unit
+        drawn = nulls.covariance_matched(chosen, 3, np.random.default_rng(0))
+        spread = (unit - unit.mean(axis=0)) / np.sqrt(len(unit) - 1)
+        simple = unit.mean(axis=0) + np.random.default_rng(0).standard_normal((3, len(unit)), np.float32) @ spread
+        assert np.allclose(drawn, simple, atol=1e-5) != settles
+        assert drawn.dtype == np.float32
+
+
 def test_lengths_of_rows_change_nothing() -> None:
     rows = strong_layer(400)
     lengths = np.random.default_rng(0).lognormal(0.0, 1.0, (400, 1))

@@ -8,6 +8,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from tests.measures import oracles
 from tests.measures.oracles import CLOSE, Rows
+from vsa_checks import _kernels
 from vsa_checks.orthogonality import (
     PairwiseCosines,
     centered,
@@ -94,6 +95,45 @@ def test_every_figure_is_that_of_all_pairs(example: str, block: int) -> None:
     assert_equal_to_pairs(pairwise_cosines(vectors, THRESHOLDS, block=block), vectors)
 
 
+def test_rows_of_several_chunks() -> None:
+    """The compiled loop looks at 256 columns at a time, and one by one only where some pair is above a threshold.
+
+    Here single pairs of 700 are, in the first chunk of a row, in a later one, or in none.
+    """
+    vectors = gaussian(700, 60, 11)
+    for i, j in ((3, 40), (5, 300), (6, 290), (6, 699), (250, 600), (400, 401)):
+        vectors[j] = vectors[i] + 0.1 * vectors[j]
+    unit = vectors / np.linalg.norm(vectors.astype(np.float64), axis=1)[:, None]
+    sizes = np.abs(np.tril(unit @ unit.T, -1))
+    for block in (2048, 300):
+        found = pairwise_cosines(vectors, (0.45, 0.9), block=block)
+        for threshold, most in ((0.45, 200), (0.9, 8)):
+            assert 6 <= (sizes > threshold).sum() <= most, "the example is what it is meant to be"
+            assert found.fraction_above[threshold] == (sizes > threshold).sum() / (700 * 699 // 2)
+            own = (sizes > threshold).sum(axis=0) + (sizes > threshold).sum(axis=1)
+            np.testing.assert_array_equal(found.above_by_row[threshold], own)
+        assert found.max_abs == pytest.approx(sizes.max(), abs=CLOSE)
+        assert_histogram(found, (unit @ unit.T)[np.tril_indices(700, -1)])
+        assert found.histogram.dtype == found.above_by_row[0.9].dtype == np.int64
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 7])
+def test_rows_are_shared_out_between_threads(slots: int) -> None:
+    """Each of several slots counts rows of its own: together they count each pair once."""
+    unit = live_rows(gaussian(20, 4, 12)).unit
+    tally = _kernels.PairTally.of(20, 2, 50)
+    histogram = np.zeros((slots, 50), np.int64)
+    levels = np.array([0.3, 0.7], np.float32)
+    _kernels.tally_block(unit @ unit.T, 0, 0, levels, tally.maximum, tally.above, histogram)
+    cosines = unit.astype(np.float64) @ unit.T
+    np.fill_diagonal(cosines, 0)
+    for k, level in enumerate((0.3, 0.7)):
+        np.testing.assert_array_equal(tally.above[:, k], (np.abs(cosines) > level).sum(axis=1))
+    assert histogram.sum() == 190
+    assert (histogram.sum(axis=1) > 0).all()
+    assert tally.maximum.max() == pytest.approx(np.abs(cosines).max(), abs=CLOSE)
+
+
 def test_scikit_learn_gives_the_same_cosines() -> None:
     vectors = gaussian(60, 16, 5)
     found = pairwise_cosines(vectors, (0.25, 0.5), block=17)
@@ -133,6 +173,8 @@ def test_exact_cosines_count_as_above_only_where_they_are_above() -> None:
     vectors = np.array([[1, 1, 1, 1], [1, 1, 1, -1], [1, 1, -1, -1]], np.float32)  # cosines .5, 0, .5
     found = pairwise_cosines(vectors, (0.0, 0.5, 0.49))
     assert found.fraction_above == {0.0: 2 / 3, 0.5: 0.0, 0.49: 2 / 3}
+    # A threshold is taken as float32, as the cosines are: 3/5 is not above .6.
+    assert pairwise_cosines(np.array([[3.0, 4], [1, 0]]), (0.6,)).fraction_above == {0.6: 0.0}
 
 
 def test_thresholds_may_stand_in_any_order_or_be_left_out() -> None:

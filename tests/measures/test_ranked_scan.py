@@ -101,7 +101,7 @@ def test_dead_neurons_are_told_from_neurons_that_nothing_explains() -> None:
     assert found.n_dictionary_excluded == 3
     assert not {0, 41, 89} & set(found.token_ids.tolist())
     dead = ranked_scan(np.zeros((3, 16)), words)
-    assert dead.dead.all() and len(dead) == 3 and len(dead.token_ids) == 0
+    assert dead.dead.all() and len(dead) == 3 and len(dead.token_ids) == len(dead.cosines) == 0
 
 
 def test_a_dead_neuron_is_listed_by_no_token() -> None:
@@ -132,6 +132,12 @@ def test_a_token_below_one_twentieth_is_never_a_candidate() -> None:
     assert tokens_of(first, token(0.04998, -AXES[1])) == [0]
     assert tokens_of(token(0.04998, AXES[1])) == []
     assert tokens_of(token(0.05002, AXES[1])) == [0]
+    # Whole numbers of norm 20: the cosine is 1/20 as exactly as float32 has it.
+    twentieth, less = np.array([1.0, 19, 6, 1, 1, 0]), np.array([0.9999, 19, 6, 1, 1, 0])
+    for neurons_per_token in (None, 1):
+        several = np.concatenate([AXES[:1], -AXES[:1]])
+        assert tokens_of(twentieth, neurons=several, neurons_per_token=neurons_per_token) == [0]
+        assert tokens_of(less, neurons=several, neurons_per_token=neurons_per_token) == []
 
 
 @pytest.mark.parametrize("lean", [1.0, 0.8], ids=["straight against the bundle's rest", "aslant"])
@@ -147,6 +153,31 @@ def test_below_a_tenth_the_cosine_must_rise_by_more_than_four_hundredths(lean: f
                 low, high = (length, high) if risen < rise else (low, length)
             assert risen == pytest.approx(rise, abs=1e-9), "the example is what it is meant to be"
             assert tokens_of(first, token(own, across, length)) == ([0, 1] if kept else [0]), (rise, own)
+
+
+def test_a_tenth_is_not_below_a_tenth() -> None:
+    """Whole numbers of norm 10: the cosine is 1/10 as exactly as float32 has it. Short, it lifts by less than .04."""
+    first, tenth = token(0.5, AXES[1]), np.array([1.0, -9, 3, 3, 0, 0]) / 128
+    assert 0 < oracles.cosine(AXES[0], first + tenth) - 0.5 < 0.04
+    assert tokens_of(first, tenth) == [0, 1]
+    assert tokens_of(first, tenth * [0.9999, 1, 1, 1, 1, 1]) == [0]
+
+
+@pytest.mark.parametrize("norm", [0.3, 1.0, 6.0])
+def test_a_weak_token_left_out_does_not_hide_the_next(norm: float) -> None:
+    """The second token cannot lift the cosine by .04, however it points; the third, weaker still, does."""
+    first = token(0.3, AXES[1], norm=norm)
+    hopeless = token(0.09, AXES[2], norm=norm / 1000)
+    against = token(0.08, -AXES[1], norm=0.9 * norm)
+    assert oracles.cosine(AXES[0], first + against) > 0.4
+    assert tokens_of(first, hopeless, against) == [0, 2]
+
+
+def test_a_long_weak_token_may_turn_the_bundle() -> None:
+    """Longer than the bundle, and against it: it leaves as much across the neuron as there was, on the other side."""
+    first, long = token(0.1, AXES[1], norm=4.0), token(0.09, -AXES[1], norm=6.0)
+    assert oracles.cosine(AXES[0], first + long) > 0.4
+    assert tokens_of(first, long) == [0, 1]
 
 
 def test_the_first_token_of_a_bundle_rises_from_zero() -> None:
@@ -216,6 +247,7 @@ def test_identical_tokens_come_by_id(neurons_per_token: int | None) -> None:
     neurons = rng.standard_normal((17, 24)).astype(np.float32)
     found = ranked_scan(neurons, words, neurons_per_token)
     assert found.size.sum() > 50
+    assert found.token_ids.max() >= 33, "a copy may raise the cosine again"
     for i in range(17):
         for first in range(33):
             copies = [int(one) for one in found.tokens(i) if one % 33 == first]
