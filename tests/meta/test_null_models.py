@@ -33,7 +33,7 @@ def value(claim: str, case: Case, benches: Benches) -> float:
     return claim_test(claim).measure(bench, case.subject(claim, bench)).value
 
 
-def same_but_for(model: Model, planted: Model, *changed: str) -> None:
+def assert_same_but_for(model: Model, planted: Model, *changed: str) -> None:
     """All matrices are the planted model's but for those whose names end like this, which are not."""
     for name in planted:
         same = bool(torch.equal(model[name], planted[name]))
@@ -77,7 +77,7 @@ def test_the_seed_decides_everything(build: Callable[..., Path], tmp_path: Path)
 
 def test_covariance_matched_neurons_favour_tokens_without_being_sums_of_them(raw_model: Load) -> None:
     planted, model = raw_model("planted"), raw_model("covariance-matched neurons")
-    same_but_for(model, planted, "blocks.0.mlp.W_in", "blocks.0.mlp.b_in")
+    assert_same_but_for(model, planted, "blocks.0.mlp.W_in", "blocks.0.mlp.b_in")
     words = centered(model.W_E)
     neurons = model["blocks.0.mlp.W_in"].numpy().T
     # In a Gaussian no direction stands out but by its variance: along each its kurtosis is 3.
@@ -92,7 +92,7 @@ def test_covariance_matched_neurons_favour_tokens_without_being_sums_of_them(raw
 
 def test_permuted_coordinates_keep_each_neurons_numbers(raw_model: Load) -> None:
     planted, model = raw_model("planted"), raw_model("permuted coordinates")
-    same_but_for(model, planted, "mlp.W_in")
+    assert_same_but_for(model, planted, "mlp.W_in")
     for layer in range(planted.info.n_layers):
         name = f"blocks.{layer}.mlp.W_in"
         assert torch.equal(model[name].sort(dim=0).values, planted[name].sort(dim=0).values)
@@ -101,7 +101,7 @@ def test_permuted_coordinates_keep_each_neurons_numbers(raw_model: Load) -> None
 @pytest.mark.parametrize("name", ["common mean", "common mean along the ones"])
 def test_a_common_mean_is_undone_by_centering(name: str, raw_model: Load) -> None:
     planted, model = raw_model("planted"), raw_model(name)
-    same_but_for(model, planted, "W_E", "W_U")
+    assert_same_but_for(model, planted, "W_E", "W_U")
     assert centered(model.W_E) == pytest.approx(planted.W_E.numpy(), abs=1e-5)
     assert np.linalg.norm(model.W_E.numpy().mean(axis=0)) == pytest.approx(3.0 if name == "common mean" else 1.0)
 
@@ -127,7 +127,7 @@ def test_heavy_tails_leave_raw_cosines_alone_and_upset_centered_ones(raw_model: 
 def test_heads_written_otherwise_are_the_same_model_with_other_vectors(benches: Benches, raw_model: Load) -> None:
     for planted_name, name in (("planted", "rewritten heads"), ("planted, gated", "rewritten heads, gated")):
         planted, model = raw_model(planted_name), raw_model(name)
-        same_but_for(model, planted, "attn.W_V", "attn.W_O")
+        assert_same_but_for(model, planted, "attn.W_V", "attn.W_O")
         logits = [one.run_with_cache(TOKENS, names_filter=[])[0].log_softmax(-1) for one in (planted, model)]
         assert logits[0].numpy() == pytest.approx(logits[1].numpy(), abs=1e-3)
         assert torch.equal(logits[0].argmax(-1), logits[1].argmax(-1))
@@ -144,7 +144,7 @@ def test_skewed_heads_stretch_unevenly(raw_model: Load) -> None:
     planted = raw_model("planted")
     for name, changed in (("skewed OV", "attn.W_V"), ("skewed QK", "attn.W_K")):
         model = raw_model(name)
-        same_but_for(model, planted, changed)
+        assert_same_but_for(model, planted, changed)
         v, o, q, k = (model[f"blocks.1.attn.{matrix}"].numpy() for matrix in ("W_V", "W_O", "W_Q", "W_K"))
         skewed = {"OV": isometry.isometry(v, o), "QK": isometry.isometry(q, k.transpose(0, 2, 1))}
         assert (skewed.pop(name[-2:]) < 0.3).all()
@@ -167,4 +167,4 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 def test_null_models_come_gated_too(tmp_path: Path) -> None:
     planted = load(planted_model(tmp_path / "planted", GATED).path, "raw")
     model = load(null_models.covariance_matched_neurons(tmp_path / "matched", GATED), "raw")
-    same_but_for(model, planted, "blocks.0.mlp.W_in", "blocks.0.mlp.W_gate")
+    assert_same_but_for(model, planted, "blocks.0.mlp.W_in", "blocks.0.mlp.W_gate")

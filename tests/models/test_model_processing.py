@@ -83,7 +83,7 @@ def own_parameters(model_type: str, **overrides: Any) -> dict[str, torch.Tensor]
     return {name: p.detach() for name, p in tiny.random_module(model_type, **overrides).named_parameters()}
 
 
-def check(model: Model, expected: dict[str, torch.Tensor]) -> None:
+def assert_equal_weights(model: Model, expected: dict[str, torch.Tensor]) -> None:
     assert set(model) == set(expected)
     for name, tensor in expected.items():
         torch.testing.assert_close(model[name].double(), tensor, atol=NOISE, rtol=NOISE)
@@ -96,7 +96,7 @@ def check(model: Model, expected: dict[str, torch.Tensor]) -> None:
 )
 def test_gpt2_is_folded_and_centered(tmp_path: Path, overrides: dict[str, Any]) -> None:
     tiny.write_hf(tmp_path, "gpt2", tokenizer=False, **overrides)
-    check(load(tmp_path), gpt2_formulas(own_parameters("gpt2", **overrides), overrides.get("n_head", 4)))
+    assert_equal_weights(load(tmp_path), gpt2_formulas(own_parameters("gpt2", **overrides), overrides.get("n_head", 4)))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,9 @@ def test_gpt2_is_folded_and_centered(tmp_path: Path, overrides: dict[str, Any]) 
 )
 def test_llama_is_folded(tmp_path: Path, overrides: dict[str, Any]) -> None:
     tiny.write_hf(tmp_path, "llama", tokenizer=False, **overrides)
-    check(load(tmp_path), llama_formulas(own_parameters("llama", **overrides), overrides.get("head_dim", 6)))
+    assert_equal_weights(
+        load(tmp_path), llama_formulas(own_parameters("llama", **overrides), overrides.get("head_dim", 6))
+    )
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "llama"])

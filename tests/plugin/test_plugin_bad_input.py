@@ -14,7 +14,7 @@ from tests.plugin.runs import Run, Server, cold
 USAGE = 4
 
 
-def refused(run: Run, *words: str, seconds: float = 30) -> None:
+def assert_refused(run: Run, *words: str, seconds: float = 30) -> None:
     """The run ended early with one message that holds these words."""
     assert run.code == USAGE, run.output[-3000:]
     assert "Traceback" not in run.output and "INTERNALERROR" not in run.output
@@ -34,7 +34,7 @@ NAMES = {
 @pytest.mark.parametrize("case", NAMES)
 def test_a_model_that_cannot_be_found(case: str, light: Server, tmp_path: Path) -> None:
     name, words = NAMES[case]
-    refused(light.claims(name, tmp_path / "report"), *words)
+    assert_refused(light.claims(name, tmp_path / "report"), *words)
     assert not (tmp_path / "report").exists()
 
 
@@ -51,18 +51,20 @@ OPTIONS = {
 @pytest.mark.parametrize("case", OPTIONS)
 def test_an_option_that_cannot_be_used(case: str, plain: Path, light: Server, tmp_path: Path) -> None:
     arguments, words = OPTIONS[case]
-    refused(light.claims(plain, tmp_path / "report", "-k", "table1", *arguments), *words)
+    assert_refused(light.claims(plain, tmp_path / "report", "-k", "table1", *arguments), *words)
     assert not (tmp_path / "report").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_device_that_is_not_there(plain: Path, light: Server, tmp_path: Path) -> None:
-    refused(light.claims(plain, tmp_path / "report", "--device", "cuda"), "--device cuda", "no CUDA device", "CPU")
+    assert_refused(
+        light.claims(plain, tmp_path / "report", "--device", "cuda"), "--device cuda", "no CUDA device", "CPU"
+    )
 
 
 def test_a_report_folder_that_cannot_be_made(plain: Path, light: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("I was here before")
-    refused(light.claims(plain, tmp_path / "file", "-k", "table1"), "--report-dir", str(tmp_path / "file"))
+    assert_refused(light.claims(plain, tmp_path / "file", "-k", "table1"), "--report-dir", str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "I was here before"
 
 
@@ -80,7 +82,9 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_weights_that_are_no_numbers_are_one_message(
     processes: tuple[str, ...], spoiled: Path, warm: Server, tmp_path: Path
 ) -> None:
-    refused(warm.claims(spoiled, tmp_path, *processes), "wte.weight", "NaN or infinite", str(spoiled), seconds=120)
+    assert_refused(
+        warm.claims(spoiled, tmp_path, *processes), "wte.weight", "NaN or infinite", str(spoiled), seconds=120
+    )
     assert not (tmp_path / "results.json").exists()
 
 
@@ -112,7 +116,7 @@ def unreachable(folder: Path) -> dict[str, str]:
 def test_gpt2_out_of_reach_is_a_clear_error_within_ten_seconds(tmp_path: Path) -> None:
     run = cold("gpt2", tmp_path / "report", env=unreachable(tmp_path))
     words = ("gpt2", "openai-community/gpt2", str(tmp_path / "hf"), "http://127.0.0.1:9", "--model smollm2-135m")
-    refused(run, *words, seconds=10)
+    assert_refused(run, *words, seconds=10)
 
 
 def test_without_a_model_the_embedded_default_is_chosen(light: Server, tmp_path: Path) -> None:
