@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugin.runs import Run, Server
-from tests.plugin.test_plugin_bad_input import refused
+from tests.plugin.test_plugin_bad_input import assert_refused
 from vsa_checks.texts import shipped_text
 
 CHOSEN = ("-k", "residual or neuron-or or embedding-mean", "--no-recorded")
@@ -72,10 +72,10 @@ def test_a_text_that_cannot_be_read_is_one_message(case: str, plain: Path, light
     path = tmp_path / "text.txt"
     if content is not None:
         path.write_bytes(content)
-    refused(light.claims(plain, tmp_path / "report", "--text", str(path)), str(path), words, "--text")
+    assert_refused(light.claims(plain, tmp_path / "report", "--text", str(path)), str(path), words, "--text")
     assert not (tmp_path / "report").exists()
 
 
 def test_verdicts_on_another_text_are_not_recorded_as_the_models(own_text: Path, light: Server, tmp_path: Path) -> None:
     found = light.claims("smollm2-135m", tmp_path / "report", "--record", "--text", str(own_text))
-    refused(found, "--record", "--text names another", "--recorded FILE")
+    assert_refused(found, "--record", "--text names another", "--recorded FILE")
