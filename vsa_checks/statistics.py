@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,7 @@ def share_p(hits: int, n: int, null_hits: int, null_n: int, direction: str = ">=
 FLIPS = 9_999
 ALL_FLIPS_UNITS = 13
 """Up to so many units all sign flips are gone through instead of drawn."""
+ALL_ORDERS_UNITS = 7
 RELABELLINGS = 9_999
 
 
@@ -126,6 +128,19 @@ def sign_flips(n_units: int, rng: np.random.Generator) -> NDArray[np.float64]:
         bits = (np.arange(1, 2**n_units)[:, None] >> np.arange(n_units)) & 1
         return (1 - 2 * bits).astype(np.float64)
     return rng.choice([-1.0, 1.0], size=(FLIPS, n_units))
+
+
+def orders(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Orders of n things (draws, n) for a test of their exchangeability: all but the one they stand in, or FLIPS drawn.
+
+    Up to ALL_ORDERS_UNITS things all are gone through: (b + 1)/(n + 1) of `tail_p` counts the one left out, and is
+    exact. Raises ValueError for fewer than two things.
+    """
+    if n < 2:
+        raise ValueError(f"{n} things have one order only")
+    if n <= ALL_ORDERS_UNITS:
+        return np.array(list(permutations(range(n)))[1:])
+    return rng.permuted(np.broadcast_to(np.arange(n), (FLIPS, n)), axis=1)
 
 
 def relabelled_differences(values: ArrayLike, null_values: ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,15 +1,15 @@
-"""Links between layers, against a count one by one; layer pairs and the sign test; ranks along a path."""
+"""Links between layers, against a count one by one; layers in random order; ranks along a path."""
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from vsa_checks import nulls, theory
-from vsa_checks.sections.circuits import ROTATION_TAIL, Shares, _over_layers, _sign_test, linked_shares
+from vsa_checks.sections.circuits import ROTATION_TAIL, Shares, _order_test, _over_layers, linked_shares
 
 
 def test_shares_are_those_counted_one_by_one() -> None:
@@ -40,15 +40,47 @@ def test_ratios_set_forward_over_acausal_and_survive_a_share_of_zero() -> None:
     assert ratios == pytest.approx([0.3005 / 0.1005, 0.2005 / 0.1005, 0.0005 / 0.0505])
 
 
-def test_the_sign_test_counts_layer_pairs() -> None:
-    logs = np.array([0.4, 0.2, 0.3, -0.1, 0.0, 0.2])
-    null = _sign_test("pairs", logs, 1.0, np.random.default_rng(0))
-    assert null.p_value == pytest.approx(stats.binom.sf(3, 5, 0.5))
-    assert null.p_opposite == pytest.approx(stats.binom.sf(0, 5, 0.5))
-    assert (null.value, null.n) == (1.0, 6)
-    assert 0 < null.spread < 0.5
-    nothing = _sign_test("pairs", np.zeros(3), 1.0, np.random.default_rng(0))
-    assert (nothing.p_value, nothing.p_opposite) == (1.0, 1.0)
+def test_layers_in_all_orders_have_an_exact_p() -> None:
+    rng = np.random.default_rng(0)
+    for n_layers in (3, 4, 5):
+        pairs = list(combinations(range(n_layers), 2))
+        logs = rng.standard_normal(len(pairs))
+        lead = {pair: np.sign(log) for pair, log in zip(pairs, logs, strict=True)}
+
+        def forward(order: tuple[int, ...], lead: dict[tuple[int, int], float] = lead) -> float:
+            return sum(lead[a, b] if a < b else -lead[b, a] for a, b in combinations(order, 2))
+
+        found = np.array([forward(order) for order in permutations(range(n_layers))])
+        null = _order_test("orders", logs, 1.0, n_layers, rng)
+        assert null.p_value == pytest.approx(np.mean(found >= found[0]))
+        assert null.p_opposite == pytest.approx(np.mean(found <= found[0]))
+        assert (null.value, null.n) == (1.0, len(found) - 1)
+    nothing = _order_test("orders", np.zeros(3), 1.0, 3, rng)
+    assert (nothing.p_value, nothing.p_opposite, nothing.spread) == (1.0, 1.0, 0.0)
+
+
+def test_all_pairs_forward_are_one_order_in_all() -> None:
+    logs = np.full(10, 0.3)
+    null = _order_test("orders", logs, 2.0, 5, np.random.default_rng(0))
+    assert null.p_value == pytest.approx(1 / 120)
+    assert null.value == 2.0
+    drawn = _order_test("orders", np.full(66, 0.3), 1.0, 12, np.random.default_rng(0))
+    assert (drawn.n, drawn.p_value, drawn.p_opposite) == (9_999, 1e-4, 1.0)
+
+
+def test_layers_that_differ_in_no_order_are_not_taken_for_forward_links() -> None:
+    """Layers whose writers and readers share a direction more or less: all pairs of one odd layer lean one way."""
+    rng = np.random.default_rng(1)
+    upper = np.triu_indices(12, 1)
+    found = []
+    for _ in range(200):
+        strength = rng.standard_normal(12)
+        logs = (strength[:, None] - strength)[upper]
+        wins = int(np.count_nonzero(logs > 0))
+        found.append((_order_test("orders", logs, 1.0, 12, rng).p_value, stats.binom.sf(wins - 1, len(logs), 0.5)))
+    orders, pairs = np.array(found).T
+    assert np.mean(orders <= 0.05) < 0.1
+    assert np.mean(pairs <= 0.05) > 0.15
 
 
 def test_the_interval_draws_layers_so_that_one_odd_layer_widens_it() -> None:

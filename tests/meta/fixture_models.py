@@ -32,7 +32,7 @@ TOO_FEW_TOKENS = Sizes(d_model=256, d_vocab=50, n_layers=1, d_head=64, d_mlp=300
 FEW_VECTORS = Sizes(gated=True, n_kv_heads=1, d_head=4, d_mlp=6)
 """Four key and value vectors and six neurons: Gaussians of such numbers often lie further apart than is typical."""
 FIVE_LAYERS = Sizes(n_layers=5)
-"""Ten pairs of layers: with fewer than seven a sign test cannot reach p = .01."""
+"""The order of three or four layers is by chance the one they stand in too often: p = .01 takes five."""
 CHANCE_RATIO = 0.8
 A_HANDFUL = Sizes(d_vocab=20)
 """Bundles of ten would leave no more tokens out than they hold."""

@@ -17,11 +17,11 @@ from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.neurons import layer_neurons, token_bundles
 from vsa_checks.sections.tokens import token_dictionary
-from vsa_checks.statistics import RESAMPLES, Interval
+from vsa_checks.statistics import RESAMPLES, Interval, orders, tail_p
 from vsa_checks.subjects import Subject
 from vsa_checks.workbench import Workbench
 
-ACAUSAL, MATCHED = "acausal layer pairs", "covariance-matched neurons"
+REORDERED, MATCHED = "layers in random order", "covariance-matched neurons"
 ROTATION_TAIL = 0.001
 """A pair counts as linked if a random rotation between the layers gives so large a |cos| this seldom."""
 LEAST_LAYERS = 3
@@ -46,8 +46,8 @@ class Shares:
 def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
     """Median over layer pairs of the share of linked (W_out, input) pairs forward over the share backward.
 
-    Beside it the sign test over layer pairs, and the same ratio of Gaussian neurons of each layer's mean and
-    covariance. Raises NotChecked under three layers or where a layer has no neurons of a direction.
+    Beside it the same with the layers in random order, and of Gaussian neurons of each layer's mean and covariance.
+    Raises NotChecked under three layers or where a layer has no neurons of a direction.
     """
     assert subject.matrix is not None
     n_layers = bench.model(subject.basis).info.n_layers
@@ -74,8 +74,8 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
         interval=_over_layers(ratios, pairs, n_layers, rng),
         n_examined=len(pairs),
         nulls=(
-            _sign_test(ACAUSAL, np.log(ratios), 1.0, rng),
-            _sign_test(MATCHED, np.log(ratios / null_ratios), float(np.median(null_ratios)), rng),
+            _order_test(REORDERED, np.log(ratios), 1.0, n_layers, rng),
+            _order_test(MATCHED, np.log(ratios / null_ratios), float(np.median(null_ratios)), n_layers, rng),
         ),
         details={
             "cosine_cut": cut,
@@ -133,19 +133,24 @@ def _over_layers(
     return Interval(float(low), float(high), "layers")
 
 
-def _sign_test(name: str, logs: NDArray[np.float64], value: float, rng: np.random.Generator) -> NullFigure:
-    """The sign test over layer pairs, with the spread of the median under flipped signs around `value`."""
-    above, below = int(np.count_nonzero(logs > 0)), int(np.count_nonzero(logs < 0))
-    flips = rng.choice([-1.0, 1.0], (RESAMPLES, len(logs)))
+def _order_test(
+    name: str, logs: NDArray[np.float64], value: float, n_layers: int, rng: np.random.Generator
+) -> NullFigure:
+    """How often layers in random order have as many pairs forward above acausal; their median beside `value`.
+
+    logs: one per pair of layers (earlier, later), of the other sign the other way round. Pairs that share a layer are
+    not independent, so that a binomial sign test over pairs would take one odd layer for many.
+    """
+    table = np.zeros((n_layers, n_layers))
+    upper = np.triu_indices(n_layers, 1)
+    table[upper] = logs
+    table -= table.T
+    drawn_orders = orders(n_layers, rng)
+    drawn = table[drawn_orders[:, upper[0]], drawn_orders[:, upper[1]]]
+    lead, leads = np.sign(logs).sum(), np.sign(drawn).sum(axis=1)
+    medians = value * np.exp(np.median(drawn, axis=1))
     return NullFigure(
-        name,
-        value,
-        float(value * np.exp(np.median(flips * logs, axis=1)).std(ddof=1)),
-        len(logs),
-        *(
-            float(stats.binomtest(count, above + below, 0.5, alternative="greater").pvalue) if above + below else 1.0
-            for count in (above, below)
-        ),
+        name, value, float(medians.std(ddof=1)), len(drawn), tail_p(lead, leads, ">="), tail_p(lead, leads, "<=")
     )
 
 
