@@ -36,10 +36,10 @@ def own_ranks(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) 
     return found
 
 
-def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) -> NDArray[np.int64]:
+def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) -> NDArray[np.int32]:
     """Rank by cosine of every one of `tokens` (m,) for every stream (n, d): (n, m); see `own_ranks`."""
     vectors, asked = np.asarray(streams, np.float32), np.asarray(tokens, np.int64)
-    found = np.empty((len(vectors), len(asked)), np.int64)
+    found = np.empty((len(vectors), len(asked)), np.int32)
     for start in range(0, len(vectors), BLOCK):
         cosines = vectors[start : start + BLOCK] @ unit.T
         scores = cosines[:, asked].copy()
@@ -49,15 +49,17 @@ def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLi
     return found
 
 
-def shuffled_medians(ranks: list[NDArray[np.int64]], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Median rank over all windows, tokens shuffled among the positions of each: (draws,).
+def shuffled_medians(
+    ranks: NDArray[np.integer], types: NDArray[np.int64], draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Median rank over all positions (n,) of the token that each token was exchanged for, everywhere alike: (draws,).
 
-    ranks: for each window the (n, n) ranks of its tokens (columns) at its positions (rows).
+    ranks (n, m) of the m different tokens of the text at each position; types (n,): which of them stands there. Where
+    a token recurs the stream is much the same: exchanged position by position, each would count as evidence anew.
     """
-    found = np.empty(draws)
-    for draw in range(draws):
-        found[draw] = np.median(np.concatenate([one[np.arange(len(one)), rng.permutation(len(one))] for one in ranks]))
-    return found
+    n, m = ranks.shape
+    places = np.arange(n)
+    return np.array([np.median(ranks[places, rng.permutation(m)[types]]) for _ in range(draws)])
 
 
 def component_cosines(components: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

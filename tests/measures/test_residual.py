@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
+from vsa_checks.statistics import tail_p
 
 
 def test_ranks_count_the_tokens_that_lie_closer() -> None:
@@ -38,12 +39,26 @@ def test_rows_without_a_direction_stay_zero() -> None:
         unit_rows(np.zeros((3, 2)))
 
 
-def test_shuffles_stay_within_their_window() -> None:
+def test_tokens_are_exchanged_everywhere_alike() -> None:
     rng = np.random.default_rng(0)
-    low, high = np.full((4, 4), 2), np.full((3, 3), 90)
-    assert set(shuffled_medians([low, high], 50, rng)) == {2.0}
-    mixed = np.array([[1, 50], [50, 1]])
-    assert set(shuffled_medians([mixed], 50, rng)) == {1.0, 50.0}
+    ranks, types = np.array([[1, 50], [1, 50], [50, 1], [1, 50]]), np.array([0, 0, 1, 0])
+    drawn = shuffled_medians(ranks, types, 50, rng)
+    assert set(drawn) == {1.0, 50.0}, "either both tokens stay what they are or both become the other"
+    assert set(shuffled_medians(np.full((4, 3), 2), np.array([0, 1, 2, 0]), 20, rng)) == {2.0}
+
+
+def test_a_token_that_recurs_counts_once_as_evidence() -> None:
+    """Streams that are a random function of the token: p is uniform however often each token stands in the text."""
+    rng = np.random.default_rng(1)
+    p = []
+    for _ in range(200):
+        by_type = np.argsort(rng.standard_normal((6, 6)), axis=1) + 1
+        types = np.repeat(np.arange(6), 30)
+        ranks = by_type[types]
+        value = np.median(ranks[np.arange(180), types])
+        p.append(tail_p(value, shuffled_medians(ranks, types, 199, rng), "<="))
+    assert np.mean(np.array(p) <= 0.05) < 0.1
+    assert np.mean(p) > 0.45
 
 
 def test_squared_cosines_are_those_of_loops() -> None:

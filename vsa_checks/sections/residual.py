@@ -55,11 +55,12 @@ def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
     if not embedding.any() or not centered(embedding).any():
         raise NotChecked("no word embedding has a direction of its own")
     words = unit_rows(embedding)
-    ranks = [ranks_of_each(one, words, tokens) for one, tokens in zip(seen.streams, seen.tokens, strict=True)]
-    own = [np.diag(one) for one in ranks]
-    everything = np.concatenate(own)
+    present, types = np.unique(np.concatenate(seen.tokens), return_inverse=True)
+    ranks = ranks_of_each(np.concatenate(seen.streams), words, present)
+    everything = ranks[np.arange(len(types)), types]
+    own = np.split(everything, np.cumsum([len(one) for one in seen.tokens])[:-1])
     value = float(np.median(everything))
-    drawn = shuffled_medians(ranks, SHUFFLES, bench.rng("shuffled tokens", subject.id))
+    drawn = shuffled_medians(ranks, types, SHUFFLES, bench.rng(SHUFFLED, subject.id))
     return Measurement(
         value=value,
         interval=bootstrap_groups(own, "windows of text", bench.rng("bootstrap", subject.id), np.median),
