@@ -12,7 +12,8 @@ import pytest
 
 from fixtures.calibration import rates
 from fixtures.calibration.__main__ import main
-from fixtures.calibration.cases import CASES, FEW_VECTORS, SMALL, mixture, untaught
+from fixtures.calibration.cases import CASES
+from fixtures.calibration.draws import FEW_VECTORS, SMALL, mixture, untaught
 from fixtures.calibration.figure import draw
 from fixtures.calibration.power import Search, power, precision_and_recall, recovered
 from fixtures.calibration.rates import NULL, Job, mapper, model_seed, null_rates, outcome, rate
