@@ -37,7 +37,7 @@ def mean_aucs(
     for name, vectors in {
         "neurons": chosen,
         "Gaussian neurons": nulls.random_directions(len(chosen), words.shape[1], rng),
-        "covariance-matched neurons": nulls.covariance_matched(neurons, len(chosen), rng),
+        "covariance-matched neurons": nulls.covariance_matched(neurons).draw(len(chosen), rng),
     }.items():
         bundles = (
             greedy_pursuit(vectors, dictionary, MEMBERS),

@@ -105,7 +105,7 @@ def explain(
     words = Dictionary.of(centered(weights.arrays["embed.W_E"]))
     rng = stream(seed, "explain", layer, matrix)
     random = nulls.random_directions(NULL_NEURONS, info.d_model, rng)
-    matched = nulls.covariance_matched(neurons, NULL_NEURONS, rng)
+    matched = nulls.covariance_matched(neurons).draw(NULL_NEURONS, rng)
     found = _bundles(np.concatenate([target[None], random, matched]), words, method, max_tokens)
     unit = target / np.linalg.norm(target)
     sources, bar = _sources(weights, layer, unit, top)

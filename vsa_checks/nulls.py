@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -23,12 +25,25 @@ def random_directions(n: int, d: int, rng: np.random.Generator) -> NDArray[np.fl
     return live_rows(rng.standard_normal((n, d), dtype=np.float32)).unit
 
 
-def covariance_matched(vectors: ArrayLike, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Gaussian vectors (n, d) whose directions follow those of the rows of `vectors` (m, d): same mean and covariance.
+@dataclass(frozen=True)
+class Matched:
+    """A Gaussian law whose vectors are mean (d,) + g root, g (r,) standard normal and root (r, d)."""
+
+    mean: NDArray[np.float32]
+    root: NDArray[np.float32]
+
+    def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Independent vectors (n, d)."""
+        drawn: NDArray[np.float32] = self.mean + rng.standard_normal((n, len(self.root)), dtype=np.float32) @ self.root
+        return drawn
+
+
+def covariance_matched(vectors: ArrayLike) -> Matched:
+    """The Gaussian law whose directions follow those of the rows of `vectors` (m, d): same mean and covariance.
 
     Only directions are compared with tokens, so the lengths of the rows must not matter. With more than 2d rows: the
     Gaussian that makes the rows' directions most likely (`gaussian_of_directions`). With fewer, which do not settle
-    one, or with all alike: the mean and covariance of the rows at unit norm, drawn as mean + g C / sqrt(m - 1), C the
+    one, or with all alike: the mean and covariance of the rows at unit norm, root being C / sqrt(m - 1), C the
     centered rows; where few directions hold most of the variance this null is somewhat too easy. Raises ValueError
     for fewer than two live rows.
     """
@@ -39,11 +54,9 @@ def covariance_matched(vectors: ArrayLike, n: int, rng: np.random.Generator) -> 
     if len(unit) > 2 * unit.shape[1] and 1.0 - middle @ middle > LEAST_SPREAD:
         mean, covariance = gaussian_of_directions(unit)
         values, axes = np.linalg.eigh(covariance)
-        root = (axes * np.sqrt(np.maximum(values, 0.0))).T.astype(np.float32)
-        return mean.astype(np.float32) + rng.standard_normal((n, len(root)), dtype=np.float32) @ root
+        return Matched(mean.astype(np.float32), (axes * np.sqrt(np.maximum(values, 0.0))).T.astype(np.float32))
     center = middle.astype(np.float32)
-    spread = (unit - center) / np.float32(np.sqrt(len(unit) - 1))
-    return center + rng.standard_normal((n, len(unit)), dtype=np.float32) @ spread
+    return Matched(center, (unit - center) / np.float32(np.sqrt(len(unit) - 1)))
 
 
 def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -20,7 +20,7 @@ from fixtures.calibration.rates import NULL, Job, mapper, model_seed, null_rates
 from fixtures.calibration.report import as_json, read, render
 from fixtures.calibration.run import DOCS, claims_with_cases
 from fixtures.calibration.tables import judged_rate
-from fixtures.calibration.thresholds import THRESHOLD_CASES
+from fixtures.calibration.threshold_cases import THRESHOLD_CASES
 from fixtures.claim_tests import claim_test
 from fixtures.in_memory import bench_in_memory
 from fixtures.one_thread import one_thread
@@ -159,9 +159,11 @@ def test_a_null_that_is_too_wide_is_found_out(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_null_without_the_layers_covariance_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        nulls, "covariance_matched", lambda vectors, n, rng: nulls.random_directions(n, vectors.shape[1], rng)
-    )
+    def isotropic(vectors: np.ndarray) -> nulls.Matched:
+        d = vectors.shape[1]
+        return nulls.Matched(np.zeros(d, np.float32), np.eye(d, dtype=np.float32))
+
+    monkeypatch.setattr(nulls, "covariance_matched", isotropic)
     row = rates_on("neurons-cos50", "covariance-matched neurons, 44 tokens")
     assert row["holds"]["low"] > 0.01
     assert row["nulls"][1]["p_at_most_alpha"]["low"] > 0.01

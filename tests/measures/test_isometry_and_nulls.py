@@ -118,7 +118,7 @@ def direction_moments(vectors: NDArray[np.floating]) -> tuple[NDArray[np.floatin
 def test_covariance_matched_vectors_point_as_the_layer_does_whatever_its_lengths() -> None:
     rows = strong_layer()
     mean, covariance = direction_moments(rows)
-    drawn_mean, drawn = direction_moments(nulls.covariance_matched(rows, 40_000, np.random.default_rng(1)))
+    drawn_mean, drawn = direction_moments(nulls.covariance_matched(rows).draw(40_000, np.random.default_rng(1)))
     # deviations of components are at most .6 and errors those of 20,000 rows
     np.testing.assert_allclose(drawn_mean, mean, atol=0.02)
     np.testing.assert_allclose(drawn, covariance, atol=0.01)
@@ -188,7 +188,7 @@ def test_twice_as_many_rows_as_dimensions_do_not_settle_a_gaussian() -> None:
     few, enough = rows[:12], rows
     for chosen, settles in ((few, False), (enough, True)):
         unit = live_rows(chosen).unit
-        drawn = nulls.covariance_matched(chosen, 3, np.random.default_rng(0))
+        drawn = nulls.covariance_matched(chosen).draw(3, np.random.default_rng(0))
         spread = (unit - unit.mean(axis=0)) / np.sqrt(len(unit) - 1)
         simple = unit.mean(axis=0) + np.random.default_rng(0).standard_normal((3, len(unit)), np.float32) @ spread
         assert np.allclose(drawn, simple, atol=1e-5) != settles
@@ -198,14 +198,14 @@ def test_twice_as_many_rows_as_dimensions_do_not_settle_a_gaussian() -> None:
 def test_lengths_of_rows_change_nothing() -> None:
     rows = strong_layer(400)
     lengths = np.random.default_rng(0).lognormal(0.0, 1.0, (400, 1))
-    same = [nulls.covariance_matched(one, 10, np.random.default_rng(3)) for one in (rows, lengths * rows)]
+    same = [nulls.covariance_matched(one).draw(10, np.random.default_rng(3)) for one in (rows, lengths * rows)]
     np.testing.assert_allclose(same[0], same[1], atol=1e-4)
 
 
 def test_a_layer_that_leaves_directions_out_is_matched_within_its_span() -> None:
     rows = np.zeros((400, 12))
     rows[:, :4] = strong_layer(400, 4)
-    drawn = nulls.covariance_matched(rows, 50, np.random.default_rng(0))
+    drawn = nulls.covariance_matched(rows).draw(50, np.random.default_rng(0))
     assert np.isfinite(drawn).all()
     assert np.abs(drawn[:, 4:]).max() < 1e-3 < np.abs(drawn[:, :4]).max()
 
@@ -213,14 +213,14 @@ def test_a_layer_that_leaves_directions_out_is_matched_within_its_span() -> None
 def test_few_vectors_are_matched_by_their_mean_and_covariance_at_unit_length() -> None:
     rows = strong_layer(20)
     unit = live_rows(rows).unit
-    drawn = nulls.covariance_matched(rows, 40_000, np.random.default_rng(1))
+    drawn = nulls.covariance_matched(rows).draw(40_000, np.random.default_rng(1))
     np.testing.assert_allclose(drawn.mean(axis=0), unit.mean(axis=0), atol=0.02)
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(unit.T), atol=0.02)
 
 
 def test_they_are_not_the_null_of_random_directions() -> None:
     """Otherwise a layer that only has a mean or a few strong directions would look like structure."""
-    drawn = nulls.covariance_matched(layer(), 4000, np.random.default_rng(2))
+    drawn = nulls.covariance_matched(layer()).draw(4000, np.random.default_rng(2))
     random = nulls.random_directions(4000, 5, np.random.default_rng(2))
     assert np.linalg.norm(drawn.mean(axis=0)) > 5 * np.linalg.norm(random.mean(axis=0))
     matched, isotropic = (np.linalg.eigvalsh(np.cov(rows.T)) for rows in (drawn, random))
@@ -231,15 +231,15 @@ def test_they_are_not_the_null_of_random_directions() -> None:
 def test_covariance_matched_vectors_leave_dead_rows_out_and_lengths_aside() -> None:
     rows = layer()
     with_dead = np.concatenate([np.zeros((30, 5), np.float32), rows * np.float32(7)])
-    same = [nulls.covariance_matched(one, 10, np.random.default_rng(3)) for one in (rows, with_dead)]
+    same = [nulls.covariance_matched(one).draw(10, np.random.default_rng(3)) for one in (rows, with_dead)]
     np.testing.assert_allclose(same[0], same[1], atol=1e-6)
     with pytest.raises(ValueError, match="fewer than two"):
-        nulls.covariance_matched(np.concatenate([rows[:1], np.zeros((3, 5))]), 4, np.random.default_rng(0))
+        nulls.covariance_matched(np.concatenate([rows[:1], np.zeros((3, 5))]))
 
 
 def test_more_dimensions_than_vectors_give_vectors_in_their_span() -> None:
     rows = np.random.default_rng(4).standard_normal((6, 40)).astype(np.float32)
-    drawn = nulls.covariance_matched(rows, 100, np.random.default_rng(5))
+    drawn = nulls.covariance_matched(rows).draw(100, np.random.default_rng(5))
     spanned = np.linalg.qr(rows.T)[0]
     np.testing.assert_allclose(drawn @ spanned @ spanned.T, drawn, atol=1e-4)
 
@@ -260,12 +260,12 @@ def test_nulls_are_what_the_seed_draws() -> None:
     unit = np.array([[0.6, 0, 0.8], [0, 1, 0]])
     noise = np.random.default_rng(12).standard_normal((5, 2), dtype=np.float32)
     expected = unit.mean(axis=0) + noise @ (unit - unit.mean(axis=0))  # over sqrt(2 - 1)
-    found = nulls.covariance_matched(rows, 5, np.random.default_rng(12))
+    found = nulls.covariance_matched(rows).draw(5, np.random.default_rng(12))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     three = np.concatenate([unit, [[0, 0, 1]]])
     noise = np.random.default_rng(13).standard_normal((5, 3), dtype=np.float32)
     expected = three.mean(axis=0) + noise @ (three - three.mean(axis=0)) / np.sqrt(2)
-    found = nulls.covariance_matched(three, 5, np.random.default_rng(13))
+    found = nulls.covariance_matched(three).draw(5, np.random.default_rng(13))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     assert found.dtype == nulls.permuted_coordinates(three, np.random.default_rng(0)).dtype == np.float32
 
@@ -273,7 +273,7 @@ def test_nulls_are_what_the_seed_draws() -> None:
 def test_vectors_all_alike_have_no_spread() -> None:
     """The mean of many is taken in float64: in float32 its error would look like a direction of variance."""
     rows = np.tile(np.random.default_rng(14).standard_normal(6), (40_000, 1))
-    drawn = nulls.covariance_matched(rows, 3, np.random.default_rng(15))
+    drawn = nulls.covariance_matched(rows).draw(3, np.random.default_rng(15))
     np.testing.assert_allclose(drawn, rows[:3] / np.linalg.norm(rows[0]), rtol=0, atol=2e-7)
 
 

@@ -81,7 +81,7 @@ def test_share_of_neurons_at_a_cosine(level: float) -> None:
     sets = {
         "": rows,
         "random_": nulls.random_directions(40, D, stream(3, "scan random")),
-        "matched_": nulls.covariance_matched(rows, 40, stream(3, "scan matched", "raw", 0, "W_in")),
+        "matched_": nulls.covariance_matched(rows).draw(40, stream(3, "scan matched", "raw", 0, "W_in")),
     }
     found = {prefix: scanned(vectors, middle) for prefix, vectors in sets.items()}
     cosines = {prefix: [one.cosine[~one.dead] for one in bundles] for prefix, bundles in found.items()}
@@ -178,7 +178,7 @@ def test_share_of_neurons_beyond_chance() -> None:
     rows, middle = weight(words, 2).T, centered(words)
     drawn = nulls.random_directions(60, D, stream(3, "pursuit random"))
     bars = np.quantile(paths(greedy_pursuit(drawn, middle, 5), 5), 0.99, axis=0)
-    matched = nulls.covariance_matched(rows, 40, stream(3, "pursuit matched", "raw", 1, "W_gate"))
+    matched = nulls.covariance_matched(rows).draw(40, stream(3, "pursuit matched", "raw", 1, "W_gate"))
     real, null = paths(greedy_pursuit(rows, middle, 5), 5), paths(greedy_pursuit(matched, middle, 5), 5)
     hits, null_hits = real[:, 4] > bars[4], null[:, 4] > bars[4]
     assert 0 < hits.mean() < 1 and hits.mean() != null_hits.mean() > 0

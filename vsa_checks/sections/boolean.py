@@ -14,7 +14,7 @@ from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, NullFigure
 from vsa_checks.models import Basis
-from vsa_checks.sections.neurons import MATCHED, PURSUIT_TOKENS, layer_neurons, share_null
+from vsa_checks.sections.neurons import MATCHED, PURSUIT_TOKENS, layer_neurons, matched_neurons, share_null
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import bootstrap, relabelled_differences, tail_p
 from vsa_checks.subjects import Subject
@@ -102,7 +102,9 @@ def _drive_all(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driv
     layers = (
         neurons,
         nulls.random_directions(n, d, bench.rng("boolean gaussian", basis)),
-        nulls.covariance_matched(neurons, n, bench.rng("boolean matched", basis, subject.matrix)),
+        matched_neurons(bench, basis, subject.layer, subject.matrix).draw(
+            n, bench.rng("boolean matched", basis, subject.matrix)
+        ),
     )
     real, gaussian, matched = (
         driven_by_members(

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from vsa_checks import nulls, theory
+from vsa_checks import theory
 from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, NullFigure
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.neurons import layer_neurons, token_bundles
+from vsa_checks.sections.neurons import layer_neurons, matched_neurons, token_bundles
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import RESAMPLES, Interval, orders, tail_p
 from vsa_checks.subjects import Subject
@@ -59,8 +59,9 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
     label = f"links between MLP layers, {subject.matrix} ({subject.basis})"
     real = linked_shares(outputs, inputs, cut, bench.progress(label))
 
-    def matched(kind: str, rows: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        drawn = (nulls.covariance_matched(one, len(one), bench.rng("links", kind, at)) for at, one in enumerate(rows))
+    def matched(matrix: str, rows: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        laws = (matched_neurons(bench, subject.basis, layer, matrix) for layer in range(n_layers))
+        drawn = (law.draw(len(rows[at]), bench.rng("links", matrix, at)) for at, law in enumerate(laws))
         return [live_rows(one).unit for one in drawn]
 
     random = linked_shares(

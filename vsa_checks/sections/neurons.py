@@ -61,7 +61,9 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
         ("scan matched", subject.basis, layer, matrix),
         lambda: _scan(
             bench,
-            nulls.covariance_matched(neurons, len(neurons), bench.rng("scan matched", subject.basis, layer, matrix)),
+            matched_neurons(bench, subject.basis, layer, matrix).draw(
+                len(neurons), bench.rng("scan matched", subject.basis, layer, matrix)
+            ),
             words,
             f"scan of its covariance-matched neurons ({subject.basis})",
         ),
@@ -99,7 +101,8 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     bars = _random_bars(bench, subject.basis)
     label = f"pursuit in layer {layer} {matrix} ({subject.basis})"
     real = token_bundles(bench, subject.basis, layer, matrix)
-    drawn = nulls.covariance_matched(neurons, len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
+    law = matched_neurons(bench, subject.basis, layer, matrix)
+    drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
     matched = greedy_pursuit(drawn, words, PURSUIT_TOKENS, progress=bench.progress(f"{label}, null"))
     alive = ~real.dead
     paths = _paths(real, alive)
@@ -146,6 +149,16 @@ def layer_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> ND
     if np.count_nonzero(neurons.any(axis=1)) < 2:
         raise NotChecked(f"fewer than two neurons of {matrix} have a direction")
     return neurons
+
+
+def matched_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> nulls.Matched:
+    """The Gaussian of a layer's neurons, rows of W_out or columns of what they read through, fitted once."""
+
+    def fit() -> nulls.Matched:
+        weight = bench.weight(basis, layer, matrix)
+        return nulls.covariance_matched(weight if matrix == "W_out" else np.ascontiguousarray(weight.T))
+
+    return bench.once(("matched neurons", basis, layer, matrix), fit)
 
 
 def token_bundles(bench: Workbench, basis: Basis, layer: int, matrix: str) -> Bundles:
