@@ -18,7 +18,7 @@ from fixtures.calibration.figure import draw
 from fixtures.calibration.power import Search, power, precision_and_recall, recovered
 from fixtures.calibration.rates import NULL, Job, mapper, model_seed, null_rates, outcome, rate
 from fixtures.calibration.report import as_json, read, render
-from fixtures.calibration.run import DOCS, claims_with_cases
+from fixtures.calibration.run import DOCS, claims_with_cases, measure_again
 from fixtures.calibration.tables import judged_rate
 from fixtures.calibration.threshold_cases import THRESHOLD_CASES
 from fixtures.claim_tests import claim_test
@@ -175,6 +175,19 @@ def test_processes_change_nothing() -> None:
         assert in_two(jobs) == in_one(jobs)
 
 
+def test_one_claim_measured_anew_gives_what_measuring_all_gave(committed: dict[str, Any]) -> None:
+    """On few models, so that it is quick: all else is kept, and the figures are those of the first time."""
+    claim = "attention-beyond-random"
+    few = committed | {"models": 3, "power_models": 1}
+    again = measure_again(few, [claim], 1, lambda line: None)
+    (entry,) = (one for one in again["calibration"] if one["claim"] == claim)
+    assert {row["holds"]["n"] for row in entry["null_models"]} == {3}
+    assert as_json({"thresholds": again["thresholds"]}) == as_json({"thresholds": committed["thresholds"]})
+    others = [one for one in again["calibration"] if one["claim"] != claim]
+    assert others == [one for one in committed["calibration"] if one["claim"] != claim]
+    assert again["reach"] == committed["reach"]
+
+
 def test_power_falls_with_the_signal() -> None:
     (signal,) = power("attention-beyond-random", 2, 0, in_turn)["signals"]
     rates_of = [row["holds"]["rate"] for row in signal["rows"]]
@@ -287,6 +300,9 @@ def test_what_cannot_be_rendered_is_refused(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit, match="2"):
         main(["--render", "--out", str(tmp_path)])
     assert "run the command without --render" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["--claims", "neurons-cos51", "--out", str(DOCS)])
+    assert "nothing is measured here of neurons-cos51" in capsys.readouterr().err
     (tmp_path / "calibration.json").write_text("{", encoding="utf-8")
     with pytest.raises(UsageError, match="make calibration"):
         read(tmp_path / "calibration.json")
