@@ -13,6 +13,7 @@ import pytest
 from fixtures.calibration import rates
 from fixtures.calibration.__main__ import main
 from fixtures.calibration.cases import CASES
+from fixtures.calibration.cases_on_text import CASES_ON_TEXT
 from fixtures.calibration.draws import FEW_VECTORS, SMALL, mixture, untaught
 from fixtures.calibration.figure import draw
 from fixtures.calibration.power import Search, power, precision_and_recall, recovered
@@ -116,14 +117,15 @@ CHEAP = [(claim, null.name) for claim in DECISIVE if claim != "neurons-beyond-ch
 
 @pytest.mark.parametrize(("claim", "model"), CHEAP)
 def test_claims_do_not_hold_by_chance(claim: str, model: str) -> None:
-    row = rates_on(claim, model)
-    assert sum(row["verdicts"].values()) == row["holds"]["n"] == 20
+    n = 8 if claim in CASES_ON_TEXT else 20  # models that read take longer
+    row = rates_on(claim, model, n)
+    assert sum(row["verdicts"].values()) == row["holds"]["n"] == n
     assert row["holds"]["low"] <= load_claims()[claim].alpha
     for null in row["nulls"]:
         assert null["p_distribution"]["1.0"] == 1.0
         if null["obeyed"]:
             assert null["p_at_most_alpha"]["low"] <= load_claims()[claim].alpha
-            assert null["p_distribution"]["0.5"] < 0.85
+            assert null["p_distribution"]["0.5"] < 0.9
 
 
 def test_the_pursuit_does_not_hold_by_chance_either() -> None:
