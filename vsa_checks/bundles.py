@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from vsa_checks import _kernels
 from vsa_checks.dictionary import Dictionary, repeated_rows
 from vsa_checks.orthogonality import live_rows
+from vsa_checks.pursuit import pursue
 
 Progress = Callable[[int, int], None]
 
@@ -89,32 +90,7 @@ def greedy_pursuit(
     length = min(max_tokens, n_words)
     picked = np.full((len(target), length), -1, np.int64)
     paths = np.zeros((len(target), length))
-    norms = words.norms.astype(np.float32)
-    wanted = block or max(16, BLOCK_BYTES // (8 * n_words))
-    # The neurons of a block may have picked as many different tokens, whose Gram rows must be there together.
-    step = min(wanted, words.gram.capacity, max(len(target), 1))
-    # Made once: fresh pages for every block cost as much as filling them.
-    scratch = np.empty((2, step, n_words), np.float32)
-    for start in range(0, len(target), step):
-        neurons_now, used = target[start : start + step], picked[start : start + step]
-        n = len(neurons_now)
-        projections, overlaps = scratch[0, :n], scratch[1, :n]
-        np.matmul(neurons_now, words.vectors.T, out=projections)
-        overlaps.fill(0.0)
-        totals = np.zeros(neurons_now.shape)
-        slots, units, slack = np.zeros(n, np.int64), np.zeros(n), np.zeros(n)
-        for k in range(length):
-            if k:
-                last = used[:, k - 1]
-                slots = words.gram.slots(last)
-                units = words.norms[last] * words.gram.steps[slots]
-                slack += units / 2
-            _kernels.include_best(
-                projections, overlaps, words.gram.rows, slots, units, slack, norms, words.vectors,
-                neurons_now, totals, used, paths[start : start + step], k,
-            )  # fmt: skip
-        if progress is not None:
-            progress(min(start + step, len(target)), len(target))
+    pursue(words, target, picked, paths, block or max(16, BLOCK_BYTES // (8 * n_words)), progress)
     starts = np.concatenate([[0], np.cumsum(np.where(alive, length, 0))])
     return Bundles(starts, words.rows[picked.ravel()], paths.ravel(), ~alive, words.n_excluded)
 

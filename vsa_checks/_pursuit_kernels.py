@@ -1,0 +1,433 @@
+"""Compiled inner loops of the pursuit and of the rows of the Gram matrix; what they rest on stands in `pursuit`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks._kernels import CHUNK, ROUNDING
+
+TILE = 2048
+"""Columns of the Gram matrix that share one step of their bytes."""
+STRIP = 32
+AIM, TRIALS, EXPECTED_RISE, LEAST_LISTED = 400, 6, 1.4, 1e-3
+""" Tokens to be listed, times to try, second cosine beside the first, and least cosine that a list is trusted with."""
+LEAST_SQUARE = np.float32(1.2e-38)
+"""Stands in for a squared norm that rounding or its slack have made zero or negative: the least that float32 has."""
+NOTHING = 1e-24
+"""A sum whose square is this small beside its parts' has cancelled: it has no direction, and a cosine of 0."""
+
+
+class Lists(NamedTuple):
+    """For each of n neurons the tokens that may come next: see `vsa_checks.pursuit`.
+
+    tokens, keys, reaches, sizes (n, room), of which the first counts[i] are in use: token, its overlap no larger than
+    it was plus `fallen` at that time, its projection and norm. fallen (n,): how far an overlap may have fallen since
+    the list was made. frames (n, 5): rho, kappa, bar and tau of the list, tau of the next. guess (n,): a cosine that
+    the next token reaches, or nearly. widest (n,): largest |cosine| of a token with the neuron.
+    """
+
+    counts: NDArray[np.int64]
+    tokens: NDArray[np.int32]
+    keys: NDArray[np.float32]
+    reaches: NDArray[np.float32]
+    sizes: NDArray[np.float32]
+    fallen: NDArray[np.float64]
+    frames: NDArray[np.float64]
+    guess: NDArray[np.float64]
+    widest: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, n: int, room: int) -> Lists:
+        """Empty lists of n neurons, of at most `room` tokens each."""
+        floats = [np.empty((n, room), np.float32) for _ in range(3)]
+        return cls(
+            np.zeros(n, np.int64), np.empty((n, room), np.int32), *floats, np.zeros(n), np.zeros((n, 5)),
+            np.zeros(n), np.zeros(n),
+        )  # fmt: skip
+
+
+def _quantize(products, inverse, ids, first, quantized, steps, lowest):  # type: ignore[no-untyped-def]
+    """Store products (n, V) times inverse (V,), less the entry of token ids[r] itself, as bytes from row `first` on.
+
+    steps[first + r, tile] receives the size of one unit in each TILE of columns, so that no entry is off by more than
+    half of it; lowest[ids[r]] the least entry. An empty `quantized` (0, V) receives nothing.
+    """
+    n, n_words = products.shape
+    for r in numba.prange(n):
+        products[r, ids[r]] = 0.0
+        least = np.float32(0.0)
+        for tile in range((n_words + TILE - 1) // TILE):
+            start, stop = tile * TILE, min(tile * TILE + TILE, n_words)
+            top = np.float32(0.0)
+            for t in range(start, stop):
+                products[r, t] *= inverse[t]
+                top = max(top, abs(products[r, t]))
+                least = min(least, products[r, t])
+            if len(quantized):
+                step = max(top / np.float32(127.0), np.float32(1e-12))
+                per_step = np.float32(1.0) / step
+                for t in range(start, stop):
+                    quantized[first + r, t] = np.int8(np.rint(products[r, t] * per_step))
+                steps[first + r, tile] = step
+        lowest[ids[r]] = least
+
+
+def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ignore[no-untyped-def]
+    """As `_quantize`, for the tile of cosines (r, c) that begins at `row` and `column`, and for its mirror image.
+
+    lowest (V,) is lowered. On the diagonal the tile is its own mirror image, and a token's product with itself is 0.
+    """
+    rows, columns = products.shape
+    if row == column:
+        for r in range(rows):
+            products[r, r] = 0.0
+    row_tile, column_tile = row // TILE, column // TILE
+    for r in numba.prange(rows):
+        top, least = np.float32(0.0), np.float32(0.0)
+        for c in range(columns):
+            top = max(top, abs(products[r, c]))
+            least = min(least, products[r, c])
+        lowest[row + r] = min(lowest[row + r], least)
+        if len(quantized):
+            step = max(top / np.float32(127.0), np.float32(1e-12))
+            per_step = np.float32(1.0) / step
+            for c in range(columns):
+                quantized[row + r, column + c] = np.int8(np.rint(products[r, c] * per_step))
+            steps[row + r, column_tile] = step
+    if row == column:
+        return
+    strips = (columns + STRIP - 1) // STRIP
+    for strip in numba.prange(strips):
+        start, stop = strip * STRIP, min(strip * STRIP + STRIP, columns)
+        top, least = np.zeros(STRIP, np.float32), np.zeros(STRIP, np.float32)
+        for r in range(rows):
+            for c in range(start, stop):
+                top[c - start] = max(top[c - start], abs(products[r, c]))
+                least[c - start] = min(least[c - start], products[r, c])
+        for c in range(start, stop):
+            step = max(top[c - start] / np.float32(127.0), np.float32(1e-12))
+            lowest[column + c] = min(lowest[column + c], least[c - start])
+            top[c - start] = np.float32(1.0) / step
+            if len(quantized):
+                steps[column + c, row_tile] = step
+        if len(quantized):
+            for first in range(0, rows, STRIP):
+                for c in range(start, stop):
+                    for r in range(first, min(first + STRIP, rows)):
+                        quantized[column + c, row + r] = np.int8(np.rint(products[r, c] * top[c - start]))
+
+
+def _may_win(projections, overlaps, norms, start, stop, reach0, square0, less, bar):  # type: ignore[no-untyped-def]
+    """Count the tokens start:stop whose cosine's signed square may reach `bar`, overlaps taken for smaller by `less`.
+
+    One neuron's projections, overlaps and norms (V,). A comparison of squares: no root and no branch for the many.
+    """
+    count = 0
+    for t in range(start, stop):
+        reach = reach0 + projections[t]
+        size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[t] - less))
+        count += reach * abs(reach) >= bar * size
+    return count
+
+
+def _score(reach, square, norm, overlap):  # type: ignore[no-untyped-def]
+    """Cosine of a bundle of this squared norm with a token added, `reach` being the sum's projection on the neuron."""
+    size = square + norm * (norm + np.float32(2.0) * overlap)
+    return reach / np.sqrt(max(size, LEAST_SQUARE))
+
+
+def _sums(total, unit):  # type: ignore[no-untyped-def]
+    """Projection of a sum (d,) on the neuron, and its squared norm, in float64."""
+    along, square = 0.0, 0.0
+    for j in range(len(total)):
+        along += total[j] * unit[j]
+        square += total[j] * total[j]
+    return along, square
+
+
+def _added(total, vector, unit):  # type: ignore[no-untyped-def]
+    """Projection of the vector (d,) on the neuron, and squared norm of sum and vector together, in float64."""
+    reach, size = 0.0, 0.0
+    for j in range(len(total)):
+        whole = total[j] + vector[j]
+        reach += np.float64(vector[j]) * unit[j]
+        size += whole * whole
+    return reach, size
+
+
+def _advance(overlaps, quantized, steps, slots, norms, pending):  # type: ignore[no-untyped-def]
+    """Add to one neuron's overlaps (V,) the rows of the pending tokens, each times its norm; returns the slack."""
+    n_words, slack = len(overlaps), 0.0
+    for tile in range((n_words + TILE - 1) // TILE):
+        loose = 0.0
+        for start in range(tile * TILE, min(tile * TILE + TILE, n_words), CHUNK):
+            stop = min(start + CHUNK, n_words)
+            for token in pending:
+                slot = slots[token]
+                scale = norms[token] * steps[slot, tile]
+                for t in range(start, stop):
+                    overlaps[t] += scale * np.float32(quantized[slot, t])
+        for token in pending:
+            loose += norms[token] * steps[slots[token], tile] / 2
+        slack = max(slack, loose)
+    return slack
+
+
+def _search(  # type: ignore[no-untyped-def]
+    projections, overlaps, norms, vectors, unit, total, along, square, error
+):
+    """The token of highest cosine, ties to the lowest id, and that cosine, from all tokens of one neuron.
+
+    Overlaps are off by `error` at most, and infinite for tokens that are in the sum. What this does not rule out is
+    scored again in float64 from the vectors. A chunk is looked at one by one only where some token in it may win.
+    """
+    n_words = len(norms)
+    reach0, square0 = np.float32(along), np.float32(square)
+    error = np.float32(error)
+    least, floor = np.float32(-np.inf), np.float32(-np.inf)
+    bar, less = np.float32(-np.inf), -error
+    best, best_score = -1, -np.inf
+    for again in range(2):
+        for start in range(0, n_words, CHUNK):
+            stop = min(start + CHUNK, n_words)
+            if _chunk_may_win(projections, overlaps, norms, start, stop, reach0, square0, less, bar) == 0:
+                continue
+            for t in range(start, stop):
+                if overlaps[t] == np.float32(np.inf):
+                    continue
+                reach = reach0 + projections[t]
+                side = error if reach > 0.0 else -error
+                if again == 0:
+                    score = _token_score(reach, square0, norms[t], overlaps[t] + side)
+                    if score > least:
+                        least = score
+                        floor = least - (np.float32(1.0) + abs(least)) * np.float32(ROUNDING)
+                        bar = floor * abs(floor)
+                        less = error if floor > 0.0 else -error
+                elif _token_score(reach, square0, norms[t], overlaps[t] - side) >= floor:
+                    exact = _exact_score(total, vectors[t], unit, along, square, norms[t])[0]
+                    if exact > best_score:
+                        best, best_score = t, exact
+    return best, best_score
+
+
+def _exact(total, vector, unit, along, square, norm):  # type: ignore[no-untyped-def]
+    """Cosine with the neuron of the sum and one more vector, and the squared norm of both together, in float64."""
+    reach, size = _sum_added(total, vector, unit)
+    if size > NOTHING * (square + np.float64(norm) ** 2):
+        return (along + reach) / np.sqrt(size), size
+    return 0.0, size
+
+
+def _collect(projections, overlaps, norms, error, frame, tokens):  # type: ignore[no-untyped-def]
+    """List the tokens of one neuron that pass a bar linear in overlap; returns how many, or -1 if there is no room.
+
+    Token t is listed if 2 rho p + kappa p^2 - n^2 - 2 n (o - error) + tau n > bar, with p, o and n its projection,
+    overlap and norm, and frame (rho, kappa, bar, tau, ...).
+    """
+    n_words, room, count = len(norms), len(tokens), 0
+    twice, kappa, bar = np.float32(2.0 * frame[0]), np.float32(frame[1]), np.float32(frame[2])
+    loose = np.float32(frame[3] + 2.0 * error)
+    mask = np.zeros(CHUNK, np.uint8)
+    words = mask.view(np.uint64)
+    for start in range(0, n_words, CHUNK):
+        size = min(CHUNK, n_words - start)
+        if size < CHUNK:
+            mask[:] = 0
+        for k in range(size):
+            t = start + k
+            p, n = projections[t], norms[t]
+            mask[k] = p * (twice + p * kappa) + n * (loose - n - np.float32(2.0) * overlaps[t]) > bar
+        for word in range(CHUNK // 8):
+            if words[word] == 0:
+                continue
+            for k in range(8 * word, 8 * word + 8):
+                if mask[k]:
+                    if count == room:
+                        return -1
+                    tokens[count] = start + k
+                    count += 1
+    return count
+
+
+def _pick(  # type: ignore[no-untyped-def]
+    held, keys, reaches, sizes, count, fallen, vectors, unit, total, along, square
+):
+    """Place in the list of the token of highest cosine, ties to the lowest id, and that cosine; -1 if none is positive.
+
+    held, keys, reaches, sizes (room,): the tokens listed, an overlap no larger than theirs was plus what sums had
+    fallen by then, their projections and norms. Tokens that this does not rule out are scored in float64 from the
+    vectors, likely ones first, and their overlap is then known.
+    """
+    reach0, square0 = np.float32(along), np.float32(square)
+    error = np.float32(fallen + ROUNDING * (fallen + np.sqrt(square)))
+    bound = np.empty(count, np.float32)
+    for c in range(count):
+        reach = reach0 + reaches[c]
+        score = _token_score(reach, square0, sizes[c], keys[c] - error)
+        bound[c] = score if reach > np.float32(0.0) else np.float32(-1.0)
+    best, best_token, best_score = -1, -1, 0.0
+    if count == 0:
+        return best, best_score
+    first = np.argmax(bound)
+    for turn in range(-1, count):
+        c = first if turn < 0 else turn
+        if bound[c] < best_score - (1.0 + best_score) * ROUNDING or bound[c] < 0.0 or (c == first and turn >= 0):
+            continue
+        token = held[c]
+        norm = np.float64(sizes[c])
+        exact, size = _exact_score(total, vectors[token], unit, along, square, norm)
+        keys[c] = (size - square - norm * norm) / (2.0 * norm) + fallen
+        if exact > best_score or (exact == best_score and best >= 0 and token < best_token):
+            best, best_token, best_score = c, token, exact
+    return best, best_score
+
+
+def _others_lose(frame, along, square, score, fallen, widest, extremes):  # type: ignore[no-untyped-def]
+    """Whether no token outside the list can reach `score`: see `vsa_checks.pursuit`.
+
+    frame (rho, kappa, bar, tau); widest: the largest cosine of a token with the neuron in size; extremes: least and
+    largest norm.
+    """
+    if score <= LEAST_LISTED:
+        return False
+    kappa = 1.0 / (score * score)
+    rho = along * kappa
+    need = square - along * rho
+    change = 2.0 * abs(rho - frame[0]) * widest + max(kappa - frame[1], 0.0) * widest**2 * extremes[1] + 2.0 * fallen
+    change += ROUNDING * (2.0 * abs(rho) + 2.0 * np.sqrt(square))
+    need -= ROUNDING * (square + abs(along * rho) + extremes[1] ** 2 * (1.0 + kappa * widest**2))
+    over = change - frame[3]
+    return frame[2] + max(extremes[0] * over, extremes[1] * over) < need
+
+
+def _include_listed(  # type: ignore[no-untyped-def]
+    counts, tokens, keys, reaches, sizes, fallen, frames, guesses, widest,
+    vectors, unit, totals, used, cosines, step, extremes, unsettled
+):
+    """Add to each neuron's bundle the token of highest cosine, where its list is sure to hold it.
+
+    unsettled (n,) tells where not. For the other arrays see `Lists` and `include_best`.
+    """
+    for i in numba.prange(len(unit)):
+        unsettled[i] = True
+        if counts[i] == 0:
+            continue
+        along, square = _sum_products(totals[i], unit[i])
+        best, score = _pick_listed(
+            tokens[i], keys[i], reaches[i], sizes[i], counts[i], fallen[i],
+            vectors, unit[i], totals[i], along, square,
+        )  # fmt: skip
+        guesses[i] = score
+        if best < 0 or not _list_holds(
+            frames[i], along, square, score, fallen[i], widest[i], extremes
+        ):
+            continue
+        unsettled[i] = False
+        token = tokens[i, best]
+        used[i, step] = token
+        cosines[i, step] = score
+        for j in range(len(totals[i])):
+            totals[i, j] += vectors[token, j]
+        last = counts[i] - 1
+        counts[i] = last
+        tokens[i, best], keys[i, best] = tokens[i, last], keys[i, last]
+        reaches[i, best], sizes[i, best] = reaches[i, last], sizes[i, last]
+
+
+def _include_best(  # type: ignore[no-untyped-def]
+    counts, tokens, keys, reaches, sizes, fallen, frames, guesses, widest, neurons, projections, overlaps, slack, since, quantized, steps, slots, norms, vectors, unit, totals,
+    used, cosines, step, extremes
+):  # fmt: skip
+    """Add to the bundles of `neurons` (m,), of n, the token of highest cosine, and list those that may come next.
+
+    projections (n, V): token . neuron; overlaps (n, V): token . sum over the token's norm, to within slack (n,), to
+    which are added first the rows of the tokens used[since:step]: norm x steps x quantized of their slots (V,), unless
+    `quantized` is empty, as overlaps are then up to date. norms (V,) and vectors (V, d) of the tokens; unit (n, d)
+    neurons; totals (n, d): sums so far; used (n, k) and cosines (n, k) receive the result. Lists: see
+    `Lists`.
+    """
+    for place in numba.prange(len(neurons)):
+        i = neurons[place]
+        if len(quantized) and step:
+            slack[i] += _advance_overlaps(
+                overlaps[i], quantized, steps, slots, norms, used[i, since[i] : step]
+            )
+        for k in range(step):
+            overlaps[i, used[i, k]] = np.float32(np.inf)
+        since[i] = step
+        along, square = _sum_products(totals[i], unit[i])
+        error = slack[i] + ROUNDING * np.sqrt(square)
+        counts[i], fallen[i] = 0, 0.0
+        best, score, guess = -1, 0.0, guesses[i]
+        if step == 0:
+            most = np.float32(0.0)
+            for t in range(len(norms)):
+                most = max(most, abs(projections[i, t]) / norms[t])
+            widest[i] = most
+        if step == 1 and tokens.shape[1]:
+            guess = cosines[i, 0] * EXPECTED_RISE
+        for _ in range(TRIALS):
+            if guess <= 0.0 or step == 0:
+                break
+            # What the score of a token must exceed, a step or two ahead; the bar leaves room for tau x norm.
+            kappa = 1.0 / (guess * guess)
+            frames[i, 0] = along * kappa * (1.0 + 0.5 / (step + 1.0))
+            frames[i, 1] = kappa
+            frames[i, 3] = frames[i, 4]
+            frames[i, 2] = square - along * along * kappa - frames[i, 3] * extremes[2]
+            count = _collect_tokens(projections[i], overlaps[i], norms, error, frames[i], tokens[i])
+            if count < 0:
+                frames[i, 4] *= 0.7
+                continue
+            for c in range(count):
+                t = tokens[i, c]
+                keys[i, c] = overlaps[i, t] - np.float32(slack[i])
+                reaches[i, c], sizes[i, c] = projections[i, t], norms[t]
+            best, score = _pick_listed(
+                tokens[i], keys[i], reaches[i], sizes[i], count, 0.0,
+                vectors, unit[i], totals[i], along, square,
+            )  # fmt: skip
+            if best >= 0 and _list_holds(frames[i], along, square, score, 0.0, widest[i], extremes):
+                counts[i] = count
+                frames[i, 4] *= 1.0 + 0.25 * (count < AIM / 2) - 0.15 * (count > 2 * AIM)
+                break
+            frames[i, 4] *= 1.1
+            guess, best = score, -1
+        if best >= 0:
+            token = tokens[i, best]
+            last = counts[i] - 1
+            counts[i] = last
+            tokens[i, best], keys[i, best] = tokens[i, last], keys[i, last]
+            reaches[i, best], sizes[i, best] = reaches[i, last], sizes[i, last]
+        else:
+            token, score = _search_all(
+                projections[i], overlaps[i], norms, vectors, unit[i], totals[i], along, square, error
+            )
+            guesses[i] = score
+        used[i, step] = token
+        cosines[i, step] = score
+        for j in range(len(totals[i])):
+            totals[i, j] += vectors[token, j]
+
+
+# Compiled here and not by decorators: see `_kernels`.
+_chunk_may_win = numba.njit(cache=True, inline="always")(_may_win)
+_token_score = numba.njit(cache=True)(_score)
+_summed = numba.njit(cache=True, fastmath={"reassoc", "contract"})
+_sum_products, _sum_added = _summed(_sums), _summed(_added)
+_exact_score = numba.njit(cache=True)(_exact)
+_advance_overlaps = numba.njit(cache=True)(_advance)
+_search_all = numba.njit(cache=True)(_search)
+_collect_tokens = numba.njit(cache=True)(_collect)
+_pick_listed = numba.njit(cache=True)(_pick)
+_list_holds = numba.njit(cache=True)(_others_lose)
+_in_parallel = numba.njit(parallel=True, cache=True)
+quantize = _in_parallel(_quantize)
+quantize_tile = _in_parallel(_quantize_tile)
+include_best = _in_parallel(_include_best)
+include_listed = _in_parallel(_include_listed)
