@@ -13,7 +13,8 @@ from vsa_checks._kernels import CHUNK, ROUNDING
 TILE = 2048
 """Columns of the Gram matrix that share one step of their bytes."""
 STRIP = 32
-AIM, TRIALS, EXPECTED_RISE, LEAST_LISTED = 400, 6, 1.4, 1e-3
+LEAST_STEP = np.float32(1e-12)
+AIM, TRIALS, EXPECTED_RISE, LEAST_LISTED = 1000, 6, 1.4, 1e-3
 """ Tokens to be listed, times to try, second cosine beside the first, and least cosine that a list is trusted with."""
 LEAST_SQUARE = np.float32(1.2e-38)
 """Stands in for a squared norm that rounding or its slack have made zero or negative: the least that float32 has."""
@@ -50,6 +51,26 @@ class Lists(NamedTuple):
         )  # fmt: skip
 
 
+def _extremes(row):  # type: ignore[no-untyped-def]
+    """Least and largest entry of a row, or 0 where none is below or above it."""
+    least, most = np.float32(0.0), np.float32(0.0)
+    for t in range(len(row)):
+        least = row[t] if row[t] < least else least
+        most = row[t] if row[t] > most else most
+    return least, most
+
+
+def _to_bytes(row, per_step, out):  # type: ignore[no-untyped-def]
+    """Round each entry times `per_step` to a byte."""
+    for t in range(len(row)):
+        out[t] = np.int8(np.rint(row[t] * per_step))
+
+
+def _multiply(row, factors):  # type: ignore[no-untyped-def]
+    for t in range(len(row)):
+        row[t] *= factors[t]
+
+
 def _quantize(products, inverse, ids, first, quantized, steps, lowest):  # type: ignore[no-untyped-def]
     """Store products (n, V) times inverse (V,), less the entry of token ids[r] itself, as bytes from row `first` on.
 
@@ -58,22 +79,35 @@ def _quantize(products, inverse, ids, first, quantized, steps, lowest):  # type:
     """
     n, n_words = products.shape
     for r in numba.prange(n):
-        products[r, ids[r]] = 0.0
-        least = np.float32(0.0)
+        row = products[r]
+        row[ids[r]] = 0.0
+        _times(row, inverse)
+        lowest[ids[r]] = 0.0
         for tile in range((n_words + TILE - 1) // TILE):
             start, stop = tile * TILE, min(tile * TILE + TILE, n_words)
-            top = np.float32(0.0)
-            for t in range(start, stop):
-                products[r, t] *= inverse[t]
-                top = max(top, abs(products[r, t]))
-                least = min(least, products[r, t])
+            least, most = _row_extremes(row[start:stop])
+            lowest[ids[r]] = min(lowest[ids[r]], least)
             if len(quantized):
-                step = max(top / np.float32(127.0), np.float32(1e-12))
-                per_step = np.float32(1.0) / step
-                for t in range(start, stop):
-                    quantized[first + r, t] = np.int8(np.rint(products[r, t] * per_step))
+                step = max(max(most, -least) / np.float32(127.0), LEAST_STEP)
+                _as_bytes(row[start:stop], np.float32(1.0) / step, quantized[first + r, start:stop])
                 steps[first + r, tile] = step
-        lowest[ids[r]] = least
+
+
+def _column_extremes(rows, least, most):  # type: ignore[no-untyped-def]
+    """Lower `least` and raise `most` (c,) to the extremes of the columns of rows (r, c)."""
+    for r in range(len(rows)):
+        row = rows[r]
+        for c in range(len(least)):
+            least[c] = row[c] if row[c] < least[c] else least[c]
+            most[c] = row[c] if row[c] > most[c] else most[c]
+
+
+def _turn(rows, per_step, out):  # type: ignore[no-untyped-def]
+    """Put rows (r, c) times per_step (c,), rounded to bytes, into out (c, r)."""
+    for r in range(len(rows)):
+        row = rows[r]
+        for c in range(len(per_step)):
+            out[c, r] = np.int8(np.rint(row[c] * per_step[c]))
 
 
 def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ignore[no-untyped-def]
@@ -82,52 +116,45 @@ def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ig
     lowest (V,) is lowered. On the diagonal the tile is its own mirror image, and a token's product with itself is 0.
     """
     rows, columns = products.shape
-    if row == column:
-        for r in range(rows):
-            products[r, r] = 0.0
     row_tile, column_tile = row // TILE, column // TILE
     for r in numba.prange(rows):
-        top, least = np.float32(0.0), np.float32(0.0)
-        for c in range(columns):
-            top = max(top, abs(products[r, c]))
-            least = min(least, products[r, c])
+        if row == column:
+            products[r, r] = 0.0
+        least, most = _row_extremes(products[r])
         lowest[row + r] = min(lowest[row + r], least)
         if len(quantized):
-            step = max(top / np.float32(127.0), np.float32(1e-12))
-            per_step = np.float32(1.0) / step
-            for c in range(columns):
-                quantized[row + r, column + c] = np.int8(np.rint(products[r, c] * per_step))
+            step = max(max(most, -least) / np.float32(127.0), LEAST_STEP)
+            _as_bytes(products[r], np.float32(1.0) / step, quantized[row + r, column : column + columns])
             steps[row + r, column_tile] = step
     if row == column:
         return
-    strips = (columns + STRIP - 1) // STRIP
-    for strip in numba.prange(strips):
+    for strip in numba.prange((columns + STRIP - 1) // STRIP):
         start, stop = strip * STRIP, min(strip * STRIP + STRIP, columns)
-        top, least = np.zeros(STRIP, np.float32), np.zeros(STRIP, np.float32)
-        for r in range(rows):
-            for c in range(start, stop):
-                top[c - start] = max(top[c - start], abs(products[r, c]))
-                least[c - start] = min(least[c - start], products[r, c])
-        for c in range(start, stop):
-            step = max(top[c - start] / np.float32(127.0), np.float32(1e-12))
-            lowest[column + c] = min(lowest[column + c], least[c - start])
-            top[c - start] = np.float32(1.0) / step
+        least, most = np.zeros(stop - start, np.float32), np.zeros(stop - start, np.float32)
+        _columns_extremes(products[:, start:stop], least, most)
+        for c in range(stop - start):
+            place = column + start + c
+            lowest[place] = min(lowest[place], least[c])
+            step = max(max(most[c], -least[c]) / np.float32(127.0), LEAST_STEP)
+            most[c] = np.float32(1.0) / step
             if len(quantized):
-                steps[column + c, row_tile] = step
+                steps[place, row_tile] = step
         if len(quantized):
             for first in range(0, rows, STRIP):
-                for c in range(start, stop):
-                    for r in range(first, min(first + STRIP, rows)):
-                        quantized[column + c, row + r] = np.int8(np.rint(products[r, c] * top[c - start]))
+                last = min(first + STRIP, rows)
+                _turned(
+                    products[first:last, start:stop], most,
+                    quantized[column + start : column + stop, row + first : row + last],
+                )  # fmt: skip
 
 
-def _may_win(projections, overlaps, norms, start, stop, reach0, square0, less, bar):  # type: ignore[no-untyped-def]
-    """Count the tokens start:stop whose cosine's signed square may reach `bar`, overlaps taken for smaller by `less`.
+def _may_win(projections, overlaps, norms, reach0, square0, less, bar):  # type: ignore[no-untyped-def]
+    """Count the tokens whose cosine's signed square may reach `bar`, overlaps taken for smaller by `less`.
 
-    One neuron's projections, overlaps and norms (V,). A comparison of squares: no root and no branch for the many.
+    A chunk of one neuron's projections, overlaps and norms. A comparison of squares: no root, no branch for the many.
     """
-    count = 0
-    for t in range(start, stop):
+    count = np.int32(0)
+    for t in range(len(norms)):
         reach = reach0 + projections[t]
         size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[t] - less))
         count += reach * abs(reach) >= bar * size
@@ -159,20 +186,33 @@ def _added(total, vector, unit):  # type: ignore[no-untyped-def]
     return reach, size
 
 
+def _add_row(overlaps, row, scale):  # type: ignore[no-untyped-def]
+    for t in range(len(overlaps)):
+        overlaps[t] += scale * np.float32(row[t])
+
+
+def _add_rows(overlaps, row, scale, other, other_scale):  # type: ignore[no-untyped-def]
+    for t in range(len(overlaps)):
+        overlaps[t] += scale * np.float32(row[t]) + other_scale * np.float32(other[t])
+
+
 def _advance(overlaps, quantized, steps, slots, norms, pending):  # type: ignore[no-untyped-def]
     """Add to one neuron's overlaps (V,) the rows of the pending tokens, each times its norm; returns the slack."""
     n_words, slack = len(overlaps), 0.0
     for tile in range((n_words + TILE - 1) // TILE):
-        loose = 0.0
-        for start in range(tile * TILE, min(tile * TILE + TILE, n_words), CHUNK):
-            stop = min(start + CHUNK, n_words)
-            for token in pending:
-                slot = slots[token]
-                scale = norms[token] * steps[slot, tile]
-                for t in range(start, stop):
-                    overlaps[t] += scale * np.float32(quantized[slot, t])
-        for token in pending:
-            loose += norms[token] * steps[slots[token], tile] / 2
+        start, stop = tile * TILE, min(tile * TILE + TILE, n_words)
+        part, loose = overlaps[start:stop], 0.0
+        for k in range(0, len(pending), 2):
+            slot = slots[pending[k]]
+            scale = norms[pending[k]] * steps[slot, tile]
+            loose += scale / 2
+            if k + 1 == len(pending):
+                _row_added(part, quantized[slot, start:stop], scale)
+                break
+            other = slots[pending[k + 1]]
+            other_scale = norms[pending[k + 1]] * steps[other, tile]
+            loose += other_scale / 2
+            _rows_added(part, quantized[slot, start:stop], scale, quantized[other, start:stop], other_scale)
         slack = max(slack, loose)
     return slack
 
@@ -194,7 +234,12 @@ def _search(  # type: ignore[no-untyped-def]
     for again in range(2):
         for start in range(0, n_words, CHUNK):
             stop = min(start + CHUNK, n_words)
-            if _chunk_may_win(projections, overlaps, norms, start, stop, reach0, square0, less, bar) == 0:
+            if (
+                _chunk_may_win(
+                    projections[start:stop], overlaps[start:stop], norms[start:stop], reach0, square0, less, bar
+                )
+                == 0
+            ):
                 continue
             for t in range(start, stop):
                 if overlaps[t] == np.float32(np.inf):
@@ -223,6 +268,13 @@ def _exact(total, vector, unit, along, square, norm):  # type: ignore[no-untyped
     return 0.0, size
 
 
+def _pass(projections, overlaps, norms, twice, kappa, loose, bar, passes):  # type: ignore[no-untyped-def]
+    """Tell of each token of a chunk whether it is to be listed: see `_collect`."""
+    for t in range(len(norms)):
+        p, n = projections[t], norms[t]
+        passes[t] = p * (twice + p * kappa) + n * (loose - n - np.float32(2.0) * overlaps[t]) > bar
+
+
 def _collect(projections, overlaps, norms, error, frame, tokens):  # type: ignore[no-untyped-def]
     """List the tokens of one neuron that pass a bar linear in overlap; returns how many, or -1 if there is no room.
 
@@ -232,21 +284,20 @@ def _collect(projections, overlaps, norms, error, frame, tokens):  # type: ignor
     n_words, room, count = len(norms), len(tokens), 0
     twice, kappa, bar = np.float32(2.0 * frame[0]), np.float32(frame[1]), np.float32(frame[2])
     loose = np.float32(frame[3] + 2.0 * error)
-    mask = np.zeros(CHUNK, np.uint8)
-    words = mask.view(np.uint64)
+    passes = np.zeros(CHUNK, np.uint8)
+    words = passes.view(np.uint64)
     for start in range(0, n_words, CHUNK):
-        size = min(CHUNK, n_words - start)
-        if size < CHUNK:
-            mask[:] = 0
-        for k in range(size):
-            t = start + k
-            p, n = projections[t], norms[t]
-            mask[k] = p * (twice + p * kappa) + n * (loose - n - np.float32(2.0) * overlaps[t]) > bar
+        stop = min(start + CHUNK, n_words)
+        passes[stop - start :] = 0
+        _tokens_pass(
+            projections[start:stop], overlaps[start:stop], norms[start:stop], twice, kappa, loose, bar,
+            passes[: stop - start],
+        )  # fmt: skip
         for word in range(CHUNK // 8):
             if words[word] == 0:
                 continue
             for k in range(8 * word, 8 * word + 8):
-                if mask[k]:
+                if passes[k]:
                     if count == room:
                         return -1
                     tokens[count] = start + k
@@ -259,17 +310,14 @@ def _pick(  # type: ignore[no-untyped-def]
 ):
     """Place in the list of the token of highest cosine, ties to the lowest id, and that cosine; -1 if none is positive.
 
-    held, keys, reaches, sizes (room,): the tokens listed, an overlap no larger than theirs was plus what sums had
-    fallen by then, their projections and norms. Tokens that this does not rule out are scored in float64 from the
-    vectors, likely ones first, and their overlap is then known.
+    held, keys, reaches, sizes (room,): the tokens listed, `fallen` more than an overlap no larger than theirs, their
+    projections and norms. Tokens that this does not rule out are scored in float64 from the vectors, the likeliest
+    first, and their overlap is then known.
     """
     reach0, square0 = np.float32(along), np.float32(square)
     error = np.float32(fallen + ROUNDING * (fallen + np.sqrt(square)))
     bound = np.empty(count, np.float32)
-    for c in range(count):
-        reach = reach0 + reaches[c]
-        score = _token_score(reach, square0, sizes[c], keys[c] - error)
-        bound[c] = score if reach > np.float32(0.0) else np.float32(-1.0)
+    _list_bounds(reaches[:count], keys[:count], sizes[:count], reach0, square0, error, bound)
     best, best_token, best_score = -1, -1, 0.0
     if count == 0:
         return best, best_score
@@ -285,6 +333,22 @@ def _pick(  # type: ignore[no-untyped-def]
         if exact > best_score or (exact == best_score and best >= 0 and token < best_token):
             best, best_token, best_score = c, token, exact
     return best, best_score
+
+
+def _bounds(reaches, keys, sizes, reach0, square0, error, bound):  # type: ignore[no-untyped-def]
+    """The cosine that each token of a list may reach at most; -1 where it is not positive."""
+    for c in range(len(bound)):
+        reach = reach0 + reaches[c]
+        size = square0 + sizes[c] * (sizes[c] + np.float32(2.0) * (keys[c] - error))
+        score = reach / np.sqrt(size if size > LEAST_SQUARE else LEAST_SQUARE)
+        bound[c] = score if reach > np.float32(0.0) else np.float32(-1.0)
+
+
+def _bring_forward(tokens, keys, quantized, steps, slot, norm):  # type: ignore[no-untyped-def]
+    """Add to the keys of listed tokens the row of the token just included, times its norm, less its slack."""
+    row, sizes = quantized[slot], steps[slot]
+    for c in range(len(tokens)):
+        keys[c] += norm * sizes[tokens[c] // TILE] * (np.float32(row[tokens[c]]) - np.float32(0.5))
 
 
 def _others_lose(frame, along, square, score, fallen, widest, extremes):  # type: ignore[no-untyped-def]
@@ -307,10 +371,11 @@ def _others_lose(frame, along, square, score, fallen, widest, extremes):  # type
 
 def _include_listed(  # type: ignore[no-untyped-def]
     counts, tokens, keys, reaches, sizes, fallen, frames, guesses, widest,
-    vectors, unit, totals, used, cosines, step, extremes, unsettled
+    quantized, steps, slots, norms, vectors, unit, totals, used, cosines, step, extremes, unsettled
 ):
     """Add to each neuron's bundle the token of highest cosine, where its list is sure to hold it.
 
+    Without rows of the Gram matrix in `quantized`, overlaps in the list are taken for as low as they may have fallen.
     unsettled (n,) tells where not. For the other arrays see `Lists` and `include_best`.
     """
     for i in numba.prange(len(unit)):
@@ -318,8 +383,12 @@ def _include_listed(  # type: ignore[no-untyped-def]
         if counts[i] == 0:
             continue
         along, square = _sum_products(totals[i], unit[i])
+        below = fallen[i]
+        if len(quantized):
+            last, count, below = used[i, step - 1], counts[i], 0.0
+            _brought_forward(tokens[i, :count], keys[i, :count], quantized, steps, slots[last], norms[last])
         best, score = _pick_listed(
-            tokens[i], keys[i], reaches[i], sizes[i], counts[i], fallen[i],
+            tokens[i], keys[i], reaches[i], sizes[i], counts[i], below,
             vectors, unit[i], totals[i], along, square,
         )  # fmt: skip
         guesses[i] = score
@@ -415,17 +484,23 @@ def _include_best(  # type: ignore[no-untyped-def]
             totals[i, j] += vectors[token, j]
 
 
-# Compiled here and not by decorators: see `_kernels`.
-_chunk_may_win = numba.njit(cache=True, inline="always")(_may_win)
-_token_score = numba.njit(cache=True)(_score)
+# Compiled here and not by decorators: see `_kernels`. Numbers are finite but for the overlaps of tokens that are in the
+# sum, which are infinite; loops over whole slices are what is turned into vector instructions.
+_compiled = numba.njit(cache=True)
 _summed = numba.njit(cache=True, fastmath={"reassoc", "contract"})
+_extreme = numba.njit(cache=True, fastmath={"nnan", "nsz"})
+_row_extremes, _columns_extremes, _list_bounds = _extreme(_extremes), _extreme(_column_extremes), _extreme(_bounds)
 _sum_products, _sum_added = _summed(_sums), _summed(_added)
-_exact_score = numba.njit(cache=True)(_exact)
-_advance_overlaps = numba.njit(cache=True)(_advance)
-_search_all = numba.njit(cache=True)(_search)
-_collect_tokens = numba.njit(cache=True)(_collect)
-_pick_listed = numba.njit(cache=True)(_pick)
-_list_holds = numba.njit(cache=True)(_others_lose)
+_as_bytes, _times, _turned = _compiled(_to_bytes), _compiled(_multiply), _compiled(_turn)
+_row_added, _rows_added, _brought_forward = _compiled(_add_row), _compiled(_add_rows), _compiled(_bring_forward)
+_chunk_may_win, _tokens_pass = _compiled(_may_win), _compiled(_pass)
+_token_score = _compiled(_score)
+_exact_score = _compiled(_exact)
+_advance_overlaps = _compiled(_advance)
+_search_all = _compiled(_search)
+_collect_tokens = _compiled(_collect)
+_pick_listed = _compiled(_pick)
+_list_holds = _compiled(_others_lose)
 _in_parallel = numba.njit(parallel=True, cache=True)
 quantize = _in_parallel(_quantize)
 quantize_tile = _in_parallel(_quantize_tile)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from vsa_checks import _pursuit_kernels as _kernels
 from vsa_checks.dictionary import BATCH_BYTES, Dictionary, GramRows
 
-ROOM = 1024
+ROOM = 3072
 """Most tokens in a list."""
 FIRST_TAU = 0.7
 """Room left by the first list, beside the mean norm."""
@@ -47,6 +47,7 @@ def pursue(
     step = min(block, max(len(target), 1))
     keep = gram.capacity >= min(n_words, step * length)
     gram.foresee(len(target) * (length - 1), keep)
+    rows = gram.rows if keep else gram.rows[:0]
     norms = words.norms.astype(np.float32)
     extremes = (float(norms.min()), float(norms.max()), float(norms.mean(dtype=np.float64)))
     # Made once: fresh pages for every block cost as much as filling them.
@@ -64,9 +65,11 @@ def pursue(
         for k in range(length):
             if k:
                 lists.fallen[:] += gram.falls(used[:, k - 1], keep)
-                _kernels.include_listed(*lists, words.vectors, neurons, totals, used, cosines, k, extremes, unsettled)
+                _kernels.include_listed(
+                    *lists, rows, gram.steps, gram.slot, norms, words.vectors, neurons, totals, used, cosines, k,
+                    extremes, unsettled,
+                )  # fmt: skip
             left = np.flatnonzero(unsettled)
-            rows = gram.rows if keep else gram.rows[:0]
             if k and len(left):
                 if keep:
                     gram.slots(used[left, :k][np.arange(k) >= since[left, None]])

@@ -202,7 +202,7 @@ def test_rows_of_the_gram_matrix_are_cosines_to_within_half_a_step() -> None:
     slots = words.gram.slots(wanted)
     assert slots[0] == slots[2] and len(set(slots.tolist())) == 3
     for token, slot in zip(wanted, slots, strict=True):
-        step = float(words.gram.steps[slot])
+        (step,) = words.gram.steps[slot].tolist()
         others = [t for t in range(40) if t != token]
         largest = max(abs(oracles.cosine(*words.vectors[[token, t]].astype(float))) for t in others)
         assert step == pytest.approx(largest / 127, rel=1e-5), "a byte has 127 steps to the largest cosine"
