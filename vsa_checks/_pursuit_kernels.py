@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from vsa_checks._kernels import CHUNK, ROUNDING
 
-TILE = 2048
+TILE = 2000
 """Columns of the Gram matrix that share one step of their bytes."""
-STRIP = 32
+STRIP, CORNER = 250, 64
+"""Columns whose mirror image is made together, and rows and columns of it at a time."""
 LEAST_STEP = np.float32(1e-12)
 AIM, TRIALS, EXPECTED_RISE, LEAST_LISTED = 1000, 6, 1.4, 1e-3
 """ Tokens to be listed, times to try, second cosine beside the first, and least cosine that a list is trusted with."""
@@ -98,16 +99,24 @@ def _column_extremes(rows, least, most):  # type: ignore[no-untyped-def]
     for r in range(len(rows)):
         row = rows[r]
         for c in range(len(least)):
-            least[c] = row[c] if row[c] < least[c] else least[c]
-            most[c] = row[c] if row[c] > most[c] else most[c]
+            low, high, value = least[c], most[c], row[c]
+            least[c] = value if value < low else low
+            most[c] = value if value > high else high
 
 
 def _turn(rows, per_step, out):  # type: ignore[no-untyped-def]
     """Put rows (r, c) times per_step (c,), rounded to bytes, into out (c, r)."""
+    line = np.empty(len(per_step), np.int8)
     for r in range(len(rows)):
-        row = rows[r]
+        _row_as_bytes(rows[r], per_step, line)
         for c in range(len(per_step)):
-            out[c, r] = np.int8(np.rint(row[c] * per_step[c]))
+            out[c, r] = line[c]
+
+
+def _to_bytes_each(row, per_step, out):  # type: ignore[no-untyped-def]
+    """Round each entry times its own `per_step` to a byte."""
+    for t in range(len(row)):
+        out[t] = np.int8(np.rint(row[t] * per_step[t]))
 
 
 def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ignore[no-untyped-def]
@@ -140,12 +149,14 @@ def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ig
             if len(quantized):
                 steps[place, row_tile] = step
         if len(quantized):
-            for first in range(0, rows, STRIP):
-                last = min(first + STRIP, rows)
-                _turned(
-                    products[first:last, start:stop], most,
-                    quantized[column + start : column + stop, row + first : row + last],
-                )  # fmt: skip
+            for first in range(0, rows, CORNER):
+                last = min(first + CORNER, rows)
+                for left in range(start, stop, CORNER):
+                    right = min(left + CORNER, stop)
+                    _turned(
+                        products[first:last, left:right], most[left - start : right - start],
+                        quantized[column + left : column + right, row + first : row + last],
+                    )  # fmt: skip
 
 
 def _may_win(projections, overlaps, norms, reach0, square0, less, bar):  # type: ignore[no-untyped-def]
@@ -491,7 +502,8 @@ _summed = numba.njit(cache=True, fastmath={"reassoc", "contract"})
 _extreme = numba.njit(cache=True, fastmath={"nnan", "nsz"})
 _row_extremes, _columns_extremes, _list_bounds = _extreme(_extremes), _extreme(_column_extremes), _extreme(_bounds)
 _sum_products, _sum_added = _summed(_sums), _summed(_added)
-_as_bytes, _times, _turned = _compiled(_to_bytes), _compiled(_multiply), _compiled(_turn)
+_as_bytes, _row_as_bytes = _compiled(_to_bytes), _compiled(_to_bytes_each)
+_times, _turned = _compiled(_multiply), _compiled(_turn)
 _row_added, _rows_added, _brought_forward = _compiled(_add_row), _compiled(_add_rows), _compiled(_bring_forward)
 _chunk_may_win, _tokens_pass = _compiled(_may_win), _compiled(_pass)
 _token_score = _compiled(_score)
