@@ -33,6 +33,34 @@ ROUNDING = 1e-5
 """Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
 
 
+def _look(cosines, lowest, per_bin, last, place):  # type: ignore[no-untyped-def]
+    """Largest |cosine| of a chunk, how many lie above `lowest`, and, in `place`, the bin of each of at most `last`."""
+    top, over = np.float32(0.0), np.int32(0)
+    for c in range(len(cosines)):
+        size = abs(cosines[c])
+        top = size if size > top else top
+        over += size > lowest
+        bin_of = (cosines[c] + np.float32(1.0)) * per_bin
+        bin_of = bin_of if bin_of > np.float32(0.0) else np.float32(0.0)
+        place[c] = np.int32(bin_of if bin_of < last else last)
+    return top, over
+
+
+def _count(place, counts):  # type: ignore[no-untyped-def]
+    """Add one to counts (4, bins) for each place; four counters a bin, for the next pair mostly falls into the same
+    bin, and would wait for the last to be stored.
+    """
+    first, second, third, fourth = counts[0], counts[1], counts[2], counts[3]
+    whole = len(place) // 4
+    for k in range(whole):
+        first[place[4 * k]] += 1
+        second[place[4 * k + 1]] += 1
+        third[place[4 * k + 2]] += 1
+        fourth[place[4 * k + 3]] += 1
+    for k in range(4 * whole, len(place)):
+        first[place[k]] += 1
+
+
 def _tally_block(cosines, first_row, first_column, levels, maximum, above, histogram):  # type: ignore[no-untyped-def]
     """Count one block of the upper half of the Gram matrix; every pair counts once for each of its two rows.
 
@@ -46,23 +74,16 @@ def _tally_block(cosines, first_row, first_column, levels, maximum, above, histo
     column_above = np.zeros((slots, columns, n_levels), np.int64)
     per_bin = np.float32(0.5) * np.float32(n_bins)
     for slot in numba.prange(slots):
-        # Four counters a bin: the next pair mostly falls into the same bin, and would wait for the last to be stored.
         counts = np.zeros((4, n_bins), np.int64)
-        place = np.zeros(CHUNK, np.int32)
+        place = np.zeros(CHUNK, np.uint32)
         for r in range(slot, rows, slots):
             row = first_row + r
             top = np.float32(0.0)
             for start in range(max(0, row - first_column + 1), columns, CHUNK):
                 stop = min(start + CHUNK, columns)
-                over = 0
-                for c in range(start, stop):
-                    size = abs(cosines[r, c])
-                    top = max(top, size)
-                    over += size > lowest
-                    bin_of = np.int32((cosines[r, c] + np.float32(1.0)) * per_bin)
-                    place[c - start] = min(max(bin_of, np.int32(0)), np.int32(n_bins - 1))
-                for k in range(stop - start):
-                    counts[k & 3, place[k]] += 1
+                most, over = _chunk_looked_at(cosines[r, start:stop], lowest, per_bin, np.float32(n_bins - 1), place)
+                top = max(top, most)
+                _places_counted(place[: stop - start], counts)
                 if over == 0:
                     continue
                 for c in range(start, stop):
@@ -209,6 +230,8 @@ def _best_addition(projections, overlaps, squares, along, square, used, best, co
 
 
 # Compiled here and not by decorators: a mutation test takes each function above by itself, and skips decorated ones.
+_chunk_looked_at = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_look)
+_places_counted = numba.njit(cache=True)(_count)
 _in_parallel = numba.njit(parallel=True, cache=True)
 tally_block = _in_parallel(_tally_block)
 candidates = _in_parallel(_candidates)
