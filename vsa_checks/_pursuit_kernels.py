@@ -383,7 +383,7 @@ def _others_lose(frame, along, square, score, fallen, widest, extremes):  # type
 def _include_listed(  # type: ignore[no-untyped-def]
     counts, tokens, keys, reaches, sizes, fallen, frames, guesses, widest,
     quantized, steps, slots, norms, vectors, unit, totals, used, cosines, step, extremes, unsettled
-):
+):  # fmt: skip
     """Add to each neuron's bundle the token of highest cosine, where its list is sure to hold it.
 
     Without rows of the Gram matrix in `quantized`, overlaps in the list are taken for as low as they may have fallen.
@@ -403,9 +403,7 @@ def _include_listed(  # type: ignore[no-untyped-def]
             vectors, unit[i], totals[i], along, square,
         )  # fmt: skip
         guesses[i] = score
-        if best < 0 or not _list_holds(
-            frames[i], along, square, score, fallen[i], widest[i], extremes
-        ):
+        if best < 0 or not _list_holds(frames[i], along, square, score, fallen[i], widest[i], extremes):
             continue
         unsettled[i] = False
         token = tokens[i, best]
@@ -420,7 +418,8 @@ def _include_listed(  # type: ignore[no-untyped-def]
 
 
 def _include_best(  # type: ignore[no-untyped-def]
-    counts, tokens, keys, reaches, sizes, fallen, frames, guesses, widest, neurons, projections, overlaps, slack, since, quantized, steps, slots, norms, vectors, unit, totals,
+    counts, tokens, keys, reaches, sizes, fallen, frames, guesses, widest,
+    neurons, projections, overlaps, slack, since, quantized, steps, slots, norms, vectors, unit, totals,
     used, cosines, step, extremes
 ):  # fmt: skip
     """Add to the bundles of `neurons` (m,), of n, the token of highest cosine, and list those that may come next.
@@ -434,9 +433,7 @@ def _include_best(  # type: ignore[no-untyped-def]
     for place in numba.prange(len(neurons)):
         i = neurons[place]
         if len(quantized) and step:
-            slack[i] += _advance_overlaps(
-                overlaps[i], quantized, steps, slots, norms, used[i, since[i] : step]
-            )
+            slack[i] += _advance_overlaps(overlaps[i], quantized, steps, slots, norms, used[i, since[i] : step])
         for k in range(step):
             overlaps[i, used[i, k]] = np.float32(np.inf)
         since[i] = step

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from vsa_checks import _kernels
 from vsa_checks.dictionary import Dictionary, repeated_rows
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.pursuit import pursue
+from vsa_checks.pursuit import block_within, pursue
 
 Progress = Callable[[int, int], None]
 
@@ -74,14 +74,18 @@ def greedy_pursuit(
     max_tokens: int,
     *,
     block: int | None = None,
+    memory: int | None = None,
     progress: Progress | None = None,
 ) -> Bundles:
     """Add to each neuron's bundle, `max_tokens` times, the token that gives the highest cosine.
 
     neurons (n, d), taken at unit norm; dictionary (V, d), rows summed as they are. Each token at most once, ties
     to the lowest row, no early stop: a bundle holds min(max_tokens, live rows) tokens. Dead neurons get an empty
-    bundle and a NaN cosine. Raises ValueError for shapes that do not fit or max_tokens < 1. Theory: greedy
-    pursuit with unit weights (paper, section 3.2; Tropp 2004 for the weighted kind).
+    bundle and a NaN cosine. `memory`: bytes that may be allocated, the dictionary's and the results among them; the
+    answers are the same. Fastest where it holds V^2 bytes beside; without that, matrix products are made every few
+    tokens (docs/benchmarks.md has the cost). By default up to 3 GB beside the dictionary. Raises ValueError for shapes
+    that do not fit, max_tokens < 1 or too small a memory. Theory: greedy pursuit with unit weights (paper, section
+    3.2; Tropp 2004 for the weighted kind).
     """
     words, unit, alive = _fit(neurons, dictionary)
     if max_tokens < 1:
@@ -90,7 +94,8 @@ def greedy_pursuit(
     length = min(max_tokens, n_words)
     picked = np.full((len(target), length), -1, np.int64)
     paths = np.zeros((len(target), length))
-    pursue(words, target, picked, paths, block or max(16, BLOCK_BYTES // (8 * n_words)), progress)
+    planned = block_within(words, len(target), length, memory)
+    pursue(words, target, picked, paths, block or planned, progress)
     starts = np.concatenate([[0], np.cumsum(np.where(alive, length, 0))])
     return Bundles(starts, words.rows[picked.ravel()], paths.ravel(), ~alive, words.n_excluded)
 

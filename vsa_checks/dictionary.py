@@ -129,7 +129,8 @@ class GramRows:
         """Make all rows at once, by half of the products, if so many picks to come promise to need most of them."""
         n_words = len(self.slot)
         known = np.count_nonzero(self.slot >= 0 if keep else ~np.isnan(self.lowest))
-        if known < n_words and (picks >= 2 * n_words or known >= n_words // 4) and (not keep or self.capacity == n_words):
+        fits = not keep or self.capacity == n_words
+        if fits and known < n_words and (picks >= 2 * n_words or known >= n_words // 4):
             self._complete(keep)
 
     def _make(self, tokens: NDArray[np.int64], keep: bool) -> None:

@@ -7,9 +7,10 @@ o x n with the bundle the cosine (r + p) / sqrt(q + n^2 + 2 n o). This reaches a
 
 Now and then all tokens are looked at, and those are listed for which the left side, at the rho and kappa to be expected
 soon, plus tau n exceeds a bar below the right side. From then on an overlap falls with each token included by no more
-than that token's norm times its lowest cosine with any other, and rho and kappa are known, so that a line of arithmetic
-tells whether a token outside the list may have caught up. While it may not, only the list is looked at. Tokens of the
-list are scored in float64 from their vectors, those with the highest bound first, until no bound is left above the best.
+than that token's norm times its lowest cosine with any other, and rho and kappa are known, so that a line of
+arithmetic tells whether a token outside the list may have caught up. While it may not, only the list is looked at.
+Tokens of the list are scored in float64 from their vectors, those with the highest bound first, until no bound is left
+above the best.
 
 Overlaps of all tokens are made anew either from rows of the Gram matrix at a byte an entry (see `GramRows`), whose
 rounding is added to the bounds, or, where memory is short, by a matrix product.
@@ -23,12 +24,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import _pursuit_kernels as _kernels
-from vsa_checks.dictionary import BATCH_BYTES, Dictionary, GramRows
+from vsa_checks.dictionary import BATCH_BYTES, Dictionary
 
 ROOM = 3072
 """Most tokens in a list."""
 FIRST_TAU = 0.7
 """Room left by the first list, beside the mean norm."""
+
+
+BLOCK_BYTES = 256 * 2**20
+"""Aim of the projections and overlaps of the neurons that are worked on together."""
+LEAST_BLOCK = 16
+
+
+def block_within(words: Dictionary, n: int, length: int, memory: int | None) -> int:
+    """How many neurons are worked on together, so that a pursuit of n allocates at most `memory` bytes; makes room.
+
+    What the rows of the Gram matrix may take is set accordingly. Without a budget: as many as BLOCK_BYTES hold, and
+    the dictionary's rows as they are. Raises ValueError for a budget that holds no more than the input.
+    """
+    n_words, d = words.vectors.shape
+    each = 8 * n_words + 16 * min(ROOM, n_words) + 16 * d
+    if memory is None:
+        return max(LEAST_BLOCK, BLOCK_BYTES // each)
+    # Dictionary, neurons at unit norm and on the way to it, the result, and a batch of products.
+    fixed = words.vectors.nbytes + 40 * n_words + n * (24 * d + 40 * length) + 2 * BATCH_BYTES
+    if memory < fixed + LEAST_BLOCK * each:
+        least = (fixed + LEAST_BLOCK * each) / 1e9
+        raise ValueError(f"a pursuit of this size needs a budget of {least:.2f} GB at least, not {memory / 1e9:.2f} GB")
+    block = min(max(LEAST_BLOCK, min(BLOCK_BYTES, (memory - fixed) // 4) // each), max(n, 1))
+    words.gram_within(memory - fixed - block * each)
+    return block
 
 
 def pursue(
