@@ -304,15 +304,18 @@ def _collect(projections, overlaps, norms, error, frame, tokens):  # type: ignor
             projections[start:stop], overlaps[start:stop], norms[start:stop], twice, kappa, loose, bar,
             passes[: stop - start],
         )  # fmt: skip
-        for word in range(CHUNK // 8):
-            if words[word] == 0:
+        for group in range(0, CHUNK // 8, 4):
+            if words[group] | words[group + 1] | words[group + 2] | words[group + 3] == 0:
                 continue
-            for k in range(8 * word, 8 * word + 8):
-                if passes[k]:
-                    if count == room:
-                        return -1
+            for word in range(group, group + 4):
+                if words[word] == 0:
+                    continue
+                if count + 8 > room:
+                    return -1
+                # Eight stores cost less than a branch that is hard to foretell.
+                for k in range(8 * word, 8 * word + 8):
                     tokens[count] = start + k
-                    count += 1
+                    count += passes[k]
     return count
 
 

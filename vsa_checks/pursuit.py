@@ -27,7 +27,7 @@ from vsa_checks import _pursuit_kernels as _kernels
 from vsa_checks.dictionary import BATCH_BYTES, Dictionary
 
 ROOM = 3072
-"""Most tokens in a list."""
+"""Most tokens in a list, and up to eight more places."""
 FIRST_TAU = 0.7
 """Room left by the first list, beside the mean norm."""
 
@@ -44,7 +44,7 @@ def block_within(words: Dictionary, n: int, length: int, memory: int | None) -> 
     the dictionary's rows as they are. Raises ValueError for a budget that holds no more than the input.
     """
     n_words, d = words.vectors.shape
-    each = 8 * n_words + 16 * min(ROOM, n_words) + 16 * d
+    each = 8 * n_words + 16 * min(ROOM, n_words + 8) + 16 * d
     if memory is None:
         return max(LEAST_BLOCK, BLOCK_BYTES // each)
     # Dictionary, neurons at unit norm and on the way to it, the result, and a batch of products.
@@ -84,7 +84,7 @@ def pursue(
         projections, overlaps = scratch[0, :n], scratch[1, :n]
         np.matmul(neurons, words.vectors.T, out=projections)
         overlaps.fill(0.0)
-        lists = _kernels.Lists.of(n, min(ROOM, n_words))
+        lists = _kernels.Lists.of(n, min(ROOM, n_words + 8))
         lists.frames[:, 4] = FIRST_TAU * extremes[2]
         totals, slack, since = np.zeros(neurons.shape), np.zeros(n), np.zeros(n, np.int64)
         cosines, unsettled = paths[start : start + step], np.ones(n, bool)
