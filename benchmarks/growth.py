@@ -48,7 +48,8 @@ def _pursued(neurons: Rows, words: Dictionary, tokens: int) -> float:
 
 def memory(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
     """The same pursuit under several budgets, each in a process of its own: seconds, peak of what it added, answers."""
-    name, results = "small" if sizes is SMALL else "full", []
+    name = "small" if sizes is SMALL else "full"
+    results: list[dict[str, Any]] = []
     for budget in sizes.budgets:
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.growth", name, str(budget)], capture_output=True, text=True, check=True

@@ -45,9 +45,9 @@ class Lists(NamedTuple):
     @classmethod
     def of(cls, n: int, room: int) -> Lists:
         """Empty lists of n neurons, of at most `room` tokens each."""
-        floats = [np.empty((n, room), np.float32) for _ in range(3)]
+        keys, reaches, sizes = (np.empty((n, room), np.float32) for _ in range(3))
         return cls(
-            np.zeros(n, np.int64), np.empty((n, room), np.int32), *floats, np.zeros(n), np.zeros((n, 5)),
+            np.zeros(n, np.int64), np.empty((n, room), np.int32), keys, reaches, sizes, np.zeros(n), np.zeros((n, 5)),
             np.zeros(n), np.zeros(n),
         )  # fmt: skip
 
@@ -335,7 +335,7 @@ def _pick(  # type: ignore[no-untyped-def]
     best, best_token, best_score = -1, -1, 0.0
     if count == 0:
         return best, best_score
-    first = np.argmax(bound)
+    first = int(np.argmax(bound))
     for turn in range(-1, count):
         c = first if turn < 0 else turn
         if bound[c] < best_score - (1.0 + best_score) * ROUNDING or bound[c] < 0.0 or (c == first and turn >= 0):
