@@ -10,6 +10,7 @@ PYTEST_ARGS   ?=
 TEST_ARGS     ?=
 MUTANTS       ?=
 CALIBRATION_ARGS ?=
+BENCHMARK_ARGS ?=
 
 # The specification's property tests on random vectors: part of the paper's premise, and in need of no model.
 PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
@@ -17,7 +18,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test lint calibration mutants lock clean distclean
+.PHONY: help setup set-up-steps verify test lint calibration benchmarks mutants lock clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -51,6 +52,7 @@ help:
 	@echo "make lint      ruff and mypy alone"
 	@echo "make mutants [MUTANTS='vsa_checks.judge*']   what the tests let pass when the checks are changed"
 	@echo "make calibration   measure how often claims hold by chance and where structure was planted, into docs/"
+	@echo "make benchmarks    time the explanation engine beside other ways, into docs/ (BENCHMARK_ARGS=--small: a minute)"
 	@echo "make setup     the set-up alone: .venv, requirements.lock, this package, the embedded models"
 	@echo "make lock      write requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make clean     remove caches and build leftovers; make distclean also .venv and the reports"
@@ -158,6 +160,10 @@ mutants: setup
 # The same seed writes the same bytes; CALIBRATION_ARGS="--models 20 --out DIR" gives a quick look.
 calibration: setup
 	@$(PY) -m fixtures.calibration $(CALIBRATION_ARGS)
+
+# OpenBLAS picks its kernels by the processor: settings that pick others are dropped by the command itself.
+benchmarks: setup
+	@$(PY) -m benchmarks $(BENCHMARK_ARGS)
 
 # --- upkeep ---------------------------------------------------------------------------------------------------
 

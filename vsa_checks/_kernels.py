@@ -31,10 +31,34 @@ WEAK_COSINE, WEAK_RISE = 0.1, 0.04
 CHUNK = 256
 ROUNDING = 1e-5
 """Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
-LEAST_SQUARE = np.float32(1.2e-38)
-"""Stands in for a squared norm that rounding or its slack have made zero or negative: the least that float32 has."""
-NOTHING = 1e-24
-"""A sum whose square is this small beside its parts' has cancelled: it has no direction, and a cosine of 0."""
+
+
+def _look(cosines, lowest, per_bin, last, place):  # type: ignore[no-untyped-def]
+    """Largest |cosine| of a chunk, how many lie above `lowest`, and, in `place`, the bin of each of at most `last`."""
+    top, over = np.float32(0.0), np.int32(0)
+    for c in range(len(cosines)):
+        size = abs(cosines[c])
+        top = size if size > top else top
+        over += size > lowest
+        bin_of = (cosines[c] + np.float32(1.0)) * per_bin
+        bin_of = bin_of if bin_of > np.float32(0.0) else np.float32(0.0)
+        place[c] = np.int32(bin_of if bin_of < last else last)
+    return top, over
+
+
+def _count(place, counts):  # type: ignore[no-untyped-def]
+    """Add one to counts (4, bins) for each place; four counters a bin, for the next pair mostly falls into the same
+    bin, and would wait for the last to be stored.
+    """
+    first, second, third, fourth = counts[0], counts[1], counts[2], counts[3]
+    whole = len(place) // 4
+    for k in range(whole):
+        first[place[4 * k]] += 1
+        second[place[4 * k + 1]] += 1
+        third[place[4 * k + 2]] += 1
+        fourth[place[4 * k + 3]] += 1
+    for k in range(4 * whole, len(place)):
+        first[place[k]] += 1
 
 
 def _tally_block(cosines, first_row, first_column, levels, maximum, above, histogram):  # type: ignore[no-untyped-def]
@@ -50,23 +74,16 @@ def _tally_block(cosines, first_row, first_column, levels, maximum, above, histo
     column_above = np.zeros((slots, columns, n_levels), np.int64)
     per_bin = np.float32(0.5) * np.float32(n_bins)
     for slot in numba.prange(slots):
-        # Four counters a bin: the next pair mostly falls into the same bin, and would wait for the last to be stored.
         counts = np.zeros((4, n_bins), np.int64)
-        place = np.zeros(CHUNK, np.int32)
+        place = np.zeros(CHUNK, np.uint32)
         for r in range(slot, rows, slots):
             row = first_row + r
             top = np.float32(0.0)
             for start in range(max(0, row - first_column + 1), columns, CHUNK):
                 stop = min(start + CHUNK, columns)
-                over = 0
-                for c in range(start, stop):
-                    size = abs(cosines[r, c])
-                    top = max(top, size)
-                    over += size > lowest
-                    bin_of = np.int32((cosines[r, c] + np.float32(1.0)) * per_bin)
-                    place[c - start] = min(max(bin_of, np.int32(0)), np.int32(n_bins - 1))
-                for k in range(stop - start):
-                    counts[k & 3, place[k]] += 1
+                most, over = _chunk_looked_at(cosines[r, start:stop], lowest, per_bin, np.float32(n_bins - 1), place)
+                top = max(top, most)
+                _places_counted(place[: stop - start], counts)
                 if over == 0:
                     continue
                 for c in range(start, stop):
@@ -84,115 +101,6 @@ def _tally_block(cosines, first_row, first_column, levels, maximum, above, histo
         for slot in range(slots):
             for k in range(n_levels):
                 above[first_column + c, k] += column_above[slot, c, k]
-
-
-def _quantize(products, inverse, ids, first, quantized, steps):  # type: ignore[no-untyped-def]
-    """Store products (n, V) times inverse (V,), less the entry of token ids[r] itself, as bytes from row `first` on.
-
-    steps[first + r] receives the size of one unit, so that no entry is off by more than half of it.
-    """
-    n, n_words = products.shape
-    for r in numba.prange(n):
-        products[r, ids[r]] = 0.0
-        top = np.float32(0.0)
-        for t in range(n_words):
-            products[r, t] *= inverse[t]
-            top = max(top, abs(products[r, t]))
-        step = max(top / np.float32(127.0), np.float32(1e-12))
-        per_step = np.float32(1.0) / step
-        for t in range(n_words):
-            quantized[first + r, t] = np.int8(np.rint(products[r, t] * per_step))
-        steps[first + r] = step
-
-
-def _may_win(projections, overlaps, norms, start, stop, reach0, square0, less, bar):  # type: ignore[no-untyped-def]
-    """Count the tokens start:stop whose cosine's signed square may reach `bar`, overlaps taken for smaller by `less`.
-
-    One neuron's projections, overlaps and norms (V,). A comparison of squares: no root and no branch for the many.
-    """
-    count = 0
-    for t in range(start, stop):
-        reach = reach0 + projections[t]
-        size = square0 + norms[t] * (norms[t] + np.float32(2.0) * (overlaps[t] - less))
-        count += reach * abs(reach) >= bar * size
-    return count
-
-
-def _score(reach, square, norm, overlap):  # type: ignore[no-untyped-def]
-    """Cosine of a bundle of this squared norm with a token added, `reach` being the sum's projection on the neuron."""
-    size = square + norm * (norm + np.float32(2.0) * overlap)
-    return reach / np.sqrt(max(size, LEAST_SQUARE))
-
-
-def _include_best(  # type: ignore[no-untyped-def]
-    projections, overlaps, quantized, slots, units, slack, norms, vectors, unit, totals, used, cosines, step
-):
-    """Add to each neuron's bundle the token of highest cosine; ties to the lowest id.
-
-    projections (n, V): token . neuron; overlaps (n, V): token . sum over the token's norm, to within slack (n,), to
-    which units[i] x quantized[slots[i]], the last token's row, is added first; norms (V,) and vectors (V, d) of the
-    tokens; unit (n, d) neurons; totals (n, d): sums so far; used (n, k) and cosines (n, k) receive the result.
-    Tokens that the slack does not rule out are scored again in float64 from the vectors themselves. A chunk of
-    tokens is looked at one by one only where some token in it may win.
-    """
-    n, n_words = projections.shape
-    d = vectors.shape[1]
-    for i in numba.prange(n):
-        along, square = 0.0, 0.0
-        for j in range(d):
-            along += totals[i, j] * unit[i, j]
-            square += totals[i, j] * totals[i, j]
-        reach0, square0 = np.float32(along), np.float32(square)
-        error = np.float32(slack[i] + ROUNDING * np.sqrt(square))
-        for k in range(step):
-            overlaps[i, used[i, k]] = np.float32(np.inf)
-        least, floor = np.float32(-np.inf), np.float32(-np.inf)
-        bar, less = np.float32(-np.inf), -error
-        last, scale = slots[i], np.float32(units[i])
-        for start in range(0, n_words, CHUNK):
-            stop = min(start + CHUNK, n_words)
-            if step:
-                for t in range(start, stop):
-                    overlaps[i, t] += scale * np.float32(quantized[last, t])
-            if _chunk_may_win(projections[i], overlaps[i], norms, start, stop, reach0, square0, less, bar) == 0:
-                continue
-            for t in range(start, stop):
-                if overlaps[i, t] == np.float32(np.inf):
-                    continue
-                reach = reach0 + projections[i, t]
-                side = error if reach > 0.0 else -error
-                score = _token_score(reach, square0, norms[t], overlaps[i, t] + side)
-                if score > least:
-                    least = score
-                    floor = least - (np.float32(1.0) + abs(least)) * np.float32(ROUNDING)
-                    bar = floor * abs(floor)
-                    less = error if floor > 0.0 else -error
-        best, best_score = -1, -np.inf
-        for start in range(0, n_words, CHUNK):
-            stop = min(start + CHUNK, n_words)
-            if _chunk_may_win(projections[i], overlaps[i], norms, start, stop, reach0, square0, less, bar) == 0:
-                continue
-            for t in range(start, stop):
-                if overlaps[i, t] == np.float32(np.inf):
-                    continue
-                reach = reach0 + projections[i, t]
-                side = error if reach > 0.0 else -error
-                if _token_score(reach, square0, norms[t], overlaps[i, t] - side) < floor:
-                    continue
-                exact_reach, exact_size = along, 0.0
-                for j in range(d):
-                    whole = totals[i, j] + vectors[t, j]
-                    exact_reach += np.float64(vectors[t, j]) * unit[i, j]
-                    exact_size += whole * whole
-                exact = 0.0
-                if exact_size > NOTHING * (square + np.float64(norms[t]) ** 2):
-                    exact = exact_reach / np.sqrt(exact_size)
-                if exact > best_score:
-                    best, best_score = t, exact
-        used[i, step] = best
-        cosines[i, step] = best_score
-        for j in range(d):
-            totals[i, j] += vectors[best, j]
 
 
 def _candidates(cosines, least):  # type: ignore[no-untyped-def]
@@ -322,12 +230,10 @@ def _best_addition(projections, overlaps, squares, along, square, used, best, co
 
 
 # Compiled here and not by decorators: a mutation test takes each function above by itself, and skips decorated ones.
-_chunk_may_win = numba.njit(cache=True, inline="always")(_may_win)
-_token_score = numba.njit(cache=True)(_score)
+_chunk_looked_at = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_look)
+_places_counted = numba.njit(cache=True)(_count)
 _in_parallel = numba.njit(parallel=True, cache=True)
 tally_block = _in_parallel(_tally_block)
-quantize = _in_parallel(_quantize)
-include_best = _in_parallel(_include_best)
 candidates = _in_parallel(_candidates)
 scan = _in_parallel(_scan)
 largest = _in_parallel(_largest)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from vsa_checks import _kernels
 from vsa_checks.dictionary import Dictionary, repeated_rows
 from vsa_checks.orthogonality import live_rows
+from vsa_checks.pursuit import block_within, pursue
 
 Progress = Callable[[int, int], None]
 
@@ -73,14 +74,18 @@ def greedy_pursuit(
     max_tokens: int,
     *,
     block: int | None = None,
+    memory: int | None = None,
     progress: Progress | None = None,
 ) -> Bundles:
     """Add to each neuron's bundle, `max_tokens` times, the token that gives the highest cosine.
 
     neurons (n, d), taken at unit norm; dictionary (V, d), rows summed as they are. Each token at most once, ties
     to the lowest row, no early stop: a bundle holds min(max_tokens, live rows) tokens. Dead neurons get an empty
-    bundle and a NaN cosine. Raises ValueError for shapes that do not fit or max_tokens < 1. Theory: greedy
-    pursuit with unit weights (paper, section 3.2; Tropp 2004 for the weighted kind).
+    bundle and a NaN cosine. `memory`: bytes that may be allocated, the dictionary's and the results among them; the
+    answers are the same. Fastest where it holds V^2 bytes beside; without that, matrix products are made every few
+    tokens (docs/benchmarks.md has the cost). By default up to 3 GB beside the dictionary. Raises ValueError for shapes
+    that do not fit, max_tokens < 1 or too small a memory. Theory: greedy pursuit with unit weights (paper, section
+    3.2; Tropp 2004 for the weighted kind).
     """
     words, unit, alive = _fit(neurons, dictionary)
     if max_tokens < 1:
@@ -89,32 +94,8 @@ def greedy_pursuit(
     length = min(max_tokens, n_words)
     picked = np.full((len(target), length), -1, np.int64)
     paths = np.zeros((len(target), length))
-    norms = words.norms.astype(np.float32)
-    wanted = block or max(16, BLOCK_BYTES // (8 * n_words))
-    # The neurons of a block may have picked as many different tokens, whose Gram rows must be there together.
-    step = min(wanted, words.gram.capacity, max(len(target), 1))
-    # Made once: fresh pages for every block cost as much as filling them.
-    scratch = np.empty((2, step, n_words), np.float32)
-    for start in range(0, len(target), step):
-        neurons_now, used = target[start : start + step], picked[start : start + step]
-        n = len(neurons_now)
-        projections, overlaps = scratch[0, :n], scratch[1, :n]
-        np.matmul(neurons_now, words.vectors.T, out=projections)
-        overlaps.fill(0.0)
-        totals = np.zeros(neurons_now.shape)
-        slots, units, slack = np.zeros(n, np.int64), np.zeros(n), np.zeros(n)
-        for k in range(length):
-            if k:
-                last = used[:, k - 1]
-                slots = words.gram.slots(last)
-                units = words.norms[last] * words.gram.steps[slots]
-                slack += units / 2
-            _kernels.include_best(
-                projections, overlaps, words.gram.rows, slots, units, slack, norms, words.vectors,
-                neurons_now, totals, used, paths[start : start + step], k,
-            )  # fmt: skip
-        if progress is not None:
-            progress(min(start + step, len(target)), len(target))
+    planned = block_within(words, len(target), length, memory)
+    pursue(words, target, picked, paths, block or planned, progress)
     starts = np.concatenate([[0], np.cumsum(np.where(alive, length, 0))])
     return Bundles(starts, words.rows[picked.ravel()], paths.ravel(), ~alive, words.n_excluded)
 

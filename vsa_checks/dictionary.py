@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks import _kernels
+from vsa_checks import _pursuit_kernels as _kernels
 
 GRAM_BYTES = 5 * 2**29
 """Most memory for rows of the Gram matrix: 2.5 GiB, all rows of 50,257 tokens at a byte an entry."""
@@ -57,6 +57,14 @@ class Dictionary:
         """Rows of the matrix of cosines between the dictionary's vectors."""
         return GramRows(self)
 
+    def gram_within(self, budget: int) -> GramRows:
+        """The same with room for as many rows as fit into so many bytes; rows held so far are lost if it changes."""
+        held, fits = self.gram, int(min(len(self.rows), max(budget // len(self.rows), 1)))
+        if fits != held.capacity:
+            self.__dict__["gram"] = GramRows(self, budget)
+            self.gram.lowest[:] = held.lowest
+        return self.gram
+
 
 def repeated_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which rows of `vectors` (n, d) are equal to an earlier row, and for each the first such row.
@@ -74,8 +82,9 @@ def repeated_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDAr
 class GramRows:
     """Cosines of single tokens with all others, as bytes, made when first asked for and kept while memory lasts.
 
-    A byte tells a cosine to within half of the row's step; what that leaves open the pursuit scores again exactly.
-    `capacity` is how many rows are kept at a time.
+    A byte tells a cosine to within half of the step of its row and tile; what that leaves open the pursuit scores
+    again exactly. `capacity` is how many rows are kept at a time. `lowest` (V,), the least cosine of a token with any
+    other, is kept for good; NaN where not yet known.
     """
 
     def __init__(self, words: Dictionary, budget: int = GRAM_BYTES) -> None:
@@ -83,10 +92,11 @@ class GramRows:
         self._words = words
         self._inverse = (1.0 / words.norms).astype(np.float32)
         self.capacity = int(min(n_words, max(budget // n_words, 1)))
-        self._slot = np.full(n_words, -1, np.int64)
+        self.slot = np.full(n_words, -1, np.int64)
         self._filled = 0
         self.rows = np.empty((self.capacity, n_words), np.int8)
-        self.steps = np.zeros(self.capacity, np.float32)
+        self.steps = np.zeros((self.capacity, -(-n_words // _kernels.TILE)), np.float32)
+        self.lowest = np.full(n_words, np.nan, np.float32)
 
     def slots(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in `rows` and `steps` the rows of these tokens stand, after making those that are missing.
@@ -94,21 +104,59 @@ class GramRows:
         Rows that no longer fit displace the ones made first. Raises ValueError if one call asks for more than fit.
         """
         wanted = np.unique(tokens)
-        missing = wanted[self._slot[wanted] < 0]
+        missing = wanted[self.slot[wanted] < 0]
         if self._filled + len(missing) > self.capacity:
             if len(wanted) > self.capacity:
                 raise ValueError(f"{len(wanted)} rows of the Gram matrix do not fit into {self.capacity}")
-            self._slot[:] = -1
+            self.slot[:] = -1
             self._filled = 0
             missing = wanted
-        batch = max(1, BATCH_BYTES // (4 * len(self._slot)))
-        for start in range(0, len(missing), batch):
-            self._make(missing[start : start + batch])
-        return self._slot[tokens]
+        self._make(missing, keep=True)
+        return self.slot[tokens]
 
-    def _make(self, tokens: NDArray[np.int64]) -> None:
-        scaled = self._words.vectors[tokens] * self._inverse[tokens, None]
-        products = scaled @ self._words.vectors.T
-        _kernels.quantize(products, self._inverse, tokens, self._filled, self.rows, self.steps)
-        self._slot[tokens] = np.arange(self._filled, self._filled + len(tokens))
-        self._filled += len(tokens)
+    def falls(self, tokens: NDArray[np.int64], keep: bool) -> NDArray[np.float64]:
+        """By how much including each of these tokens may lower the overlap of another, per unit of its norm.
+
+        Makes what rows are missing, and keeps them if told to.
+        """
+        if keep:
+            self.slots(tokens)
+        wanted = np.unique(tokens)
+        self._make(wanted[np.isnan(self.lowest[wanted])], keep=False)
+        return self._words.norms[tokens] * (_kernels.ROUNDING - self.lowest[tokens])
+
+    def foresee(self, picks: int, keep: bool) -> None:
+        """Make all rows at once, by half of the products, if so many picks to come promise to need most of them."""
+        n_words = len(self.slot)
+        known = np.count_nonzero(self.slot >= 0 if keep else ~np.isnan(self.lowest))
+        fits = not keep or self.capacity == n_words
+        if fits and known < n_words and (picks >= 2 * n_words or known >= n_words // 4):
+            self._complete(keep)
+
+    def _make(self, tokens: NDArray[np.int64], keep: bool) -> None:
+        batch = max(1, BATCH_BYTES // (4 * len(self.slot)))
+        rows = self.rows if keep else self.rows[:0]
+        for start in range(0, len(tokens), batch):
+            some = tokens[start : start + batch]
+            products = (self._words.vectors[some] * self._inverse[some, None]) @ self._words.vectors.T
+            _kernels.quantize(products, self._inverse, some, self._filled, rows, self.steps, self.lowest)
+            if keep:
+                self.slot[some] = np.arange(self._filled, self._filled + len(some))
+                self._filled += len(some)
+
+    def _complete(self, keep: bool) -> None:
+        vectors, tile = self._words.vectors, _kernels.TILE
+        rows = self.rows if keep else self.rows[:0]
+        self.lowest.fill(0.0)
+        products = np.empty(tile * tile, np.float32)
+        starts = range(0, len(vectors), tile)
+        for i in starts:
+            left = vectors[i : i + tile] * self._inverse[i : i + tile, None]
+            for j in starts[i // tile :]:
+                right = vectors[j : j + tile] * self._inverse[j : j + tile, None]
+                cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
+                np.matmul(left, right.T, out=cosines)
+                _kernels.quantize_tile(cosines, i, j, rows, self.steps, self.lowest)
+        if keep:
+            self.slot[:] = np.arange(len(vectors))
+            self._filled = len(vectors)

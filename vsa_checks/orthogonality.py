@@ -141,11 +141,15 @@ def pairwise_cosines(
     levels = np.asarray(sorted({float(t) for t in thresholds}), dtype=np.float32)
     tally = _kernels.PairTally.of(n, len(levels), HISTOGRAM_BINS)
     starts = range(0, n, block)
+    # Made once: fresh pages for every block cost as much as filling them.
+    products = np.empty(min(block, n) ** 2, np.float32)
     total, done = len(starts) * (len(starts) + 1) // 2, 0
     for i in starts:
         left = live.unit[i : i + block]
         for j in starts[i // block :]:
-            cosines = left @ live.unit[j : j + block].T
+            right = live.unit[j : j + block]
+            cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
+            np.matmul(left, right.T, out=cosines)
             _kernels.tally_block(cosines, i, j, levels, tally.maximum, tally.above, tally.histogram)
             done += 1
             if progress is not None:

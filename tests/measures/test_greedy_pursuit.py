@@ -8,7 +8,7 @@ import pytest
 
 from tests.measures import oracles
 from tests.measures.oracles import Rows
-from vsa_checks import dictionary
+from vsa_checks import _pursuit_kernels, dictionary
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan
 
 
@@ -168,6 +168,57 @@ def test_rows_of_the_gram_matrix_may_displace_each_other(
     oracles.assert_pursued(greedy_pursuit(neurons[::-1], ready, 9, block=1), neurons[::-1], words, 9)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [1, 39, 40])
+def test_overlaps_by_products_and_by_gram_rows_give_the_same(kind: str, rows: int) -> None:
+    """Where the rows of all tokens that may be picked do not fit, sums are multiplied with the dictionary again."""
+    neurons, words = example(kind, 6)
+    ready = Dictionary.of(words)
+    ready.__dict__["gram"] = dictionary.GramRows(ready, budget=rows * len(ready.rows))
+    for max_tokens in (3, 30):
+        found = greedy_pursuit(neurons, ready, max_tokens)
+        oracles.assert_pursued(greedy_pursuit(neurons, words, max_tokens), neurons, words, max_tokens)
+        np.testing.assert_array_equal(found.token_ids, greedy_pursuit(neurons, words, max_tokens).token_ids)
+        np.testing.assert_array_equal(found.cosines, greedy_pursuit(neurons, words, max_tokens).cosines)
+
+
+def test_few_of_many_tokens_are_listed() -> None:
+    """Beyond a few thousand tokens lists hold a small part; what they leave out must not have won."""
+    rng = np.random.default_rng(21)
+    neurons, words = rng.standard_normal((6, 24)), rng.standard_normal((6000, 24))
+    words *= 10 ** rng.uniform(-0.3, 0.3, (6000, 1))
+    neurons, words = neurons.astype(np.float32), words.astype(np.float32)
+    for budget in (6000**2, 1):
+        ready = Dictionary.of(words)
+        ready.__dict__["gram"] = dictionary.GramRows(ready, budget=budget)
+        oracles.assert_pursued(greedy_pursuit(neurons, ready, 24), neurons, words, 24)
+
+
+@pytest.mark.parametrize("n", [70, 2130])
+def test_half_of_the_products_give_all_rows_of_the_gram_matrix(n: int) -> None:
+    words = Dictionary.of(np.random.default_rng(3).standard_normal((n, 20)))
+    exact = (words.vectors / words.norms[:, None]) @ (words.vectors / words.norms[:, None]).T
+    np.fill_diagonal(exact, 0)
+    gram = dictionary.GramRows(words)
+    gram.foresee(2 * n, keep=True)
+    assert gram.slot.tolist() == list(range(n))
+    units = np.repeat(gram.steps, _pursuit_kernels.TILE, axis=1)[:, :n]
+    assert (np.abs(gram.rows * units - exact) <= units / 2 + 1e-6).all()
+    np.testing.assert_allclose(gram.lowest, exact.min(axis=1), rtol=0, atol=1e-6)
+
+
+def test_a_memory_budget_changes_no_answer_and_one_too_small_is_refused() -> None:
+    rng = np.random.default_rng(8)
+    neurons, words = (rng.standard_normal(shape).astype(np.float32) for shape in ((40, 16), (500, 16)))
+    free = greedy_pursuit(neurons, words, 20)
+    for memory in (2 * 10**9, 135 * 10**6, 2 * 10**9):
+        within = greedy_pursuit(neurons, words, 20, memory=memory)
+        np.testing.assert_array_equal(within.token_ids, free.token_ids)
+        np.testing.assert_array_equal(within.cosines, free.cosines)
+    with pytest.raises(ValueError, match=r"needs a budget of 0\.13 GB at least, not 0\.10 GB"):
+        greedy_pursuit(neurons, words, 20, memory=10**8)
+
+
 def test_a_block_is_no_larger_than_the_gram_rows_that_fit() -> None:
     """All neurons of a block may have picked different tokens, and each token's row is wanted at the same time."""
     neurons, words = example("gaussian")
@@ -202,7 +253,7 @@ def test_rows_of_the_gram_matrix_are_cosines_to_within_half_a_step() -> None:
     slots = words.gram.slots(wanted)
     assert slots[0] == slots[2] and len(set(slots.tolist())) == 3
     for token, slot in zip(wanted, slots, strict=True):
-        step = float(words.gram.steps[slot])
+        (step,) = words.gram.steps[slot].tolist()
         others = [t for t in range(40) if t != token]
         largest = max(abs(oracles.cosine(*words.vectors[[token, t]].astype(float))) for t in others)
         assert step == pytest.approx(largest / 127, rel=1e-5), "a byte has 127 steps to the largest cosine"

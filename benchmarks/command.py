@@ -1,0 +1,69 @@
+"""The command's options, and what it writes where."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figure import draw
+from benchmarks.machine import machine
+from benchmarks.pieces import PIECES
+from benchmarks.report import render
+from benchmarks.sizes import FULL, SMALL
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def run(arguments: list[str]) -> int:
+    """Measures, writes, and returns the exit status: 1 if some answers did not agree."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--small", action="store_true", help="tiny sizes, in under a minute, into --out only")
+    parser.add_argument("--only", choices=PIECES, action="append", help="one piece (may be given several times)")
+    parser.add_argument("--layers", type=int, default=0, help="layers really run; the rest is scaled (default: all)")
+    parser.add_argument("--out", type=Path, help="folder to write into (default docs/; none with --small)")
+    parser.add_argument("--render", action="store_true", help="write .md and .svg again from the .json that is there")
+    options = parser.parse_args(arguments)
+    if options.layers < 0:
+        parser.error("--layers must be 1 or more")
+    out = options.out or (None if options.small else DOCS)
+    if options.render:
+        return _render(parser, out or DOCS)
+    sizes = SMALL if options.small else FULL
+    names = options.only or list(PIECES)
+    found: dict[str, Any] = {}
+    if out is not None and options.only and (out / "benchmarks.json").exists():
+        # pieces that are not run again stay as they were, with the machine that they were run on
+        found = json.loads((out / "benchmarks.json").read_text(encoding="utf-8"))["pieces"]
+    for name in names:
+        _say(f"{name} ...")
+        found[name] = PIECES[name](sizes, options.layers, _say) | {"machine": machine()}
+        if out is not None:
+            _write(out, {"small": options.small, "pieces": {key: found[key] for key in PIECES if key in found}})
+    if out is None:
+        print(json.dumps(found, indent=1))
+    wrong = [name for name in names if not found[name]["agrees"]]
+    if wrong:
+        _say(f"answers do not agree: {', '.join(wrong)}")
+    return 1 if wrong else 0
+
+
+def _write(out: Path, figures: dict[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "benchmarks.json").write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (out / "benchmarks.md").write_text(render(figures), encoding="utf-8")
+    (out / "benchmarks.svg").write_text(draw(figures), encoding="utf-8")
+
+
+def _render(parser: argparse.ArgumentParser, out: Path) -> int:
+    source = out / "benchmarks.json"
+    if not source.exists():
+        parser.error(f"there is no {source} to render; run the command without --render first")
+    _write(out, json.loads(source.read_text(encoding="utf-8")))
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

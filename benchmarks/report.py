@@ -1,0 +1,70 @@
+"""docs/benchmarks.md, written from the figures of docs/benchmarks.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from fixtures.calibration.tables import table
+
+PAGE = Path(__file__).with_name("page.md.j2")
+
+
+def render(figures: dict[str, Any]) -> str:
+    """The whole page in Markdown."""
+    pieces = figures["pieces"]
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    return environment.from_string(PAGE.read_text(encoding="utf-8")).render(
+        small=figures["small"],
+        ratios=_ratios(pieces),
+        machines=_machines(pieces),
+        growth=_growth(pieces["growth"]["curves"]) if "growth" in pieces else "",
+        base=pieces["growth"]["base"] if "growth" in pieces else {},
+        disagree=[name for name, piece in pieces.items() if not piece["agrees"]],
+        missing=[name for piece in pieces.values() for name in piece.get("not_installed", [])],
+    )
+
+
+def _ratios(pieces: dict[str, Any]) -> str:
+    return table(
+        ["what", "ratio (least, most of single rounds)", "target", "how"],
+        [
+            [
+                one["name"],
+                f"{one['ratio']:.3g}" + (f" ({one['low']:.3g}, {one['high']:.3g})" if one["low"] < one["high"] else ""),
+                one["target"],
+                one["note"],
+            ]
+            for piece in pieces.values()
+            for one in piece["rows"]
+        ],
+    )
+
+
+def _machines(pieces: dict[str, Any]) -> str:
+    return table(
+        ["piece", "processor", "cores", "memory", "BLAS", "load at the end"],
+        [
+            [name, piece["machine"]["processor"], str(piece["machine"]["cores"]), f"{piece['machine']['memory_gb']} GB",
+             piece["machine"]["blas"], str(piece["machine"]["load"])]
+            for name, piece in pieces.items()
+        ],
+    )  # fmt: skip
+
+
+def _growth(curves: dict[str, Any]) -> str:
+    return table(
+        ["grows", "from", "to", "cost of the pursuit x", "cost of the Gram matrix x"],
+        [
+            [
+                name,
+                f"{points[0]['size']:,}",
+                f"{points[-1]['size']:,}",
+                f"{points[-1]['seconds'] / points[0]['seconds']:.1f}",
+                f"{points[-1]['setup_seconds'] / points[0]['setup_seconds']:.1f}",
+            ]
+            for name, points in curves.items()
+        ],
+    )

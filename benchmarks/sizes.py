@@ -1,0 +1,80 @@
+"""Shapes of the models that are timed, with random weights, and how much of the slow ways is really run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A dictionary of `tokens` x `d` and `layers` (one for each matrix) of `neurons`."""
+
+    name: str
+    tokens: int
+    d: int
+    layers: int
+    neurons: int
+
+    def dictionary(self) -> Rows:
+        """The dictionary: Gaussian."""
+        return np.random.default_rng(0).standard_normal((self.tokens, self.d), dtype=np.float32)
+
+    def layer(self, number: int) -> Rows:
+        """The neurons of one layer: Gaussian."""
+        return np.random.default_rng([1, number]).standard_normal((self.neurons, self.d), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is timed on: the two models, and what part of the slow ways, of pairs and of growth curves."""
+
+    paper: Geometry
+    embedded: Geometry
+    long: int
+    short: int
+    obvious_neurons: int
+    obvious_steps: int
+    checked_neurons: int
+    scanned_plainly: int
+    flat_neighbours: int
+    rounds: int
+    context_tokens: int
+    context_neurons: int
+    budgets: tuple[int, ...]
+
+
+FULL = Sizes(
+    paper=Geometry("GPT-2 small", 50257, 768, 12, 3072),
+    embedded=Geometry("embedded model", 49152, 576, 60, 1536),
+    long=64,
+    short=5,
+    obvious_neurons=256,
+    obvious_steps=4,
+    checked_neurons=8,
+    scanned_plainly=32,
+    flat_neighbours=256,
+    rounds=3,
+    context_tokens=8192,
+    context_neurons=128,
+    budgets=(2 * 10**9, 4 * 10**9, 12 * 10**9),
+)
+SMALL = Sizes(
+    paper=Geometry("GPT-2 small, made tiny", 1500, 48, 2, 96),
+    embedded=Geometry("embedded model, made tiny", 1200, 36, 3, 64),
+    long=16,
+    short=5,
+    obvious_neurons=32,
+    obvious_steps=4,
+    checked_neurons=4,
+    scanned_plainly=8,
+    flat_neighbours=64,
+    rounds=2,
+    context_tokens=300,
+    context_neurons=16,
+    budgets=(2 * 10**9, 4 * 10**9),
+)
