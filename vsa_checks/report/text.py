@@ -97,6 +97,4 @@ def counts_in_words(counts: Mapping[str, int], short: bool = False) -> str:
 def from_cache(document: Mapping[str, Any]) -> str:
     """How many results of a run were measured by an earlier one; empty where none was."""
     n, n_results = document["environment"].get("n_from_cache", 0), len(document["results"])
-    return (
-        f"{n} of {n_results} results taken from the cache: measured before by this code on these weights" if n else ""
-    )
+    return f"{n} of {n_results} results taken from the cache" if n else ""
