@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsa_checks import figures_cache
+from vsa_checks.cache import default_folder
 from vsa_checks.errors import NotChecked, UsageError
 from vsa_checks.figures_cache import FiguresCache
 from vsa_checks.measurement import Measurement, NullFigure, Reference
@@ -439,3 +440,7 @@ def test_shared_work_that_read_the_text_read_it_for_all_that_share_it() -> None:
 
 def test_the_measures_of_claims_are_functions_that_are_kept() -> None:
     assert figures_cache._name(residual.components) == "vsa_checks.sections.residual.components"
+
+
+def test_tests_find_no_cache_of_whoever_runs_them() -> None:
+    assert default_folder() is None

@@ -109,7 +109,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "no seed": (lambda d: d["environment"].pop("seed"), "'seed' is a required property"),
     "more from the cache than there is": (
         lambda d: d["environment"].update(n_from_cache=99),
-        "environment.n_from_cache: 99 stands there, there are 4 results",
+        "environment.n_from_cache: 99 stands there, there are 6 results",
     ),
     "nothing from the cache, and said": (lambda d: d["environment"].update(n_from_cache=0), "environment.n_from_cache"),
     "a version that is no text": (lambda d: d["environment"]["versions"].update(torch=2), "versions.torch"),
