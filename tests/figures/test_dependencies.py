@@ -119,7 +119,8 @@ def test_what_is_known_of_the_model_is_of_it_and_its_name_and_place_are_not(mode
     info = describe(model)
     for field in dataclasses.fields(info):
         value = getattr(info, field.name)
-        other = dataclasses.replace(info, **{field.name: not value if isinstance(value, bool) else f"{value}0"})
+        changed: Any = not value if isinstance(value, bool) else f"{value}0"
+        other = dataclasses.replace(info, **{field.name: changed})
         same = dependencies.dependencies(str(model), other, 0, "cpu") == of(model)
         assert same is (field.name in dependencies.ABOUT_THE_COPY), field.name
 

@@ -120,7 +120,7 @@ def test_new_figures_come_as_those_from_the_cache_do(tmp_path: Path) -> None:
 
 def test_what_took_effect_and_the_threads_are_kept(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
-    assert cache.flags("raw") is cache.flags("processed") is cache.threads() is None
+    assert cache.flags("raw") is None and cache.flags("processed") is None and cache.threads() is None
     cache.keep_flags("raw", FLAGS)
     cache.keep_threads(2)
     assert (cache_in(tmp_path).flags("raw"), cache_in(tmp_path).threads()) == (FLAGS, 2)
@@ -134,7 +134,7 @@ def test_without_a_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mo
     keep(cache)
     cache.keep_threads(2)
     cache.prune()
-    assert find(cache) is cache.threads() is None
+    assert find(cache) is None and cache.threads() is None
     assert not list(tmp_path.iterdir())
 
 
@@ -166,7 +166,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("change", OTHERS)
 def test_another_subject_is_another_entry(change: str, tmp_path: Path) -> None:
     keep(cache_in(tmp_path))
-    asked = {"claim": CLAIM, "subject": SUBJECT, "flags": FLAGS, "measure": MEASURE, "options": OPTIONS}
+    asked: dict[str, Any] = {"claim": CLAIM, "subject": SUBJECT, "flags": FLAGS, "measure": MEASURE, "options": OPTIONS}
     assert cache_in(tmp_path).outcome(**asked) == OUTCOME
     assert cache_in(tmp_path).outcome(**{**asked, **OTHERS[change]}) is None
 
@@ -231,7 +231,7 @@ def test_nothing_is_kept_of_a_model_whose_files_changed_meanwhile(tmp_path: Path
     changed = FiguresCache(tmp_path, DEPENDS_ON, lambda: TEXT, unchanged=lambda: False)
     keep(changed)
     changed.keep_flags("raw", FLAGS)
-    assert find(cache_in(tmp_path)) is cache_in(tmp_path).flags("raw") is None
+    assert find(cache_in(tmp_path)) is None and cache_in(tmp_path).flags("raw") is None
 
 
 def test_a_reason_that_says_where_the_model_lies_is_not_kept(tmp_path: Path) -> None:
