@@ -65,8 +65,17 @@ def other_processor(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(binding, "get_host_cpu_name", lambda: "another")
 
 
+def other_features(patch: pytest.MonkeyPatch) -> None:
+    from llvmlite import binding
+
+    patch.setattr(binding, "get_host_cpu_features", lambda: binding.FeatureMap({"avx2": False}))
+
+
 CHANGES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     **{f"version of {name}": other_version(name) for name in ("numpy", "torch", "transformer-lens", "numba", "scipy")},
+    "files of the model": lambda patch: patch.setattr(dependencies, "content_sha256", lambda _: "another"),
+    "system's C library": lambda patch: patch.setattr("platform.libc_ver", lambda: ("glibc", "9.99")),
+    "instructions of the processor": other_features,
     "python": lambda patch: patch.setattr("platform.python_version", lambda: "3.99"),
     "code": lambda patch: patch.setattr(dependencies, "code_digest", lambda: "another"),
     "figures of the paper": other_published,
@@ -89,9 +98,11 @@ def test_each_of_it_makes_a_difference(
     assert of(model) != before
 
 
-def test_the_seed_and_the_device_are_of_it(model: Path) -> None:
+def test_the_seed_and_the_device_are_of_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert of(model, 1) != of(model, 0)
     assert of(model)["device"] == ["cpu"]
+    monkeypatch.setattr(dependencies, "_cuda", lambda: ["H100", "13.0", 9])
+    assert dependencies.dependencies(str(model), describe(model), 0, "cuda")["device"] == ["cuda", "H100", "13.0", 9]
 
 
 def test_the_code_is_that_of_every_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
