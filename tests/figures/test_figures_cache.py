@@ -326,6 +326,18 @@ def test_a_folder_that_cannot_be_made_keeps_nothing(tmp_path: Path) -> None:
     assert find(cache) is None
 
 
+def test_a_write_that_breaks_off_leaves_what_there_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    keep(cache_in(tmp_path))
+    monkeypatch.setattr(os, "replace", no_space)
+    keep(cache_in(tmp_path), UNCHECKED)
+    keep(cache_in(tmp_path), dataclasses.replace(OUTCOME, duration_s=1.0))
+    assert find(cache_in(tmp_path)) == OUTCOME
+    only_file(tmp_path)
+
+
 def test_a_folder_that_can_only_be_read_serves(tmp_path: Path) -> None:
     keep(cache_in(tmp_path))
     folder = tmp_path / figures_cache.FOLDER
