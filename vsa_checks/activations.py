@@ -38,7 +38,7 @@ def reading(bench: Workbench, basis: Basis) -> Reading:
             f"the text {bench.text.name} has {found.n_in_text} tokens for this model, enough for {len(found.windows)}"
             f" windows; at least {LEAST_WINDOWS} are needed"
         )
-    bench.tokens_read = found.n_tokens
+    bench.tokens_were_read(found.n_tokens)
     return found
 
 

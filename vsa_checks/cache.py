@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 Arrays = Mapping[str, NDArray[np.generic]]
 
 FOLDER_VARIABLE = "VSA_CHECKS_CACHE"
+OFF = "off"
 
 
-def default_folder() -> Path:
-    """$VSA_CHECKS_CACHE, or vsa_checks in the user's cache folder."""
+def default_folder() -> Path | None:
+    """$VSA_CHECKS_CACHE, or vsa_checks in the user's cache folder; None where the variable says "off"."""
     named = os.environ.get(FOLDER_VARIABLE)
+    if named == OFF:
+        return None
     if named:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,3 +43,33 @@ class Measurement:
     reference: Reference | None = None
     nulls: tuple[NullFigure, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON has it, floats to their last bit; details as they are."""
+        interval, nulls = vars(self.interval), [vars(null) for null in self.nulls]
+        return {
+            "value": float(self.value),
+            "interval": _plain(interval, "low", "high", "level"),
+            "n_examined": int(self.n_examined),
+            "n_excluded": int(self.n_excluded),
+            "reference": None if self.reference is None else _plain(vars(self.reference), "value"),
+            "nulls": [
+                _plain(null, "value", "spread", "p_value", "p_opposite") | {"n": int(null["n"])} for null in nulls
+            ],
+            "details": self.details,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Measurement:
+        """The measurement that `as_json` gave. Raises TypeError or KeyError for what it did not give."""
+        reference = stored["reference"]
+        read = {
+            "interval": Interval(**stored["interval"]),
+            "reference": None if reference is None else Reference(**reference),
+            "nulls": tuple(NullFigure(**null) for null in stored["nulls"]),
+        }
+        return cls(**{**stored, **read})
+
+
+def _plain(fields: Mapping[str, Any], *numbers: str) -> dict[str, Any]:
+    return {**fields, **{name: float(fields[name]) for name in numbers}}

@@ -12,6 +12,8 @@ from vsa_checks.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS_FILE = ROOT / "claims" / "claims.toml"
+PUBLISHED_FILE = ROOT / "fixtures" / "published.toml"
+"""The paper's own figures, which some claims are measured against."""
 
 DIRECTIONS = ("<=", ">=")
 UNITS = ("1", "1/sqrt(d_model)", "reference")

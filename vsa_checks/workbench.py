@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,6 +18,19 @@ from vsa_checks.texts import Text, shipped_text
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
 Tracker = Callable[[str], Progress | None]
+
+
+@dataclass
+class TextUse:
+    """Whether some work asked for the text that the model reads, and how many tokens of it were read, if any."""
+
+    asked: bool = False
+    tokens_read: int | None = None
+
+    def add(self, other: TextUse) -> None:
+        """Count what other work did as this work's own."""
+        self.asked |= other.asked
+        self.tokens_read = other.tokens_read if self.tokens_read is None else self.tokens_read
 
 
 class Workbench:
@@ -32,11 +47,10 @@ class Workbench:
         text: Text | None = None,
     ) -> None:
         self.name, self.seed, self.device = name, seed, device
-        self.tokens_read: int | None = None
-        self._text = text
+        self._text, self._use = text, TextUse()
         self._tracker = tracker
         self._models: dict[Basis, Model] = {} if loaded is None else {loaded.basis: loaded}
-        self._shared: dict[Hashable, Any] = {}
+        self._shared: dict[Hashable, tuple[Any, TextUse]] = {}
 
     def model(self, basis: Basis) -> Model:
         """The model in this basis ("processed" or "raw"). Raises ModelError if it cannot be loaded."""
@@ -46,10 +60,26 @@ class Workbench:
 
     @property
     def text(self) -> Text:
-        """What the model reads where a claim is about activations; `tokens_read` of it, None while nothing was read."""
+        """What the model reads where a claim is about activations."""
+        self._use.asked = True
         if self._text is None:
             self._text = shipped_text()
         return self._text
+
+    def tokens_were_read(self, n_tokens: int) -> None:
+        """Note that the model was run over so many tokens of the text."""
+        self._use.tokens_read = n_tokens
+
+    @contextmanager
+    def text_use(self) -> Iterator[TextUse]:
+        """What the work within has to do with the text, also by way of shared work that was done before."""
+        outer, within = self._use, TextUse()
+        self._use = within
+        try:
+            yield within
+        finally:
+            self._use = outer
+            outer.add(within)
 
     def flags(self, basis: Basis) -> dict[str, bool]:
         """Which steps of weight processing really took effect in this basis."""
@@ -62,8 +92,12 @@ class Workbench:
     def once(self, key: Hashable, work: Callable[[], T]) -> T:
         """The result of `work`, done on the first call with this key."""
         if key not in self._shared:
-            self._shared[key] = work()
-        result: T = self._shared[key]
+            with self.text_use() as use:
+                made = work()
+            self._shared[key] = made, use
+        result: T
+        result, use = self._shared[key]
+        self._use.add(use)
         return result
 
     def progress(self, label: str) -> Progress | None:

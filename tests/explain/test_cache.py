@@ -110,6 +110,8 @@ def test_a_name_that_there_is_not_is_a_key_error(tmp_path: Path) -> None:
 def test_where_it_lies_can_be_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(caches.FOLDER_VARIABLE, str(tmp_path / "named"))
     assert caches.default_folder() == tmp_path / "named"
+    monkeypatch.setenv(caches.FOLDER_VARIABLE, "off")
+    assert caches.default_folder() is None
     monkeypatch.delenv(caches.FOLDER_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert caches.default_folder() == tmp_path / "vsa_checks"

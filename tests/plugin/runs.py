@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsa_checks import report
+from vsa_checks.cache import FOLDER_VARIABLE, OFF
 from vsa_checks.records import ROOT
 
 SERVER = Path(__file__).with_name("server.py")
@@ -29,6 +30,7 @@ ENVIRONMENT = {
     # pytest keeps the modules that it rewrote, hypothesis among them; without, each run would take seconds for them.
     "PYTHONDONTWRITEBYTECODE": "",
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "",
+    FOLDER_VARIABLE: OFF,
 }
 
 

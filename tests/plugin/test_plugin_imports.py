@@ -36,7 +36,18 @@ def test_the_list_of_models_names_each_with_its_source(light: Server, tmp_path: 
 
 def test_help_tells_the_options(light: Server, tmp_path: Path) -> None:
     output = listed("--help", light, None, tmp_path)
-    for option in ("model", "basis", "report-dir", "device", "seed", "text", "record", "recorded", "no-recorded"):
+    for option in (
+        "model",
+        "basis",
+        "report-dir",
+        "device",
+        "seed",
+        "text",
+        "record",
+        "recorded",
+        "no-recorded",
+        "no-cache",
+    ):
         assert f"\n  --{option}" in output, option
 
 

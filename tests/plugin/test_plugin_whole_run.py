@@ -21,6 +21,7 @@ from tests.measures import oracles
 from tests.plugin import models
 from tests.plugin.models import D_HEAD, D_MODEL, D_VOCAB, N_HEADS, N_LAYERS, Array
 from tests.plugin.runs import Run, Server, cold
+from vsa_checks.cache import FOLDER_VARIABLE
 from vsa_checks.models import describe
 from vsa_checks.recorded import Known, read_recorded
 from vsa_checks.records import load_claims
@@ -30,21 +31,6 @@ CUT = 6 / np.sqrt(D_MODEL)
 CLOSE = 1e-6
 # Whose value, threshold or null is simulated, and so differs with the seed.
 SIMULATED = ("beyond-random", "beyond-chance", "isometry")
-
-
-@pytest.fixture(scope="session")
-def recorded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("recorded") / "plain.toml"
-
-
-@pytest.fixture(scope="session")
-def whole(plain: Path, warm: Server, recorded_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """All claims in the raw basis, recorded. Tests that are no claims (of the premise) are left out."""
-    return warm.claims(
-        plain,
-        tmp_path_factory.mktemp("whole"),
-        *("-m", "claim", "--basis", "raw", "-rA", "--record", "--recorded", str(recorded_file)),
-    )
 
 
 @pytest.fixture(scope="session")
@@ -161,16 +147,18 @@ def test_the_log_has_six_columns_for_each_test(whole: Run) -> None:
 
 def without_times(document: dict[str, Any]) -> dict[str, Any]:
     """A document less what may differ between runs of the same model, seed and machine."""
-    environment = {k: v for k, v in document["environment"].items() if k not in ("duration_s", "threads")}
+    environment = {k: v for k, v in document["environment"].items() if k != "duration_s"}
     results = [{k: v for k, v in one.items() if k not in ("duration_s", "recorded")} for one in document["results"]]
     return {**document, "environment": environment, "results": results}
 
 
 def test_two_processes_give_the_same_results_and_find_them_as_recorded(
-    whole: Run, recorded_file: Path, plain: Path, tmp_path: Path
+    whole: Run, recorded_file: Path, plain: Path, light: Server, tmp_path: Path
 ) -> None:
-    """`python -m pytest claims/ -n 2 --recorded FILE`, started as a person starts it."""
-    again = cold(plain, tmp_path, "-m", "claim", "--basis", "raw", "-rA", "-n", "2", "--recorded", str(recorded_file))
+    """`python -m pytest claims/ -n 2 --recorded FILE`, started as a person starts it; both keep what they measure."""
+    arguments = ("-m", "claim", "--basis", "raw", "-rA", "--recorded", str(recorded_file))
+    kept = {FOLDER_VARIABLE: str(tmp_path / "cache")}
+    again = cold(plain, tmp_path, *arguments, "-n", "2", env=kept)
     assert again.code == 0, again.output[-3000:]
     assert without_times(again.document) == without_times(whole.document)
     words = {"holds": "PASSED", "chance": "XFAIL", "refuted": "XFAIL"}
@@ -179,6 +167,11 @@ def test_two_processes_give_the_same_results_and_find_them_as_recorded(
     for name, result in again.results.items():
         assert result["recorded"] == {k: whole.results[name][k] for k in ("verdict", "reason")}
     assert "Nothing is recorded" not in again.output
+    assert all(path.suffix == ".json" for path in (tmp_path / "cache" / "figures").iterdir())
+    third = light.claims(plain, tmp_path / "third", *arguments, env=kept)
+    assert third.document["environment"].pop("n_from_cache") == len(whole.results)
+    assert third.document["results"] == again.document["results"]
+    assert without_times(third.document) == without_times(whole.document)
 
 
 SOME = "embedding-mean-zero or mlp-out or ov-isometry or neurons-cos"

@@ -85,3 +85,10 @@ def test_markup_and_control_characters_in_names_are_inert() -> None:
     assert "0.2 [red]null[/red]" in printed
     assert "Report: [blink]dir[/blink]" in printed
     assert "\x1b" not in printed
+
+
+def test_what_came_from_the_cache_is_one_short_line() -> None:
+    document = factory.document(n_from_cache=4)
+    (line,) = (line for line in _printed(document).splitlines() if "cache" in line)
+    assert line == "4 of 4 results taken from the cache (--no-cache measures anew)."
+    assert "cache" not in _printed(factory.document())

@@ -16,6 +16,7 @@ from typing import Any
 from vsa_checks.errors import ModelError
 
 CONFIG_FILE = "config.json"
+_BESIDE_GGUF = (".json", ".txt", ".model", ".jinja")
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _AGAIN = "Fetch or save the model again."
@@ -134,6 +135,21 @@ def weights_sha256(files: tuple[Path, ...]) -> str:
         return file_sha256(files[0])
     lines = sorted(f"{file.name} {file_sha256(file)}\n" for file in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def content_sha256(path: Path) -> str:
+    """Hex sha256 of all that a model is loaded from: each file of a directory, or a GGUF file and what lies beside it.
+
+    Beside a GGUF file transformers looks for configuration and tokenizer too. Raises OSError for a file that cannot
+    be read.
+    """
+    if path.is_dir():
+        files = [file for file in path.iterdir() if file.is_file()]
+    else:
+        files = [path, *(file for file in path.parent.iterdir() if file.suffix in _BESIDE_GGUF and file.is_file())]
+    names = {file: "" if file == path else file.name for file in files}  # a GGUF file may have any name
+    lines = sorted(f"{name} {file_sha256(file)}\n" for file, name in names.items())
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

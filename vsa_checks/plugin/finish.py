@@ -82,8 +82,6 @@ def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter
 
 
 def _environment(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, Any]:
-    import torch
-
     versions = {"python": platform.python_version()}
     for name in VERSIONS:
         try:
@@ -93,11 +91,18 @@ def _environment(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
     subjects = sum(len(enumerate_subjects(claim, run.info, run.bases)) for claim in load_claims().values())
     return {
         **({} if tally.text is None else {"text": tally.text}),
+        **({"n_from_cache": len(tally.from_cache)} if tally.from_cache else {}),
         "versions": versions,
         "device": run.device,
-        "threads": torch.get_num_threads(),
+        "threads": _threads() if run.threads is None else run.threads,
         "seed": run.seed,
         "duration_s": round(duration_s, 3),
         "n_subjects": subjects,
         "crashed": [{"test": test, "message": message} for test, message in sorted(tally.crashed.items())],
     }
+
+
+def _threads() -> int:
+    import torch
+
+    return int(torch.get_num_threads())

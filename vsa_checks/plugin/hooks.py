@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if _is_worker(config) or config.option.collectonly:
         return
     if config.getoption("numprocesses", None):
-        _try_to_load(run)  # here, since every worker would say it once per test
+        _load_unless_sound(run)  # here, since every worker would say it once per test
     config.pluginmanager.register(Controller(run), "claims-controller")
     if config.pluginmanager.hasplugin("html") and not config.option.htmlpath:
         config.option.htmlpath = str(run.report_dir / "pytest.html")
@@ -88,12 +88,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Load the model before the first test, so that bad weights are one message and not one per test."""
+    """Load the model before the first test, so that bad weights are one message and not one per test.
+
+    Not where the same weights were loaded before: what is not in the cache loads them when it comes to be measured.
+    """
     run = session.config.stash.get(RUN, None)
     claims = any(item.get_closest_marker("claim") for item in session.items)
     if run is None or session.config.option.collectonly or not claims:
         return
-    run.preloaded = _try_to_load(run)
+    run.preloaded = _load_unless_sound(run)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -139,6 +142,7 @@ class Controller:
                     finish.record(self.run, self.tally)
             except (VsaChecksError, OSError) as error:
                 self.trouble = f"The report was not written: {error}"
+            self.run.figures.prune()
         if exitstatus == pytest.ExitCode.OK and (self.tally.missing or self.trouble):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         yield
@@ -168,13 +172,22 @@ class Controller:
         cells[1:1] = log_columns.cells(result_of(report))
 
 
-def _try_to_load(run: ClaimsRun) -> Model:
+def _load_unless_sound(run: ClaimsRun) -> Model | None:
     from vsa_checks.models import load
 
+    run.threads = run.figures.threads()
+    if run.threads is not None and run.figures.flags(run.bases[0]) is not None:
+        return None
     try:
-        return load(run.name, basis=run.bases[0], device=run.device)
+        model = load(run.name, basis=run.bases[0], device=run.device)
     except VsaChecksError as error:
         raise pytest.UsageError(str(error)) from None
+    import torch
+
+    run.threads = torch.get_num_threads()  # now: numba's compiled loops set it for the rest of the process
+    run.figures.keep_threads(run.threads)
+    run.figures.keep_flags(run.bases[0], model.effective_flags)
+    return model
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from vsa_checks.errors import NotChecked
 from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED, judge, not_checked_record, result_record
-from vsa_checks.measurement import Measurement
+from vsa_checks.models import Basis
+from vsa_checks.outcome import Measure, measure_subject
 from vsa_checks.plugin.outcomes import Chance, Refuted, VerdictChanged
 from vsa_checks.plugin.run import RUN, ClaimsRun
 from vsa_checks.recorded import Known
@@ -20,10 +19,9 @@ from vsa_checks.subjects import Subject
 from vsa_checks.workbench import Workbench
 
 CALL_PASSED = pytest.StashKey[bool]()
-RESULT_PROPERTY, CLAIM_PROPERTY, TEXT_PROPERTY = "vsa_result", "vsa_claim", "vsa_text"
+RESULT_PROPERTY, CLAIM_PROPERTY = "vsa_result", "vsa_claim"
+TEXT_PROPERTY, CACHE_PROPERTY = "vsa_text", "vsa_from_cache"
 EXPECTED_FAILURE = {CHANCE: Chance, REFUTED: Refuted}
-
-Measure = Callable[..., Measurement]
 
 
 def expectation_marks(known: Known | None) -> list[pytest.MarkDecorator]:
@@ -65,24 +63,34 @@ class Judge:
     def __call__(self, subject: Subject, measure: Measure, **options: Any) -> None:
         """Measure `subject` with `measure(bench, subject, **options)` and settle the outcome."""
         claim, known = load_claims()[subject.claim], self._run.known.get(subject.id)
-        start = time.perf_counter()
-        flags = self._bench.flags(subject.basis)
-        try:
-            measurement = measure(self._bench, subject, **options)
-        except NotChecked as reason:
-            result = not_checked_record(claim, subject, flags, str(reason), time.perf_counter() - start)
+        figures, flags = self._run.figures, self._flags(subject.basis)
+        found = figures.outcome(claim, subject, flags, measure, options)
+        outcome = found or measure_subject(self._bench, subject, measure, options)
+        if outcome.measurement is None:
+            result = not_checked_record(claim, subject, flags, outcome.reason, outcome.duration_s)
         else:
-            judgement = judge(claim, measurement, self._run.info.d_model)
-            result = result_record(claim, subject, flags, measurement, judgement, time.perf_counter() - start)
+            judgement = judge(claim, outcome.measurement, self._run.info.d_model)
+            result = result_record(claim, subject, flags, outcome.measurement, judgement, outcome.duration_s)
         result["recorded"] = None if known is None else {"verdict": known.verdict, "reason": known.reason}
         self.judged = True
         # Text, so that xdist can carry it whatever the figures are made of.
         self._item.user_properties.append((RESULT_PROPERTY, json.dumps(result, allow_nan=False)))
-        if self._bench.tokens_read is not None:
+        if found is not None:
+            self._item.user_properties.append((CACHE_PROPERTY, "true"))
+        else:
+            figures.keep(claim, subject, flags, measure, options, outcome)
+        if outcome.tokens_read is not None:
             text = self._bench.text
-            read = {"name": text.name, "sha256": text.sha256, "tokens": self._bench.tokens_read}
+            read = {"name": text.name, "sha256": text.sha256, "tokens": outcome.tokens_read}
             self._item.user_properties.append((TEXT_PROPERTY, json.dumps(read)))
         settle(result, known, self._run.record)
+
+    def _flags(self, basis: Basis) -> dict[str, bool]:
+        found = self._run.figures.flags(basis)
+        if found is None:
+            found = self._bench.flags(basis)
+            self._run.figures.keep_flags(basis, found)
+        return found
 
 
 @pytest.fixture(scope="session", name="bench")

@@ -20,6 +20,11 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--record", action="store_true", help="write the measured verdicts as the recorded ones")
     group.addoption("--recorded", metavar="FILE", help="the file of recorded verdicts, for a model given as a path")
     group.addoption("--no-recorded", action="store_true", help="ignore recorded verdicts: only `holds` passes")
+    group.addoption(
+        "--no-cache",
+        action="store_true",
+        help="measure everything anew: neither take figures from the cache nor keep them",
+    )
     group.addoption("--list-claims", action="store_true", help="list the claims and exit")
     group.addoption("--list-models", action="store_true", help="list the registered models and exit")
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from vsa_checks.errors import UsageError
+from vsa_checks.cache import default_folder
+from vsa_checks.dependencies import dependencies, model_content
+from vsa_checks.errors import UsageError, VsaChecksError
+from vsa_checks.figures_cache import FiguresCache
 from vsa_checks.models import BASES, Basis, Model, ModelInfo, default_model, describe, ensure_available
+from vsa_checks.models.sources import locate
 from vsa_checks.recorded import Known, read_recorded, recorded_path
 from vsa_checks.records import ROOT, load_claims
 from vsa_checks.subjects import enumerate_subjects
-from vsa_checks.texts import Text, read_text
+from vsa_checks.texts import Text, read_text, shipped_text
 
 
 @dataclass
@@ -32,6 +36,8 @@ class ClaimsRun:
     chosen_because: str
     text: Text | None = None
     preloaded: Model | None = None
+    threads: int | None = None
+    figures: FiguresCache = field(default_factory=FiguresCache)
 
     def first_line(self) -> str:
         """Which model is checked, and whether that is the paper's own."""
@@ -100,11 +106,32 @@ def make_run(config: pytest.Config) -> ClaimsRun:
         ids = [s.id for claim in load_claims().values() for s in enumerate_subjects(claim, info)]
         known = read_recorded(file, info.sha256, ids)
     report_dir = Path(option.report_dir) if option.report_dir else ROOT / "reports" / folder_name(info.name)
-    if not option.collectonly:
-        _require_folder(report_dir)
-    return ClaimsRun(
+    run = ClaimsRun(
         name, info, bases, option.device, option.seed, report_dir, option.record, file, known, because, text
     )
+    if not option.collectonly:
+        _require_folder(report_dir)
+        if not option.no_cache:
+            run.figures = _figures_cache(run)
+    return run
+
+
+def _figures_cache(run: ClaimsRun) -> FiguresCache:
+    folder = default_folder()
+    if folder is None:
+        return FiguresCache()
+    try:
+        depends_on, path = dependencies(run.name, run.info, run.seed, run.device), locate(run.name).path
+    except OSError:
+        return FiguresCache()  # a file of the model cannot be read: loading it says so
+
+    def unchanged() -> bool:
+        try:
+            return model_content(run.name) == depends_on["content"]
+        except (VsaChecksError, OSError):
+            return False
+
+    return FiguresCache(folder, depends_on, lambda: run.text or shipped_text(), unchanged, str(path))
 
 
 def _require_folder(report_dir: Path) -> None:

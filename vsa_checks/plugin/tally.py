@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.plugin.judging import CLAIM_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
+from vsa_checks.plugin.judging import CACHE_PROPERTY, CLAIM_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
 
 
 def result_of(report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any] | None:
     """The result that a report carries, if any; that of a module which could not be collected carries none."""
-    return _carried(report, RESULT_PROPERTY)
+    found: dict[str, Any] | None = _carried(report, RESULT_PROPERTY)
+    return found
 
 
-def _carried(report: pytest.TestReport | pytest.CollectReport, property_name: str) -> dict[str, Any] | None:
+def _carried(report: pytest.TestReport | pytest.CollectReport, property_name: str) -> Any:
     for name, value in getattr(report, "user_properties", ()):
         if name == property_name:
-            found: dict[str, Any] = json.loads(str(value))
-            return found
+            return json.loads(str(value))
     return None
 
 
@@ -35,6 +35,7 @@ class Tally:
         self.crashed: dict[str, str] = {}
         self.claims_tried = False
         self.text: dict[str, Any] | None = None
+        self.from_cache: set[str] = set()
 
     def expect(self, node_ids: Iterable[str]) -> None:
         """Note the tests that are to run."""
@@ -48,6 +49,8 @@ class Tally:
         result = result_of(report)
         if result is not None and report.when == "call":
             self.results[result["id"]] = result
+            if _carried(report, CACHE_PROPERTY):
+                self.from_cache.add(result["id"])
         if report.failed:
             self.failed.add(report.nodeid)
             if result is None or report.when != "call":

@@ -34,6 +34,8 @@ def summary(document: Mapping[str, Any], console: Console, report: str | Path | 
         _say(console, "* no primary subjects: counts and worst are of the exploratory ones", "dim")
     _say(console, "")
     _totals(console, document["summary"])
+    if from_cache := text.from_cache(document):
+        _say(console, f"{from_cache} (--no-cache measures anew).", "dim")
     crashed = document["environment"].get("crashed", [])
     if crashed:
         _say(console, f"{len(crashed)} tests failed without a verdict, and are not among these figures.", "bold red")

@@ -13,7 +13,7 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, NullFigure
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.table1 import PUBLISHED_FILE
+from vsa_checks.records import PUBLISHED_FILE
 from vsa_checks.statistics import bootstrap, tail_p
 from vsa_checks.subjects import Subject
 from vsa_checks.workbench import Workbench

@@ -15,12 +15,11 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import centered
-from vsa_checks.records import ROOT
+from vsa_checks.records import PUBLISHED_FILE
 from vsa_checks.statistics import bootstrap
 from vsa_checks.subjects import Subject
 from vsa_checks.workbench import Workbench
 
-PUBLISHED_FILE = ROOT / "fixtures" / "published.toml"
 NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, None)
 """The numbers of neurons per token that are tried: the paper does not report its own."""
 

@@ -1,0 +1,9 @@
+"""No test finds, or leaves, anything in the cache of whoever runs them: those about the cache name one of their own."""
+
+from __future__ import annotations
+
+import os
+
+from vsa_checks.cache import FOLDER_VARIABLE, OFF
+
+os.environ[FOLDER_VARIABLE] = OFF

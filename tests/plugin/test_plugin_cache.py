@@ -1,0 +1,327 @@
+"""Runs that take figures from the cache: the same file but for times, and never a figure that is not this run's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.models import tiny
+from tests.plugin import models
+from tests.plugin.runs import Run, Server, arguments
+from tests.plugin.test_plugin_faults import FAULTS, plugin
+from vsa_checks.cache import FOLDER_VARIABLE
+from vsa_checks.records import ROOT
+
+ALL = ("-m", "claim", "--basis", "raw", "-rA", "--no-recorded")
+FEW = ("-k", "mean-zero or component-mean or table1 or mlp-out-near", "--basis", "raw", "-rA", "--no-recorded")
+N_FEW = 5
+"""Results of FEW on a model of two layers."""
+
+
+def with_cache(folder: Path, **more: str) -> dict[str, str]:
+    return {FOLDER_VARIABLE: str(folder), **more}
+
+
+def n_from_cache(run: Run) -> int:
+    return int(run.document["environment"].get("n_from_cache", 0))
+
+
+def but_for_the_run(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document less how long the run took, and how much of it came from the cache."""
+    environment = {k: v for k, v in document["environment"].items() if k not in ("duration_s", "n_from_cache")}
+    return {**document, "environment": environment}
+
+
+def figures(run: Run) -> dict[str, dict[str, Any]]:
+    """All results but for the seconds that they took."""
+    return {name: {k: v for k, v in one.items() if k != "duration_s"} for name, one in run.results.items()}
+
+
+def entries(folder: Path) -> list[Path]:
+    return sorted((folder / "figures").iterdir())
+
+
+def entry_of(folder: Path, result: Mapping[str, Any]) -> Path:
+    """The one entry from which this result was taken: no two took the same seconds."""
+    (found,) = (path for path in entries(folder) if f'"duration_s": {result["duration_s"]!r}' in path.read_text())
+    return found
+
+
+# --- the same file but for times ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def again(whole: Run, plain: Path, cache_folder: Path, light: Server, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All claims once more, in a process that has imported no library of models."""
+    folder = tmp_path_factory.mktemp("again")
+    run = light.pytest(arguments(ALL, plain, folder), with_cache(cache_folder), folder, modules=True)
+    assert run.code == 1, run.output[-3000:]
+    return run
+
+
+def test_a_second_run_writes_the_same_file_to_the_last_bit(whole: Run, again: Run) -> None:
+    assert n_from_cache(whole) == 0
+    assert n_from_cache(again) == len(again.results) == len(whole.results) > 50
+    texts = [json.dumps(but_for_the_run(run.document), sort_keys=True) for run in (whole, again)]
+    assert texts[0] == texts[1]
+
+
+def test_it_loads_no_weights_and_no_library_of_models(again: Run) -> None:
+    assert "numpy" in again.modules
+    assert not {"torch", "transformer_lens", "transformers"} & again.modules
+
+
+def test_what_was_measured_took_its_seconds_and_the_run_took_its_own(whole: Run, again: Run) -> None:
+    measuring = sum(result["duration_s"] for result in again.results.values())
+    assert measuring == sum(result["duration_s"] for result in whole.results.values())
+    assert again.document["environment"]["duration_s"] < measuring
+
+
+def test_terminal_and_page_say_how_much_came_from_the_cache(whole: Run, again: Run) -> None:
+    words = f"{len(again.results)} of {len(again.results)} results taken from the cache"
+    for run, times in ((again, 1), (whole, 0)):
+        assert run.output.count(words) == times
+        assert (run.report_dir / "index.html").read_text(encoding="utf-8").count(words) == times
+
+
+def test_a_part_of_the_claims_says_what_it_read(
+    whole: Run, plain: Path, cache_folder: Path, light: Server, tmp_path: Path
+) -> None:
+    """Also where the measure went over text that was read for another subject."""
+    for claim in ("residual-components", "residual-keeps-token", "attention-next-token"):
+        run = light.claims(plain, tmp_path / claim, "-k", claim, *ALL[2:], env=with_cache(cache_folder))
+        assert n_from_cache(run) == len(run.results) > 0
+        assert run.document["environment"]["text"] == whole.document["environment"]["text"]
+    run = light.claims(plain, tmp_path / "without", "-k", "mean-zero", *ALL[2:], env=with_cache(cache_folder))
+    assert n_from_cache(run) == 1 and "text" not in run.document["environment"]
+
+
+def test_two_processes_take_from_the_cache_what_one_kept(
+    whole: Run, plain: Path, cache_folder: Path, light: Server, tmp_path: Path
+) -> None:
+    run = light.claims(plain, tmp_path, *ALL, "-n", "2", env=with_cache(cache_folder))
+    assert n_from_cache(run) == len(whole.results)
+    assert but_for_the_run(run.document) == but_for_the_run(whole.document)
+    assert "Traceback" not in run.output
+
+
+def test_what_is_measured_is_read_from_files_that_the_key_knows(whole: Run, opened_files: Path) -> None:
+    """Of the project's files its code, the specification, the texts, the paper's figures and the list of models."""
+    opened = {Path(line).relative_to(ROOT) for line in opened_files.read_text().splitlines()}
+    data = {path for path in opened if path.suffix != ".py" and "__pycache__" not in path.parts}
+    texts = {path for path in data if path.parent == Path("fixtures/texts")}
+    assert {path.name for path in texts} == {path.name for path in (ROOT / "fixtures/texts").glob("*.txt")}
+    rest = {str(path) for path in data - texts if path.parts[0] not in (".git", ".venv", "reports")}
+    known = {"claims/claims.toml", "fixtures/models.toml", "fixtures/published.toml", "pytest.ini", "pyproject.toml"}
+    assert {name for name in rest if not name.startswith("vsa_checks/report/")} <= known
+
+
+# --- stale, damaged, of other weights -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def few(plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A run of some quick claims, and the folder of the figures that it kept."""
+    folder = tmp_path_factory.mktemp("few")
+    run = warm.claims(plain, folder / "report", *FEW, env=with_cache(folder / "cache"))
+    assert run.code == 1 and len(run.results) == N_FEW and n_from_cache(run) == 0, run.output[-3000:]
+    return run, folder / "cache"
+
+
+@pytest.fixture
+def kept(few: tuple[Run, Path], tmp_path: Path) -> Path:
+    """The figures of `few` in a folder of this test's own."""
+    return Path(shutil.copytree(few[1], tmp_path / "kept"))
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def test_what_is_damaged_is_measured_anew_and_mended(
+    few: tuple[Run, Path], kept: Path, plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    run, results = few[0], few[0].results
+    number = repr(results["embedding-mean-zero/raw"]["value"])
+    path = entry_of(kept, results["embedding-mean-zero/raw"])
+    assert number in path.read_text()
+    path.write_text(path.read_text().replace(number, repr(results["embedding-mean-zero/raw"]["value"] / 2)))
+    path = entry_of(kept, results["embedding-component-mean/raw"])
+    path.write_bytes(flipped(path.read_bytes()))
+    path = entry_of(kept, results["neurons-table1/raw"])
+    path.write_bytes(path.read_bytes()[:-20])
+    other = entry_of(kept, results["mlp-out-near-orthogonal/raw/L1"])
+    shutil.copy(other, entry_of(kept, results["mlp-out-near-orthogonal/raw/L0"]))
+    second = warm.claims(plain, tmp_path / "second", *FEW, env=with_cache(kept))
+    assert (n_from_cache(second), second.code) == (1, run.code)
+    assert figures(second) == figures(run)
+    assert "Traceback" not in second.output
+    third = warm.claims(plain, tmp_path / "third", *FEW, env=with_cache(kept))
+    assert n_from_cache(third) == N_FEW
+    assert figures(third) == figures(run)
+
+
+def test_entries_that_are_all_rubbish_cost_nothing_but_the_time(
+    few: tuple[Run, Path], kept: Path, plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    for place, path in enumerate(entries(kept)):
+        path.write_bytes([b"", b"\xff\x00" * 99, b"{}", b"\n", b"[1, 2]"][place % 5])
+    run = warm.claims(plain, tmp_path / "report", *FEW, env=with_cache(kept))
+    assert (n_from_cache(run), figures(run)) == (0, figures(few[0]))
+    assert but_for_the_run(run.document)["environment"] == but_for_the_run(few[0].document)["environment"]
+
+
+def copy_of(plain: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(plain, folder / "model"))
+
+
+def other_weights(model: Path) -> None:
+    """One weight is another, and the file has the length and the time that it had."""
+    file = model / "model.safetensors"
+    before = file.stat()
+    weight = torch.tensor(models.tensors(model)["wte.weight"], dtype=torch.float32)
+    weight[7, 7] += 1.0
+    name = next(name for name in models.stored_names(model) if name.endswith("wte.weight"))
+    tiny.edit_weights(model, **{name.replace(".", "__"): weight})
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+
+
+def other_config(model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "layer_norm_epsilon": 1e-3}))
+
+
+def other_tokenizer(model: Path) -> None:
+    content = json.loads((model / "tokenizer.json").read_text())
+    content["added_tokens"] = content.get("added_tokens", [])[:-1]
+    (model / "tokenizer.json").write_text(json.dumps(content, indent=7))
+
+
+CHANGES: dict[str, Callable[[Path], None]] = {
+    "weights": other_weights,
+    "config": other_config,
+    "tokenizer": other_tokenizer,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_model_at_the_same_path_is_measured(
+    change: str, kept: Path, plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    model = copy_of(plain, tmp_path)
+    same = warm.claims(model, tmp_path / "same", *FEW, env=with_cache(kept))
+    assert n_from_cache(same) == N_FEW, "the same files at another place are the same model"
+    CHANGES[change](model)
+    assert n_from_cache(warm.claims(model, tmp_path / "other", *FEW, env=with_cache(kept))) == 0
+
+
+OTHER_RUNS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "seed": (("--seed", "1"), {}),
+    "threads": ((), {"OMP_NUM_THREADS": "2"}),
+    "basis": (("--basis", "processed"), {}),
+}
+
+
+@pytest.mark.parametrize("change", OTHER_RUNS)
+def test_another_run_is_measured(change: str, kept: Path, plain: Path, warm: Server, tmp_path: Path) -> None:
+    options, variables = OTHER_RUNS[change]
+    run = warm.claims(plain, tmp_path, *FEW, *options, env=with_cache(kept, **variables))
+    assert len(run.results) == N_FEW and n_from_cache(run) == 0
+    again = warm.claims(plain, tmp_path, *FEW, *options, env=with_cache(kept, **variables))
+    assert n_from_cache(again) == N_FEW
+
+
+def test_another_text_is_read_again_and_figures_of_weights_alone_are_not(
+    plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    only = ("-k", "residual-components or mean-zero", *FEW[2:])
+    counts = []
+    for place, words in enumerate(("The quick brown fox. ", "Jackdaws love my big sphinx. ", "The quick brown fox. ")):
+        text = tmp_path / "text.txt"
+        text.write_text(words * 150)
+        run = warm.claims(plain, tmp_path / str(place), *only, "--text", str(text), env=with_cache(tmp_path))
+        counts.append(n_from_cache(run))
+    assert counts == [0, 1, 2], "those of the first text are still there for the third run"
+
+
+# --- what is never kept, and never taken ----------------------------------------------------------------------
+
+
+def test_no_cache_neither_takes_nor_keeps(
+    few: tuple[Run, Path], kept: Path, plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in entries(kept)}
+    run = warm.claims(plain, tmp_path / "report", *FEW, "--no-cache", env=with_cache(kept))
+    assert (n_from_cache(run), figures(run)) == (0, figures(few[0]))
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in entries(kept)} == before
+    warm.claims(plain, tmp_path / "report", *FEW, "--no-cache", env=with_cache(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_time(
+    few: tuple[Run, Path], plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("I was here before")
+    for _ in range(2):
+        run = warm.claims(plain, tmp_path / "report", *FEW, env=with_cache(tmp_path / "file"))
+        assert (n_from_cache(run), run.code, figures(run)) == (0, few[0].code, figures(few[0]))
+        assert "Traceback" not in run.output
+    assert (tmp_path / "file").read_text() == "I was here before"
+
+
+BROKEN = {
+    "crashes": "def bootstrap(*_):\n    raise ZeroDivisionError('today')\n\n\nembeddings.bootstrap = bootstrap",
+    "examines nothing": "from vsa_checks.measurement import Measurement\n\n"
+    "embeddings.Measurement = lambda **fields: Measurement(**{**fields, 'n_examined': 0})",
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_errors_are_not_kept(fault: str, plain: Path, warm: Server, tmp_path: Path) -> None:
+    environment = plugin(tmp_path, "broken", f"from vsa_checks.sections import embeddings\n\n{BROKEN[fault]}\n")
+    only = ("-k", "mean-zero", *FEW[2:])
+    env = with_cache(tmp_path / "cache", **environment)
+    assert warm.claims(plain, tmp_path / "report", *only, "-p", "broken", env=env).results == {}
+    sound = warm.claims(plain, tmp_path / "report", *only, env=env)
+    assert len(sound.results) == 1 and n_from_cache(sound) == 0
+
+
+def test_a_measure_from_elsewhere_takes_nothing_and_keeps_nothing(
+    few: tuple[Run, Path], kept: Path, plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    env = with_cache(kept, **plugin(tmp_path, "faulty", FAULTS))
+    run = warm.claims(plain, tmp_path / "report", "-k", "mean-zero", *FEW[2:], "-p", "faulty", env=env)
+    assert run.results == {}, "its own measure, which looks at nothing, was called"
+    sound = warm.claims(plain, tmp_path / "report", *FEW, env=env)
+    assert (n_from_cache(sound), figures(sound)) == (N_FEW, figures(few[0]))
+
+
+STRICT = """
+import dataclasses
+
+from vsa_checks.records import load_claims
+
+claims = load_claims()
+claims["embedding-mean-zero"] = dataclasses.replace(claims["embedding-mean-zero"], threshold=-1.0, title="Other")
+"""
+
+
+def test_figures_from_the_cache_are_judged_by_the_claim_as_it_stands(
+    few: tuple[Run, Path], kept: Path, plain: Path, warm: Server, tmp_path: Path
+) -> None:
+    env = with_cache(kept, **plugin(tmp_path, "strict", STRICT))
+    run = warm.claims(plain, tmp_path / "report", *FEW, "-p", "strict", env=env)
+    assert n_from_cache(run) == N_FEW
+    before, now = (one.results["embedding-mean-zero/raw"] for one in (few[0], run))
+    assert (before["value"], before["ci"]) == (now["value"], now["ci"])
+    assert (now["threshold"], now["verdict"]) == (-1.0, "refuted")
+    assert before["verdict"] == "holds"
