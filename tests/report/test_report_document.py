@@ -107,11 +107,6 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "an unknown source": (lambda d: d["model"].update(source="torrent"), "model.source"),
     "an extra key of the model": (lambda d: d["model"].update(colour="red"), "colour"),
     "no seed": (lambda d: d["environment"].pop("seed"), "'seed' is a required property"),
-    "more from the cache than there is": (
-        lambda d: d["environment"].update(n_from_cache=99),
-        "environment.n_from_cache: 99 stands there, there are 6 results",
-    ),
-    "nothing from the cache, and said": (lambda d: d["environment"].update(n_from_cache=0), "environment.n_from_cache"),
     "a version that is no text": (lambda d: d["environment"]["versions"].update(torch=2), "versions.torch"),
     "a wrong verdict": (lambda d: _checked(d).update(verdict="passed"), "claim-a/raw: verdict: 'passed'"),
     "a wrong direction": (lambda d: _checked(d).update(direction=">"), "claim-a/raw: direction"),

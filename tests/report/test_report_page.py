@@ -246,9 +246,3 @@ def test_tests_that_crashed_are_named_at_the_top() -> None:
     assert "1 test failed without a verdict" in page.text
     assert message in page.text
     assert "failed without a verdict" not in Page(render(factory.document())).text
-
-
-def test_the_run_says_how_much_came_from_the_cache_and_nothing_where_nothing_did() -> None:
-    page = Page(render(factory.document(n_from_cache=3)))
-    assert "3 of 4 results taken from the cache: measured before" in page.text
-    assert "cache" not in Page(render(factory.document())).text

@@ -11,9 +11,11 @@ from tests.report.factory import FakeClaim, FakeModelInfo, Json
 from vsa_checks.report import summary
 
 
-def _printed(document: Json, width: int = 80, terminal: bool = False, report: str | None = None) -> str:
+def _printed(
+    document: Json, width: int = 80, terminal: bool = False, report: str | None = None, n_from_cache: int = 0
+) -> str:
     stream = io.StringIO()
-    summary(document, Console(file=stream, width=width, force_terminal=terminal), report)
+    summary(document, Console(file=stream, width=width, force_terminal=terminal), report, n_from_cache)
     return stream.getvalue()
 
 
@@ -88,7 +90,7 @@ def test_markup_and_control_characters_in_names_are_inert() -> None:
 
 
 def test_what_came_from_the_cache_is_one_short_line() -> None:
-    document = factory.document(n_from_cache=4)
-    (line,) = (line for line in _printed(document).splitlines() if "cache" in line)
+    document = factory.document()
+    (line,) = (line for line in _printed(document, n_from_cache=4).splitlines() if "cache" in line)
     assert line == "4 of 4 results taken from the cache (--no-cache measures anew)."
-    assert "cache" not in _printed(factory.document())
+    assert "cache" not in _printed(document)

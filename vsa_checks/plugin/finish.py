@@ -64,7 +64,7 @@ def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter
             force_terminal=bool(reporter.isatty),
             no_color=not reporter.isatty,
         )
-        report.summary(document, console, run.report_dir / "index.html")
+        report.summary(document, console, run.report_dir / "index.html", len(tally.from_cache))
         reporter.write_line(console.file.getvalue().rstrip())  # type: ignore[attr-defined]
     if run.record and run.recorded_file is not None:
         done = document is not None and not tally.failed and not tally.missing
@@ -91,7 +91,6 @@ def _environment(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
     subjects = sum(len(enumerate_subjects(claim, run.info, run.bases)) for claim in load_claims().values())
     return {
         **({} if tally.text is None else {"text": tally.text}),
-        **({"n_from_cache": len(tally.from_cache)} if tally.from_cache else {}),
         "versions": versions,
         "device": run.device,
         "threads": _threads() if run.threads is None else run.threads,

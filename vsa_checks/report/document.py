@@ -198,10 +198,6 @@ def _consistent(document: Mapping[str, Any]) -> None:
         expected = "/".join(part for part in parts if part is not None)
         if result["id"] != expected or result["subject"]["basis"] != result["basis"]:
             raise _invalid(document, ["results", index, "id"], f"its claim, basis and subject make it {expected}")
-    from_cache = document["environment"].get("n_from_cache", 0)
-    if from_cache > len(results):
-        message = f"{from_cache} stands there, there are {len(results)} results"
-        raise _invalid(document, ["environment", "n_from_cache"], message)
     by_claim = document["summary"]["by_claim"]
     without = sorted({result["claim"] for result in results} ^ set(by_claim))
     if without:

@@ -41,7 +41,6 @@ def render(document: Mapping[str, Any]) -> str:
         headline=_headline(claims),
         bases=_bases(results),
         recorded=_recorded(results),
-        from_cache=text.from_cache(document),
         n_results=len(results),
         claims=claims,
         not_checked=[(claim, groups) for claim in claims if (groups := _not_checked(claim["results"]))],

@@ -16,8 +16,12 @@ _WORDS = {"holds": "hold", "chance": "chance", "refuted": "refuted", "not-checke
 _WIDTHS = {"holds": 5, "chance": 7, "refuted": 8, "not-checked": 8}
 
 
-def summary(document: Mapping[str, Any], console: Console, report: str | Path | None = None) -> None:
+def summary(
+    document: Mapping[str, Any], console: Console, report: str | Path | None = None, n_from_cache: int = 0
+) -> None:
     """Prints the summary of a valid document, worst claims first, and at its end `report`, the page's path.
+
+    n_from_cache: how many of the results an earlier run measured. It stands in no report: those of both runs are equal.
 
     Names are printed as they are, never read as markup; control characters are written out.
     """
@@ -34,8 +38,9 @@ def summary(document: Mapping[str, Any], console: Console, report: str | Path | 
         _say(console, "* no primary subjects: counts and worst are of the exploratory ones", "dim")
     _say(console, "")
     _totals(console, document["summary"])
-    if from_cache := text.from_cache(document):
-        _say(console, f"{from_cache} (--no-cache measures anew).", "dim")
+    if n_from_cache:
+        n_results = len(document["results"])
+        _say(console, f"{n_from_cache} of {n_results} results taken from the cache (--no-cache measures anew).", "dim")
     crashed = document["environment"].get("crashed", [])
     if crashed:
         _say(console, f"{len(crashed)} tests failed without a verdict, and are not among these figures.", "bold red")

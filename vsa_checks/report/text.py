@@ -92,9 +92,3 @@ def counts_in_words(counts: Mapping[str, int], short: bool = False) -> str:
         "not-checked": ("not checked", "not checked"),
     }
     return ", ".join(f"{counts[v]} {words[v][0 if short else 1]}" for v in WORST_FIRST if counts[v]) or "none"
-
-
-def from_cache(document: Mapping[str, Any]) -> str:
-    """How many results of a run were measured by an earlier one; empty where none was."""
-    n, n_results = document["environment"].get("n_from_cache", 0), len(document["results"])
-    return f"{n} of {n_results} results taken from the cache" if n else ""
