@@ -104,13 +104,16 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A verdict, or bad input, is its own message: no traceback says more."""
+    said = call.excinfo is not None and isinstance(call.excinfo.value, Verdict | VsaChecksError)
+    if said:  # to render tracebacks that are not shown takes longer than to read all figures from the cache
+        item.repr_failure = lambda excinfo, style=None: str(excinfo.value)  # type: ignore[method-assign]
     report = yield
     mark = item.get_closest_marker("claim")
     if mark is not None:
         report.user_properties.append((CLAIM_PROPERTY, mark.args[0]))
     if call.when == "call":
         item.stash[CALL_PASSED] = report.passed
-    if call.excinfo is not None and report.failed and isinstance(call.excinfo.value, Verdict | VsaChecksError):
+    if said and call.excinfo is not None and report.failed:
         report.longrepr = str(call.excinfo.value)
     return report
 
