@@ -86,11 +86,11 @@ def test_what_was_measured_took_its_seconds_and_the_run_took_its_own(whole: Run,
     assert again.document["environment"]["duration_s"] < measuring
 
 
-def test_terminal_and_page_say_how_much_came_from_the_cache(whole: Run, again: Run) -> None:
+def test_the_terminal_says_how_much_came_from_the_cache_and_the_reports_are_equal(whole: Run, again: Run) -> None:
     words = f"{len(again.results)} of {len(again.results)} results taken from the cache"
     for run, times in ((again, 1), (whole, 0)):
         assert run.output.count(words) == times
-        assert (run.report_dir / "index.html").read_text(encoding="utf-8").count(words) == times
+        assert "cache" not in (run.report_dir / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_part_of_the_claims_says_what_it_read(
