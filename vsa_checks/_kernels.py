@@ -198,6 +198,29 @@ def _largest(values, ids, top):  # type: ignore[no-untyped-def]
                 filled += 1
 
 
+def _count_above(values, rising, places, counts):  # type: ignore[no-untyped-def]
+    """How many of each row's values (n, V) lie above each of its levels.
+
+    rising (n, m): the row's levels in rising order; places (n, m): where in counts (n, m) each level's number goes.
+    """
+    n, m = rising.shape
+    for i in numba.prange(n):
+        between = np.zeros(m + 1, np.int64)
+        for value in values[i]:
+            low, high = 0, m
+            while low < high:
+                middle = (low + high) // 2
+                if rising[i, middle] < value:
+                    low = middle + 1
+                else:
+                    high = middle
+            between[low] += 1
+        above = 0
+        for level in range(m - 1, -1, -1):
+            above += between[level + 1]
+            counts[i, places[i, level]] = above
+
+
 def _best_addition(projections, overlaps, squares, along, square, used, best, cosines):  # type: ignore[no-untyped-def]
     """The vector whose addition gives each running sum the highest cosine with its neuron, and that cosine.
 
@@ -237,4 +260,5 @@ tally_block = _in_parallel(_tally_block)
 candidates = _in_parallel(_candidates)
 scan = _in_parallel(_scan)
 largest = _in_parallel(_largest)
+count_above = _in_parallel(_count_above)
 best_addition = numba.njit(parallel=True, cache=True, fastmath={"nnan", "nsz"})(_best_addition)

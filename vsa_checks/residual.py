@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vsa_checks import _kernels
 from vsa_checks.orthogonality import live_rows
 
 BLOCK = 128
@@ -42,11 +43,10 @@ def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLi
     found = np.empty((len(vectors), len(asked)), np.int32)
     for start in range(0, len(vectors), BLOCK):
         cosines = vectors[start : start + BLOCK] @ unit.T
-        scores = cosines[:, asked].copy()
-        cosines.sort(axis=1)
-        for row, (ordered, wanted) in enumerate(zip(cosines, scores, strict=True), start):
-            found[row] = 1 + len(ordered) - np.searchsorted(ordered, wanted, "right")
-    return found
+        scores = cosines[:, asked]
+        order = np.argsort(scores, axis=1)
+        _kernels.count_above(cosines, np.take_along_axis(scores, order, axis=1), order, found[start : start + BLOCK])
+    return found + np.int32(1)
 
 
 def shuffled_medians(

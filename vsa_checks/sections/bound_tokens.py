@@ -20,6 +20,8 @@ from vsa_checks.subjects import Subject
 from vsa_checks.workbench import Workbench
 
 TURNED, FAKE = "heads turned at random", "covariance-matched bound tokens"
+NULL_NEURONS = 512
+"""So many of the layer's neurons, drawn at random, meet the nulls: the rise is compared neuron by neuron."""
 
 
 def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
@@ -42,14 +44,17 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     fake = [matched(part, bench.rng("fake tokens", head)) for head, part in enumerate(bound)]
     label = f"pursuit of layer 0 {subject.matrix} with bound tokens ({subject.basis})"
 
-    def pursued(kind: str, parts: Sequence[Part]) -> Pursued:
-        return pursue(neurons.unit, [words, *parts], PURSUIT_TOKENS, progress=bench.progress(f"{label}{kind}"))
+    def pursued(unit: NDArray[np.float32], parts: Sequence[Part], kind: str = "") -> Pursued:
+        return pursue(unit, [words, *parts], PURSUIT_TOKENS, progress=bench.progress(f"{label}{kind}"))
 
+    n = len(neurons.unit)
+    asked = np.sort(bench.rng("neurons of the nulls", subject.id).choice(n, min(n, NULL_NEURONS), replace=False))
     alone = pursue(neurons.unit, [words], PURSUIT_TOKENS).cosines[:, -1]
-    real = pursued("", bound)
+    real = pursued(neurons.unit, bound)
     gain = real.cosines[:, -1] - alone
     null_gains = {
-        name: pursued(f", {name}", parts).cosines[:, -1] - alone for name, parts in ((TURNED, turned), (FAKE, fake))
+        name: pursued(neurons.unit[asked], parts, f", {name}").cosines[:, -1] - alone[asked]
+        for name, parts in ((TURNED, turned), (FAKE, fake))
     }
     by_part = np.bincount(real.parts.ravel(), minlength=len(bound) + 1) / real.parts.size
     return Measurement(
@@ -57,7 +62,7 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
         interval=bootstrap(gain, "neurons", bench.rng("bootstrap", subject.id)),
         n_examined=len(gain),
         n_excluded=neurons.n_excluded,
-        nulls=tuple(_paired(name, gain, null) for name, null in null_gains.items()),
+        nulls=tuple(_paired(name, gain, asked, null) for name, null in null_gains.items()),
         details={
             "mean_cosine_of_tokens_alone": float(alone.mean()),
             "mean_cosine_with_bound_tokens": float(real.cosines[:, -1].mean()),
@@ -107,9 +112,12 @@ def _at_length(part: Part, other: Part) -> Part:
     return Part(part.left * np.float32(wanted / own), part.right)
 
 
-def _paired(name: str, gain: NDArray[np.float64], null: NDArray[np.float64]) -> NullFigure:
-    """The null's mean rise, and the p of a paired t test over neurons, either way."""
-    rise = gain - null
+def _paired(name: str, gain: NDArray[np.float64], asked: NDArray[np.int64], null: NDArray[np.float64]) -> NullFigure:
+    """The null's mean rise, and the p of a paired t test over the neurons that were asked, either way.
+
+    The mean over all neurons is the layer's own less the mean difference on those asked.
+    """
+    rise = gain[asked] - null
     test: Callable[[str], float] = (
         (lambda side: float(stats.ttest_1samp(rise, 0.0, alternative=side).pvalue))
         if np.ptp(rise) > 0
@@ -117,7 +125,7 @@ def _paired(name: str, gain: NDArray[np.float64], null: NDArray[np.float64]) -> 
     )
     return NullFigure(
         name,
-        float(null.mean()),
+        float(gain.mean() - rise.mean()),
         float(null.std(ddof=1) / np.sqrt(len(null))),
         len(null),
         test("greater"),

@@ -25,6 +25,8 @@ REORDERED, MATCHED = "layers in random order", "covariance-matched neurons"
 ROTATION_TAIL = 0.001
 """A pair counts as linked if a random rotation between the layers gives so large a |cos| this seldom."""
 LEAST_LAYERS = 3
+NULL_NEURONS = 768
+"""Most neurons of each layer of the covariance-matched null, which is shown beside and decides nothing."""
 TARGETS = 100
 """Neurons of a later layer whose two strongest sources in layer 0 are looked at for the union of their bundles."""
 
@@ -61,7 +63,9 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
 
     def matched(matrix: str, rows: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         laws = (matched_neurons(bench, subject.basis, layer, matrix) for layer in range(n_layers))
-        drawn = (law.draw(len(rows[at]), bench.rng("links", matrix, at)) for at, law in enumerate(laws))
+        drawn = (
+            law.draw(min(len(rows[at]), NULL_NEURONS), bench.rng("links", matrix, at)) for at, law in enumerate(laws)
+        )
         return [live_rows(one).unit for one in drawn]
 
     random = linked_shares(
