@@ -94,13 +94,25 @@ def turn(part: Part, rng: np.random.Generator) -> Part:
 
 
 def matched(part: Part, rng: np.random.Generator) -> Part:
-    """Gaussian vectors with the mean and covariance of the part's, at the same rms norm."""
+    """Gaussian vectors of exactly the part's mean and covariance, at the same rms norm.
+
+    With the covariance of the law alone, that of few drawn vectors would stray further from even than the part's, and
+    explain less.
+    """
     left = part.left.astype(np.float64)
-    mean = left.mean(axis=0)
-    values, axes = np.linalg.eigh(np.cov(left.T, bias=True).reshape(left.shape[1], -1))
-    root = axes * np.sqrt(np.maximum(values, 0.0))
-    drawn = mean + rng.standard_normal(left.shape) @ root.T
-    return _at_length(Part(drawn.astype(np.float32), part.right), part)
+    drawn = rng.standard_normal(left.shape)
+    drawn -= drawn.mean(axis=0)
+    even = drawn @ _root(drawn, -0.5)
+    fake = left.mean(axis=0) + even @ _root(left, 0.5)
+    return _at_length(Part(fake.astype(np.float32), part.right), part)
+
+
+def _root(rows: NDArray[np.float64], power: float) -> NDArray[np.float64]:
+    """This power of the covariance of rows (n, r), on what they span."""
+    values, axes = np.linalg.eigh(np.cov(rows.T, bias=True).reshape(rows.shape[1], -1))
+    spanned = values > values.max() * 1e-10
+    root: NDArray[np.float64] = (axes[:, spanned] * values[spanned] ** power) @ axes[:, spanned].T
+    return root
 
 
 def _rotation(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
