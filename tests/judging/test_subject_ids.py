@@ -102,7 +102,7 @@ def test_every_subject_of_a_model_is_one_subject(shape: Shape) -> None:
         assert len({s.id for s in subjects}) == len({s.test_id for s in subjects}) == len(subjects)
         assert {s.basis for s in subjects} == set(bases)
         for subject in subjects:
-            assert re.fullmatch(r"[a-z0-9-]+/(raw|processed)(/L\d+)?(/W_\w+)?", subject.id)
+            assert re.fullmatch(r"[a-z0-9-]+/(raw|processed)(/L\d+)?(/(W_\w+|OV))?", subject.id)
             assert re.fullmatch(r"[A-Za-z0-9._-]+", subject.test_id), "pytest-html does not escape ids"
 
 
