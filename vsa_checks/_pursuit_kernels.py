@@ -1,162 +1,19 @@
-"""Compiled inner loops of the pursuit and of the rows of the Gram matrix; what they rest on stands in `pursuit`."""
+"""Compiled inner loops of the pursuit; what they rest on stands in `pursuit`."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from vsa_checks._gram_kernels import TILE
 from vsa_checks._kernels import CHUNK, ROUNDING
 
-TILE = 2000
-"""Columns of the Gram matrix that share one step of their bytes."""
-STRIP, CORNER = 250, 64
-"""Columns whose mirror image is made together, and rows and columns of it at a time."""
-LEAST_STEP = np.float32(1e-12)
-AIM, TRIALS, EXPECTED_RISE, LEAST_LISTED = 1000, 6, 1.4, 1e-3
-""" Tokens to be listed, times to try, second cosine beside the first, and least cosine that a list is trusted with."""
+LEAST_LISTED = 1e-3
+"""Least cosine that a list is trusted with."""
 LEAST_SQUARE = np.float32(1.2e-38)
 """Stands in for a squared norm that rounding or its slack have made zero or negative: the least that float32 has."""
 NOTHING = 1e-24
 """A sum whose square is this small beside its parts' has cancelled: it has no direction, and a cosine of 0."""
-
-
-class Lists(NamedTuple):
-    """For each of n neurons the tokens that may come next: see `vsa_checks.pursuit`.
-
-    tokens, keys, reaches, sizes (n, room), of which the first counts[i] are in use: token, its overlap no larger than
-    it was plus `fallen` at that time, its projection and norm. fallen (n,): how far an overlap may have fallen since
-    the list was made. frames (n, 5): rho, kappa, bar and tau of the list, tau of the next. guess (n,): a cosine that
-    the next token reaches, or nearly. widest (n,): largest |cosine| of a token with the neuron.
-    """
-
-    counts: NDArray[np.int64]
-    tokens: NDArray[np.int32]
-    keys: NDArray[np.float32]
-    reaches: NDArray[np.float32]
-    sizes: NDArray[np.float32]
-    fallen: NDArray[np.float64]
-    frames: NDArray[np.float64]
-    guess: NDArray[np.float64]
-    widest: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, n: int, room: int) -> Lists:
-        """Empty lists of n neurons, of at most `room` tokens each."""
-        keys, reaches, sizes = (np.empty((n, room), np.float32) for _ in range(3))
-        return cls(
-            np.zeros(n, np.int64), np.empty((n, room), np.int32), keys, reaches, sizes, np.zeros(n), np.zeros((n, 5)),
-            np.zeros(n), np.zeros(n),
-        )  # fmt: skip
-
-
-def _extremes(row):  # type: ignore[no-untyped-def]
-    """Least and largest entry of a row, or 0 where none is below or above it."""
-    least, most = np.float32(0.0), np.float32(0.0)
-    for t in range(len(row)):
-        least = row[t] if row[t] < least else least
-        most = row[t] if row[t] > most else most
-    return least, most
-
-
-def _to_bytes(row, per_step, out):  # type: ignore[no-untyped-def]
-    """Round each entry times `per_step` to a byte."""
-    for t in range(len(row)):
-        out[t] = np.int8(np.rint(row[t] * per_step))
-
-
-def _multiply(row, factors):  # type: ignore[no-untyped-def]
-    for t in range(len(row)):
-        row[t] *= factors[t]
-
-
-def _quantize(products, inverse, ids, first, quantized, steps, lowest):  # type: ignore[no-untyped-def]
-    """Store products (n, V) times inverse (V,), less the entry of token ids[r] itself, as bytes from row `first` on.
-
-    steps[first + r, tile] receives the size of one unit in each TILE of columns, so that no entry is off by more than
-    half of it; lowest[ids[r]] the least entry. An empty `quantized` (0, V) receives nothing.
-    """
-    n, n_words = products.shape
-    for r in numba.prange(n):
-        row = products[r]
-        row[ids[r]] = 0.0
-        _times(row, inverse)
-        lowest[ids[r]] = 0.0
-        for tile in range((n_words + TILE - 1) // TILE):
-            start, stop = tile * TILE, min(tile * TILE + TILE, n_words)
-            least, most = _row_extremes(row[start:stop])
-            lowest[ids[r]] = min(lowest[ids[r]], least)
-            if len(quantized):
-                step = max(max(most, -least) / np.float32(127.0), LEAST_STEP)
-                _as_bytes(row[start:stop], np.float32(1.0) / step, quantized[first + r, start:stop])
-                steps[first + r, tile] = step
-
-
-def _column_extremes(rows, least, most):  # type: ignore[no-untyped-def]
-    """Lower `least` and raise `most` (c,) to the extremes of the columns of rows (r, c)."""
-    for r in range(len(rows)):
-        row = rows[r]
-        for c in range(len(least)):
-            low, high, value = least[c], most[c], row[c]
-            least[c] = value if value < low else low
-            most[c] = value if value > high else high
-
-
-def _turn(rows, per_step, out):  # type: ignore[no-untyped-def]
-    """Put rows (r, c) times per_step (c,), rounded to bytes, into out (c, r)."""
-    line = np.empty(len(per_step), np.int8)
-    for r in range(len(rows)):
-        _row_as_bytes(rows[r], per_step, line)
-        for c in range(len(per_step)):
-            out[c, r] = line[c]
-
-
-def _to_bytes_each(row, per_step, out):  # type: ignore[no-untyped-def]
-    """Round each entry times its own `per_step` to a byte."""
-    for t in range(len(row)):
-        out[t] = np.int8(np.rint(row[t] * per_step[t]))
-
-
-def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ignore[no-untyped-def]
-    """As `_quantize`, for the tile of cosines (r, c) that begins at `row` and `column`, and for its mirror image.
-
-    lowest (V,) is lowered. On the diagonal the tile is its own mirror image, and a token's product with itself is 0.
-    """
-    rows, columns = products.shape
-    row_tile, column_tile = row // TILE, column // TILE
-    for r in numba.prange(rows):
-        if row == column:
-            products[r, r] = 0.0
-        least, most = _row_extremes(products[r])
-        lowest[row + r] = min(lowest[row + r], least)
-        if len(quantized):
-            step = max(max(most, -least) / np.float32(127.0), LEAST_STEP)
-            _as_bytes(products[r], np.float32(1.0) / step, quantized[row + r, column : column + columns])
-            steps[row + r, column_tile] = step
-    if row == column:
-        return
-    for strip in numba.prange((columns + STRIP - 1) // STRIP):
-        start, stop = strip * STRIP, min(strip * STRIP + STRIP, columns)
-        least, most = np.zeros(stop - start, np.float32), np.zeros(stop - start, np.float32)
-        _columns_extremes(products[:, start:stop], least, most)
-        for c in range(stop - start):
-            place = column + start + c
-            lowest[place] = min(lowest[place], least[c])
-            step = max(max(most[c], -least[c]) / np.float32(127.0), LEAST_STEP)
-            most[c] = np.float32(1.0) / step
-            if len(quantized):
-                steps[place, row_tile] = step
-        if len(quantized):
-            for first in range(0, rows, CORNER):
-                last = min(first + CORNER, rows)
-                for left in range(start, stop, CORNER):
-                    right = min(left + CORNER, stop)
-                    _turned(
-                        products[first:last, left:right], most[left - start : right - start],
-                        quantized[column + left : column + right, row + first : row + last],
-                    )  # fmt: skip
 
 
 def _may_win(projections, overlaps, norms, reach0, square0, less, bar):  # type: ignore[no-untyped-def]
@@ -383,116 +240,41 @@ def _others_lose(frame, along, square, score, fallen, widest, extremes):  # type
     return frame[2] + max(extremes[0] * over, extremes[1] * over) < need
 
 
-def _include_listed(  # type: ignore[no-untyped-def]
-    counts, tokens, keys, reaches, sizes, fallen, frames, guesses, widest,
-    quantized, steps, slots, norms, vectors, unit, totals, used, cosines, step, extremes, unsettled
-):  # fmt: skip
-    """Add to each neuron's bundle the token of highest cosine, where its list is sure to hold it.
+def _extremes(projections, inverse):  # type: ignore[no-untyped-def]
+    """Largest cosine of a chunk of tokens with the neuron, and the largest in size; inverse: of the norms."""
+    top, widest = np.float32(-np.inf), np.float32(0.0)
+    for t in range(len(inverse)):
+        cosine = projections[t] * inverse[t]
+        top = cosine if cosine > top else top
+        widest = abs(cosine) if abs(cosine) > widest else widest
+    return top, widest
 
-    Without rows of the Gram matrix in `quantized`, overlaps in the list are taken for as low as they may have fallen.
-    unsettled (n,) tells where not. For the other arrays see `Lists` and `include_best`.
+
+def _nearest(projections, inverse, vectors, unit, norms):  # type: ignore[no-untyped-def]
+    """The token of highest cosine with the neuron, ties to the lowest id, that cosine, and the largest one in size.
+
+    Tokens that float32 does not rule out are scored again in float64 from the vectors.
     """
-    for i in numba.prange(len(unit)):
-        unsettled[i] = True
-        if counts[i] == 0:
+    n_words = len(inverse)
+    tops = np.empty((n_words + CHUNK - 1) // CHUNK, np.float32)
+    widest = np.float32(0.0)
+    for chunk in range(len(tops)):
+        part = slice(chunk * CHUNK, min(chunk * CHUNK + CHUNK, n_words))
+        tops[chunk], wide = _cosine_extremes(projections[part], inverse[part])
+        widest = max(widest, wide)
+    top = tops.max()
+    floor = top - (np.float32(1.0) + abs(top)) * np.float32(ROUNDING)
+    best, best_score, nothing = -1, -np.inf, np.zeros(len(unit))
+    for chunk in range(len(tops)):
+        if tops[chunk] < floor:
             continue
-        along, square = _sum_products(totals[i], unit[i])
-        below = fallen[i]
-        if len(quantized):
-            last, count, below = used[i, step - 1], counts[i], 0.0
-            _brought_forward(tokens[i, :count], keys[i, :count], quantized, steps, slots[last], norms[last])
-        best, score = _pick_listed(
-            tokens[i], keys[i], reaches[i], sizes[i], counts[i], below,
-            vectors, unit[i], totals[i], along, square,
-        )  # fmt: skip
-        guesses[i] = score
-        if best < 0 or not _list_holds(frames[i], along, square, score, fallen[i], widest[i], extremes):
-            continue
-        unsettled[i] = False
-        token = tokens[i, best]
-        used[i, step] = token
-        cosines[i, step] = score
-        for j in range(len(totals[i])):
-            totals[i, j] += vectors[token, j]
-        last = counts[i] - 1
-        counts[i] = last
-        tokens[i, best], keys[i, best] = tokens[i, last], keys[i, last]
-        reaches[i, best], sizes[i, best] = reaches[i, last], sizes[i, last]
-
-
-def _include_best(  # type: ignore[no-untyped-def]
-    counts, tokens, keys, reaches, sizes, fallen, frames, guesses, widest,
-    neurons, projections, overlaps, slack, since, quantized, steps, slots, norms, vectors, unit, totals,
-    used, cosines, step, extremes
-):  # fmt: skip
-    """Add to the bundles of `neurons` (m,), of n, the token of highest cosine, and list those that may come next.
-
-    projections (n, V): token . neuron; overlaps (n, V): token . sum over the token's norm, to within slack (n,), to
-    which are added first the rows of the tokens used[since:step]: norm x steps x quantized of their slots (V,), unless
-    `quantized` is empty, as overlaps are then up to date. norms (V,) and vectors (V, d) of the tokens; unit (n, d)
-    neurons; totals (n, d): sums so far; used (n, k) and cosines (n, k) receive the result. Lists: see
-    `Lists`.
-    """
-    for place in numba.prange(len(neurons)):
-        i = neurons[place]
-        if len(quantized) and step:
-            slack[i] += _advance_overlaps(overlaps[i], quantized, steps, slots, norms, used[i, since[i] : step])
-        for k in range(step):
-            overlaps[i, used[i, k]] = np.float32(np.inf)
-        since[i] = step
-        along, square = _sum_products(totals[i], unit[i])
-        error = slack[i] + ROUNDING * np.sqrt(square)
-        counts[i], fallen[i] = 0, 0.0
-        best, score, guess = -1, 0.0, guesses[i]
-        if step == 0:
-            most = np.float32(0.0)
-            for t in range(len(norms)):
-                most = max(most, abs(projections[i, t]) / norms[t])
-            widest[i] = most
-        if step == 1 and tokens.shape[1]:
-            guess = cosines[i, 0] * EXPECTED_RISE
-        for _ in range(TRIALS):
-            if guess <= 0.0 or step == 0:
-                break
-            # What the score of a token must exceed, a step or two ahead; the bar leaves room for tau x norm.
-            kappa = 1.0 / (guess * guess)
-            frames[i, 0] = along * kappa * (1.0 + 0.5 / (step + 1.0))
-            frames[i, 1] = kappa
-            frames[i, 3] = frames[i, 4]
-            frames[i, 2] = square - along * along * kappa - frames[i, 3] * extremes[2]
-            count = _collect_tokens(projections[i], overlaps[i], norms, error, frames[i], tokens[i])
-            if count < 0:
-                frames[i, 4] *= 0.7
+        for t in range(chunk * CHUNK, min(chunk * CHUNK + CHUNK, n_words)):
+            if projections[t] * inverse[t] < floor:
                 continue
-            for c in range(count):
-                t = tokens[i, c]
-                keys[i, c] = overlaps[i, t] - np.float32(slack[i])
-                reaches[i, c], sizes[i, c] = projections[i, t], norms[t]
-            best, score = _pick_listed(
-                tokens[i], keys[i], reaches[i], sizes[i], count, 0.0,
-                vectors, unit[i], totals[i], along, square,
-            )  # fmt: skip
-            if best >= 0 and _list_holds(frames[i], along, square, score, 0.0, widest[i], extremes):
-                counts[i] = count
-                frames[i, 4] *= 1.0 + 0.25 * (count < AIM / 2) - 0.15 * (count > 2 * AIM)
-                break
-            frames[i, 4] *= 1.1
-            guess, best = score, -1
-        if best >= 0:
-            token = tokens[i, best]
-            last = counts[i] - 1
-            counts[i] = last
-            tokens[i, best], keys[i, best] = tokens[i, last], keys[i, last]
-            reaches[i, best], sizes[i, best] = reaches[i, last], sizes[i, last]
-        else:
-            token, score = _search_all(
-                projections[i], overlaps[i], norms, vectors, unit[i], totals[i], along, square, error
-            )
-            guesses[i] = score
-        used[i, step] = token
-        cosines[i, step] = score
-        for j in range(len(totals[i])):
-            totals[i, j] += vectors[token, j]
+            score = _exact_score(nothing, vectors[t], unit, 0.0, 0.0, norms[t])[0]
+            if score > best_score:
+                best, best_score = t, score
+    return best, best_score, widest
 
 
 # Compiled here and not by decorators: see `_kernels`. Numbers are finite but for the overlaps of tokens that are in the
@@ -500,21 +282,11 @@ def _include_best(  # type: ignore[no-untyped-def]
 _compiled = numba.njit(cache=True)
 _summed = numba.njit(cache=True, fastmath={"reassoc", "contract"})
 _extreme = numba.njit(cache=True, fastmath={"nnan", "nsz"})
-_row_extremes, _columns_extremes, _list_bounds = _extreme(_extremes), _extreme(_column_extremes), _extreme(_bounds)
-_sum_products, _sum_added = _summed(_sums), _summed(_added)
-_as_bytes, _row_as_bytes = _compiled(_to_bytes), _compiled(_to_bytes_each)
-_times, _turned = _compiled(_multiply), _compiled(_turn)
-_row_added, _rows_added, _brought_forward = _compiled(_add_row), _compiled(_add_rows), _compiled(_bring_forward)
+_list_bounds, _cosine_extremes = _extreme(_bounds), _extreme(_extremes)
+sum_products, _sum_added = _summed(_sums), _summed(_added)
+_row_added, _rows_added = _compiled(_add_row), _compiled(_add_rows)
 _chunk_may_win, _tokens_pass = _compiled(_may_win), _compiled(_pass)
-_token_score = _compiled(_score)
-_exact_score = _compiled(_exact)
-_advance_overlaps = _compiled(_advance)
-_search_all = _compiled(_search)
-_collect_tokens = _compiled(_collect)
-_pick_listed = _compiled(_pick)
-_list_holds = _compiled(_others_lose)
-_in_parallel = numba.njit(parallel=True, cache=True)
-quantize = _in_parallel(_quantize)
-quantize_tile = _in_parallel(_quantize_tile)
-include_best = _in_parallel(_include_best)
-include_listed = _in_parallel(_include_listed)
+_token_score, _exact_score = _compiled(_score), _compiled(_exact)
+brought_forward, advance_overlaps = _compiled(_bring_forward), _compiled(_advance)
+nearest, search_all, collect_tokens = _compiled(_nearest), _compiled(_search), _compiled(_collect)
+pick_listed, list_holds = _compiled(_pick), _compiled(_others_lose)

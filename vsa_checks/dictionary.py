@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks import _pursuit_kernels as _kernels
+from vsa_checks import _gram_kernels as _kernels
 
 GRAM_BYTES = 5 * 2**29
 """Most memory for rows of the Gram matrix: 2.5 GiB, all rows of 50,257 tokens at a byte an entry."""
@@ -53,6 +53,11 @@ class Dictionary:
         return repeated_rows(self.vectors)
 
     @cached_property
+    def inverse(self) -> NDArray[np.float32]:
+        """One over each norm (V,)."""
+        return (1.0 / self.norms).astype(np.float32)
+
+    @cached_property
     def gram(self) -> GramRows:
         """Rows of the matrix of cosines between the dictionary's vectors."""
         return GramRows(self)
@@ -90,7 +95,6 @@ class GramRows:
     def __init__(self, words: Dictionary, budget: int = GRAM_BYTES) -> None:
         n_words = len(words.rows)
         self._words = words
-        self._inverse = (1.0 / words.norms).astype(np.float32)
         self.capacity = int(min(n_words, max(budget // n_words, 1)))
         self.slot = np.full(n_words, -1, np.int64)
         self._filled = 0
@@ -114,23 +118,24 @@ class GramRows:
         self._make(missing, keep=True)
         return self.slot[tokens]
 
-    def falls(self, tokens: NDArray[np.int64], keep: bool) -> NDArray[np.float64]:
-        """By how much including each of these tokens may lower the overlap of another, per unit of its norm.
-
-        Makes what rows are missing, and keeps them if told to.
-        """
+    def learn(self, tokens: NDArray[np.int64], keep: bool) -> None:
+        """Find out how low the cosines of these tokens go; makes what rows are missing, and keeps them if told to."""
         if keep:
             self.slots(tokens)
         wanted = np.unique(tokens)
         self._make(wanted[np.isnan(self.lowest[wanted])], keep=False)
-        return self._words.norms[tokens] * (_kernels.ROUNDING - self.lowest[tokens])
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows are kept."""
+        return self._filled == len(self.slot)
 
     def foresee(self, picks: int, keep: bool) -> None:
         """Make all rows at once, by half of the products, if so many picks to come promise to need most of them."""
         n_words = len(self.slot)
         known = np.count_nonzero(self.slot >= 0 if keep else ~np.isnan(self.lowest))
         fits = not keep or self.capacity == n_words
-        if fits and known < n_words and (picks >= 2 * n_words or known >= n_words // 4):
+        if fits and known < n_words and (picks >= n_words or known >= n_words // 4):
             self._complete(keep)
 
     def _make(self, tokens: NDArray[np.int64], keep: bool) -> None:
@@ -138,8 +143,8 @@ class GramRows:
         rows = self.rows if keep else self.rows[:0]
         for start in range(0, len(tokens), batch):
             some = tokens[start : start + batch]
-            products = (self._words.vectors[some] * self._inverse[some, None]) @ self._words.vectors.T
-            _kernels.quantize(products, self._inverse, some, self._filled, rows, self.steps, self.lowest)
+            products = (self._words.vectors[some] * self._words.inverse[some, None]) @ self._words.vectors.T
+            _kernels.quantize(products, self._words.inverse, some, self._filled, rows, self.steps, self.lowest)
             if keep:
                 self.slot[some] = np.arange(self._filled, self._filled + len(some))
                 self._filled += len(some)
@@ -151,9 +156,9 @@ class GramRows:
         products = np.empty(tile * tile, np.float32)
         starts = range(0, len(vectors), tile)
         for i in starts:
-            left = vectors[i : i + tile] * self._inverse[i : i + tile, None]
+            left = vectors[i : i + tile] * self._words.inverse[i : i + tile, None]
             for j in starts[i // tile :]:
-                right = vectors[j : j + tile] * self._inverse[j : j + tile, None]
+                right = vectors[j : j + tile] * self._words.inverse[j : j + tile, None]
                 cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
                 np.matmul(left, right.T, out=cosines)
                 _kernels.quantize_tile(cosines, i, j, rows, self.steps, self.lowest)

@@ -20,18 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks import _pursuit_kernels as _kernels
+from vsa_checks import _pursuit_steps as _steps
 from vsa_checks.dictionary import BATCH_BYTES, Dictionary
 
 ROOM = 3072
 """Most tokens in a list, and up to eight more places."""
-FIRST_TAU = 0.7
-"""Room left by the first list, beside the mean norm."""
-
-
 BLOCK_BYTES = 256 * 2**20
 """Aim of the projections and overlaps of the neurons that are worked on together."""
 LEAST_BLOCK = 16
@@ -73,49 +70,56 @@ def pursue(
     step = min(block, max(len(target), 1))
     keep = gram.capacity >= min(n_words, step * length)
     gram.foresee(len(target) * (length - 1), keep)
-    rows = gram.rows if keep else gram.rows[:0]
-    norms = words.norms.astype(np.float32)
-    extremes = (float(norms.min()), float(norms.max()), float(norms.mean(dtype=np.float64)))
+    shared = _shared(words, keep)
+    together = numba.get_num_threads() if gram.complete else step
+    places = _steps.Places.of(together, n_words, min(ROOM, n_words + 8))
     # Made once: fresh pages for every block cost as much as filling them.
-    scratch = np.empty((2, step, n_words), np.float32)
+    scratch = np.empty((step, n_words), np.float32)
     for start in range(0, len(target), step):
-        neurons, used = target[start : start + step], picked[start : start + step]
-        n = len(neurons)
-        projections, overlaps = scratch[0, :n], scratch[1, :n]
-        np.matmul(neurons, words.vectors.T, out=projections)
-        overlaps.fill(0.0)
-        lists = _kernels.Lists.of(n, min(ROOM, n_words + 8))
-        lists.frames[:, 4] = FIRST_TAU * extremes[2]
-        totals, slack, since = np.zeros(neurons.shape), np.zeros(n), np.zeros(n, np.int64)
-        cosines, unsettled = paths[start : start + step], np.ones(n, bool)
-        for k in range(length):
-            if k:
-                lists.fallen[:] += gram.falls(used[:, k - 1], keep)
-                _kernels.include_listed(
-                    *lists, rows, gram.steps, gram.slot, norms, words.vectors, neurons, totals, used, cosines, k,
-                    extremes, unsettled,
-                )  # fmt: skip
-            left = np.flatnonzero(unsettled)
-            if k and len(left):
-                if keep:
-                    gram.slots(used[left, :k][np.arange(k) >= since[left, None]])
-                else:
-                    _multiply(words, totals, left, overlaps)
-                    slack[left] = 0.0
-            _kernels.include_best(
-                *lists, left, projections, overlaps, slack, since, rows, gram.steps, gram.slot, norms, words.vectors,
-                neurons, totals, used, cosines, k, extremes,
-            )  # fmt: skip
+        rows = slice(start, min(start + step, len(target)))
+        neurons = _steps.Neurons(
+            target[rows], scratch[: rows.stop - start], np.zeros(target[rows].shape), picked[rows], paths[rows]
+        )
+        np.matmul(neurons.unit, words.vectors.T, out=neurons.projections)
+        if gram.complete:
+            _steps.complete(places, shared, neurons)
+        else:
+            _together(words, shared, neurons, places, keep)
         if progress is not None:
-            progress(min(start + step, len(target)), len(target))
+            progress(rows.stop, len(target))
+
+
+def _shared(words: Dictionary, keep: bool) -> _steps.Words:
+    norms, gram = words.norms.astype(np.float32), words.gram
+    extremes = np.array([norms.min(), norms.max(), norms.mean(dtype=np.float64)])
+    rows = gram.rows if keep else gram.rows[:0]
+    return _steps.Words(norms, words.inverse, words.vectors, rows, gram.steps, gram.slot, gram.lowest, extremes)
+
+
+def _together(
+    words: Dictionary, shared: _steps.Words, neurons: _steps.Neurons, places: _steps.Places, keep: bool
+) -> None:
+    """Add one token to all bundles before the next, so that what they lack is made for many at a time."""
+    gram, used = words.gram, neurons.used
+    _steps.begin(places, shared, neurons)
+    unsettled = np.empty(len(used), bool)
+    for k in range(1, used.shape[1]):
+        gram.learn(used[:, k - 1], keep)
+        _steps.include_listed(places, shared, neurons, k, unsettled)
+        left = np.flatnonzero(unsettled)
+        if keep:
+            gram.slots(used[left, :k][np.arange(k) >= places.since[left, None]])
+        else:
+            _multiply(words, neurons.totals, left, places.overlaps)
+            places.slack[left] = 0.0
+        _steps.include_best(places, shared, neurons, k, left)
 
 
 def _multiply(
     words: Dictionary, totals: NDArray[np.float64], left: NDArray[np.int64], overlaps: NDArray[np.float32]
 ) -> None:
     """Put the overlaps of the sums `left` with all tokens, over the tokens' norms, into their rows of `overlaps`."""
-    inverse = (1.0 / words.norms).astype(np.float32)
-    batch = max(1, BATCH_BYTES // (4 * len(inverse)))
+    batch = max(1, BATCH_BYTES // (4 * len(words.inverse)))
     for start in range(0, len(left), batch):
         some = left[start : start + batch]
-        overlaps[some] = (totals[some].astype(np.float32) @ words.vectors.T) * inverse
+        overlaps[some] = (totals[some].astype(np.float32) @ words.vectors.T) * words.inverse

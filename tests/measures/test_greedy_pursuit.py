@@ -8,7 +8,7 @@ import pytest
 
 from tests.measures import oracles
 from tests.measures.oracles import Rows
-from vsa_checks import _pursuit_kernels, dictionary
+from vsa_checks import _gram_kernels, dictionary
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan
 
 
@@ -202,7 +202,7 @@ def test_half_of_the_products_give_all_rows_of_the_gram_matrix(n: int) -> None:
     gram = dictionary.GramRows(words)
     gram.foresee(2 * n, keep=True)
     assert gram.slot.tolist() == list(range(n))
-    units = np.repeat(gram.steps, _pursuit_kernels.TILE, axis=1)[:, :n]
+    units = np.repeat(gram.steps, _gram_kernels.TILE, axis=1)[:, :n]
     assert (np.abs(gram.rows * units - exact) <= units / 2 + 1e-6).all()
     np.testing.assert_allclose(gram.lowest, exact.min(axis=1), rtol=0, atol=1e-6)
 
