@@ -13,12 +13,21 @@ LEAST_STEP = np.float32(1e-12)
 
 
 def _extremes(row):  # type: ignore[no-untyped-def]
-    """Least and largest entry of a row, or 0 where none is below or above it."""
-    least, most = np.float32(0.0), np.float32(0.0)
+    """Least and largest entry of a row of float32, or 0 where none is below or above it; no NaN.
+
+    Positive floats are in order as signed integers, negative ones in reverse as unsigned: a maximum of integers is
+    turned into vector instructions, one of floats is not.
+    """
+    extremes = np.zeros(2, np.uint32)
+    signed, unsigned = row.view(np.int32), row.view(np.uint32)
+    most, least = np.int32(0), np.uint32(0x80000000)
     for t in range(len(row)):
-        least = row[t] if row[t] < least else least
-        most = row[t] if row[t] > most else most
-    return least, most
+        most = max(most, signed[t])
+    for t in range(len(row)):
+        least = max(least, unsigned[t])
+    extremes[0], extremes[1] = least, most
+    floats = extremes.view(np.float32)
+    return floats[0], floats[1]
 
 
 def _to_bytes(row, per_step, out):  # type: ignore[no-untyped-def]
@@ -46,7 +55,7 @@ def _quantize(products, inverse, ids, first, quantized, steps, lowest):  # type:
         lowest[ids[r]] = 0.0
         for tile in range((n_words + TILE - 1) // TILE):
             start, stop = tile * TILE, min(tile * TILE + TILE, n_words)
-            least, most = _row_extremes(row[start:stop])
+            least, most = row_extremes(row[start:stop])
             lowest[ids[r]] = min(lowest[ids[r]], least)
             if len(quantized):
                 step = max(max(most, -least) / np.float32(127.0), LEAST_STEP)
@@ -89,7 +98,7 @@ def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ig
     for r in numba.prange(rows):
         if row == column:
             products[r, r] = 0.0
-        least, most = _row_extremes(products[r])
+        least, most = row_extremes(products[r])
         lowest[row + r] = min(lowest[row + r], least)
         if len(quantized):
             step = max(max(most, -least) / np.float32(127.0), LEAST_STEP)
@@ -118,8 +127,9 @@ def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ig
 
 # Compiled here and not by decorators: see `_kernels`.
 _extreme = numba.njit(cache=True, fastmath={"nnan", "nsz"})
-_row_extremes, _columns_extremes = _extreme(_extremes), _extreme(_column_extremes)
+_columns_extremes = _extreme(_column_extremes)
 _compiled = numba.njit(cache=True)
+row_extremes = _compiled(_extremes)
 _as_bytes, _row_as_bytes = _compiled(_to_bytes), _compiled(_to_bytes_each)
 _times, _turned = _compiled(_multiply), _compiled(_turn)
 _in_parallel = numba.njit(parallel=True, cache=True)

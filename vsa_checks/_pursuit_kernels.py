@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from vsa_checks._gram_kernels import TILE
+from vsa_checks._gram_kernels import TILE, row_extremes
 from vsa_checks._kernels import CHUNK, ROUNDING
 
 LEAST_LISTED = 1e-3
@@ -219,7 +219,8 @@ def _bring_forward(tokens, keys, quantized, steps, slot, norm):  # type: ignore[
     """Add to the keys of listed tokens the row of the token just included, times its norm, less its slack."""
     row, sizes = quantized[slot], steps[slot]
     for c in range(len(tokens)):
-        keys[c] += norm * sizes[tokens[c] // TILE] * (np.float32(row[tokens[c]]) - np.float32(0.5))
+        t = np.uint32(tokens[c])  # division of unsigned numbers is cheaper
+        keys[c] += norm * sizes[t // np.uint32(TILE)] * (np.float32(row[t]) - np.float32(0.5))
 
 
 def _others_lose(frame, along, square, score, fallen, widest, extremes):  # type: ignore[no-untyped-def]
@@ -240,35 +241,34 @@ def _others_lose(frame, along, square, score, fallen, widest, extremes):  # type
     return frame[2] + max(extremes[0] * over, extremes[1] * over) < need
 
 
-def _extremes(projections, inverse):  # type: ignore[no-untyped-def]
-    """Largest cosine of a chunk of tokens with the neuron, and the largest in size; inverse: of the norms."""
-    top, widest = np.float32(-np.inf), np.float32(0.0)
-    for t in range(len(inverse)):
-        cosine = projections[t] * inverse[t]
-        top = cosine if cosine > top else top
-        widest = abs(cosine) if abs(cosine) > widest else widest
-    return top, widest
+def _multiply(projections, inverse, cosines):  # type: ignore[no-untyped-def]
+    for t in range(len(cosines)):
+        cosines[t] = projections[t] * inverse[t]
 
 
 def _nearest(projections, inverse, vectors, unit, norms):  # type: ignore[no-untyped-def]
     """The token of highest cosine with the neuron, ties to the lowest id, that cosine, and the largest one in size.
 
+    The token is -1 if no cosine is positive.
     Tokens that float32 does not rule out are scored again in float64 from the vectors.
     """
     n_words = len(inverse)
-    tops = np.empty((n_words + CHUNK - 1) // CHUNK, np.float32)
+    tops, cosines = np.empty((n_words + TILE - 1) // TILE, np.float32), np.empty(TILE, np.float32)
     widest = np.float32(0.0)
-    for chunk in range(len(tops)):
-        part = slice(chunk * CHUNK, min(chunk * CHUNK + CHUNK, n_words))
-        tops[chunk], wide = _cosine_extremes(projections[part], inverse[part])
-        widest = max(widest, wide)
+    for tile in range(len(tops)):
+        start, stop = tile * TILE, min(tile * TILE + TILE, n_words)
+        _products(projections[start:stop], inverse[start:stop], cosines[: stop - start])
+        least, tops[tile] = row_extremes(cosines[: stop - start])
+        widest = max(widest, max(tops[tile], -least))
     top = tops.max()
+    if top <= 0.0:
+        return -1, 0.0, widest
     floor = top - (np.float32(1.0) + abs(top)) * np.float32(ROUNDING)
     best, best_score, nothing = -1, -np.inf, np.zeros(len(unit))
-    for chunk in range(len(tops)):
-        if tops[chunk] < floor:
+    for tile in range(len(tops)):
+        if tops[tile] < floor:
             continue
-        for t in range(chunk * CHUNK, min(chunk * CHUNK + CHUNK, n_words)):
+        for t in range(tile * TILE, min(tile * TILE + TILE, n_words)):
             if projections[t] * inverse[t] < floor:
                 continue
             score = _exact_score(nothing, vectors[t], unit, 0.0, 0.0, norms[t])[0]
@@ -282,7 +282,7 @@ def _nearest(projections, inverse, vectors, unit, norms):  # type: ignore[no-unt
 _compiled = numba.njit(cache=True)
 _summed = numba.njit(cache=True, fastmath={"reassoc", "contract"})
 _extreme = numba.njit(cache=True, fastmath={"nnan", "nsz"})
-_list_bounds, _cosine_extremes = _extreme(_bounds), _extreme(_extremes)
+_list_bounds, _products = _extreme(_bounds), _compiled(_multiply)
 sum_products, _sum_added = _summed(_sums), _summed(_added)
 _row_added, _rows_added = _compiled(_add_row), _compiled(_add_rows)
 _chunk_may_win, _tokens_pass = _compiled(_may_win), _compiled(_pass)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vsa_checks import _pursuit_kernels as _kernels
 from vsa_checks._kernels import ROUNDING
 
-AIM, TRIALS, EXPECTED_RISE = 1000, 6, 1.4
+AIM, TRIALS, EXPECTED_RISE = 500, 6, 1.4
 """Tokens to be listed, times to try, and second cosine beside the first."""
 FIRST_TAU = 0.7
 """Room left by the first list, beside the mean norm."""
@@ -108,10 +108,9 @@ def _from_list(places, at, words, neurons, i, step):  # type: ignore[no-untyped-
 
     Without rows of the Gram matrix, overlaps in the list are taken for as low as they may have fallen.
     """
-    count = places.counts[at]
+    count, last = places.counts[at], neurons.used[i, step - 1]
     if count == 0:
         return False
-    last = neurons.used[i, step - 1]
     places.fallen[at] += words.norms[last] * (ROUNDING - words.lowest[last])
     unit, total = neurons.unit[i], neurons.totals[i]
     along, square = _kernels.sum_products(total, unit)
@@ -142,6 +141,11 @@ def _first(places, at, words, neurons, i):  # type: ignore[no-untyped-def]
     token, score, widest = _kernels.nearest(
         neurons.projections[i], words.inverse, words.vectors, neurons.unit[i], words.norms
     )
+    if token < 0:
+        token, score = _kernels.search_all(
+            neurons.projections[i], places.overlaps[at], words.norms, words.vectors, neurons.unit[i],
+            neurons.totals[i], 0.0, 0.0, 0.0,
+        )  # fmt: skip
     places.widest[at] = widest
     _add_token(neurons, i, 0, token, score, words)
 
