@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numba
@@ -18,11 +19,16 @@ class PairTally(NamedTuple):
 
     @classmethod
     def of(cls, n: int, n_levels: int, n_bins: int) -> PairTally:
-        """Zeroed counts: maximum (n,), above (n, n_levels), histogram (slots, n_bins)."""
+        """Zeroed counts: maximum (n,), above (n, n_levels), histogram (n_bins,)."""
+        return cls(np.zeros(n, np.float32), np.zeros((n, n_levels), np.int64), np.zeros(n_bins, np.int64))
+
+    @classmethod
+    def joined(cls, parts: Sequence[PairTally]) -> PairTally:
+        """What the parts count together."""
         return cls(
-            np.zeros(n, np.float32),
-            np.zeros((n, n_levels), np.int64),
-            np.zeros((numba.get_num_threads(), n_bins), np.int64),
+            np.max([part.maximum for part in parts], axis=0),
+            np.sum([part.above for part in parts], axis=0),
+            np.sum([part.histogram for part in parts], axis=0),
         )
 
 
@@ -65,42 +71,36 @@ def _tally_block(cosines, first_row, first_column, levels, maximum, above, histo
     """Count one block of the upper half of the Gram matrix; every pair counts once for each of its two rows.
 
     cosines (r, c) of rows from first_row and columns from first_column on; levels, rising. Adds to maximum (n,) of
-    |cos| and above (n, levels), and to histogram (slots, bins) over [-1, 1]. Pairs above the lowest level are few,
-    so that only chunks that have one are looked at pair by pair.
+    |cos|, to above (n, levels), and to histogram (bins,) over [-1, 1]. Pairs above the lowest level are few, so that
+    only chunks that have one are looked at pair by pair.
     """
     rows, columns = cosines.shape
-    n_levels, n_bins, slots = len(levels), histogram.shape[1], histogram.shape[0]
+    n_levels, n_bins = len(levels), len(histogram)
     lowest = levels[0] if n_levels else np.float32(np.inf)
-    column_above = np.zeros((slots, columns, n_levels), np.int64)
     per_bin = np.float32(0.5) * np.float32(n_bins)
-    for slot in numba.prange(slots):
-        counts = np.zeros((4, n_bins), np.int64)
-        place = np.zeros(CHUNK, np.uint32)
-        for r in range(slot, rows, slots):
-            row = first_row + r
-            top = np.float32(0.0)
-            for start in range(max(0, row - first_column + 1), columns, CHUNK):
-                stop = min(start + CHUNK, columns)
-                most, over = _chunk_looked_at(cosines[r, start:stop], lowest, per_bin, np.float32(n_bins - 1), place)
-                top = max(top, most)
-                _places_counted(place[: stop - start], counts)
-                if over == 0:
-                    continue
-                for c in range(start, stop):
-                    size = abs(cosines[r, c])
-                    for k in range(n_levels):
-                        if size <= levels[k]:
-                            break
-                        above[row, k] += 1
-                        column_above[slot, c, k] += 1
-            if top > maximum[row]:
-                maximum[row] = top
-        for k in range(4):
-            histogram[slot] += counts[k]
-    for c in range(columns):
-        for slot in range(slots):
-            for k in range(n_levels):
-                above[first_column + c, k] += column_above[slot, c, k]
+    counts = np.zeros((4, n_bins), np.int64)
+    place = np.zeros(CHUNK, np.uint32)
+    for r in range(rows):
+        row = first_row + r
+        top = np.float32(0.0)
+        for start in range(max(0, row - first_column + 1), columns, CHUNK):
+            stop = min(start + CHUNK, columns)
+            most, over = _chunk_looked_at(cosines[r, start:stop], lowest, per_bin, np.float32(n_bins - 1), place)
+            top = max(top, most)
+            _places_counted(place[: stop - start], counts)
+            if over == 0:
+                continue
+            for c in range(start, stop):
+                size = abs(cosines[r, c])
+                for k in range(n_levels):
+                    if size <= levels[k]:
+                        break
+                    above[row, k] += 1
+                    above[first_column + c, k] += 1
+        if top > maximum[row]:
+            maximum[row] = top
+    for k in range(4):
+        histogram += counts[k]
 
 
 def _candidates(cosines, least):  # type: ignore[no-untyped-def]
@@ -255,8 +255,8 @@ def _best_addition(projections, overlaps, squares, along, square, used, best, co
 # Compiled here and not by decorators: a mutation test takes each function above by itself, and skips decorated ones.
 _chunk_looked_at = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_look)
 _places_counted = numba.njit(cache=True)(_count)
+tally_block = numba.njit(nogil=True, cache=True)(_tally_block)
 _in_parallel = numba.njit(parallel=True, cache=True)
-tally_block = _in_parallel(_tally_block)
 candidates = _in_parallel(_candidates)
 scan = _in_parallel(_scan)
 largest = _in_parallel(_largest)

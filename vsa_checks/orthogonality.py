@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
+import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import ThreadpoolController
 
 from vsa_checks import _kernels
+from vsa_checks._kernels import PairTally
 
 Progress = Callable[[int, int], None]
 
 HISTOGRAM_BINS = 400
 """Bins of the cosine histogram over [-1, 1]: .005 wide."""
+ROWS, STRIP = 1024, 192
+"""Rows whose moments are taken at a time, and columns of the second moment that they are multiplied with at a time."""
+_BLAS = ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,17 @@ class PairwiseCosines:
     rows: NDArray[np.int64] = field(repr=False)
 
 
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """Threads each of which multiplies its own matrices alone.
+
+    Where one product is shared out instead, threads wait for one another before and after it, and by turning: whatever
+    comes between two products has to do without them.
+    """
+    with _BLAS.limit(limits=1), ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        yield pool
+
+
 def live_rows(vectors: ArrayLike) -> Live:
     """Return the rows of `vectors` (n, d) at unit norm, leaving out those of zero norm.
 
@@ -55,7 +75,10 @@ def live_rows(vectors: ArrayLike) -> Live:
     if not np.isfinite(norms).all():
         raise ValueError(f"row {int(np.flatnonzero(~np.isfinite(norms))[0])} holds NaN or infinite numbers")
     rows = np.flatnonzero(norms > 0)
-    unit = np.ascontiguousarray(array[rows] / norms[rows, None], dtype=np.float32)
+    unit = np.empty((len(rows), array.shape[1]), np.float32)
+    alive = array if len(rows) == len(array) else array[rows]
+    # In float64, a buffer at a time: an array of quotients in float64 would take longer to make than to fill.
+    np.divide(alive, norms[rows, None], out=unit, dtype=np.float64, casting="same_kind")
     return Live(unit, rows, len(array) - len(rows))
 
 
@@ -78,20 +101,33 @@ def row_mean_squares(unit: NDArray[np.float32]) -> NDArray[np.float64]:
         np.fill_diagonal(gram, 0.0)
         return (gram**2).sum(axis=1) / (n - 1)
     moment = second_moment(unit)
-    sums = np.empty(n)
-    for start in range(0, n, 8192):
-        block = unit[start : start + 8192].astype(np.float64)
-        own = np.einsum("ij,ij->i", block, block)
-        sums[start : start + 8192] = np.einsum("ij,ij->i", block @ moment, block) - own**2
+    # It is symmetric: what lies below its diagonal is added above, and a strip of it ends at the diagonal.
+    upper = np.triu(moment) + np.triu(moment, 1)
+
+    def part(start: int) -> NDArray[np.float64]:
+        block = unit[start : start + ROWS].astype(np.float64)
+        sums = -(np.einsum("ij,ij->i", block, block) ** 2)
+        for left in range(0, d, STRIP):
+            right = left + STRIP
+            sums += np.einsum("ij,ij->i", block[:, :right] @ upper[:right, left:right], block[:, left:right])
+        return sums
+
+    with _threads() as pool:
+        sums = np.concatenate(list(pool.map(part, range(0, n, ROWS))))
     return np.maximum(sums, 0.0) / (n - 1)
 
 
 def second_moment(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """Sum over the rows of `vectors` (n, d) of their outer products (d, d), in float64, a block at a time."""
+
+    def part(start: int) -> NDArray[np.float64]:
+        block = vectors[start : start + ROWS].astype(np.float64)
+        return block.T @ block
+
     moment = np.zeros((vectors.shape[1], vectors.shape[1]))
-    for start in range(0, len(vectors), 8192):
-        block = vectors[start : start + 8192].astype(np.float64)
-        moment += block.T @ block
+    with _threads() as pool:
+        for one in pool.map(part, range(0, len(vectors), ROWS)):
+            moment += one
     return moment
 
 
@@ -132,28 +168,14 @@ def pairwise_cosines(
 
     Mean and root mean square come from moments in float64; the maximum of |cos|, the share of pairs with |cos|
     above each threshold and the histogram come from one pass over half of the Gram matrix, `block` rows at a
-    time (memory 2 x block^2 float32 beside a unit-norm copy). Rows of zero norm are left out and counted. Raises
-    ValueError if fewer than two rows have a direction. Source: paper, section 3.1 (M^T M).
+    time (memory block^2 float32 for each thread beside a unit-norm copy). Rows of zero norm are left out and counted.
+    Raises ValueError if fewer than two rows have a direction. Source: paper, section 3.1 (M^T M).
     """
     live = live_rows(vectors)
     n = len(live.rows)
     mean_squares = row_mean_squares(live.unit)
     levels = np.asarray(sorted({float(t) for t in thresholds}), dtype=np.float32)
-    tally = _kernels.PairTally.of(n, len(levels), HISTOGRAM_BINS)
-    starts = range(0, n, block)
-    # Made once: fresh pages for every block cost as much as filling them.
-    products = np.empty(min(block, n) ** 2, np.float32)
-    total, done = len(starts) * (len(starts) + 1) // 2, 0
-    for i in starts:
-        left = live.unit[i : i + block]
-        for j in starts[i // block :]:
-            right = live.unit[j : j + block]
-            cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
-            np.matmul(left, right.T, out=cosines)
-            _kernels.tally_block(cosines, i, j, levels, tally.maximum, tally.above, tally.histogram)
-            done += 1
-            if progress is not None:
-                progress(done, total)
+    tally = _tally(live.unit, levels, block, progress)
     n_pairs = n * (n - 1) // 2
     above = tally.above.sum(axis=0)
     shares = {float(t): float(above[k] / 2 / n_pairs) for k, t in enumerate(sorted(set(thresholds)))}
@@ -165,9 +187,35 @@ def pairwise_cosines(
         rms=float(np.sqrt(mean_squares.mean())),
         max_abs=float(min(tally.maximum.max(), 1.0)),
         fraction_above=shares,
-        histogram=tally.histogram.sum(axis=0),
+        histogram=tally.histogram,
         bin_edges=np.linspace(-1.0, 1.0, HISTOGRAM_BINS + 1),
         mean_square_by_row=mean_squares,
         above_by_row={float(t): tally.above[:, k] for k, t in enumerate(sorted(set(thresholds)))},
         rows=live.rows,
     )
+
+
+def _tally(unit: NDArray[np.float32], levels: NDArray[np.float32], block: int, progress: Progress | None) -> PairTally:
+    """Count all pairs of unit rows (n, d) by blocks of the Gram matrix, and tell `progress` after each."""
+    n = len(unit)
+    corners = [(i, j) for i in range(0, n, block) for j in range(i, n, block)]
+    tallies = [PairTally.of(n, len(levels), HISTOGRAM_BINS) for _ in range(min(numba.get_num_threads(), len(corners)))]
+    # What each thread takes for a block and then puts back: fresh pages for every block cost as much as filling them.
+    spare: SimpleQueue[tuple[PairTally, NDArray[np.float32]]] = SimpleQueue()
+    for tally in tallies:
+        spare.put((tally, np.empty(min(block, n) ** 2, np.float32)))
+
+    def count(corner: tuple[int, int]) -> None:
+        i, j = corner
+        left, right = unit[i : i + block], unit[j : j + block]
+        tally, products = spare.get()
+        cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
+        np.matmul(left, right.T, out=cosines)
+        _kernels.tally_block(cosines, i, j, levels, tally.maximum, tally.above, tally.histogram)
+        spare.put((tally, products))
+
+    with _threads() as pool:
+        for done, _ in enumerate(pool.map(count, corners), start=1):
+            if progress is not None:
+                progress(done, len(corners))
+    return PairTally.joined(tallies)

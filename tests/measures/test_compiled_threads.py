@@ -11,12 +11,19 @@ import pytest
 
 from tests.measures.oracles import Rows
 from vsa_checks.bundles import greedy_pursuit, ranked_scan
-from vsa_checks.orthogonality import pairwise_cosines
+from vsa_checks.orthogonality import pairwise_cosines, second_moment
 
 
 def pairs(neurons: Rows, words: Rows) -> list[Any]:
-    found = pairwise_cosines(words, (0.1, 0.3), block=150)
-    return [found.max_abs, found.fraction_above, found.histogram.tolist(), found.above_by_row[0.1].tolist()]
+    found = pairwise_cosines(words, (0.1, 0.3), block=50)
+    counts = [found.above_by_row[level].tolist() for level in (0.1, 0.3)]
+    return [found.max_abs, found.fraction_above, found.histogram.tolist(), counts]
+
+
+def moments(neurons: Rows, words: Rows) -> list[Any]:
+    rows = np.concatenate([words + shift for shift in range(8)])  # several blocks of rows
+    found = pairwise_cosines(rows)
+    return [found.mean, found.rms, found.mean_square_by_row.tolist(), second_moment(rows).tolist()]
 
 
 def pursued(neurons: Rows, words: Rows) -> list[Any]:
@@ -29,7 +36,7 @@ def scanned(neurons: Rows, words: Rows) -> list[Any]:
     return [(one.token_ids.tolist(), one.cosines.tolist(), one.starts.tolist()) for one in found]
 
 
-@pytest.mark.parametrize("measure", [pairs, pursued, scanned])
+@pytest.mark.parametrize("measure", [pairs, moments, pursued, scanned])
 def test_all_threads_give_what_one_gives(measure: Callable[[Rows, Rows], list[Any]], few_threads: int) -> None:
     rng = np.random.default_rng(1)
     neurons, words = (rng.standard_normal(shape).astype(np.float32) for shape in ((61, 16), (400, 16)))

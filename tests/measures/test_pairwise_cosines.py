@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
+from threadpoolctl import threadpool_info
 
 from tests.measures import oracles
 from tests.measures.oracles import CLOSE, Rows
@@ -117,21 +118,29 @@ def test_rows_of_several_chunks() -> None:
         assert found.histogram.dtype == found.above_by_row[0.9].dtype == np.int64
 
 
-@pytest.mark.parametrize("slots", [1, 2, 3, 7])
-def test_rows_are_shared_out_between_threads(slots: int) -> None:
-    """Each of several slots counts rows of its own: together they count each pair once."""
+@pytest.mark.parametrize("edge", [1, 7, 19])
+def test_parts_of_a_tally_together_count_each_pair_once(edge: int) -> None:
     unit = live_rows(gaussian(20, 4, 12)).unit
-    tally = _kernels.PairTally.of(20, 2, 50)
-    histogram = np.zeros((slots, 50), np.int64)
     levels = np.array([0.3, 0.7], np.float32)
-    _kernels.tally_block(unit @ unit.T, 0, 0, levels, tally.maximum, tally.above, histogram)
+    parts = [_kernels.PairTally.of(20, 2, 50) for _ in range(3)]
+    for part, i, j in zip(parts, (0, 0, edge), (0, edge, edge), strict=True):
+        block = unit[i : i + (edge if i < edge else 20)] @ unit[j : edge if j < edge else 20].T
+        _kernels.tally_block(block, i, j, levels, part.maximum, part.above, part.histogram)
+    tally = _kernels.PairTally.joined(parts)
     cosines = unit.astype(np.float64) @ unit.T
     np.fill_diagonal(cosines, 0)
     for k, level in enumerate((0.3, 0.7)):
         np.testing.assert_array_equal(tally.above[:, k], (np.abs(cosines) > level).sum(axis=1))
-    assert histogram.sum() == 190
-    assert (histogram.sum(axis=1) > 0).all()
-    assert tally.maximum.max() == pytest.approx(np.abs(cosines).max(), abs=CLOSE)
+    assert [part.histogram.sum() for part in parts] == [
+        edge * (edge - 1) // 2,
+        edge * (20 - edge),
+        (20 - edge) * (19 - edge) // 2,
+    ]
+    np.testing.assert_array_equal(
+        tally.histogram, np.histogram(cosines[np.triu_indices(20, 1)], bins=50, range=(-1, 1))[0]
+    )
+    # each pair once, at the row that comes first
+    np.testing.assert_allclose(tally.maximum, np.abs(np.triu(cosines, 1)).max(axis=1), rtol=0, atol=CLOSE)
 
 
 def test_scikit_learn_gives_the_same_cosines() -> None:
@@ -146,14 +155,38 @@ def test_scikit_learn_gives_the_same_cosines() -> None:
 
 
 def test_rows_beyond_one_block_of_moments() -> None:
-    """Moments are summed over 8,192 rows at a time: rows on both sides of that edge, each against all others."""
-    vectors = gaussian(8200, 5, 9) + np.float32(0.3)
+    """Moments are summed over 1,024 rows at a time: rows on both sides of the edges, each against all others."""
+    vectors = gaussian(2060, 5, 9) + np.float32(0.3)
     unit = vectors.astype(np.float64)
     unit /= np.linalg.norm(unit, axis=1)[:, None]
     found = row_mean_squares(live_rows(vectors).unit)
-    for i in (0, 4000, 8190, 8191, 8192, 8199):
-        assert found[i] == pytest.approx((np.square(unit @ unit[i]).sum() - 1) / 8199, abs=1e-7)
+    assert found.shape == (2060,)
+    for i in (0, 500, 1022, 1023, 1024, 2047, 2048, 2059):
+        assert found[i] == pytest.approx((np.square(unit @ unit[i]).sum() - 1) / 2059, abs=1e-7)
     np.testing.assert_allclose(second_moment(vectors), vectors.astype(np.float64).T @ vectors, rtol=1e-9)
+
+
+@pytest.mark.parametrize("d", [191, 192, 193, 400])
+def test_columns_beyond_one_strip_of_the_second_moment(d: int) -> None:
+    unit = live_rows(gaussian(d + 60, d, d) + np.float32(0.3)).unit.astype(np.float64)
+    gram = unit @ unit.T
+    np.fill_diagonal(gram, 0)
+    expected = np.square(gram).sum(axis=1) / (d + 59)
+    np.testing.assert_allclose(row_mean_squares(unit.astype(np.float32)), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int32, np.bool_])
+@pytest.mark.parametrize("dead", [(), (0, 4, 39)])
+def test_unit_rows_are_quotients_in_float64_rounded_once(kind: type[np.generic], dead: tuple[int, ...]) -> None:
+    vectors = (gaussian(40, 300, 8) * 3).astype(kind)
+    vectors[list(dead)] = 0
+    alive = [i for i in range(40) if i not in dead]
+    live = live_rows(vectors)
+    exact = vectors[alive].astype(np.float64)
+    np.testing.assert_array_equal(live.unit, (exact / np.linalg.norm(exact, axis=1)[:, None]).astype(np.float32))
+    assert live.unit.dtype == np.float32
+    assert live.rows.tolist() == alive
+    assert live.n_excluded == len(dead)
 
 
 def test_duplicates_and_antiparallel_rows_fall_into_the_outermost_bins() -> None:
@@ -200,6 +233,23 @@ def test_progress_runs_to_its_end() -> None:
     heard: list[tuple[int, int]] = []
     pairwise_cosines(gaussian(50, 5), block=20, progress=lambda done, total: heard.append((done, total)))
     assert heard == [(done, 6) for done in range(1, 7)]
+
+
+def test_an_interrupted_count_stops_and_leaves_blas_its_threads() -> None:
+    heard: list[int] = []
+
+    def interrupt(done: int, total: int) -> None:
+        heard.append(threads()[0])
+        raise KeyboardInterrupt
+
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    with pytest.raises(KeyboardInterrupt):
+        pairwise_cosines(gaussian(50, 5), block=20, progress=interrupt)
+    assert heard == [1]
+    assert threads() == before
 
 
 @pytest.mark.parametrize(
