@@ -8,7 +8,7 @@ import numpy as np
 TILE = 2000
 """Columns of the Gram matrix that share one step of their bytes."""
 STRIP = 64
-"""Columns whose mirror image is made together, in a core's own cache."""
+"""Columns whose mirror image is made together, in the cache."""
 LEAST_STEP = np.float32(1e-12)
 
 
@@ -95,7 +95,7 @@ def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ig
     """
     rows, columns = products.shape
     row_tile, column_tile = row // TILE, column // TILE
-    for r in numba.prange(rows):
+    for r in range(rows):
         if row == column:
             products[r, r] = 0.0
         least, most = row_extremes(products[r])
@@ -106,7 +106,7 @@ def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ig
             steps[row + r, column_tile] = step
     if row == column:
         return
-    for strip in numba.prange((columns + STRIP - 1) // STRIP):
+    for strip in range((columns + STRIP - 1) // STRIP):
         start, stop = strip * STRIP, min(strip * STRIP + STRIP, columns)
         least, most = np.zeros(stop - start, np.float32), np.zeros(stop - start, np.float32)
         _columns_extremes(products[:, start:stop], least, most)
@@ -134,4 +134,4 @@ _as_bytes, _row_as_bytes = _compiled(_to_bytes), _compiled(_to_bytes_each)
 _times, _turned = _compiled(_multiply), _compiled(_turn)
 _in_parallel = numba.njit(parallel=True, cache=True)
 quantize = _in_parallel(_quantize)
-quantize_tile = _in_parallel(_quantize_tile)
+quantize_tile = numba.njit(nogil=True, cache=True)(_quantize_tile)

@@ -236,19 +236,17 @@ def _include_best(places, words, neurons, step, left):  # type: ignore[no-untype
         _token_from_all(places, left[place], words, neurons, left[place], step)
 
 
-def _complete(places, words, neurons):  # type: ignore[no-untyped-def]
-    """Make the whole bundle of one neuron after another, one in each place at a time, while it lies in the cache.
+def _complete(place, words, neurons):  # type: ignore[no-untyped-def]
+    """Make the whole bundle of one neuron after another in one place, while what it needs lies in the cache.
 
     All rows of the Gram matrix must be there.
     """
-    slots = len(places.slack)
-    for at in numba.prange(slots):
-        for i in range(at, len(neurons.unit), slots):
-            _place_cleared(places, at, words)
-            _first_token(places, at, words, neurons, i)
-            for step in range(1, neurons.used.shape[1]):
-                if not _token_from_list(places, at, words, neurons, i, step):
-                    _token_from_all(places, at, words, neurons, i, step)
+    for i in range(len(neurons.unit)):
+        _place_cleared(place, 0, words)
+        _first_token(place, 0, words, neurons, i)
+        for step in range(1, neurons.used.shape[1]):
+            if not _token_from_list(place, 0, words, neurons, i, step):
+                _token_from_all(place, 0, words, neurons, i, step)
 
 
 # Compiled here and not by decorators: see `_kernels`.
@@ -259,4 +257,4 @@ _listed_anew = _compiled(_list_anew)
 _token_from_all = _compiled(_from_all)
 _in_parallel = numba.njit(parallel=True, cache=True)
 begin, include_listed, include_best = _in_parallel(_begin), _in_parallel(_include_listed), _in_parallel(_include_best)
-complete = _in_parallel(_complete)
+complete = numba.njit(nogil=True, cache=True)(_complete)

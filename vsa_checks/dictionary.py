@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks import _gram_kernels as _kernels
+from vsa_checks.threads import share_out, workers
 
 GRAM_BYTES = 5 * 2**29
 """Most memory for rows of the Gram matrix: 2.5 GiB, all rows of 50,257 tokens at a byte an entry."""
@@ -150,18 +151,27 @@ class GramRows:
                 self._filled += len(some)
 
     def _complete(self, keep: bool) -> None:
-        vectors, tile = self._words.vectors, _kernels.TILE
-        rows = self.rows if keep else self.rows[:0]
-        self.lowest.fill(0.0)
-        products = np.empty(tile * tile, np.float32)
-        starts = range(0, len(vectors), tile)
-        for i in starts:
-            left = vectors[i : i + tile] * self._words.inverse[i : i + tile, None]
-            for j in starts[i // tile :]:
-                right = vectors[j : j + tile] * self._words.inverse[j : j + tile, None]
-                cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
-                np.matmul(left, right.T, out=cosines)
-                _kernels.quantize_tile(cosines, i, j, rows, self.steps, self.lowest)
+        vectors, inverse, tile = self._words.vectors, self._words.inverse[:, None], _kernels.TILE
+        (n_words, d), rows = vectors.shape, self.rows if keep else self.rows[:0]
+        corners = [(i, j) for i in range(0, n_words, tile) for j in range(i, n_words, tile)]
+        # For the vectors of a tile's rows and columns at unit norm, its cosines, and the least of each token's.
+        scratch = [
+            (np.empty((2, tile, d), np.float32), np.empty(tile * tile, np.float32), np.zeros(n_words, np.float32))
+            for _ in range(workers(len(corners)))
+        ]
+
+        def fill(corner: tuple[int, int], mine: tuple[NDArray[np.float32], ...]) -> None:
+            i, j = corner
+            units, products, lowest = mine
+            rows_here, columns_here = slice(i, min(i + tile, n_words)), slice(j, min(j + tile, n_words))
+            left = np.multiply(vectors[rows_here], inverse[rows_here], out=units[0, : rows_here.stop - i])
+            right = np.multiply(vectors[columns_here], inverse[columns_here], out=units[1, : columns_here.stop - j])
+            cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
+            np.matmul(left, right.T, out=cosines)
+            _kernels.quantize_tile(cosines, i, j, rows, self.steps, lowest)
+
+        share_out(fill, corners, scratch)
+        self.lowest[:] = np.minimum.reduce([lowest for _, _, lowest in scratch])
         if keep:
-            self.slot[:] = np.arange(len(vectors))
-            self._filled = len(vectors)
+            self.slot[:] = np.arange(n_words)
+            self._filled = n_words

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import ThreadpoolController
 
 from vsa_checks import _kernels
 from vsa_checks._kernels import PairTally
-
-Progress = Callable[[int, int], None]
+from vsa_checks.threads import Progress, share_out, threads, workers
 
 HISTOGRAM_BINS = 400
 """Bins of the cosine histogram over [-1, 1]: .005 wide."""
 ROWS, STRIP = 1024, 192
 """Rows whose moments are taken at a time, and columns of the second moment that they are multiplied with at a time."""
-_BLAS = ThreadpoolController().select(user_api="blas")
 
 
 @dataclass(frozen=True)
@@ -50,17 +43,6 @@ class PairwiseCosines:
     mean_square_by_row: NDArray[np.float64] = field(repr=False)
     above_by_row: dict[float, NDArray[np.int64]] = field(repr=False)
     rows: NDArray[np.int64] = field(repr=False)
-
-
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """Threads each of which multiplies its own matrices alone.
-
-    Where one product is shared out instead, threads wait for one another before and after it, and by turning: whatever
-    comes between two products has to do without them.
-    """
-    with _BLAS.limit(limits=1), ThreadPoolExecutor(numba.get_num_threads()) as pool:
-        yield pool
 
 
 def live_rows(vectors: ArrayLike) -> Live:
@@ -112,7 +94,7 @@ def row_mean_squares(unit: NDArray[np.float32]) -> NDArray[np.float64]:
             sums += np.einsum("ij,ij->i", block[:, :right] @ upper[:right, left:right], block[:, left:right])
         return sums
 
-    with _threads() as pool:
+    with threads() as pool:
         sums = np.concatenate(list(pool.map(part, range(0, n, ROWS))))
     return np.maximum(sums, 0.0) / (n - 1)
 
@@ -125,7 +107,7 @@ def second_moment(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         return block.T @ block
 
     moment = np.zeros((vectors.shape[1], vectors.shape[1]))
-    with _threads() as pool:
+    with threads() as pool:
         for one in pool.map(part, range(0, len(vectors), ROWS)):
             moment += one
     return moment
@@ -199,23 +181,15 @@ def _tally(unit: NDArray[np.float32], levels: NDArray[np.float32], block: int, p
     """Count all pairs of unit rows (n, d) by blocks of the Gram matrix, and tell `progress` after each."""
     n = len(unit)
     corners = [(i, j) for i in range(0, n, block) for j in range(i, n, block)]
-    tallies = [PairTally.of(n, len(levels), HISTOGRAM_BINS) for _ in range(min(numba.get_num_threads(), len(corners)))]
-    # What each thread takes for a block and then puts back: fresh pages for every block cost as much as filling them.
-    spare: SimpleQueue[tuple[PairTally, NDArray[np.float32]]] = SimpleQueue()
-    for tally in tallies:
-        spare.put((tally, np.empty(min(block, n) ** 2, np.float32)))
+    tallies = [PairTally.of(n, len(levels), HISTOGRAM_BINS) for _ in range(workers(len(corners)))]
 
-    def count(corner: tuple[int, int]) -> None:
+    def count(corner: tuple[int, int], mine: tuple[PairTally, NDArray[np.float32]]) -> None:
         i, j = corner
         left, right = unit[i : i + block], unit[j : j + block]
-        tally, products = spare.get()
+        tally, products = mine
         cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
         np.matmul(left, right.T, out=cosines)
         _kernels.tally_block(cosines, i, j, levels, tally.maximum, tally.above, tally.histogram)
-        spare.put((tally, products))
 
-    with _threads() as pool:
-        for done, _ in enumerate(pool.map(count, corners), start=1):
-            if progress is not None:
-                progress(done, len(corners))
+    share_out(count, corners, [(tally, np.empty(min(block, n) ** 2, np.float32)) for tally in tallies], progress)
     return PairTally.joined(tallies)

@@ -20,12 +20,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import _pursuit_steps as _steps
 from vsa_checks.dictionary import BATCH_BYTES, Dictionary
+from vsa_checks.threads import share_out, workers
 
 ROOM = 3072
 """Most tokens in a list, and up to eight more places."""
@@ -66,27 +66,66 @@ def pursue(
 
     target (n, d): neurons at unit norm; `block` of them at a time. k must not exceed the tokens that there are.
     """
-    gram, n_words, length = words.gram, len(words.rows), picked.shape[1]
-    step = min(block, max(len(target), 1))
+    gram, (n_words, _), (n, length) = words.gram, words.vectors.shape, picked.shape
+    step = min(block, max(n, 1))
     keep = gram.capacity >= min(n_words, step * length)
-    gram.foresee(len(target) * (length - 1), keep)
+    gram.foresee(n * (length - 1), keep)
     shared = _shared(words, keep)
-    together = numba.get_num_threads() if gram.complete else step
-    places = _steps.Places.of(together, n_words, min(ROOM, n_words + 8))
+    if gram.complete:
+        _apart(words, shared, target, picked, paths, block, progress)
+        return
+    places = _steps.Places.of(step, n_words, min(ROOM, n_words + 8))
     # Made once: fresh pages for every block cost as much as filling them.
     scratch = np.empty((step, n_words), np.float32)
-    for start in range(0, len(target), step):
-        rows = slice(start, min(start + step, len(target)))
-        neurons = _steps.Neurons(
-            target[rows], scratch[: rows.stop - start], np.zeros(target[rows].shape), picked[rows], paths[rows]
-        )
+    for start in range(0, n, step):
+        neurons = _block(target, picked, paths, scratch, start)
         np.matmul(neurons.unit, words.vectors.T, out=neurons.projections)
-        if gram.complete:
-            _steps.complete(places, shared, neurons)
-        else:
-            _together(words, shared, neurons, places, keep)
+        _together(words, shared, neurons, places, keep)
         if progress is not None:
-            progress(rows.stop, len(target))
+            progress(start + len(neurons.unit), n)
+
+
+def _block(
+    target: NDArray[np.float32],
+    picked: NDArray[np.int64],
+    paths: NDArray[np.float64],
+    scratch: NDArray[np.float32],
+    start: int,
+) -> _steps.Neurons:
+    """As many neurons from `start` on as `scratch` has rows for their projections."""
+    rows = slice(start, min(start + len(scratch), len(target)))
+    unit = target[rows]
+    return _steps.Neurons(unit, scratch[: len(unit)], np.zeros(unit.shape), picked[rows], paths[rows])
+
+
+def _apart(
+    words: Dictionary,
+    shared: _steps.Words,
+    target: NDArray[np.float32],
+    picked: NDArray[np.int64],
+    paths: NDArray[np.float64],
+    block: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Each neuron's bundle from first to last, in threads that know nothing of each other."""
+    n_words, at_once = len(words.rows), workers(-(-len(target) // LEAST_BLOCK))
+    step = max(min(block // at_once, -(-len(target) // at_once)), 1)
+    starts = range(0, len(target), step)
+    scratch = [
+        (_steps.Places.of(1, n_words, min(ROOM, n_words + 8)), np.empty((step, n_words), np.float32))
+        for _ in range(min(at_once, len(starts)))
+    ]
+
+    def complete(start: int, mine: tuple[_steps.Places, NDArray[np.float32]]) -> None:
+        neurons = _block(target, picked, paths, mine[1], start)
+        np.matmul(neurons.unit, words.vectors.T, out=neurons.projections)
+        _steps.complete(mine[0], shared, neurons)
+
+    def tell(done: int, _: int) -> None:
+        if progress is not None:
+            progress(min(done * step, len(target)), len(target))
+
+    share_out(complete, starts, scratch, tell)
 
 
 def _shared(words: Dictionary, keep: bool) -> _steps.Words:
