@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import solve_triangular
 
 from vsa_checks.orthogonality import live_rows, rms_cosine
+from vsa_checks.threads import share_out, workers
 
 SETTLED, MOST_STEPS = 1e-4, 200
 """Expectation maximisation ends when no length moves by more than this share, after some twelve rounds as a rule."""
@@ -47,6 +50,15 @@ def covariance_matched(vectors: ArrayLike) -> Matched:
     centered rows; where few directions hold most of the variance this null is somewhat too easy. Raises ValueError
     for fewer than two live rows.
     """
+    return covariance_matched_each([vectors])[0]
+
+
+def covariance_matched_each(sets: Sequence[ArrayLike]) -> list[Matched]:
+    """`covariance_matched` of each set of vectors; several are fitted at a time."""
+    return share_out(lambda vectors, _: _matched(vectors), sets, [None] * workers(len(sets)))
+
+
+def _matched(vectors: ArrayLike) -> Matched:
     unit = live_rows(vectors).unit
     if len(unit) < 2:
         raise ValueError("fewer than two vectors have no covariance")
@@ -71,9 +83,10 @@ def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     length, square = np.ones(m), np.ones(m)
     for _ in range(MOST_STEPS):
         mean, covariance = _moments(rows, length, square)
-        inverse = np.linalg.inv(covariance + np.eye(d) * (LEAST_VARIANCE * np.trace(covariance) / d))
-        a = np.einsum("ij,ij->i", rows @ inverse, rows)
-        b = rows @ (inverse @ mean)
+        root = np.linalg.cholesky(covariance + np.eye(d) * (LEAST_VARIANCE * np.trace(covariance) / d))
+        even = solve_triangular(root, rows.T, lower=True, check_finite=False)
+        a = np.einsum("ij,ij->j", even, even)
+        b = solve_triangular(root, mean, lower=True, check_finite=False) @ even
         # The density's peak, and its width there: exact to order 1/d.
         peak = (b + np.sqrt(b**2 + 4.0 * a * (d - 1))) / (2.0 * a)
         square = peak**2 + 1.0 / (a + (d - 1) / peak**2)
@@ -90,7 +103,8 @@ def _moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and covariance of rows at these expected lengths and squared lengths."""
     mean = (length[:, None] * rows).mean(axis=0)
-    return mean, (square[:, None] * rows).T @ rows / len(rows) - np.outer(mean, mean)
+    weighted = np.sqrt(square)[:, None] * rows
+    return mean, weighted.T @ weighted / len(rows) - np.outer(mean, mean)
 
 
 def permuted_coordinates(vectors: ArrayLike, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -12,7 +12,9 @@ import numba
 from threadpoolctl import ThreadpoolController
 
 Progress = Callable[[int, int], None]
-Item, Scratch, Made = TypeVar("Item"), TypeVar("Scratch"), TypeVar("Made")
+Item = TypeVar("Item")
+Scratch = TypeVar("Scratch")
+Made = TypeVar("Made")
 _BLAS = ThreadpoolController().select(user_api="blas")
 
 
@@ -51,8 +53,8 @@ def share_out(
 
     made = []
     with threads() as pool:
-        for one in pool.map(do, items):
-            made.append(one)
+        for result in pool.map(do, items):
+            made.append(result)
             if progress is not None:
                 progress(len(made), len(items))
     return made

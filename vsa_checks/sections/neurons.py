@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from vsa_checks.models import Basis
 from vsa_checks.orthogonality import second_moment
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import bootstrap, share_p
-from vsa_checks.subjects import Subject
+from vsa_checks.subjects import Subject, mlp_inputs
 from vsa_checks.workbench import Workbench
 
 RANDOM, MATCHED = "random directions", "covariance-matched neurons"
@@ -152,13 +153,24 @@ def layer_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> ND
 
 
 def matched_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> nulls.Matched:
-    """The Gaussian of a layer's neurons, rows of W_out or columns of what they read through, fitted once."""
+    """The Gaussian of a layer's neurons, rows of W_out or columns of what they read through.
 
-    def fit() -> nulls.Matched:
-        weight = bench.weight(basis, layer, matrix)
-        return nulls.covariance_matched(weight if matrix == "W_out" else np.ascontiguousarray(weight.T))
+    Fitted once: with the other matrices that the layer's neurons read through, or the outputs with those of all layers.
+    """
+    info = bench.model(basis).info
+    outputs = matrix == "W_out"
+    places = [(one, matrix) for one in range(info.n_layers)] if outputs else [(layer, one) for one in mlp_inputs(info)]
 
-    return bench.once(("matched neurons", basis, layer, matrix), fit)
+    def fit() -> dict[tuple[int, str], nulls.Matched]:
+        rows = {}
+        for place in places:
+            with suppress(NotChecked):  # of a place that was not asked for
+                weight = bench.weight(basis, *place)
+                rows[place] = weight if outputs else np.ascontiguousarray(weight.T)
+        alive = [place for place in rows if np.count_nonzero(rows[place].any(axis=1)) > 1]
+        return dict(zip(alive, nulls.covariance_matched_each([rows[place] for place in alive]), strict=True))
+
+    return bench.once(("matched neurons", basis, *places), fit)[layer, matrix]
 
 
 def token_bundles(bench: Workbench, basis: Basis, layer: int, matrix: str) -> Bundles:
