@@ -157,9 +157,10 @@ def matched_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> 
 
     Fitted once: with the other matrices that the layer's neurons read through, or the outputs with those of all layers.
     """
-    info = bench.model(basis).info
-    outputs = matrix == "W_out"
-    places = [(one, matrix) for one in range(info.n_layers)] if outputs else [(layer, one) for one in mlp_inputs(info)]
+    info, outputs = bench.model(basis).info, matrix == "W_out"
+    read = mlp_inputs(info)
+    together = [(layer, one) for one in (read if matrix in read else (matrix,))]
+    places = [(one, matrix) for one in range(info.n_layers)] if outputs else together
 
     def fit() -> dict[tuple[int, str], nulls.Matched]:
         rows = {}
