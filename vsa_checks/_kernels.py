@@ -110,7 +110,7 @@ def _candidates(cosines, least):  # type: ignore[no-untyped-def]
     """
     n, n_words = cosines.shape
     counts = np.zeros(n + 1, np.int64)
-    for i in numba.prange(n):
+    for i in range(n):
         count = 0
         for t in range(n_words):
             count += cosines[i, t] >= least
@@ -118,7 +118,7 @@ def _candidates(cosines, least):  # type: ignore[no-untyped-def]
     ends = np.cumsum(counts)
     ids = np.empty(ends[n], np.int64)
     values = np.empty(ends[n], np.float32)
-    for i in numba.prange(n):
+    for i in range(n):
         found = np.empty(ends[i + 1] - ends[i], np.int64)
         fall = np.empty(len(found), np.float32)
         place = 0
@@ -143,7 +143,7 @@ def _scan(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def
     included = np.zeros(len(tokens), np.bool_)
     after = np.zeros(len(tokens))
     d = vectors.shape[1]
-    for i in numba.prange(len(ends) - 1):
+    for i in range(len(ends) - 1):
         total = np.zeros(d)
         along, square, cosine = 0.0, 0.0, 0.0
         for c in range(ends[i], ends[i + 1]):
@@ -181,7 +181,7 @@ def _largest(values, ids, top):  # type: ignore[no-untyped-def]
     """
     n, m = values.shape
     k = ids.shape[1]
-    for i in numba.prange(n):
+    for i in range(n):
         filled = 0
         for c in range(m):
             value = values[i, c]
@@ -257,8 +257,7 @@ _chunk_looked_at = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_look)
 _places_counted = numba.njit(cache=True)(_count)
 tally_block = numba.njit(nogil=True, cache=True)(_tally_block)
 _in_parallel = numba.njit(parallel=True, cache=True)
-candidates = _in_parallel(_candidates)
-scan = _in_parallel(_scan)
-largest = _in_parallel(_largest)
+_aside = numba.njit(nogil=True, cache=True)
+candidates, scan, largest = _aside(_candidates), _aside(_scan), _aside(_largest)
 count_above = _in_parallel(_count_above)
 best_addition = numba.njit(parallel=True, cache=True, fastmath={"nnan", "nsz"})(_best_addition)

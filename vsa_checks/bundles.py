@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,13 @@ from vsa_checks import _kernels
 from vsa_checks.dictionary import Dictionary, repeated_rows
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.pursuit import block_within, pursue
-
-Progress = Callable[[int, int], None]
+from vsa_checks.threads import Progress, share_out, workers
 
 LEAST_COSINE = 0.05
 """A token of smaller cosine with the neuron is never a candidate (paper, section 3.2)."""
 
-BLOCK_BYTES = 256 * 2**20
-"""Aim of the largest scratch array, in bytes."""
+BLOCK = 128
+"""Rows that a thread multiplies at a time: the same however many threads there are, so that rounding is."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def ranked_scans(
             parts = _scan_all(live, words, block, progress)
         else:
             assert lists is not None
-            parts = [_scan_listed(live, words, lists[0][:, :k], lists[1][:, :k])]
+            parts = _scan_listed(live, words, lists[0][:, :k], lists[1][:, :k])
         sizes = np.zeros(len(unit), np.int64)
         sizes[ids] = np.concatenate([part[0] for part in parts]) if parts else 0
         tokens = np.concatenate([part[1] for part in parts]) if parts else np.zeros(0, np.int64)
@@ -159,30 +158,41 @@ def _scan_all(
     unit: NDArray[np.float32], words: Dictionary, block: int | None, progress: Progress | None
 ) -> list[Scanned]:
     """Scan with every token listing every neuron, a block of neurons at a time."""
-    step = block or max(16, BLOCK_BYTES // (8 * len(words.rows)))
-    inverse = (1.0 / words.norms).astype(np.float32)
+    n_words = len(words.rows)
+    starts, scratch = _blocks(len(unit), n_words, block)
     copies, originals = words.copies
-    parts = []
-    for start in range(0, len(unit), step):
-        cosines = unit[start : start + step] @ words.vectors.T
-        cosines *= inverse
+
+    def explain(start: int, products: NDArray[np.float32]) -> Scanned:
+        neurons = unit[start : start + len(products)]
+        cosines = np.matmul(neurons, words.vectors.T, out=products[: len(neurons)])
+        cosines *= words.inverse
         cosines[:, copies] = cosines[:, originals]
-        ends, tokens, values = _kernels.candidates(cosines, np.float32(LEAST_COSINE))
-        parts.append(_scan(words, ends, tokens, values))
+        return _scan(words, *_kernels.candidates(cosines, np.float32(LEAST_COSINE)))
+
+    def tell(done: int, _: int) -> None:
         if progress is not None:
-            progress(min(start + step, len(unit)), len(unit))
-    return parts
+            progress(min(done * starts.step, len(unit)), len(unit))
+
+    return share_out(explain, starts, scratch, tell)
 
 
 def _scan_listed(
     unit: NDArray[np.float32], words: Dictionary, ids: NDArray[np.int32], cosines: NDArray[np.float32]
-) -> Scanned:
+) -> list[Scanned]:
     """Scan with the lists (V, k) of neurons and cosines that the tokens made."""
     tokens, place = np.nonzero(cosines >= LEAST_COSINE)
     neurons, values = ids[tokens, place], cosines[tokens, place]
     order = np.lexsort((tokens, -values, neurons))
+    tokens, values = tokens[order], values[order]
     ends = np.searchsorted(neurons[order], np.arange(len(unit) + 1))
-    return _scan(words, ends, tokens[order], values[order])
+
+    def explain(start: int, _: None) -> Scanned:
+        part = ends[start : start + BLOCK + 1]
+        held = slice(part[0], part[-1])
+        return _scan(words, part - part[0], tokens[held], values[held])
+
+    starts = range(0, len(unit), BLOCK)
+    return share_out(explain, starts, [None] * workers(len(starts)))
 
 
 def _scan(
@@ -202,19 +212,30 @@ def _listed_neurons(
     unit: NDArray[np.float32], words: Dictionary, count: int, block: int | None
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The `count` neurons of largest cosine for each token (V, count), and the cosines; ties to the lowest id."""
-    step = block or max(16, BLOCK_BYTES // (8 * max(len(unit), 1)))
-    ids = np.empty((len(words.rows), count), np.int32)
-    top = np.empty((len(words.rows), count), np.float32)
-    inverse = (1.0 / words.norms).astype(np.float32)
+    n_words = len(words.rows)
+    starts, scratch = _blocks(n_words, len(unit), block)
+    ids = np.empty((n_words, count), np.int32)
+    top = np.empty((n_words, count), np.float32)
     copies, originals = repeated_rows(unit)
-    for start in range(0, len(words.rows), step):
-        cosines = words.vectors[start : start + step] @ unit.T
-        cosines *= inverse[start : start + step, None]
+
+    def rank(start: int, products: NDArray[np.float32]) -> None:
+        rows = slice(start, min(start + len(products), n_words))
+        cosines = np.matmul(words.vectors[rows], unit.T, out=products[: rows.stop - start])
+        cosines *= words.inverse[rows, None]
         cosines[:, copies] = cosines[:, originals]
-        _kernels.largest(cosines, ids[start : start + step], top[start : start + step])
+        _kernels.largest(cosines, ids[rows], top[rows])
+
+    share_out(rank, starts, scratch)
     copies, originals = words.copies
     ids[copies], top[copies] = ids[originals], top[originals]
     return ids, top
+
+
+def _blocks(n: int, width: int, block: int | None) -> tuple[range, list[NDArray[np.float32]]]:
+    """Where blocks of n rows begin, and room (rows, width) for the products of one in each thread."""
+    step = block or BLOCK
+    starts = range(0, n, step)
+    return starts, [np.empty((min(step, n), width), np.float32) for _ in range(workers(len(starts)))]
 
 
 def _fit(

@@ -31,7 +31,7 @@ ROOM = 3072
 """Most tokens in a list, and up to eight more places."""
 BLOCK_BYTES = 256 * 2**20
 """Aim of the projections and overlaps of the neurons that are worked on together."""
-LEAST_BLOCK = 16
+LEAST_BLOCK, THREAD_BLOCK = 16, 128
 
 
 def block_within(words: Dictionary, n: int, length: int, memory: int | None) -> int:
@@ -109,11 +109,11 @@ def _apart(
 ) -> None:
     """Each neuron's bundle from first to last, in threads that know nothing of each other."""
     n_words, at_once = len(words.rows), workers(-(-len(target) // LEAST_BLOCK))
-    step = max(min(block // at_once, -(-len(target) // at_once)), 1)
+    step = max(min(block // at_once, THREAD_BLOCK, -(-len(target) // at_once)), 1)
     starts = range(0, len(target), step)
     scratch = [
         (_steps.Places.of(1, n_words, min(ROOM, n_words + 8)), np.empty((step, n_words), np.float32))
-        for _ in range(min(at_once, len(starts)))
+        for _ in range(workers(len(starts)))
     ]
 
     def complete(start: int, mine: tuple[_steps.Places, NDArray[np.float32]]) -> None:

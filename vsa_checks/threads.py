@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 import numba
+import scipy.linalg  # noqa: F401 - brings a BLAS of its own, beside NumPy's
 from threadpoolctl import ThreadpoolController
 
 Progress = Callable[[int, int], None]
