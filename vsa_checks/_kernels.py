@@ -252,6 +252,21 @@ def _best_addition(projections, overlaps, squares, along, square, used, best, co
         best[i], cosines[i] = place, np.sign(top) * np.sqrt(abs(top))
 
 
+def _unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
+    """Put images (n, h, r) at unit length into `unit`, zero where they are zero, and their lengths into (h, n)."""
+    n, heads, rank = images.shape
+    for i in numba.prange(n):
+        for head in range(heads):
+            square = 0.0
+            for k in range(rank):
+                square += np.float64(images[i, head, k]) * np.float64(images[i, head, k])
+            length = np.sqrt(square)
+            lengths[head, i] = length
+            share = np.float32(1.0 / length) if length > 0.0 else np.float32(0.0)
+            for k in range(rank):
+                unit[i, head, k] = images[i, head, k] * share
+
+
 # Compiled here and not by decorators: a mutation test takes each function above by itself, and skips decorated ones.
 _chunk_looked_at = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_look)
 _places_counted = numba.njit(cache=True)(_count)
@@ -261,4 +276,5 @@ candidates = _in_parallel(_candidates)
 scan = _in_parallel(_scan)
 largest = _in_parallel(_largest)
 count_above = _in_parallel(_count_above)
+unit_images = numba.njit(parallel=True, cache=True, fastmath={"reassoc"})(_unit_images)
 best_addition = numba.njit(parallel=True, cache=True, fastmath={"nnan", "nsz"})(_best_addition)
