@@ -31,6 +31,7 @@ WEAK_COSINE, WEAK_RISE = 0.1, 0.04
 CHUNK = 256
 ROUNDING = 1e-5
 """Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
+LESS = np.float32(1.0 - ROUNDING)
 
 
 def _look(cosines, lowest, per_bin, last, place):  # type: ignore[no-untyped-def]
@@ -221,35 +222,48 @@ def _count_above(values, rising, places, counts):  # type: ignore[no-untyped-def
             counts[i, places[i, level]] = above
 
 
-def _best_addition(projections, overlaps, squares, along, square, used, best, cosines):  # type: ignore[no-untyped-def]
-    """The vector whose addition gives each running sum the highest cosine with its neuron, and that cosine.
+def _reach(projections, overlaps, squares, along, square, least):  # type: ignore[no-untyped-def]
+    """How many of a chunk's vectors give a sum a score above `least` > 0, without a division: see `_better_addition`.
 
-    projections (n, V): vector . neuron, -inf for those to be passed over; overlaps (n, V): vector . sum; squares (V,):
-    the vectors' squared norms; along and square (n,): sum . neuron and the sum's squared norm; used (n, k): vectors
-    that are in the sum, or -1. best (n,) and cosines (n,) receive the result; ties to the lowest.
+    A count and not the largest, which compilers do not make of several entries at once.
     """
-    n, n_words = projections.shape
+    over = np.int32(0)
+    for c in range(len(projections)):
+        reach = along + projections[c]
+        size = square + np.float32(2.0) * overlaps[c] + squares[c]
+        over += np.int32(reach * abs(reach) > least * size)
+    return over
+
+
+def _better_addition(projections, overlaps, squares, first, number, along, square, scores, parts, places):  # type: ignore[no-untyped-def]
+    """Note where the addition of one of a tile of vectors gives a running sum a better score than known so far.
+
+    projections (n, V): vector . neuron, -inf for those to be passed over; squares (V,): the vectors' squared norms;
+    overlaps (n, m): vector . sum, of the vectors from `first` on; along and square (n,): sum . neuron and the sum's
+    squared norm. scores (n,), the squared cosine with its sign, parts and places (n,) are changed where one of the
+    tile's is larger, to it, `number` and its place; ties to the lowest place.
+    """
+    n, m = overlaps.shape
     for i in numba.prange(n):
-        for k in range(used.shape[1]):
-            if used[i, k] >= 0:
-                projections[i, used[i, k]] = np.float32(-np.inf)
-        top, place = np.float32(-np.inf), 0
-        for start in range(0, n_words, CHUNK):
-            stop = min(start + CHUNK, n_words)
-            highest = np.float32(-np.inf)
-            for t in range(start, stop):
-                reach = along[i] + projections[i, t]
-                size = square[i] + np.float32(2.0) * overlaps[i, t] + squares[t]
-                highest = max(highest, reach * abs(reach) / max(size, np.float32(1e-30)))
-            if highest <= top:
+        top, place = scores[i], -1
+        for start in range(0, m, CHUNK):
+            stop = min(start + CHUNK, m)
+            along_chunk, size_chunk = (
+                projections[i, first + start : first + stop],
+                squares[first + start : first + stop],
+            )
+            overlap_chunk = overlaps[i, start:stop]
+            least = top * LESS
+            if least > 0 and not _chunk_reaches(along_chunk, overlap_chunk, size_chunk, along[i], square[i], least):
                 continue
-            for t in range(start, stop):
-                reach = along[i] + projections[i, t]
-                size = square[i] + np.float32(2.0) * overlaps[i, t] + squares[t]
+            for c in range(stop - start):
+                reach = along[i] + along_chunk[c]
+                size = square[i] + np.float32(2.0) * overlap_chunk[c] + size_chunk[c]
                 score = reach * abs(reach) / max(size, np.float32(1e-30))
                 if score > top:
-                    top, place = score, t
-        best[i], cosines[i] = place, np.sign(top) * np.sqrt(abs(top))
+                    top, place = score, first + start + c
+        if place >= 0:
+            scores[i], parts[i], places[i] = top, number, place
 
 
 def _unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
@@ -270,6 +284,7 @@ def _unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
 # Compiled here and not by decorators: a mutation test takes each function above by itself, and skips decorated ones.
 _chunk_looked_at = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_look)
 _places_counted = numba.njit(cache=True)(_count)
+_chunk_reaches = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_reach)
 _in_parallel = numba.njit(parallel=True, cache=True)
 tally_block = _in_parallel(_tally_block)
 candidates = _in_parallel(_candidates)
@@ -277,4 +292,4 @@ scan = _in_parallel(_scan)
 largest = _in_parallel(_largest)
 count_above = _in_parallel(_count_above)
 unit_images = numba.njit(parallel=True, cache=True, fastmath={"reassoc"})(_unit_images)
-best_addition = numba.njit(parallel=True, cache=True, fastmath={"nnan", "nsz"})(_best_addition)
+better_addition = numba.njit(parallel=True, cache=True, fastmath={"nnan", "nsz"})(_better_addition)

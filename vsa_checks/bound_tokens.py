@@ -15,6 +15,8 @@ Progress = Callable[[int, int], None]
 
 BLOCK_BYTES = 256 * 2**20
 """Aim of the largest scratch array, in bytes."""
+TILE = 8192
+"""Vectors whose overlaps are made at a time: few enough to be looked at while they are in cache."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,9 @@ class Part:
     left: NDArray[np.float32]
     right: NDArray[np.float32] | None = None
 
-    def along(self, vectors: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        """Put the dot products of `vectors` (n, d) with all of the part into `out` (n, V)."""
-        inner = vectors if self.right is None else vectors @ self.right.T
-        np.matmul(inner, self.left.T, out=out)
+    def within(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What (n, r) has the dot products with `left` that `vectors` (n, d) have with the part."""
+        return vectors if self.right is None else vectors @ self.right.T
 
     def rows(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """The vectors (n, d) at these places."""
@@ -73,7 +74,7 @@ def pursue(
     step = max(1, min(n, BLOCK_BYTES // (4 * total)))
     # Made once: fresh pages for every block cost as much as filling them.
     held = [np.empty((step, len(part.left)), np.float32) for part in dictionary]
-    overlaps = np.empty((step, max(len(part.left) for part in dictionary)), np.float32)
+    overlaps = np.empty(step * TILE, np.float32)
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
         block = _Block(live.unit[rows], parts[rows], places[rows], cosines[rows])
@@ -102,26 +103,29 @@ def _pursue_block(
 ) -> None:
     n, exact = len(block.unit), block.unit.astype(np.float64)
     for part, square, along_part in zip(dictionary, squares, projections, strict=True):
-        part.along(block.unit, along_part)
+        np.matmul(part.within(block.unit), part.left.T, out=along_part)
         along_part[:, square == 0] = -np.inf  # no direction to add: never the best
     totals = np.zeros(exact.shape)
-    found, value = np.empty(n, np.int64), np.empty(n, np.float32)
     scratch.fill(0.0)
     for step in range(block.parts.shape[1]):
         along = np.einsum("ij,ij->i", totals, exact).astype(np.float32)
         square = np.einsum("ij,ij->i", totals, totals).astype(np.float32)
         sums = totals.astype(np.float32)
-        score, best_part, best_place = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64), np.zeros(n, np.int64)
+        scores, best_part, best_place = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64), np.zeros(n, np.int64)
         for number, part in enumerate(dictionary):
-            used = np.where(block.parts[:, :step] == number, block.places[:, :step], -1)
-            overlaps = scratch.ravel()[: n * len(part.left)].reshape(n, -1)
-            if step:
-                part.along(sums, overlaps)
-            _kernels.best_addition(projections[number], overlaps, squares[number], along, square, used, found, value)
-            better = value > score
-            score[better], best_part[better], best_place[better] = value[better], number, found[better]
+            inner = part.within(sums)
+            for first in range(0, len(part.left), TILE):
+                tile = part.left[first : first + TILE]
+                overlaps = scratch[: n * len(tile)].reshape(n, -1)
+                if step:
+                    np.matmul(inner, tile.T, out=overlaps)
+                _kernels.better_addition(
+                    projections[number], overlaps, squares[number], first, number, along, square, scores, best_part,
+                    best_place,
+                )  # fmt: skip
         for number, part in enumerate(dictionary):
-            chosen = best_part == number
+            chosen = np.flatnonzero(best_part == number)
             totals[chosen] += part.rows(best_place[chosen])
+            projections[number][chosen, best_place[chosen]] = -np.inf  # each at most once
         block.parts[:, step], block.places[:, step] = best_part, best_place
         block.cosines[:, step] = np.einsum("ij,ij->i", totals, exact) / np.linalg.norm(totals, axis=1)
