@@ -28,7 +28,7 @@ class PairTally(NamedTuple):
 
 WEAK_COSINE, WEAK_RISE = 0.1, 0.04
 """A token of cosine below .1 is included only if the bundle's cosine rises by more than .04 (paper, section 3.2)."""
-CHUNK = 256
+CHUNK, CELLS = 256, 4096
 ROUNDING = 1e-5
 """Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
 LESS = np.float32(1.0 - ROUNDING)
@@ -199,6 +199,13 @@ def _largest(values, ids, top):  # type: ignore[no-untyped-def]
                 filled += 1
 
 
+def _cell(value, lowest, per_cell):  # type: ignore[no-untyped-def]
+    """Which of CELLS cells a value falls into: never a lower one than a smaller value does."""
+    cell = (value - lowest) * per_cell
+    cell = cell if cell > np.float32(0.0) else np.float32(0.0)
+    return np.int64(cell if cell < np.float32(CELLS - 1) else np.float32(CELLS - 1))
+
+
 def _count_above(values, rising, places, counts):  # type: ignore[no-untyped-def]
     """How many of each row's values (n, V) lie above each of its levels.
 
@@ -207,14 +214,19 @@ def _count_above(values, rising, places, counts):  # type: ignore[no-untyped-def
     n, m = rising.shape
     for i in numba.prange(n):
         between = np.zeros(m + 1, np.int64)
+        lowest, width = rising[i, 0], rising[i, m - 1] - rising[i, 0]
+        per_cell = np.float32(CELLS - 1) / width if width > np.float32(1e-30) else np.float32(0.0)
+        # A level in a lower cell than a value's lies below it: a search begins where the value's own cell does. Halving
+        # would branch the wrong way every other time.
+        first = np.zeros(CELLS + 1, np.int64)
+        for level in range(m):
+            first[_cell_of(rising[i, level], lowest, per_cell) + 1] += 1
+        for cell in range(CELLS):
+            first[cell + 1] += first[cell]
         for value in values[i]:
-            low, high = 0, m
-            while low < high:
-                middle = (low + high) // 2
-                if rising[i, middle] < value:
-                    low = middle + 1
-                else:
-                    high = middle
+            low = first[_cell_of(value, lowest, per_cell)]
+            while low < m and rising[i, low] < value:
+                low += 1
             between[low] += 1
         above = 0
         for level in range(m - 1, -1, -1):
@@ -285,6 +297,7 @@ def _unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
 _chunk_looked_at = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_look)
 _places_counted = numba.njit(cache=True)(_count)
 _chunk_reaches = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_reach)
+_cell_of = numba.njit(cache=True)(_cell)
 _in_parallel = numba.njit(parallel=True, cache=True)
 tally_block = _in_parallel(_tally_block)
 candidates = _in_parallel(_candidates)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vsa_checks import nulls, theory
 from vsa_checks.constructions import draw_bundles
 from vsa_checks.errors import NotChecked
