@@ -137,7 +137,8 @@ def coherence(vectors: ArrayLike) -> float:
 
     Raises ValueError for fewer than two rows with a direction.
     """
-    return float(np.abs(cosine_matrix(vectors, 0.0)).max())
+    cosines = cosine_matrix(vectors, 0.0)
+    return float(max(cosines.max(), -cosines.min()))
 
 
 def closest_pair(vectors: ArrayLike) -> float:
@@ -160,7 +161,8 @@ def cosine_matrix(vectors: ArrayLike, own: float) -> Vectors:
     if len(words) < 2:
         raise ValueError(f"{len(words)} vectors with a direction make no pair")
     cosines: Vectors = words @ words.T
-    cosines /= norms[:, None] * norms
+    cosines /= norms[:, None]
+    cosines /= norms
     np.fill_diagonal(cosines, own)
     return cosines
 
