@@ -247,13 +247,13 @@ def _reach(projections, overlaps, squares, along, square, least):  # type: ignor
     return over
 
 
-def _better_addition(projections, overlaps, squares, first, number, along, square, scores, parts, places):  # type: ignore[no-untyped-def]
-    """Note where the addition of one of a tile of vectors gives a running sum a better score than known so far.
+def _better_addition(projections, overlaps, squares, number, along, square, scores, parts, places):  # type: ignore[no-untyped-def]
+    """Note where the addition of one of a part's vectors gives a running sum a better score than known so far.
 
-    projections (n, V): vector . neuron, -inf for those to be passed over; squares (V,): the vectors' squared norms;
-    overlaps (n, m): vector . sum, of the vectors from `first` on; along and square (n,): sum . neuron and the sum's
-    squared norm. scores (n,), the squared cosine with its sign, parts and places (n,) are changed where one of the
-    tile's is larger, to it, `number` and its place; ties to the lowest place.
+    projections (n, V): vector . neuron, -inf for those to be passed over; overlaps (n, V): vector . sum; squares (V,):
+    the vectors' squared norms; along and square (n,): sum . neuron and the sum's squared norm. scores (n,), the squared
+    cosine with its sign, parts and places (n,) are changed where one of the vectors' is larger, to it, `number` and its
+    place; ties to the lowest place.
     """
     n, m = overlaps.shape
     for i in numba.prange(n):
@@ -261,8 +261,8 @@ def _better_addition(projections, overlaps, squares, first, number, along, squar
         for start in range(0, m, CHUNK):
             stop = min(start + CHUNK, m)
             along_chunk, size_chunk = (
-                projections[i, first + start : first + stop],
-                squares[first + start : first + stop],
+                projections[i, start:stop],
+                squares[start:stop],
             )
             overlap_chunk = overlaps[i, start:stop]
             least = top * LESS
@@ -273,7 +273,7 @@ def _better_addition(projections, overlaps, squares, first, number, along, squar
                 size = square[i] + np.float32(2.0) * overlap_chunk[c] + size_chunk[c]
                 score = reach * abs(reach) / max(size, np.float32(1e-30))
                 if score > top:
-                    top, place = score, first + start + c
+                    top, place = score, start + c
         if place >= 0:
             scores[i], parts[i], places[i] = top, number, place
 

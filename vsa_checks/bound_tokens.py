@@ -15,8 +15,6 @@ Progress = Callable[[int, int], None]
 
 BLOCK_BYTES = 256 * 2**20
 """Aim of the largest scratch array, in bytes."""
-TILE = 8192
-"""Vectors whose overlaps are made at a time: few enough to be looked at while they are in cache."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def pursue(
     step = max(1, min(n, BLOCK_BYTES // (4 * total)))
     # Made once: fresh pages for every block cost as much as filling them.
     held = [np.empty((step, len(part.left)), np.float32) for part in dictionary]
-    overlaps = np.empty(step * TILE, np.float32)
+    overlaps = np.empty(step * max(len(part.left) for part in dictionary), np.float32)
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
         block = _Block(live.unit[rows], parts[rows], places[rows], cosines[rows])
@@ -113,16 +111,12 @@ def _pursue_block(
         sums = totals.astype(np.float32)
         scores, best_part, best_place = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64), np.zeros(n, np.int64)
         for number, part in enumerate(dictionary):
-            inner = part.within(sums)
-            for first in range(0, len(part.left), TILE):
-                tile = part.left[first : first + TILE]
-                overlaps = scratch[: n * len(tile)].reshape(n, -1)
-                if step:
-                    np.matmul(inner, tile.T, out=overlaps)
-                _kernels.better_addition(
-                    projections[number], overlaps, squares[number], first, number, along, square, scores, best_part,
-                    best_place,
-                )  # fmt: skip
+            overlaps = scratch[: n * len(part.left)].reshape(n, -1)
+            if step:
+                np.matmul(part.within(sums), part.left.T, out=overlaps)
+            _kernels.better_addition(
+                projections[number], overlaps, squares[number], number, along, square, scores, best_part, best_place
+            )
         for number, part in enumerate(dictionary):
             chosen = np.flatnonzero(best_part == number)
             totals[chosen] += part.rows(best_place[chosen])

@@ -82,18 +82,14 @@ def test_blocks_change_nothing(parts: list[Part], rng: np.random.Generator, monk
     assert whole.cosines == pytest.approx(blocks.cosines, abs=1e-6)
 
 
-def test_tiles_change_nothing(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_of_many_vectors_are_looked_at_to_the_end(rng: np.random.Generator) -> None:
     parts = [Part(drawn(rng, 700, D)), Part(drawn(rng, 650, RANK), drawn(rng, RANK, D))]
-    parts[1].left[:3] = parts[1].left[600:603]  # equal vectors, in different tiles: the first is taken first
+    parts[1].left[:3] = parts[1].left[600:603]  # equal vectors: the first is taken first
     neurons = np.concatenate([drawn(rng, 30, D), -stacked(parts)[700:703].astype(np.float32), stacked(parts)[700:703]])
-    whole = pursue(neurons, parts, 5)
-    known = greedy_pursuit(neurons, stacked(parts).astype(np.float32), 5)
-    monkeypatch.setattr(bound_tokens, "TILE", 300)
-    tiled = pursue(neurons, parts, 5)
-    for found in (whole, tiled):
-        assert np.array_equal(700 * found.parts + found.places, known.token_ids.reshape(-1, 5))
-        assert found.cosines == pytest.approx(known.cosines.reshape(-1, 5), abs=1e-6)
-    assert whole.places[33:, 0].tolist() == [0, 1, 2]
+    found, known = pursue(neurons, parts, 5), greedy_pursuit(neurons, stacked(parts).astype(np.float32), 5)
+    assert np.array_equal(700 * found.parts + found.places, known.token_ids.reshape(-1, 5))
+    assert found.cosines == pytest.approx(known.cosines.reshape(-1, 5), abs=1e-6)
+    assert found.places[33:, 0].tolist() == [0, 1, 2]
 
 
 def test_vectors_without_a_direction_are_never_included(rng: np.random.Generator) -> None:
