@@ -12,7 +12,7 @@ from vsa_checks import _kernels
 BLOCK_ROWS = 8192
 HELD_BYTES = 256 * 2**20
 """Aim of the images that are held at a time."""
-RIVALS = 2048
+RIVALS = 4096
 TIE = 1e-6
 """Dot products are taken for equal within this share, some eight units in the last place of float32."""
 
