@@ -34,9 +34,10 @@ class PairTally(NamedTuple):
 
 WEAK_COSINE, WEAK_RISE = 0.1, 0.04
 """A token of cosine below .1 is included only if the bundle's cosine rises by more than .04 (paper, section 3.2)."""
-CHUNK = 256
+CHUNK, CELLS = 256, 4096
 ROUNDING = 1e-5
 """Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
+LESS = np.float32(1.0 - ROUNDING)
 
 
 def _look(cosines, lowest, per_bin, last, place):  # type: ignore[no-untyped-def]
@@ -198,6 +199,13 @@ def _largest(values, ids, top):  # type: ignore[no-untyped-def]
                 filled += 1
 
 
+def _cell(value, lowest, per_cell):  # type: ignore[no-untyped-def]
+    """Which of CELLS cells a value falls into: never a lower one than a smaller value does."""
+    cell = (value - lowest) * per_cell
+    cell = cell if cell > np.float32(0.0) else np.float32(0.0)
+    return np.int64(cell if cell < np.float32(CELLS - 1) else np.float32(CELLS - 1))
+
+
 def _count_above(values, rising, places, counts):  # type: ignore[no-untyped-def]
     """How many of each row's values (n, V) lie above each of its levels.
 
@@ -206,14 +214,19 @@ def _count_above(values, rising, places, counts):  # type: ignore[no-untyped-def
     n, m = rising.shape
     for i in numba.prange(n):
         between = np.zeros(m + 1, np.int64)
+        lowest, width = rising[i, 0], rising[i, m - 1] - rising[i, 0]
+        per_cell = np.float32(CELLS - 1) / width if width > np.float32(1e-30) else np.float32(0.0)
+        # A level in a lower cell than a value's lies below it: a search begins where the value's own cell does. Halving
+        # would branch the wrong way every other time.
+        first = np.zeros(CELLS + 1, np.int64)
+        for level in range(m):
+            first[_cell_of(rising[i, level], lowest, per_cell) + 1] += 1
+        for cell in range(CELLS):
+            first[cell + 1] += first[cell]
         for value in values[i]:
-            low, high = 0, m
-            while low < high:
-                middle = (low + high) // 2
-                if rising[i, middle] < value:
-                    low = middle + 1
-                else:
-                    high = middle
+            low = first[_cell_of(value, lowest, per_cell)]
+            while low < m and rising[i, low] < value:
+                low += 1
             between[low] += 1
         above = 0
         for level in range(m - 1, -1, -1):
@@ -221,43 +234,70 @@ def _count_above(values, rising, places, counts):  # type: ignore[no-untyped-def
             counts[i, places[i, level]] = above
 
 
-def _best_addition(projections, overlaps, squares, along, square, used, best, cosines):  # type: ignore[no-untyped-def]
-    """The vector whose addition gives each running sum the highest cosine with its neuron, and that cosine.
+def _reach(projections, overlaps, squares, along, square, least):  # type: ignore[no-untyped-def]
+    """How many of a chunk's vectors give a sum a score above `least` > 0, without a division: see `_better_addition`.
+
+    A count and not the largest, which compilers do not make of several entries at once.
+    """
+    over = np.int32(0)
+    for c in range(len(projections)):
+        reach = along + projections[c]
+        size = square + np.float32(2.0) * overlaps[c] + squares[c]
+        over += np.int32(reach * abs(reach) > least * size)
+    return over
+
+
+def _better_addition(projections, overlaps, squares, number, along, square, scores, parts, places):  # type: ignore[no-untyped-def]
+    """Note where the addition of one of a part's vectors gives a running sum a better score than known so far.
 
     projections (n, V): vector . neuron, -inf for those to be passed over; overlaps (n, V): vector . sum; squares (V,):
-    the vectors' squared norms; along and square (n,): sum . neuron and the sum's squared norm; used (n, k): vectors
-    that are in the sum, or -1. best (n,) and cosines (n,) receive the result; ties to the lowest.
+    the vectors' squared norms; along and square (n,): sum . neuron and the sum's squared norm. scores (n,), the squared
+    cosine with its sign, parts and places (n,) are changed where one of the vectors' is larger, to it, `number` and its
+    place; ties to the lowest place.
     """
-    n, n_words = projections.shape
-    for i in numba.prange(n):
-        for k in range(used.shape[1]):
-            if used[i, k] >= 0:
-                projections[i, used[i, k]] = np.float32(-np.inf)
-        top, place = np.float32(-np.inf), 0
-        for start in range(0, n_words, CHUNK):
-            stop = min(start + CHUNK, n_words)
-            highest = np.float32(-np.inf)
-            for t in range(start, stop):
-                reach = along[i] + projections[i, t]
-                size = square[i] + np.float32(2.0) * overlaps[i, t] + squares[t]
-                highest = max(highest, reach * abs(reach) / max(size, np.float32(1e-30)))
-            if highest <= top:
+    n, m = overlaps.shape
+    for i in range(n):
+        top, place = scores[i], -1
+        for start in range(0, m, CHUNK):
+            stop = min(start + CHUNK, m)
+            along_chunk, overlap_chunk = projections[i, start:stop], overlaps[i, start:stop]
+            size_chunk = squares[start:stop]
+            least = top * LESS
+            if least > 0 and not _chunk_reaches(along_chunk, overlap_chunk, size_chunk, along[i], square[i], least):
                 continue
-            for t in range(start, stop):
-                reach = along[i] + projections[i, t]
-                size = square[i] + np.float32(2.0) * overlaps[i, t] + squares[t]
+            for c in range(stop - start):
+                reach = along[i] + along_chunk[c]
+                size = square[i] + np.float32(2.0) * overlap_chunk[c] + size_chunk[c]
                 score = reach * abs(reach) / max(size, np.float32(1e-30))
                 if score > top:
-                    top, place = score, t
-        best[i], cosines[i] = place, np.sign(top) * np.sqrt(abs(top))
+                    top, place = score, start + c
+        if place >= 0:
+            scores[i], parts[i], places[i] = top, number, place
+
+
+def _unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
+    """Put images (n, h, r) at unit length into `unit`, zero where they are zero, and their lengths into (h, n)."""
+    n, heads, rank = images.shape
+    for i in range(n):
+        for head in range(heads):
+            square = 0.0
+            for k in range(rank):
+                square += np.float64(images[i, head, k]) * np.float64(images[i, head, k])
+            length = np.sqrt(square)
+            lengths[head, i] = length
+            share = np.float32(1.0 / length) if length > 0.0 else np.float32(0.0)
+            for k in range(rank):
+                unit[i, head, k] = images[i, head, k] * share
 
 
 # Compiled here and not by decorators: a mutation test takes each function above by itself, and skips decorated ones.
 _chunk_looked_at = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_look)
 _places_counted = numba.njit(cache=True)(_count)
-tally_block = numba.njit(nogil=True, cache=True)(_tally_block)
+_chunk_reaches = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_reach)
+_cell_of = numba.njit(cache=True)(_cell)
 _in_parallel = numba.njit(parallel=True, cache=True)
 _aside = numba.njit(nogil=True, cache=True)
-candidates, scan, largest = _aside(_candidates), _aside(_scan), _aside(_largest)
+tally_block, candidates, scan, largest = _aside(_tally_block), _aside(_candidates), _aside(_scan), _aside(_largest)
 count_above = _in_parallel(_count_above)
-best_addition = numba.njit(parallel=True, cache=True, fastmath={"nnan", "nsz"})(_best_addition)
+unit_images = numba.njit(nogil=True, cache=True, fastmath={"reassoc"})(_unit_images)
+better_addition = numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})(_better_addition)

@@ -47,8 +47,8 @@ def read(
 ) -> Iterator[Seen]:
     """Run the model over the text, window by window, and hand on the hooks named.
 
-    A hook is named in full, or as "*.attn.hook_z" for all blocks. Layers from stop_at_layer on are not run. Raises
-    NotChecked as `reading` does.
+    A hook is named in full, or as "*.attn.hook_z" for all blocks. Layers from stop_at_layer on are not run, nor
+    is the unembedding. Raises NotChecked as `reading` does.
     """
     model, windows = bench.model(basis), reading(bench, basis).windows
     whole = {name for name in hooks if not name.startswith("*")}
@@ -59,6 +59,7 @@ def read(
             window.tokens,
             names_filter=lambda name: name in whole or (name.startswith("blocks.") and name.endswith(ends)),
             stop_at_layer=stop_at_layer,
+            logits=False,
         )
         yield Seen(window, {name: tensor[0].float().cpu().numpy() for name, tensor in cache.items()})
         if progress is not None:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vsa_checks import _kernels
+from vsa_checks.threads import share_out, workers
+
 BLOCK_ROWS = 8192
+TOGETHER = 3
+"""Heads that a thread multiplies by at a time: single heads are too narrow for a matrix product to be fast."""
+RIVALS = 4096
+TIE = 1e-6
+"""Dot products are taken for equal within this share, some eight units in the last place of float32."""
 
 
 @dataclass(frozen=True)
@@ -56,42 +64,82 @@ def bound_figures(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before: 
     unit (n, d) of norm one; maps (h, d, r); queries (q,) rows of `unit`; before, the `gram_square` of `unit` where it
     is known already. similarity_change (h,): root mean square of (cosine after - cosine before) over ALL pairs of rows
     that the head does not map to zero, NaN where fewer than two are left. recovered (h, q): whether of all rows the
-    query itself has the largest dot product with (query @ map) @ map^T, ties to the lowest row. Source: paper,
-    section 2.2.
+    query itself has the largest dot product with (query @ map) @ map^T, ties (to rounding) to the lowest row. Source:
+    paper, section 2.2.
     """
     words, keys, asked = np.asarray(unit, np.float32), np.asarray(maps, np.float32), np.asarray(queries, np.int64)
     before = gram_square(words) if before is None else before
     change = np.full(len(keys), np.nan)
     recovered = np.zeros((len(keys), len(asked)), bool)
-    for head, key in enumerate(keys):
-        images = words @ key
-        lengths = np.sqrt(np.einsum("ij,ij->i", images, images, dtype=np.float64))
-        recovered[head] = _named(images, asked)
-        live = lengths > 0
-        n = int(live.sum())
-        if n < 2:
-            continue
-        if n < len(words):
-            kept = words[live]
-            after = images[live] / lengths[live, None].astype(np.float32)
-            first = gram_square(kept)
-        else:
-            kept, first = words, before
-            after = images / lengths[:, None].astype(np.float32)
-        # The squared difference of two Gram matrices by moments; their diagonals are one in both and cancel.
-        total = first - 2.0 * np.square(_moment(kept, after)).sum() + gram_square(after)
-        change[head] = np.sqrt(max(total, 0.0) / (n * (n - 1.0)))
+
+    def measure(start: int, _: None) -> None:
+        images, lengths, between, after = _through(words, keys[start : start + TOGETHER])
+        for head in range(len(lengths)):
+            recovered[start + head] = _named(images[:, head], lengths[head], asked)
+            live = lengths[head] > 0
+            n = int(live.sum())
+            if n < 2:
+                continue
+            first = before if n == len(words) else gram_square(words[live])
+            # The squared difference of two Gram matrices by moments; their diagonals are one in both and cancel.
+            total = first - 2.0 * between[head] + after[head]
+            change[start + head] = np.sqrt(max(total, 0.0) / (n * (n - 1.0)))
+
+    starts = range(0, len(keys), TOGETHER)
+    share_out(measure, starts, [None] * workers(len(starts)))
     return Bound(change, recovered)
 
 
-def _named(images: NDArray[np.float32], asked: NDArray[np.int64]) -> NDArray[np.bool_]:
-    found = np.empty(len(asked), np.int64)
-    step = max(1, 2**25 // max(len(images), 1))
-    for start in range(0, len(asked), step):
-        rows = asked[start : start + step]
-        found[start : start + step] = (images[rows] @ images.T).argmax(axis=1)
+def _through(
+    words: NDArray[np.float32], keys: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Images (n, h, r) of the words under maps (h, d, r), and their lengths (h, n).
+
+    Then, by head, the summed squares of words^T @ after and of after^T @ after, where after holds the images at unit
+    length, or at zero where they are that.
+    """
+    (n, d), (heads, _, rank) = words.shape, keys.shape
+    side = np.ascontiguousarray(keys.transpose(1, 0, 2).reshape(d, heads * rank))
+    images, lengths = np.empty((n, heads, rank), np.float32), np.empty((heads, n))
+    held = np.empty((min(n, BLOCK_ROWS), heads, rank), np.float32)
+    between, after = np.zeros((d, heads * rank)), np.zeros((heads, rank, rank))
+    for start in range(0, n, BLOCK_ROWS):
+        rows = slice(start, min(start + BLOCK_ROWS, n))
+        unit = held[: rows.stop - start]
+        np.matmul(words[rows], side, out=images[rows].reshape(-1, heads * rank))
+        _kernels.unit_images(images[rows], unit, lengths[:, rows])
+        between += words[rows].T @ unit.reshape(-1, heads * rank)
+        for head in range(heads):
+            after[head] += unit[:, head].T @ unit[:, head].copy()
+    return (
+        images,
+        lengths,
+        np.square(between).reshape(d, heads, rank).sum(axis=(0, 2)),
+        np.square(after).sum(axis=(1, 2)),
+    )
+
+
+def _named(images: NDArray[np.float32], lengths: NDArray[np.float64], asked: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of the rows `asked` have no larger dot product with any of the images (n, r) than with themselves.
+
+    Ties, to float32's rounding, go to the lowest row. A product larger than the image's with itself takes a longer
+    image, so that each is compared with those only, longest first, until one is found.
+    """
     # A map to zero names row 0 of anything: that is no recovery.
-    named: NDArray[np.bool_] = (found == asked) & images[asked].any(axis=1)
+    named: NDArray[np.bool_] = lengths[asked] > 0
+    own = np.square(lengths[asked])
+    order = np.argsort(-lengths)
+    for start in range(0, len(order), RIVALS):
+        rivals = order[start : start + RIVALS]
+        left = np.flatnonzero(named & (lengths[asked] <= lengths[rivals[0]] * (1 + TIE)))
+        if not len(left):
+            break
+        products = images[asked[left]] @ images[rivals].T
+        highest = products.max(axis=1)
+        named[left[highest > own[left] * (1 + TIE)]] = False
+        close = np.flatnonzero(named[left] & (highest >= own[left] * (1 - TIE)))
+        level = products[close] >= own[left[close], None] * (1 - TIE)
+        named[left[close]] = ~(level & (rivals < asked[left[close], None])).any(axis=1)
     return named
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks import _kernels
 from vsa_checks.orthogonality import live_rows
+from vsa_checks.threads import Progress, share_out, workers
 
-Progress = Callable[[int, int], None]
-
-BLOCK_BYTES = 256 * 2**20
-"""Aim of the largest scratch array, in bytes."""
+BLOCK_BYTES = 128 * 2**20
+"""Aim of the projections that a thread holds."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,9 @@ class Part:
     left: NDArray[np.float32]
     right: NDArray[np.float32] | None = None
 
-    def along(self, vectors: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        """Put the dot products of `vectors` (n, d) with all of the part into `out` (n, V)."""
-        inner = vectors if self.right is None else vectors @ self.right.T
-        np.matmul(inner, self.left.T, out=out)
+    def within(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What (n, r) has the dot products with `left` that `vectors` (n, d) have with the part."""
+        return vectors if self.right is None else vectors @ self.right.T
 
     def rows(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
         """The vectors (n, d) at these places."""
@@ -71,15 +69,23 @@ def pursue(
     parts, places = np.full((n, max_tokens), -1, np.int64), np.full((n, max_tokens), -1, np.int64)
     cosines = np.zeros((n, max_tokens))
     step = max(1, min(n, BLOCK_BYTES // (4 * total)))
-    # Made once: fresh pages for every block cost as much as filling them.
-    held = [np.empty((step, len(part.left)), np.float32) for part in dictionary]
-    overlaps = np.empty((step, max(len(part.left) for part in dictionary)), np.float32)
-    for start in range(0, n, step):
+    starts, widest = range(0, n, step), max(len(part.left) for part in dictionary)
+    # Room for the projections on all parts and for the overlaps with one.
+    scratch = [
+        ([np.empty((step, len(part.left)), np.float32) for part in dictionary], np.empty(step * widest, np.float32))
+        for _ in range(workers(len(starts)))
+    ]
+
+    def find(start: int, mine: tuple[list[NDArray[np.float32]], NDArray[np.float32]]) -> None:
         rows = slice(start, min(start + step, n))
         block = _Block(live.unit[rows], parts[rows], places[rows], cosines[rows])
-        _pursue_block(block, dictionary, squares, [one[: rows.stop - start] for one in held], overlaps)
+        _pursue_block(block, dictionary, squares, [one[: rows.stop - start] for one in mine[0]], mine[1])
+
+    def tell(done: int, _: int) -> None:
         if progress is not None:
-            progress(rows.stop, n)
+            progress(min(done * step, n), n)
+
+    share_out(find, starts, scratch, tell)
     return Pursued(parts, places, cosines)
 
 
@@ -102,26 +108,25 @@ def _pursue_block(
 ) -> None:
     n, exact = len(block.unit), block.unit.astype(np.float64)
     for part, square, along_part in zip(dictionary, squares, projections, strict=True):
-        part.along(block.unit, along_part)
+        np.matmul(part.within(block.unit), part.left.T, out=along_part)
         along_part[:, square == 0] = -np.inf  # no direction to add: never the best
     totals = np.zeros(exact.shape)
-    found, value = np.empty(n, np.int64), np.empty(n, np.float32)
     scratch.fill(0.0)
     for step in range(block.parts.shape[1]):
         along = np.einsum("ij,ij->i", totals, exact).astype(np.float32)
         square = np.einsum("ij,ij->i", totals, totals).astype(np.float32)
         sums = totals.astype(np.float32)
-        score, best_part, best_place = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64), np.zeros(n, np.int64)
+        scores, best_part, best_place = np.full(n, -np.inf, np.float32), np.zeros(n, np.int64), np.zeros(n, np.int64)
         for number, part in enumerate(dictionary):
-            used = np.where(block.parts[:, :step] == number, block.places[:, :step], -1)
-            overlaps = scratch.ravel()[: n * len(part.left)].reshape(n, -1)
+            overlaps = scratch[: n * len(part.left)].reshape(n, -1)
             if step:
-                part.along(sums, overlaps)
-            _kernels.best_addition(projections[number], overlaps, squares[number], along, square, used, found, value)
-            better = value > score
-            score[better], best_part[better], best_place[better] = value[better], number, found[better]
+                np.matmul(part.within(sums), part.left.T, out=overlaps)
+            _kernels.better_addition(
+                projections[number], overlaps, squares[number], number, along, square, scores, best_part, best_place
+            )
         for number, part in enumerate(dictionary):
-            chosen = best_part == number
+            chosen = np.flatnonzero(best_part == number)
             totals[chosen] += part.rows(best_place[chosen])
+            projections[number][chosen, best_place[chosen]] = -np.inf  # each at most once
         block.parts[:, step], block.places[:, step] = best_part, best_place
         block.cosines[:, step] = np.einsum("ij,ij->i", totals, exact) / np.linalg.norm(totals, axis=1)

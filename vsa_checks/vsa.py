@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks.bundles import BLOCK_BYTES, greedy_pursuit
+from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.orthogonality import live_rows, second_moment
 
+BLOCK_BYTES = 128 * 2**20
+"""Aim of the dot products that are held at a time."""
 Vectors = NDArray[np.floating[Any]]
 Members = NDArray[np.integer[Any]]
 
@@ -137,7 +139,8 @@ def coherence(vectors: ArrayLike) -> float:
 
     Raises ValueError for fewer than two rows with a direction.
     """
-    return float(np.abs(cosine_matrix(vectors, 0.0)).max())
+    cosines = cosine_matrix(vectors, 0.0)
+    return float(max(cosines.max(), -cosines.min()))
 
 
 def closest_pair(vectors: ArrayLike) -> float:
@@ -160,13 +163,14 @@ def cosine_matrix(vectors: ArrayLike, own: float) -> Vectors:
     if len(words) < 2:
         raise ValueError(f"{len(words)} vectors with a direction make no pair")
     cosines: Vectors = words @ words.T
-    cosines /= norms[:, None] * norms
+    cosines /= norms[:, None]
+    cosines /= norms
     np.fill_diagonal(cosines, own)
     return cosines
 
 
 def _blocks(n: int, n_words: int) -> Iterator[slice]:
-    step = max(16, BLOCK_BYTES // (8 * max(n_words, 1)))
+    step = max(16, BLOCK_BYTES // (4 * max(n_words, 1)))
     return (slice(start, start + step) for start in range(0, n, step))
 
 

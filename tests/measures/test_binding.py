@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vsa_checks import binding
 from vsa_checks.binding import bound_figures, gaussian_maps, gram_square, head_maps
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.vsa import found_again, similarity_change
@@ -114,6 +115,35 @@ def test_what_is_known_of_the_tokens_beforehand_changes_nothing(
     again = bound_figures(unit, maps, np.arange(N), gram_square(unit))
     assert np.array_equal(first.similarity_change, again.similarity_change)
     assert np.array_equal(first.recovered, again.recovered)
+
+
+def test_heads_and_words_in_blocks_give_what_single_heads_do(
+    unit: NDArray[np.float32], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps = gaussian_maps(5, D, RANK, rng)
+    maps[1] = np.outer(np.eye(D)[0], np.eye(RANK)[0])  # the words without the first coordinate map to zero here
+    words = unit.copy()
+    words[3:20, 0] = 0.0
+    singly = [bound_figures(words, one[None], np.arange(N)) for one in maps]
+    monkeypatch.setattr(binding, "HELD_BYTES", 2 * 4 * N * RANK)
+    monkeypatch.setattr(binding, "BLOCK_ROWS", 16)
+    monkeypatch.setattr(binding, "RIVALS", 8)
+    found = bound_figures(words, maps, np.arange(N))
+    assert found.similarity_change == pytest.approx(np.concatenate([one.similarity_change for one in singly]), rel=1e-5)
+    assert np.array_equal(found.recovered, np.concatenate([one.recovered for one in singly]))
+    exact = words.astype(np.float64)
+    for head in (0, 2, 3, 4):
+        assert found.recovered[head].tolist() == found_again(exact, maps[head]).tolist()
+    kept = np.flatnonzero(words[:, 0])
+    assert found.similarity_change[1] == pytest.approx(brute_change(exact[kept], exact[kept] @ maps[1]), rel=1e-4)
+    assert not found.recovered[1, 3:20].any()
+
+
+def test_of_equal_words_the_first_is_named(unit: NDArray[np.float32], rng: np.random.Generator) -> None:
+    twice = np.concatenate([unit, unit])
+    found = bound_figures(twice, gaussian_maps(1, D, D, rng), np.arange(2 * N))
+    assert found.recovered[0, :N].any()
+    assert not found.recovered[0, N:].any()
 
 
 def test_gaussian_products_have_the_geometry_of_their_products() -> None:

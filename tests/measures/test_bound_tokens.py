@@ -82,6 +82,16 @@ def test_blocks_change_nothing(parts: list[Part], rng: np.random.Generator, monk
     assert whole.cosines == pytest.approx(blocks.cosines, abs=1e-6)
 
 
+def test_parts_of_many_vectors_are_looked_at_to_the_end(rng: np.random.Generator) -> None:
+    parts = [Part(drawn(rng, 700, D)), Part(drawn(rng, 650, RANK), drawn(rng, RANK, D))]
+    parts[1].left[:3] = parts[1].left[600:603]  # equal vectors: the first is taken first
+    neurons = np.concatenate([drawn(rng, 30, D), -stacked(parts)[700:703].astype(np.float32), stacked(parts)[700:703]])
+    found, known = pursue(neurons, parts, 5), greedy_pursuit(neurons, stacked(parts).astype(np.float32), 5)
+    assert np.array_equal(700 * found.parts + found.places, known.token_ids.reshape(-1, 5))
+    assert found.cosines == pytest.approx(known.cosines.reshape(-1, 5), abs=1e-6)
+    assert found.places[33:, 0].tolist() == [0, 1, 2]
+
+
 def test_vectors_without_a_direction_are_never_included(rng: np.random.Generator) -> None:
     left = drawn(rng, 8, RANK)
     left[[0, 3]] = 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vsa_checks import _kernels
 from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
 from vsa_checks.statistics import tail_p
 
@@ -21,6 +22,19 @@ def test_ranks_count_the_tokens_that_lie_closer() -> None:
     assert each.shape == (60, 5)
     assert np.array_equal(np.diag(ranks_of_each(streams, unit, tokens)), expected)
     assert each[9].tolist() == [1 + int((cosines[9] > cosines[9, token]).sum()) for token in tokens[:5]]
+
+
+def test_ranks_of_tokens_that_lie_anywhere_and_tie() -> None:
+    rng = np.random.default_rng(3)
+    lengths = np.concatenate([[0.0, 1.0, 1.0, 1.0 + 1e-7, 5.0, 1e9], rng.standard_normal(40), 1e-12 * rng.random(6)])
+    values = np.outer([1.0, -1.0, 1e-30, 0.0], lengths).astype(np.float32)
+    asked = np.array([4, 0, 1, 2, 3, 5, 20, 50, 49, 1])
+    scores = values[:, asked]
+    for some in (slice(None), slice(0, 1), slice(2, 4)):
+        places = np.argsort(scores[:, some], axis=1)
+        counts = np.empty(places.shape, np.int32)
+        _kernels.count_above(values, np.take_along_axis(scores[:, some], places, axis=1), places, counts)
+        assert np.array_equal(counts, (values[:, None] > scores[:, some, None]).sum(axis=2))
 
 
 def test_streams_that_hold_their_token_rank_it_first_and_others_at_random() -> None:

@@ -165,3 +165,15 @@ def test_an_encoder_without_head_has_no_unembedding(tmp_path: Path) -> None:
         assert not model.info.causal
     embeddings = whole.bert.embeddings.word_embeddings.weight.detach()
     assert torch.equal(load(tmp_path, "raw").W_E, embeddings)
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_without_logits_all_else_is_as_with_them(model_of, model_type: str) -> None:
+    model = model_of(model_type, "processed")
+    logits, whole = model.run_with_cache(TOKENS)
+    final, cache = model.run_with_cache(TOKENS, logits=False)
+    names = [name for name in whole if name.startswith(("hook_embed", "blocks."))]
+    assert names and all(torch.equal(whole[name], cache[name]) for name in names)
+    if model.W_U is not None:
+        assert final.shape == (*TOKENS.shape, model.info.d_model)
+    assert torch.equal(model.run_with_cache(TOKENS)[0], logits)

@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 from vsa_checks import nulls
 from vsa_checks.activations import in_text, read
 from vsa_checks.boolean import Driven, driven_by_members
-from vsa_checks.bundles import greedy_pursuit
+from vsa_checks.bundles import Bundles, greedy_pursuit
 from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, NullFigure
 from vsa_checks.models import Basis
-from vsa_checks.sections.neurons import MATCHED, PURSUIT_TOKENS, layer_neurons, matched_neurons, share_null
+from vsa_checks.sections.neurons import (
+    MATCHED,
+    PURSUIT_TOKENS,
+    layer_neurons,
+    matched_neurons,
+    share_null,
+    token_bundles,
+)
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import bootstrap, relabelled_differences, tail_p
 from vsa_checks.subjects import Subject
@@ -96,27 +103,22 @@ def _drive_all(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driv
     basis = subject.basis
     assert subject.layer is not None and subject.matrix is not None
     neurons = layer_neurons(bench, basis, subject.layer, subject.matrix)
-    words = token_dictionary(bench, basis)
-    stream = first_stream(bench, basis)
+    words, stream = token_dictionary(bench, basis), first_stream(bench, basis)
     n, d = neurons.shape
-    layers = (
-        neurons,
-        nulls.random_directions(n, d, bench.rng("boolean gaussian", basis)),
-        matched_neurons(bench, basis, subject.layer, subject.matrix).draw(
-            n, bench.rng("boolean matched", basis, subject.matrix)
-        ),
+
+    def driven(layer: NDArray[np.float32], bundles: Bundles | None = None) -> Driven:
+        label = f"bundles to ask on text ({basis})"
+        found = bundles or greedy_pursuit(layer, words, PURSUIT_TOKENS, progress=bench.progress(label))
+        return driven_by_members(stream.read, stream.tokens, stream.counted, layer, found)
+
+    gaussian = bench.once(
+        ("driven gaussian", basis, n),
+        lambda: driven(nulls.random_directions(n, d, bench.rng("boolean gaussian", basis))),
     )
-    real, gaussian, matched = (
-        driven_by_members(
-            stream.read,
-            stream.tokens,
-            stream.counted,
-            layer,
-            greedy_pursuit(layer, words, PURSUIT_TOKENS, progress=bench.progress(f"bundles to ask on text ({basis})")),
-        )
-        for layer in layers
+    matched = matched_neurons(bench, basis, subject.layer, subject.matrix).draw(
+        n, bench.rng("boolean matched", basis, subject.matrix)
     )
-    return real, gaussian, matched
+    return driven(neurons, token_bundles(bench, basis, subject.layer, subject.matrix)), gaussian, driven(matched)
 
 
 def first_stream(bench: Workbench, basis: Basis) -> Stream:

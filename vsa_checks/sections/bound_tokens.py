@@ -13,7 +13,7 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement, NullFigure
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons
+from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons, token_bundles
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import bootstrap
 from vsa_checks.subjects import Subject
@@ -49,7 +49,8 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
 
     n = len(neurons.unit)
     asked = np.sort(bench.rng("neurons of the nulls", subject.id).choice(n, min(n, NULL_NEURONS), replace=False))
-    alone = pursue(neurons.unit, [words], PURSUIT_TOKENS).cosines[:, -1]
+    without = token_bundles(bench, subject.basis, 0, subject.matrix)
+    alone = without.cosine_at(PURSUIT_TOKENS)[~without.dead]
     real = pursued(neurons.unit, bound)
     gain = real.cosines[:, -1] - alone
     null_gains = {

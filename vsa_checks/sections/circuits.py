@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from vsa_checks.sections.neurons import layer_neurons, matched_neurons, token_bu
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import RESAMPLES, Interval, orders, tail_p
 from vsa_checks.subjects import Subject
+from vsa_checks.threads import Progress, share_out, workers
 from vsa_checks.workbench import Workbench
 
 REORDERED, MATCHED = "layers in random order", "covariance-matched neurons"
@@ -97,22 +98,26 @@ def linked_shares(
     outputs: list[NDArray[np.float32]],
     inputs: list[NDArray[np.float32]],
     cut: float,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> Shares:
     """Share of pairs of an output and an input vector with |cos| above `cut`, between all different layers.
 
     outputs and inputs hold one array (n, d) of unit vectors per layer. Source: paper, section 3.3.
     """
     n_layers = len(outputs)
-    table, counts = np.zeros((n_layers, n_layers)), np.zeros((n_layers, n_layers), np.int64)
-    for source in range(n_layers):
-        for target in range(n_layers):
-            counts[source, target] = len(outputs[source]) * len(inputs[target])
-            if source != target:
-                cosines = outputs[source] @ inputs[target].T
-                table[source, target] = np.count_nonzero(np.abs(cosines, out=cosines) > cut) / counts[source, target]
-        if progress is not None:
-            progress(source + 1, n_layers)
+    counts = np.array([[len(writers) * len(readers) for readers in inputs] for writers in outputs])
+    pairs = list(permutations(range(n_layers), 2))
+    room = max(counts.max(), 1)
+
+    def share(pair: tuple[int, int], products: NDArray[np.float32]) -> float:
+        writers, readers = outputs[pair[0]], inputs[pair[1]]
+        cosines = np.matmul(writers, readers.T, out=products[: counts[pair]].reshape(len(writers), len(readers)))
+        return float(np.count_nonzero(np.abs(cosines, out=cosines) > cut) / counts[pair])
+
+    table = np.zeros((n_layers, n_layers))
+    scratch = [np.empty(room, np.float32) for _ in range(workers(len(pairs)))]
+    for pair, linked in zip(pairs, share_out(share, pairs, scratch, progress), strict=True):
+        table[pair] = linked
     return Shares(table, counts)
 
 

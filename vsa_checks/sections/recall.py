@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vsa_checks import nulls, theory
 from vsa_checks.constructions import draw_bundles
 from vsa_checks.errors import NotChecked
@@ -40,12 +37,14 @@ def bundle_recall(bench: Workbench, subject: Subject) -> Measurement:
         raise NotChecked(f"{n} tokens with a direction are too few for bundles of {BUNDLE_SIZE}")
     raw = token_dictionary(bench, subject.basis).vectors
     independent = nulls.random_directions(n, d, bench.rng("independent tokens"))
-    found = {k: _recalled(bench, unit, k) for k in sizes}
-    ideal = {k: _recalled(bench, independent, k) for k in sizes}
+    # The same members whatever the vectors, of which there are as many each time.
+    members = {k: draw_bundles(n, k, BUNDLES, bench.rng("bundles", k)) for k in sizes}
+    found = {k: recalled(unit, members[k]) for k in sizes}
+    ideal = {k: recalled(independent, members[k]) for k in sizes}
     chance = float(ideal[BUNDLE_SIZE].mean())
     if chance < HOPELESS:
         raise NotChecked(f"of independent vectors of {d} dimensions {chance:.3f} are recalled: too few to be told from")
-    long = {k: _recalled(bench, raw, k) for k in sizes}
+    long = {k: recalled(raw, members[k]) for k in sizes}
     # Random vectors of this many dimensions have the tokens' rms cosine.
     effective = 1.0 / rms_cosine(unit) ** 2
     by_bundle = found[BUNDLE_SIZE].mean(axis=1)
@@ -78,8 +77,3 @@ def bundle_recall(bench: Workbench, subject: Subject) -> Measurement:
             },
         },
     )
-
-
-def _recalled(bench: Workbench, vectors: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
-    """Which members of the run's bundles of k are recalled (BUNDLES, k): the same members whatever the vectors."""
-    return recalled(vectors, draw_bundles(len(vectors), k, BUNDLES, bench.rng("bundles", k)))
