@@ -125,7 +125,7 @@ def test_heads_and_words_in_blocks_give_what_single_heads_do(
     words = unit.copy()
     words[3:20, 0] = 0.0
     singly = [bound_figures(words, one[None], np.arange(N)) for one in maps]
-    monkeypatch.setattr(binding, "HELD_BYTES", 2 * 4 * N * RANK)
+    monkeypatch.setattr(binding, "TOGETHER", 2)
     monkeypatch.setattr(binding, "BLOCK_ROWS", 16)
     monkeypatch.setattr(binding, "RIVALS", 8)
     found = bound_figures(words, maps, np.arange(N))
