@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.figure import draw
 from benchmarks.machine import machine
-from benchmarks.pieces import PIECES
+from benchmarks.pieces import NOT_SMALL, PIECES
 from benchmarks.report import render
 from benchmarks.sizes import FULL, SMALL
 
@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> int:
     if options.render:
         return _render(parser, out or DOCS)
     sizes = SMALL if options.small else FULL
-    names = options.only or list(PIECES)
+    names = options.only or [name for name in PIECES if not (options.small and name in NOT_SMALL)]
     found: dict[str, Any] = {}
     if out is not None and options.only and (out / "benchmarks.json").exists():
         # pieces that are not run again stay as they were, with the machine that they were run on

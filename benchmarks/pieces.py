@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks import growth, other_ways
 from benchmarks.clock import clock, in_turns, row
 from benchmarks.sizes import Geometry, Rows, Sizes
+from benchmarks.whole_run import where_time_goes
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan, ranked_scans
 from vsa_checks.orthogonality import pairwise_cosines
 
@@ -185,4 +186,7 @@ PIECES: dict[str, Piece] = {
     "context": context,
     "memory": growth.memory,
     "growth": growth.curves,
+    "whole-run": where_time_goes,
 }
+NOT_SMALL = ("whole-run",)
+"""Pieces that have no small size: they take the embedded model as it is."""

@@ -22,6 +22,7 @@ def render(figures: dict[str, Any]) -> str:
         machines=_machines(pieces),
         growth=_growth(pieces["growth"]["curves"]) if "growth" in pieces else "",
         base=pieces["growth"]["base"] if "growth" in pieces else {},
+        claims=_claims(pieces["whole-run"]["claims"]) if "whole-run" in pieces else "",
         disagree=[name for name, piece in pieces.items() if not piece["agrees"]],
         missing=[name for piece in pieces.values() for name in piece.get("not_installed", [])],
     )
@@ -52,6 +53,23 @@ def _machines(pieces: dict[str, Any]) -> str:
             for name, piece in pieces.items()
         ],
     )  # fmt: skip
+
+
+def _claims(claims: list[dict[str, Any]]) -> str:
+    whole = sum(one["seconds"] for one in claims)
+    return table(
+        ["claim", "subjects", "of the run", "nulls, of that", "how what chance gives is computed"],
+        [
+            [
+                one["claim"],
+                str(one["subjects"]),
+                f"{one['seconds'] / whole:.1%}",
+                f"{one['null_seconds'] / one['seconds']:.0%}",
+                one["nulls"],
+            ]
+            for one in claims
+        ],
+    )
 
 
 def _growth(curves: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,20 +13,44 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import command, growth, other_ways
+from benchmarks import command, growth, other_ways, whole_run
 from benchmarks.pieces import PIECES
 from benchmarks.sizes import SMALL
+from fixtures.small_models import GATED, gaussian_weights, save
+from vsa_checks import sections
 from vsa_checks.bundles import greedy_pursuit
+from vsa_checks.records import load_claims
 
 TINY = replace(SMALL, rounds=1)
 
 
-@pytest.mark.parametrize("name", [name for name in PIECES if name != "memory"])
+@pytest.mark.parametrize("name", [name for name in PIECES if name not in ("memory", "whole-run")])
 def test_every_piece_runs_and_its_answers_agree(name: str) -> None:
     found = PIECES[name](TINY, 0, lambda line: None)
     assert found["agrees"]
     assert all(one["ours_s"] > 0 and one["other_s"] > 0 and one["ratio"] > 0 for one in found["rows"])
     assert bool(found["rows"]) == (name != "growth")
+
+
+def test_every_claim_is_timed_and_its_nulls_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, GATED, gaussian_weights(GATED, np.random.default_rng(1)))
+    monkeypatch.setattr(whole_run, "MODEL", str(tmp_path))
+    found = PIECES["whole-run"](TINY, 1, lambda line: None)
+    assert [one["claim"] for one in found["claims"]] == [
+        claim.id for claim in sorted(load_claims().values(), key=lambda one: one.section)
+    ]
+    assert all(0.0 <= one["null_seconds"] <= one["seconds"] for one in found["claims"])
+    told = {one["claim"]: one["nulls"] for one in found["claims"]}
+    assert told["embedding-near-orthogonal"] == "random directions, 1/sqrt(d): in closed form (theory.py)"
+    assert "fitted once" in told["neurons-beyond-chance"] and "20,000" in told["neurons-beyond-chance"]
+    assert found["claims"][list(told).index("neurons-beyond-chance")]["null_seconds"] > 0
+    assert told["neuron-and"] == ""
+
+
+def test_it_is_told_how_each_null_is_computed() -> None:
+    source = "".join(path.read_text() for path in Path(sections.__file__).parent.glob("*.py"))
+    named = re.findall(r'(?:Reference|NullFigure)\(\s*"([^"]+)"', source)
+    assert named and set(named) <= set(whole_run.NULLS)
 
 
 def test_budgets_give_the_same_answers() -> None:

@@ -250,8 +250,9 @@ def _flip_null(
     bench: Workbench, subject: Subject, name: str, rows: Array, value: float, statistic: Callable[[Array], Array]
 ) -> NullFigure:
     """The statistic of window means (windows, m) with the two sides of whole windows exchanged at random."""
-    signs = sign_flips(len(rows), bench.rng(name, subject.id))
-    drawn = statistic(signs @ rows / len(rows))
+    with bench.at_null():
+        signs = sign_flips(len(rows), bench.rng(name, subject.id))
+        drawn = statistic(signs @ rows / len(rows))
     return NullFigure(
         name,
         float(drawn.mean()),

@@ -96,7 +96,8 @@ def _bound(bench: Workbench, subject: Subject) -> Beside:
             drawn = gaussian_maps(GAUSSIAN_HEADS, *shape[:2], bench.rng("gaussian binding", *shape), shape[2])
             return bound_figures(unit, drawn, asked, before)
 
-        gaussian = bench.once(("gaussian binding", words, shape), draw)
+        with bench.at_null():
+            gaussian = bench.once(("gaussian binding", words, shape), draw)
         return Beside(heads, np.isfinite(heads.similarity_change), gaussian)
 
     beside = bench.once(("binding", basis, layer, matrix), measure)

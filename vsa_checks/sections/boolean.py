@@ -111,14 +111,16 @@ def _drive_all(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driv
         found = bundles or greedy_pursuit(layer, words, PURSUIT_TOKENS, progress=bench.progress(label))
         return driven_by_members(stream.read, stream.tokens, stream.counted, layer, found)
 
-    gaussian = bench.once(
-        ("driven gaussian", basis, n),
-        lambda: driven(nulls.random_directions(n, d, bench.rng("boolean gaussian", basis))),
-    )
-    matched = matched_neurons(bench, basis, subject.layer, subject.matrix).draw(
-        n, bench.rng("boolean matched", basis, subject.matrix)
-    )
-    return driven(neurons, token_bundles(bench, basis, subject.layer, subject.matrix)), gaussian, driven(matched)
+    real = driven(neurons, token_bundles(bench, basis, subject.layer, subject.matrix))
+    with bench.at_null():
+        gaussian = bench.once(
+            ("driven gaussian", basis, n),
+            lambda: driven(nulls.random_directions(n, d, bench.rng("boolean gaussian", basis))),
+        )
+        matched = matched_neurons(bench, basis, subject.layer, subject.matrix).draw(
+            n, bench.rng("boolean matched", basis, subject.matrix)
+        )
+        return real, gaussian, driven(matched)
 
 
 def first_stream(bench: Workbench, basis: Basis) -> Stream:
@@ -151,7 +153,8 @@ def _mean_null(
     """The null neurons' mean share; p by relabelling neurons at random between the layer and the null."""
     if not len(null):
         raise NotChecked(f"no member of any bundle of the {name} occurs alone in the text")
-    drawn = relabelled_differences(shares, null, bench.rng("relabelled", name, subject.id))
+    with bench.at_null():
+        drawn = relabelled_differences(shares, null, bench.rng("relabelled", name, subject.id))
     gap = float(shares.mean() - null.mean())
     return NullFigure(
         name,

@@ -39,9 +39,6 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     bound = bench.once(("bound tokens", subject.basis), lambda: bound_tokens(bench, subject.basis))
     if not bound:
         raise NotChecked("no head of layer 0 binds tokens to anything")
-    # Head by head, so that a null has one draw and all matrices meet the same.
-    turned = [turn(part, bench.rng("turned", head)) for head, part in enumerate(bound)]
-    fake = [matched(part, bench.rng("fake tokens", head)) for head, part in enumerate(bound)]
     label = f"pursuit of layer 0 {subject.matrix} with bound tokens ({subject.basis})"
 
     def pursued(unit: NDArray[np.float32], parts: Sequence[Part], kind: str = "") -> Pursued:
@@ -53,10 +50,14 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     alone = without.cosine_at(PURSUIT_TOKENS)[~without.dead]
     real = pursued(neurons.unit, bound)
     gain = real.cosines[:, -1] - alone
-    null_gains = {
-        name: pursued(neurons.unit[asked], parts, f", {name}").cosines[:, -1] - alone[asked]
-        for name, parts in ((TURNED, turned), (FAKE, fake))
-    }
+    with bench.at_null():
+        # Head by head, so that a null has one draw and all matrices meet the same.
+        turned = [turn(part, bench.rng("turned", head)) for head, part in enumerate(bound)]
+        fake = [matched(part, bench.rng("fake tokens", head)) for head, part in enumerate(bound)]
+        null_gains = {
+            name: pursued(neurons.unit[asked], parts, f", {name}").cosines[:, -1] - alone[asked]
+            for name, parts in ((TURNED, turned), (FAKE, fake))
+        }
     by_part = np.bincount(real.parts.ravel(), minlength=len(bound) + 1) / real.parts.size
     return Measurement(
         value=float(gain.mean()),

@@ -69,9 +69,10 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
         )
         return [live_rows(one).unit for one in drawn]
 
-    random = linked_shares(
-        matched("W_out", outputs), matched(subject.matrix, inputs), cut, bench.progress(f"{label}, null")
-    )
+    with bench.at_null():
+        random = linked_shares(
+            matched("W_out", outputs), matched(subject.matrix, inputs), cut, bench.progress(f"{label}, null")
+        )
     pairs = list(combinations(range(n_layers), 2))
     ratios, null_ratios = real.ratios(pairs), random.ratios(pairs)
     rng = bench.rng("bootstrap", subject.id)

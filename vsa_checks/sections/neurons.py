@@ -58,26 +58,27 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
         ("scan", subject.basis, layer, matrix),
         lambda: _scan(bench, neurons, words, f"scan of layer {layer} {matrix} ({subject.basis})"),
     )
-    matched = bench.once(
-        ("scan matched", subject.basis, layer, matrix),
-        lambda: _scan(
-            bench,
-            matched_neurons(bench, subject.basis, layer, matrix).draw(
-                len(neurons), bench.rng("scan matched", subject.basis, layer, matrix)
+    with bench.at_null():
+        matched = bench.once(
+            ("scan matched", subject.basis, layer, matrix),
+            lambda: _scan(
+                bench,
+                matched_neurons(bench, subject.basis, layer, matrix).draw(
+                    len(neurons), bench.rng("scan matched", subject.basis, layer, matrix)
+                ),
+                words,
+                f"scan of its covariance-matched neurons ({subject.basis})",
             ),
-            words,
-            f"scan of its covariance-matched neurons ({subject.basis})",
-        ),
-    )
-    random = bench.once(
-        ("scan random", id(words), len(neurons)),
-        lambda: _scan(
-            bench,
-            nulls.random_directions(len(neurons), d, bench.rng("scan random")),
-            words,
-            f"scan of random directions ({subject.basis})",
-        ),
-    )
+        )
+        random = bench.once(
+            ("scan random", id(words), len(neurons)),
+            lambda: _scan(
+                bench,
+                nulls.random_directions(len(neurons), d, bench.rng("scan random")),
+                words,
+                f"scan of random directions ({subject.basis})",
+            ),
+        )
     hits = real.cosines[-1] >= level
     return Measurement(
         value=float(hits.mean()),
@@ -99,12 +100,13 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     """
     layer, matrix = _place(subject)
     neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
-    bars = _random_bars(bench, subject.basis)
-    label = f"pursuit in layer {layer} {matrix} ({subject.basis})"
     real = token_bundles(bench, subject.basis, layer, matrix)
-    law = matched_neurons(bench, subject.basis, layer, matrix)
-    drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
-    matched = greedy_pursuit(drawn, words, PURSUIT_TOKENS, progress=bench.progress(f"{label}, null"))
+    with bench.at_null():
+        bars = _random_bars(bench, subject.basis)
+        law = matched_neurons(bench, subject.basis, layer, matrix)
+        drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
+        label = f"pursuit in layer {layer} {matrix} ({subject.basis}), null"
+        matched = greedy_pursuit(drawn, words, PURSUIT_TOKENS, progress=bench.progress(label))
     alive = ~real.dead
     paths = _paths(real, alive)
     matched_paths = _paths(matched, ~matched.dead)

@@ -80,10 +80,11 @@ def beyond_random(
 ) -> Measurement:
     """Root mean square cosine over the median of Gaussian matrices with the same shape and norms."""
     n, d = cosines.n_vectors, _width(bench, subject)
-    drawn = bench.once(
-        ("gaussian rms", n, d),
-        lambda: nulls.gaussian_rms_cosines(n, d, GAUSSIAN_DRAWS, bench.rng("gaussian rms", n, d)),
-    )
+    with bench.at_null():
+        drawn = bench.once(
+            ("gaussian rms", n, d),
+            lambda: nulls.gaussian_rms_cosines(n, d, GAUSSIAN_DRAWS, bench.rng("gaussian rms", n, d)),
+        )
     median = float(np.median(drawn))
     value, ratios = cosines.rms / median, drawn / median
     interval = _rms_interval(bench, subject, cosines, unit, groups)
