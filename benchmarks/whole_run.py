@@ -10,12 +10,14 @@ from benchmarks.sizes import Sizes
 from fixtures.claim_tests import claim_test
 from vsa_checks.errors import NotChecked
 from vsa_checks.measurement import Measurement
+from vsa_checks.models import Basis
 from vsa_checks.records import load_claims
 from vsa_checks.subjects import Subject, enumerate_subjects
 from vsa_checks.workbench import Workbench
 
 Say = Callable[[str], None]
-MODEL, BASIS = "smollm2-135m", "processed"
+MODEL = "smollm2-135m"
+BASIS: Basis = "processed"
 
 CLOSED_FORM = "in closed form (theory.py)"
 NULLS = {
@@ -77,4 +79,4 @@ def _names(claim: str, measured: list[Measurement]) -> str:
     names = [null.name for one in measured[:1] for null in one.nulls]
     names += [one.reference.name for one in measured[:1] if one.reference is not None]
     lines = [f"{name}: {NULLS[name]}" for name in names]
-    return "; ".join(lines + [BESIDE[claim]] if claim in BESIDE else lines)
+    return "; ".join([*lines, BESIDE[claim]] if claim in BESIDE else lines)
