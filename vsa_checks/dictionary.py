@@ -85,6 +85,13 @@ def repeated_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDAr
     return copies, original[copies]
 
 
+def filling_bytes(words: Dictionary) -> int:
+    """What is allocated, beside the rows, while all rows of the Gram matrix are made."""
+    n_words, d = words.vectors.shape
+    tile = min(_kernels.TILE, n_words)
+    return 4 * (2 * tile * d + tile * tile + n_words) * workers((n_words // tile) ** 2)
+
+
 class GramRows:
     """Cosines of single tokens with all others, as bytes, made when first asked for and kept while memory lasts.
 
@@ -151,8 +158,9 @@ class GramRows:
                 self._filled += len(some)
 
     def _complete(self, keep: bool) -> None:
-        vectors, inverse, tile = self._words.vectors, self._words.inverse[:, None], _kernels.TILE
+        vectors, inverse = self._words.vectors, self._words.inverse[:, None]
         (n_words, d), rows = vectors.shape, self.rows if keep else self.rows[:0]
+        tile = min(_kernels.TILE, n_words)
         corners = [(i, j) for i in range(0, n_words, tile) for j in range(i, n_words, tile)]
         # For the vectors of a tile's rows and columns at unit norm, its cosines, and the least of each token's.
         scratch = [
@@ -170,6 +178,8 @@ class GramRows:
             np.matmul(left, right.T, out=cosines)
             _kernels.quantize_tile(cosines, i, j, rows, self.steps, lowest)
 
+        if keep:
+            self.slot[:], self._filled = -1, 0  # if this ends early, no row is to be trusted
         share_out(fill, corners, scratch)
         self.lowest[:] = np.minimum.reduce([lowest for _, _, lowest in scratch])
         if keep:

@@ -13,7 +13,9 @@ Tokens of the list are scored in float64 from their vectors, those with the high
 above the best.
 
 Overlaps of all tokens are made anew either from rows of the Gram matrix at a byte an entry (see `GramRows`), whose
-rounding is added to the bounds, or, where memory is short, by a matrix product.
+rounding is added to the bounds, or, where memory is short, by a matrix product. Where all rows are kept, each bundle is
+made from first to last while what it needs lies in a core's cache; otherwise all bundles grow by one token at a time,
+so that the rows or products that they lack are made together.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import _pursuit_steps as _steps
-from vsa_checks.dictionary import BATCH_BYTES, Dictionary
+from vsa_checks.dictionary import BATCH_BYTES, Dictionary, filling_bytes
 from vsa_checks.threads import share_out, workers
 
 ROOM = 3072
@@ -32,6 +34,7 @@ ROOM = 3072
 BLOCK_BYTES = 256 * 2**20
 """Aim of the projections and overlaps of the neurons that are worked on together."""
 LEAST_BLOCK, THREAD_BLOCK = 16, 128
+"""Fewest neurons that are worth a thread of their own, and most that a thread multiplies at a time."""
 
 
 def block_within(words: Dictionary, n: int, length: int, memory: int | None) -> int:
@@ -44,8 +47,9 @@ def block_within(words: Dictionary, n: int, length: int, memory: int | None) -> 
     each = 8 * n_words + 16 * min(ROOM, n_words + 8) + 16 * d
     if memory is None:
         return max(LEAST_BLOCK, BLOCK_BYTES // each)
-    # Dictionary, neurons at unit norm and on the way to it, the result, and a batch of products.
-    fixed = words.vectors.nbytes + 40 * n_words + n * (24 * d + 40 * length) + 2 * BATCH_BYTES
+    # Dictionary, neurons at unit norm and on the way to it, the result, and a batch of products or tiles of them.
+    made = max(2 * BATCH_BYTES, filling_bytes(words))
+    fixed = words.vectors.nbytes + 40 * n_words + n * (24 * d + 40 * length) + made
     if memory < fixed + LEAST_BLOCK * each:
         least = (fixed + LEAST_BLOCK * each) / 1e9
         raise ValueError(f"a pursuit of this size needs a budget of {least:.2f} GB at least, not {memory / 1e9:.2f} GB")
@@ -68,7 +72,7 @@ def pursue(
     """
     gram, (n_words, _), (n, length) = words.gram, words.vectors.shape, picked.shape
     step = min(block, max(n, 1))
-    keep = gram.capacity >= min(n_words, step * length)
+    keep = gram.capacity >= min(n_words, n * length)
     gram.foresee(n * (length - 1), keep)
     shared = _shared(words, keep)
     if gram.complete:

@@ -182,6 +182,26 @@ def test_overlaps_by_products_and_by_gram_rows_give_the_same(kind: str, rows: in
         np.testing.assert_array_equal(found.cosines, greedy_pursuit(neurons, words, max_tokens).cosines)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_bundles_made_one_by_one_are_those_made_together(kind: str) -> None:
+    """With all rows of the Gram matrix at hand neurons are done apart; otherwise rows are made when asked for."""
+    neurons, words = example(kind, 9)
+    ready, fresh = Dictionary.of(words), Dictionary.of(words)
+    ready.gram.foresee(10**6, keep=True)
+    found, other = greedy_pursuit(neurons, ready, 3), greedy_pursuit(neurons, fresh, 3)
+    assert ready.gram.complete and fresh.gram.complete == (kind == "one token")
+    np.testing.assert_array_equal(found.token_ids, other.token_ids)
+    np.testing.assert_array_equal(found.cosines, other.cosines)
+
+
+@pytest.mark.parametrize(
+    "row", [[], [0.0, -0.0], [-3.0, -0.5], [0.25, 7.0], [1e-42, -1e-42, 3e38, -3e38], [-2.0, 0.0, 5.0]]
+)
+def test_extremes_of_a_row(row: list[float]) -> None:
+    least, most = _gram_kernels.row_extremes(np.array(row, np.float32))
+    assert (least, most) == (np.float32(min([*row, 0.0])), np.float32(max([*row, 0.0])))
+
+
 def test_few_of_many_tokens_are_listed() -> None:
     """Beyond a few thousand tokens lists hold a small part; what they leave out must not have won."""
     rng = np.random.default_rng(21)
