@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from vsa_checks.orthogonality import live_rows, rms_cosine
-from vsa_checks.threads import share_out, workers
+from vsa_checks.threads import share_out, threads, workers
 
 SETTLED, MOST_STEPS = 1e-4, 200
 """Expectation maximisation ends when no length moves by more than this share, after some twelve rounds as a rule."""
@@ -50,25 +50,22 @@ def covariance_matched(vectors: ArrayLike) -> Matched:
     centered rows; where few directions hold most of the variance this null is somewhat too easy. Raises ValueError
     for fewer than two live rows.
     """
-    return covariance_matched_each([vectors])[0]
+    with threads():  # several to a matrix of this size would mostly wait for each other
+        unit = live_rows(vectors).unit
+        if len(unit) < 2:
+            raise ValueError("fewer than two vectors have no covariance")
+        middle = unit.mean(axis=0, dtype=np.float64)
+        if len(unit) > 2 * unit.shape[1] and 1.0 - middle @ middle > LEAST_SPREAD:
+            mean, covariance = gaussian_of_directions(unit)
+            values, axes = np.linalg.eigh(covariance)
+            return Matched(mean.astype(np.float32), (axes * np.sqrt(np.maximum(values, 0.0))).T.astype(np.float32))
+        center = middle.astype(np.float32)
+        return Matched(center, (unit - center) / np.float32(np.sqrt(len(unit) - 1)))
 
 
 def covariance_matched_each(sets: Sequence[ArrayLike]) -> list[Matched]:
     """`covariance_matched` of each set of vectors; several are fitted at a time."""
-    return share_out(lambda vectors, _: _matched(vectors), sets, [None] * workers(len(sets)))
-
-
-def _matched(vectors: ArrayLike) -> Matched:
-    unit = live_rows(vectors).unit
-    if len(unit) < 2:
-        raise ValueError("fewer than two vectors have no covariance")
-    middle = unit.mean(axis=0, dtype=np.float64)
-    if len(unit) > 2 * unit.shape[1] and 1.0 - middle @ middle > LEAST_SPREAD:
-        mean, covariance = gaussian_of_directions(unit)
-        values, axes = np.linalg.eigh(covariance)
-        return Matched(mean.astype(np.float32), (axes * np.sqrt(np.maximum(values, 0.0))).T.astype(np.float32))
-    center = middle.astype(np.float32)
-    return Matched(center, (unit - center) / np.float32(np.sqrt(len(unit) - 1)))
+    return share_out(lambda vectors, _: covariance_matched(vectors), sets, [None] * workers(len(sets)))
 
 
 def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -80,10 +77,12 @@ def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     """
     rows = np.asarray(unit, np.float64)
     m, d = rows.shape
+    # Large enough that rounding leaves the matrix positive, whatever its dimension.
+    least = np.eye(d) * max(LEAST_VARIANCE, d * d * np.finfo(float).eps) / d
     length, square = np.ones(m), np.ones(m)
     for _ in range(MOST_STEPS):
         mean, covariance = _moments(rows, length, square)
-        root = np.linalg.cholesky(covariance + np.eye(d) * (LEAST_VARIANCE * np.trace(covariance) / d))
+        root = np.linalg.cholesky(covariance + least * np.trace(covariance))
         even = solve_triangular(root, rows.T, lower=True, check_finite=False)
         a = np.einsum("ij,ij->j", even, even)
         b = solve_triangular(root, mean, lower=True, check_finite=False) @ even

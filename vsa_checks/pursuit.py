@@ -112,12 +112,12 @@ def _apart(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Each neuron's bundle from first to last, in threads that know nothing of each other."""
-    n_words, at_once = len(words.rows), workers(-(-len(target) // LEAST_BLOCK))
+    n_words, at_once = len(words.rows), min(workers(-(-len(target) // LEAST_BLOCK)), block)
     step = max(min(block // at_once, THREAD_BLOCK, -(-len(target) // at_once)), 1)
     starts = range(0, len(target), step)
     scratch = [
         (_steps.Places.of(1, n_words, min(ROOM, n_words + 8)), np.empty((step, n_words), np.float32))
-        for _ in range(workers(len(starts)))
+        for _ in range(min(at_once, len(starts)))
     ]
 
     def complete(start: int, mine: tuple[_steps.Places, NDArray[np.float32]]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.orthogonality import live_rows, second_moment
 
-BLOCK_BYTES = 128 * 2**20
+BLOCK_BYTES = 256 * 2**20
 """Aim of the dot products that are held at a time."""
 Vectors = NDArray[np.floating[Any]]
 Members = NDArray[np.integer[Any]]
@@ -170,7 +170,7 @@ def cosine_matrix(vectors: ArrayLike, own: float) -> Vectors:
 
 
 def _blocks(n: int, n_words: int) -> Iterator[slice]:
-    step = max(16, BLOCK_BYTES // (4 * max(n_words, 1)))
+    step = max(16, BLOCK_BYTES // (8 * max(n_words, 1)))
     return (slice(start, start + step) for start in range(0, n, step))
 
 

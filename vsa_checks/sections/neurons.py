@@ -100,9 +100,10 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     """
     layer, matrix = _place(subject)
     neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
-    real = token_bundles(bench, subject.basis, layer, matrix)
     with bench.at_null():
         bars = _random_bars(bench, subject.basis)
+    real = token_bundles(bench, subject.basis, layer, matrix)
+    with bench.at_null():
         law = matched_neurons(bench, subject.basis, layer, matrix)
         drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
         label = f"pursuit in layer {layer} {matrix} ({subject.basis}), null"
