@@ -172,7 +172,7 @@ def _collect(projections, overlaps, norms, error, frame, tokens):  # type: ignor
                 # Eight stores cost less than a branch that is hard to foretell.
                 for k in range(8 * word, 8 * word + 8):
                     tokens[count] = start + k
-                    count += passes[k]
+                    count += np.int64(passes[k])
     return count
 
 
