@@ -149,7 +149,7 @@ def _collect(projections, overlaps, norms, error, frame, tokens):  # type: ignor
     Token t is listed if 2 rho p + kappa p^2 - n^2 - 2 n (o - error) + tau n > bar, with p, o and n its projection,
     overlap and norm, and frame (rho, kappa, bar, tau, ...).
     """
-    n_words, room, count = len(norms), len(tokens), 0
+    n_words, room, count = len(norms), len(tokens), np.int64(0)
     twice, kappa, bar = np.float32(2.0 * frame[0]), np.float32(frame[1]), np.float32(frame[2])
     loose = np.float32(frame[3] + 2.0 * error)
     passes = np.zeros(CHUNK, np.uint8)
