@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from vsa_checks import _kernels
 from vsa_checks.threads import share_out, workers
 
-BLOCK_ROWS = 8192
-TOGETHER = 3
-"""Heads that a thread multiplies by at a time: single heads are too narrow for a matrix product to be fast."""
-RIVALS = 4096
+BLOCK_ROWS, QUERIES, RIVALS = 4096, 256, 4096
+"""Rows that a thread maps at a time, and queries and possible mistakes for them that it compares at a time."""
+TOGETHER = 1024
+"""Columns of maps side by side: single heads are too narrow for a matrix product to be fast."""
 TIE = 1e-6
 """Dot products are taken for equal within this share, some eight units in the last place of float32."""
 
@@ -69,24 +69,34 @@ def bound_figures(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before: 
     """
     words, keys, asked = np.asarray(unit, np.float32), np.asarray(maps, np.float32), np.asarray(queries, np.int64)
     before = gram_square(words) if before is None else before
-    change = np.full(len(keys), np.nan)
-    recovered = np.zeros((len(keys), len(asked)), bool)
+    together = max(1, TOGETHER // keys.shape[2])
+    groups = [_group(words, keys[at : at + together], asked, before) for at in range(0, len(keys), together)]
+    return Bound(
+        np.concatenate([one.similarity_change for one in groups]), np.concatenate([one.recovered for one in groups])
+    )
 
-    def measure(start: int, _: None) -> None:
-        images, lengths, between, after = _through(words, keys[start : start + TOGETHER])
-        for head in range(len(lengths)):
-            recovered[start + head] = _named(images[:, head], lengths[head], asked)
-            live = lengths[head] > 0
-            n = int(live.sum())
-            if n < 2:
-                continue
+
+def _group(words: NDArray[np.float32], keys: NDArray[np.float32], asked: NDArray[np.int64], before: float) -> Bound:
+    """`bound_figures` of heads whose images (n, h, r) are held at the same time."""
+    images, lengths, between, after = _through(words, keys)
+    change = np.full(len(keys), np.nan)
+    for head in range(len(keys)):
+        live = lengths[head] > 0
+        n = int(live.sum())
+        if n >= 2:
             first = before if n == len(words) else gram_square(words[live])
             # The squared difference of two Gram matrices by moments; their diagonals are one in both and cancel.
             total = first - 2.0 * between[head] + after[head]
-            change[start + head] = np.sqrt(max(total, 0.0) / (n * (n - 1.0)))
+            change[head] = np.sqrt(max(total, 0.0) / (n * (n - 1.0)))
+    orders = np.argsort(-lengths, axis=1)
+    recovered = np.zeros((len(keys), len(asked)), bool)
 
-    starts = range(0, len(keys), TOGETHER)
-    share_out(measure, starts, [None] * workers(len(starts)))
+    def look(part: tuple[int, int], _: None) -> None:
+        head, some = part[0], slice(part[1], part[1] + QUERIES)
+        recovered[head, some] = _named(images[:, head], lengths[head], orders[head], asked[some])
+
+    parts = [(head, start) for head in range(len(keys)) for start in range(0, len(asked), QUERIES)]
+    share_out(look, parts, [None] * workers(len(parts)))
     return Bound(change, recovered)
 
 
@@ -101,16 +111,21 @@ def _through(
     (n, d), (heads, _, rank) = words.shape, keys.shape
     side = np.ascontiguousarray(keys.transpose(1, 0, 2).reshape(d, heads * rank))
     images, lengths = np.empty((n, heads, rank), np.float32), np.empty((heads, n))
-    held = np.empty((min(n, BLOCK_ROWS), heads, rank), np.float32)
-    between, after = np.zeros((d, heads * rank)), np.zeros((heads, rank, rank))
-    for start in range(0, n, BLOCK_ROWS):
+    starts = range(0, n, BLOCK_ROWS)
+
+    def bind(start: int, held: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
         rows = slice(start, min(start + BLOCK_ROWS, n))
         unit = held[: rows.stop - start]
         np.matmul(words[rows], side, out=images[rows].reshape(-1, heads * rank))
         _kernels.unit_images(images[rows], unit, lengths[:, rows])
-        between += words[rows].T @ unit.reshape(-1, heads * rank)
-        for head in range(heads):
-            after[head] += unit[:, head].T @ unit[:, head].copy()
+        each = [unit[:, head].T @ unit[:, head].copy() for head in range(heads)]
+        return words[rows].T @ unit.reshape(-1, heads * rank), each
+
+    scratch = [np.empty((min(n, BLOCK_ROWS), heads, rank), np.float32) for _ in range(workers(len(starts)))]
+    between, after = np.zeros((d, heads * rank)), np.zeros((heads, rank, rank))
+    for outer, inner in share_out(bind, starts, scratch):
+        between += outer
+        after += inner
     return (
         images,
         lengths,
@@ -119,16 +134,17 @@ def _through(
     )
 
 
-def _named(images: NDArray[np.float32], lengths: NDArray[np.float64], asked: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _named(
+    images: NDArray[np.float32], lengths: NDArray[np.float64], order: NDArray[np.int64], asked: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Which of the rows `asked` have no larger dot product with any of the images (n, r) than with themselves.
 
     Ties, to float32's rounding, go to the lowest row. A product larger than the image's with itself takes a longer
-    image, so that each is compared with those only, longest first, until one is found.
+    image, so that each is compared with those only, longest first as in `order`, until one is found.
     """
     # A map to zero names row 0 of anything: that is no recovery.
     named: NDArray[np.bool_] = lengths[asked] > 0
     own = np.square(lengths[asked])
-    order = np.argsort(-lengths)
     for start in range(0, len(order), RIVALS):
         rivals = order[start : start + RIVALS]
         left = np.flatnonzero(named & (lengths[asked] <= lengths[rivals[0]] * (1 + TIE)))

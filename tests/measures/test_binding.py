@@ -125,9 +125,10 @@ def test_heads_and_words_in_blocks_give_what_single_heads_do(
     words = unit.copy()
     words[3:20, 0] = 0.0
     singly = [bound_figures(words, one[None], np.arange(N)) for one in maps]
-    monkeypatch.setattr(binding, "TOGETHER", 2)
+    monkeypatch.setattr(binding, "TOGETHER", 2 * RANK)
     monkeypatch.setattr(binding, "BLOCK_ROWS", 16)
     monkeypatch.setattr(binding, "RIVALS", 8)
+    monkeypatch.setattr(binding, "QUERIES", 9)
     found = bound_figures(words, maps, np.arange(N))
     assert found.similarity_change == pytest.approx(np.concatenate([one.similarity_change for one in singly]), rel=1e-5)
     assert np.array_equal(found.recovered, np.concatenate([one.recovered for one in singly]))
