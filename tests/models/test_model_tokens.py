@@ -10,6 +10,8 @@ import pytest
 from tests.models import tiny
 from vsa_checks.errors import ModelError
 from vsa_checks.models import load
+from vsa_checks.models.sources import locate
+from vsa_checks.models.tokenizer import load_tokenizer
 from vsa_checks.models.vocabulary import Vocabulary, directory_vocabulary
 
 
@@ -109,3 +111,21 @@ def test_several_texts_at_once(tmp_path: Path) -> None:
     model = load(tiny.write_hf(tmp_path, "gpt2"))
     logits, _ = model.run_with_cache(["ab", "ac"])
     assert logits.shape == (2, 2, tiny.D_VOCAB)
+
+
+@pytest.mark.parametrize("model_type", tiny.GGUF_ARCHITECTURES)
+def test_a_gguf_file_has_the_tokenizer_that_transformers_finds_by_its_configuration(
+    tmp_path: Path, model_type: str
+) -> None:
+    from transformers import AutoTokenizer
+
+    path = tiny.write_gguf(tmp_path / "model.gguf", model_type)
+    found, why = load_tokenizer(locate(str(path)))
+    slow = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    assert found is not None, why
+    assert type(found) is type(slow)
+    assert found.backend_tokenizer.to_str() == slow.backend_tokenizer.to_str()
+    assert found.special_tokens_map == slow.special_tokens_map
+    ids = found.encode("a b c the abc cab", add_special_tokens=False)
+    assert ids == slow.encode("a b c the abc cab", add_special_tokens=False)
+    assert len(set(ids)) > 3

@@ -203,13 +203,15 @@ def _unions(
             for neuron in writers[has_bundle]
         ]
     )
-    found: list[tuple[float, NDArray[np.float32], NDArray[np.int64]]] = []
-    for layer in range(1, len(inputs)):
-        cosines = inputs[layer] @ outputs[has_bundle].T
-        best = np.argpartition(-cosines, 1, axis=1)[:, :2]
-        second = np.take_along_axis(cosines, best, axis=1).min(axis=1)
-        for neuron in np.argsort(-second)[:TARGETS]:
-            found.append((float(second[neuron]), inputs[layer][neuron], best[neuron]))
+    fed = outputs[has_bundle]
+
+    def strongest(layer: int, _: None) -> list[tuple[float, NDArray[np.float32], NDArray[np.int64]]]:
+        best, second = _two_largest(inputs[layer] @ fed.T)
+        chosen = np.argsort(-second)[:TARGETS]
+        return [(float(second[neuron]), inputs[layer][neuron], best[neuron]) for neuron in chosen]
+
+    later = range(1, len(inputs))
+    found = [one for some in share_out(strongest, later, [None] * workers(len(later))) for one in some]
     found.sort(key=lambda one: -one[0])
     targets = np.stack([vector for _, vector, _ in found[:TARGETS]]).astype(np.float64)
     linked = np.stack([pair for _, _, pair in found[:TARGETS]])
@@ -228,6 +230,15 @@ def _unions(
         "unlinked_mean_gain": float(chance.mean()),
         "p_value": float(stats.mannwhitneyu(real, chance, alternative="greater").pvalue),
     }
+
+
+def _two_largest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Places (n, 2) of the two largest of each row (n, m), the larger first, and the second's value; changes the rows."""
+    rows = np.arange(len(cosines))
+    first = cosines.argmax(axis=1)
+    cosines[rows, first] = -np.inf
+    second = cosines.argmax(axis=1)
+    return np.stack([first, second], axis=1), cosines[rows, second]
 
 
 def _cosines(left: NDArray[np.float64], right: NDArray[np.float32]) -> NDArray[np.float64]:
