@@ -121,7 +121,7 @@ def test_a_gguf_file_has_the_tokenizer_that_transformers_finds_by_its_configurat
 
     path = tiny.write_gguf(tmp_path / "model.gguf", model_type)
     found, why = load_tokenizer(locate(str(path)))
-    slow = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    slow = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, add_bos_token=True)
     assert found is not None, why
     assert type(found) is type(slow)
     assert found.backend_tokenizer.to_str() == slow.backend_tokenizer.to_str()
