@@ -13,7 +13,9 @@ from vsa_checks.orthogonality import live_rows, rms_cosine
 from vsa_checks.threads import share_out, threads, workers
 
 SETTLED, MOST_STEPS = 1e-4, 200
-"""Expectation maximisation ends when no length moves by more than this share, after some twelve rounds as a rule."""
+"""Expectation maximisation ends when no length moves by more than this share, after some nine rounds as a rule."""
+FURTHER = 1.4
+"""How far lengths go the way that a round sends them. Up to 2 it ends where 1 does, and on layers in two thirds of the rounds."""
 LEAST_SPREAD = 1e-6
 """Variance of unit vectors below which they are all alike: there is no Gaussian of directions to be found."""
 LEAST_VARIANCE = 1e-9
@@ -80,6 +82,7 @@ def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     # Large enough that rounding leaves the matrix positive, whatever its dimension.
     least = np.eye(d) * max(LEAST_VARIANCE, d * d * np.finfo(float).eps) / d
     length, square = np.ones(m), np.ones(m)
+    further, before = FURTHER, np.inf
     for _ in range(MOST_STEPS):
         mean, covariance = _moments(rows, length, square)
         root = np.linalg.cholesky(covariance + least * np.trace(covariance))
@@ -88,10 +91,16 @@ def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArra
         b = solve_triangular(root, mean, lower=True, check_finite=False) @ even
         # The density's peak, and its width there: exact to order 1/d.
         peak = (b + np.sqrt(b**2 + 4.0 * a * (d - 1))) / (2.0 * a)
-        square = peak**2 + 1.0 / (a + (d - 1) / peak**2)
+        spread = 1.0 / (a + (d - 1) / peak**2)
+        ratio = peak / (np.sqrt((peak**2 + spread).mean()) * length)
+        moved = np.abs(ratio - 1.0).max()
+        if moved > before:
+            further = 1.0  # where lengths swing, plain rounds still settle
+        if moved >= SETTLED:
+            peak *= ratio ** (further - 1.0)
+        square = peak**2 + spread
         scale = np.sqrt(square.mean())
-        moved = np.abs(peak / (scale * length) - 1.0).max()
-        length, square = peak / scale, square / scale**2
+        length, square, before = peak / scale, square / scale**2, moved
         if moved < SETTLED:
             break
     return _moments(rows, length, square)

@@ -183,6 +183,27 @@ def test_its_fit_is_the_formula_row_by_row() -> None:
     np.testing.assert_allclose(found, second - np.outer(mean, mean), atol=2e-4)
 
 
+@pytest.mark.parametrize("spread", [1.0, 30.0, 3000.0], ids=["round", "long", "needle"])
+@pytest.mark.parametrize("push", [0.0, 0.5, 2.0], ids=["centred", "off centre", "far off"])
+def test_larger_steps_end_where_plain_rounds_do_and_no_later(
+    spread: float, push: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = push * rng.standard_normal(24) + rng.standard_normal((90, 24)) * np.geomspace(1.0, spread, 24)
+    unit, rounds = live_rows(rows).unit, []
+    moments = nulls._moments
+    monkeypatch.setattr(nulls, "_moments", lambda *given: rounds.append(1) or moments(*given))
+    monkeypatch.setattr(nulls, "SETTLED", 1e-8)
+    monkeypatch.setattr(nulls, "MOST_STEPS", 4_000)
+    mean, covariance = nulls.gaussian_of_directions(unit)
+    larger = len(rounds)
+    monkeypatch.setattr(nulls, "FURTHER", 1.0)
+    plain_mean, plain = nulls.gaussian_of_directions(unit)
+    np.testing.assert_allclose(mean, plain_mean, atol=1e-5)
+    np.testing.assert_allclose(covariance, plain, atol=1e-5)
+    assert larger <= len(rounds) - larger
+
+
 def test_twice_as_many_rows_as_dimensions_do_not_settle_a_gaussian() -> None:
     rows = strong_layer(13, 6)
     few, enough = rows[:12], rows
