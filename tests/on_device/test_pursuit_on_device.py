@@ -153,7 +153,9 @@ def test_bounds_hold_the_cosine_even_where_sums_nearly_cancel(seed: int, size: i
     for i in range(3):
         for t in range(50):
             whole = totals[i] + dictionary.vectors[t]
-            assert own[i, t] <= oracles.cosine(unit[i].astype(float), dictionary.vectors[t].astype(float)) <= first[i, t]
+            assert (
+                own[i, t] <= oracles.cosine(unit[i].astype(float), dictionary.vectors[t].astype(float)) <= first[i, t]
+            )
             exact = oracles.cosine(unit[i].astype(float), whole) if whole @ whole > 1e-20 else 0.0
             assert lowest[i, t] <= exact <= highest[i, t]
     # and apart from what cancels they are close
@@ -174,7 +176,7 @@ def test_few_tokens_are_scored_in_float64(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(pursuit, "_exact", lambda *given: scored.append(len(given[-1])) or exact(*given))
     greedy_pursuit(neurons, words, 10, device=CPU)
     assert len(scored) == 10
-    assert 50 <= min(scored) and max(scored) < 100
+    assert min(scored) >= 50 and max(scored) < 100
 
 
 def test_scoring_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
