@@ -88,7 +88,7 @@ def test_every_claim_comes_out_as_with_the_compiled_engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, read = loaded(name), None if text is None else TEXTS[text]()
-    compiled, there = (kind(name, seed=0, loaded=model, text=read) for kind in (Workbench, OnTorch))
+    compiled, there = Workbench(name, loaded=model, text=read), OnTorch(name, loaded=model, text=read)
     there.engine = device
     subjects = [s for claim in load_claims().values() for s in enumerate_subjects(claim, model.info)]
     with_figures = assert_as_compiled(compiled, there, [s for s in subjects if s.basis == "raw"], monkeypatch)
@@ -109,7 +109,7 @@ def test_the_published_neurons_are_scanned_there(
     compiled = as_paper_model(
         Workbench("planted", loaded=model), Case("planted", basis="raw", published=0.02), monkeypatch
     )
-    there = OnTorch("planted", seed=0, loaded=model)
+    there = OnTorch("planted", loaded=model)
     there.engine = device
     subjects = [s for s in enumerate_subjects(load_claims()["neurons-table1"], model.info) if s.basis == "raw"]
     assert assert_as_compiled(compiled, there, subjects, monkeypatch) == {"neurons-table1"}

@@ -64,6 +64,19 @@ def test_a_block_that_does_not_fit_is_halved_and_no_row_is_left_out() -> None:
     assert heard == [(stop, 10) for _, stop in done]
 
 
+def test_a_single_row_that_does_not_fit_is_not_tried_again() -> None:
+    tried: list[int] = []
+
+    def work(start: int, stop: int) -> None:
+        tried.append(stop - start)
+        if start == 8:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        memory.by_blocks(9, 8, work, None)
+    assert tried == [8, 1]
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_few_rows(n: int) -> None:
     done: list[tuple[int, int]] = []

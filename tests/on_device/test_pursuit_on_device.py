@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -173,7 +175,12 @@ def test_few_tokens_are_scored_in_float64(monkeypatch: pytest.MonkeyPatch) -> No
     neurons, words = (rng.standard_normal(shape).astype(np.float32) for shape in ((50, 64), (3000, 64)))
     scored: list[int] = []
     exact = pursuit._exact
-    monkeypatch.setattr(pursuit, "_exact", lambda *given: scored.append(len(given[-1])) or exact(*given))
+
+    def counted(*given: Any) -> torch.Tensor:
+        scored.append(len(given[-1]))
+        return exact(*given)
+
+    monkeypatch.setattr(pursuit, "_exact", counted)
     greedy_pursuit(neurons, words, 10, device=CPU)
     assert len(scored) == 10
     assert min(scored) >= 50 and max(scored) < 100
@@ -190,6 +197,21 @@ def test_scoring_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         found = greedy_pursuit(neurons, words, 9, device=CPU)
         np.testing.assert_array_equal(found.token_ids, expected.token_ids)
         np.testing.assert_array_equal(found.cosines, expected.cosines)
+
+
+def test_copies_go_by_id_whatever_rounding_makes_of_their_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    neurons, words = example("tenfold", 7)
+    exact = pursuit._exact
+    monkeypatch.setattr(pursuit, "_exact", lambda *given: exact(*given) + 1e-14 * given[-1])
+    assert_same(greedy_pursuit(neurons, words, 30, device=CPU), greedy_pursuit(neurons, words, 30))
+
+
+def test_a_first_token_so_short_that_float32_does_not_hold_its_square(device: torch.device) -> None:
+    neurons, words = example("gaussian", 3)
+    words[::2] *= np.float32(1e-25)
+    found = greedy_pursuit(neurons, words, 1, device=device)
+    assert any(t % 2 == 0 for t in found.token_ids), "the example has no short token to be found"
+    oracles.assert_pursued(found, neurons, words, 1)
 
 
 def test_the_next_copy_of_each_row() -> None:
@@ -209,14 +231,21 @@ def test_dead_neurons_progress_and_a_budget(device: torch.device) -> None:
         greedy_pursuit(neurons, words, 2, device=device, memory=10**9)
 
 
+def _precision() -> str:
+    return torch.get_float32_matmul_precision()
+
+
 @pytest.mark.parametrize("setting", ["highest", "high", "medium"])
 def test_float32_is_multiplied_as_float32_and_the_setting_comes_back(setting: str) -> None:
+    seen: list[str] = []
     torch.set_float32_matmul_precision(setting)
     try:
         with pursuit.full_float32():
-            assert torch.get_float32_matmul_precision() == "highest"
+            assert _precision() == "highest"
             assert not torch.backends.cuda.matmul.allow_tf32
-        assert torch.get_float32_matmul_precision() == setting
+        assert _precision() == setting
+        greedy_pursuit(*example("gaussian"), 2, device=CPU, progress=lambda *_: seen.append(_precision()))
+        assert (seen, _precision()) == (["highest"], setting)
     finally:
         torch.set_float32_matmul_precision("highest")
 

@@ -77,11 +77,12 @@ def test_identical_tokens_and_identical_neurons_come_by_id(
 
 
 def _products_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each place of a product have rounding of its own, rising from left to right."""
+    """Let each place of a product have rounding of its own, rising from left to right and downwards."""
     to_float32 = torch.Tensor.float
 
     def rounded(made: torch.Tensor) -> torch.Tensor:
-        return to_float32(made) + 1e-6 * torch.arange(made.shape[-1], device=made.device) / made.shape[-1]
+        rows, columns = (torch.arange(size, device=made.device) / size for size in made.shape)
+        return to_float32(made) + 1e-6 * (rows[:, None] + columns)
 
     monkeypatch.setattr(torch.Tensor, "float", rounded)
 

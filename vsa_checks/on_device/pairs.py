@@ -24,8 +24,9 @@ def tally(
 ) -> PairTally:
     """Count all pairs of unit rows (n, d) by strips of the upper half of their Gram matrix.
 
-    Each pair counts once for each of its rows in what lies above each of `levels`; only once, for the first of them, in
-    the largest |cosine|, and in the histogram. Raises VsaChecksError if one row does not fit into the device's memory.
+    Each pair counts for both of its rows in what lies above each of `levels`, and once in the histogram. The largest
+    |cosine| of a row is that with the rows after it, -inf for the last. Raises VsaChecksError if one row does not fit
+    into the device's memory.
     """
     found = PairTally.of(len(unit), len(levels), n_bins)
     with within_memory(device):
@@ -44,7 +45,7 @@ def tally(
             bins = cosines.add_(1).mul_(n_bins / 2).clamp_(0, n_bins - 1).int()
             bins[:, : stop - start].masked_fill_(below, n_bins)  # one more bin, for what is no pair
             counts = bins.ravel().bincount(minlength=n_bins + 1)[:n_bins].cpu().numpy()
-            found.maximum[start:stop] = np.maximum(top, 0.0)
+            found.maximum[start:stop] = top
             found.histogram[:] += counts
             for k in range(len(levels)):
                 found.above[start:stop, k] += by_row[k]
