@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,9 @@ from vsa_checks.dictionary import Dictionary, repeated_rows
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.pursuit import block_within, pursue
 from vsa_checks.threads import Progress, share_out, workers
+
+if TYPE_CHECKING:
+    import torch
 
 LEAST_COSINE = 0.05
 """A token of smaller cosine with the neuron is never a candidate (paper, section 3.2)."""
@@ -74,6 +78,7 @@ def greedy_pursuit(
     *,
     block: int | None = None,
     memory: int | None = None,
+    device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Bundles:
     """Add to each neuron's bundle, `max_tokens` times, the token that gives the highest cosine.
@@ -82,19 +87,28 @@ def greedy_pursuit(
     to the lowest row, no early stop: a bundle holds min(max_tokens, live rows) tokens. Dead neurons get an empty
     bundle and a NaN cosine. `memory`: bytes that may be allocated, the dictionary's and the results among them; the
     answers are the same. Fastest where it holds V^2 bytes beside; without that, matrix products are made every few
-    tokens (docs/benchmarks.md has the cost). By default up to 3 GB beside the dictionary. Raises ValueError for shapes
-    that do not fit, max_tokens < 1 or too small a memory. Theory: greedy pursuit with unit weights (paper, section
-    3.2; Tropp 2004 for the weighted kind).
+    tokens (docs/benchmarks.md has the cost). By default up to 3 GB beside the dictionary. On a `device` of torch's the
+    answers are the same, and blocks are sized to its free memory; None is the compiled engine. Raises ValueError for
+    shapes that do not fit, max_tokens < 1, or `memory` that is too small or given for a device, VsaChecksError where
+    the device's memory is too small. Theory: greedy pursuit with unit weights (paper, section 3.2; Tropp 2004 for the
+    weighted kind).
     """
     words, unit, alive = _fit(neurons, dictionary)
     if max_tokens < 1:
         raise ValueError(f"a bundle of at most {max_tokens} tokens cannot be built")
+    if device is not None and memory is not None:
+        raise ValueError("`memory` bounds what the compiled engine allocates; on a device its own free memory does")
     n_words, target = len(words.rows), unit[alive]
     length = min(max_tokens, n_words)
     picked = np.full((len(target), length), -1, np.int64)
     paths = np.zeros((len(target), length))
-    planned = block_within(words, len(target), length, memory)
-    pursue(words, target, picked, paths, block or planned, progress)
+    if device is None:
+        planned = block_within(words, len(target), length, memory)
+        pursue(words, target, picked, paths, block or planned, progress)
+    else:
+        from vsa_checks.on_device import pursuit as on_device
+
+        on_device.pursue(words, target, picked, paths, device, block, progress)
     starts = np.concatenate([[0], np.cumsum(np.where(alive, length, 0))])
     return Bundles(starts, words.rows[picked.ravel()], paths.ravel(), ~alive, words.n_excluded)
 
@@ -105,6 +119,7 @@ def ranked_scan(
     neurons_per_token: int | None = None,
     *,
     block: int | None = None,
+    device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Bundles:
     """Explain neurons by the paper's procedure: one pass over the tokens that listed each neuron.
@@ -112,10 +127,13 @@ def ranked_scan(
     neurons (n, d), taken at unit norm; dictionary (V, d), rows summed as they are. Each token lists the
     `neurons_per_token` neurons of largest cosine, ties to the lowest id (None: all). A neuron's candidates, those
     of cosine >= .05, are gone through in order of cosine, ties to the lowest row; one is included if the bundle's
-    cosine strictly rises, and, below .1, if it rises by more than .04. Raises ValueError for shapes that do not
-    fit or neurons_per_token < 1. Source: paper, section 3.2, steps 1 to 4.
+    cosine strictly rises, and, below .1, if it rises by more than .04. On a `device` of torch's (None: the compiled
+    engine) candidates are found and ordered there, by cosines that may differ from the compiled engine's in float32's
+    last bit, so that two that are that close may change places. Raises ValueError for shapes that do not fit or
+    neurons_per_token < 1, VsaChecksError where the device's memory is too small. Source: paper, section 3.2, steps 1 to
+    4.
     """
-    return ranked_scans(neurons, dictionary, [neurons_per_token], block=block, progress=progress)[0]
+    return ranked_scans(neurons, dictionary, [neurons_per_token], block=block, device=device, progress=progress)[0]
 
 
 def ranked_scans(
@@ -124,6 +142,7 @@ def ranked_scans(
     neurons_per_token: Sequence[int | None],
     *,
     block: int | None = None,
+    device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> list[Bundles]:
     """Run `ranked_scan` for several numbers of neurons per token, sharing the products. Same shapes and errors."""
@@ -134,11 +153,11 @@ def ranked_scans(
     ids = np.flatnonzero(alive)
     live = unit[ids]
     widest = min(max(counts, default=0), len(ids))
-    lists = _listed_neurons(live, words, widest, block) if widest else None
+    lists = _listed_neurons(live, words, widest, block, device) if widest else None
     results = []
     for k in neurons_per_token:
         if k is None or k >= len(ids):
-            parts = _scan_all(live, words, block, progress)
+            parts = _scan_all(live, words, block, device, progress)
         else:
             assert lists is not None
             parts = _scan_listed(live, words, lists[0][:, :k], lists[1][:, :k])
@@ -155,9 +174,22 @@ Scanned = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 def _scan_all(
-    unit: NDArray[np.float32], words: Dictionary, block: int | None, progress: Progress | None
+    unit: NDArray[np.float32],
+    words: Dictionary,
+    block: int | None,
+    device: torch.device | None,
+    progress: Progress | None,
 ) -> list[Scanned]:
     """Scan with every token listing every neuron, a block of neurons at a time."""
+    if device is not None:
+        from vsa_checks.on_device import scan as on_device
+
+        parts: list[Scanned] = []
+        least = float(np.float32(LEAST_COSINE))
+        on_device.candidates(
+            unit, words, least, device, block, lambda *found: parts.extend(_scan_ordered(words, *found)), progress
+        )
+        return parts
     n_words = len(words.rows)
     starts, scratch = _blocks(len(unit), n_words, block)
     copies, originals = words.copies
@@ -184,14 +216,20 @@ def _scan_listed(
     neurons, values = ids[tokens, place], cosines[tokens, place]
     order = np.lexsort((tokens, -values, neurons))
     tokens, values = tokens[order], values[order]
-    ends = np.searchsorted(neurons[order], np.arange(len(unit) + 1))
+    return _scan_ordered(words, np.searchsorted(neurons[order], np.arange(len(unit) + 1)), tokens, values)
+
+
+def _scan_ordered(
+    words: Dictionary, ends: NDArray[np.int64], tokens: NDArray[np.int64], cosines: NDArray[np.float32]
+) -> list[Scanned]:
+    """As `_scan`, some neurons at a time in each thread."""
 
     def explain(start: int, _: None) -> Scanned:
         part = ends[start : start + BLOCK + 1]
         held = slice(part[0], part[-1])
-        return _scan(words, part - part[0], tokens[held], values[held])
+        return _scan(words, part - part[0], tokens[held], cosines[held])
 
-    starts = range(0, len(unit), BLOCK)
+    starts = range(0, len(ends) - 1, BLOCK)
     return share_out(explain, starts, [None] * workers(len(starts)))
 
 
@@ -209,9 +247,13 @@ def _scan(
 
 
 def _listed_neurons(
-    unit: NDArray[np.float32], words: Dictionary, count: int, block: int | None
+    unit: NDArray[np.float32], words: Dictionary, count: int, block: int | None, device: torch.device | None
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The `count` neurons of largest cosine for each token (V, count), and the cosines; ties to the lowest id."""
+    if device is not None:
+        from vsa_checks.on_device import scan as on_device
+
+        return on_device.listed_neurons(unit, words, count, device, block)
     n_words = len(words.rows)
     starts, scratch = _blocks(n_words, len(unit), block)
     ids = np.empty((n_words, count), np.int32)

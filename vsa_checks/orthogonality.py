@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +13,13 @@ from vsa_checks import _kernels
 from vsa_checks._kernels import PairTally
 from vsa_checks.threads import Progress, share_out, threads, workers
 
+if TYPE_CHECKING:
+    import torch
+
 HISTOGRAM_BINS = 400
 """Bins of the cosine histogram over [-1, 1]: .005 wide."""
+BLOCK = 2048
+"""Rows and columns of the Gram matrix that a thread multiplies at a time."""
 ROWS, STRIP = 1024, 192
 """Rows whose moments are taken at a time, and columns of the second moment that they are multiplied with at a time."""
 
@@ -143,21 +149,29 @@ def pairwise_cosines(
     vectors: ArrayLike,
     thresholds: Sequence[float] = (),
     *,
-    block: int = 2048,
+    block: int | None = None,
+    device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> PairwiseCosines:
     """Measure the cosines of ALL off-diagonal pairs of the rows of `vectors` (n, d).
 
     Mean and root mean square come from moments in float64; the maximum of |cos|, the share of pairs with |cos|
     above each threshold and the histogram come from one pass over half of the Gram matrix, `block` rows at a
-    time (memory block^2 float32 for each thread beside a unit-norm copy). Rows of zero norm are left out and counted.
-    Raises ValueError if fewer than two rows have a direction. Source: paper, section 3.1 (M^T M).
+    time (memory block^2 float32 for each thread beside a unit-norm copy). On a `device` of torch's (None: the compiled
+    engine) that pass is made there, on as many rows at a time as its free memory holds, and cosines may differ in
+    float32's last bit. Rows of zero norm are left out and counted. Raises ValueError if fewer than two rows have a
+    direction, VsaChecksError where the device's memory is too small. Source: paper, section 3.1 (M^T M).
     """
     live = live_rows(vectors)
     n = len(live.rows)
     mean_squares = row_mean_squares(live.unit)
     levels = np.asarray(sorted({float(t) for t in thresholds}), dtype=np.float32)
-    tally = _tally(live.unit, levels, block, progress)
+    if device is None:
+        tally = _tally(live.unit, levels, block or BLOCK, progress)
+    else:
+        from vsa_checks.on_device import pairs as on_device
+
+        tally = on_device.tally(live.unit, levels, HISTOGRAM_BINS, device, block, progress)
     n_pairs = n * (n - 1) // 2
     above = tally.above.sum(axis=0)
     shares = {float(t): float(above[k] / 2 / n_pairs) for k, t in enumerate(sorted(set(thresholds)))}

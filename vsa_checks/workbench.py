@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.models import Basis, Model, load
 from vsa_checks.statistics import stream
 from vsa_checks.texts import Text, shipped_text
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -59,6 +62,15 @@ class Workbench:
         if basis not in self._models:
             self._models[basis] = load(self.name, basis=basis, device=self.device)
         return self._models[basis]
+
+    @property
+    def torch_device(self) -> torch.device | None:
+        """Where torch is to find bundles and count pairs; None for the compiled engine."""
+        if self.device == "cpu":
+            return None
+        import torch
+
+        return torch.device(self.device)
 
     @property
     def text(self) -> Text:

@@ -146,9 +146,9 @@ def test_fewer_than_two_vectors_are_not_checked() -> None:
 def test_each_matrix_of_each_layer_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def counted(vectors: Rows, thresholds: tuple[float, ...]) -> Any:
+    def counted(vectors: Rows, thresholds: tuple[float, ...], device: None) -> Any:
         seen.append(len(vectors))
-        return pairwise_cosines(vectors, thresholds)
+        return pairwise_cosines(vectors, thresholds, device=device)
 
     one = bench_of(
         {f"blocks.{number}.attn.{name}": weight for number in (0, 1) for name, weight in layer(number).items()}

@@ -14,7 +14,12 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--model", metavar="NAME|PATH", help="a registered model (--list-models), or a path")
     group.addoption("--basis", choices=(*BASES, "both"), default="processed", help="which weights (default: processed)")
     group.addoption("--report-dir", metavar="DIR", help="where the report goes (default: reports/<model>)")
-    group.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (default: cpu)")
+    group.addoption(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where to run the model, find bundles and count pairs; the rest is done on the CPU (default: cpu)",
+    )
     group.addoption("--seed", type=int, default=0, metavar="N", help="seed of nulls and intervals (default: 0)")
     group.addoption("--text", metavar="FILE", help="what the model reads (default: the passages of fixtures/texts/)")
     group.addoption("--record", action="store_true", help="write the measured verdicts as the recorded ones")

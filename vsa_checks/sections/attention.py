@@ -114,7 +114,10 @@ def _cosines(bench: Workbench, subject: Subject) -> tuple[PairwiseCosines, NDArr
     cut = artifact_cut(vectors.shape[1])
     if np.count_nonzero(vectors.any(axis=1)) < 2:
         raise NotChecked(f"fewer than two vectors of {matrix} have a direction")
-    measured = bench.once(("head pairs", subject.basis, layer, matrix), lambda: pairwise_cosines(vectors, (cut,)))
+    measured = bench.once(
+        ("head pairs", subject.basis, layer, matrix),
+        lambda: pairwise_cosines(vectors, (cut,), device=bench.torch_device),
+    )
     return measured, heads
 
 
@@ -131,7 +134,7 @@ def _within_heads(bench: Workbench, subject: Subject, figure: Callable[[Pairwise
     for head in range(len(weight)):
         vectors = head_vectors(subject.matrix, weight[head : head + 1])
         if np.count_nonzero(vectors.any(axis=1)) > 1:
-            cosines = pairwise_cosines(vectors, (artifact_cut(vectors.shape[1]),))
+            cosines = pairwise_cosines(vectors, (artifact_cut(vectors.shape[1]),), device=bench.torch_device)
             by_head.append({"head": head, "value": figure(cosines)})
     if not by_head:
         return {}

@@ -108,7 +108,9 @@ def _drive_all(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driv
 
     def driven(layer: NDArray[np.float32], bundles: Bundles | None = None) -> Driven:
         label = f"bundles to ask on text ({basis})"
-        found = bundles or greedy_pursuit(layer, words, PURSUIT_TOKENS, progress=bench.progress(label))
+        found = bundles or greedy_pursuit(
+            layer, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label)
+        )
         return driven_by_members(stream.read, stream.tokens, stream.counted, layer, found)
 
     real = driven(neurons, token_bundles(bench, basis, subject.layer, subject.matrix))

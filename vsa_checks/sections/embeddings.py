@@ -92,7 +92,8 @@ def _cosines(bench: Workbench, basis: Basis, center: bool) -> PairwiseCosines:
             raise NotChecked(f"fewer than two word embeddings have a direction{' once centered' if center else ''}")
         cut = artifact_cut(bench.model(basis).info.d_model)
         label = f"cosines of all token pairs{', centered' if center else ''} ({basis})"
-        return pairwise_cosines(vectors, (cut, DUPLICATE_COSINE), progress=bench.progress(label))
+        levels = (cut, DUPLICATE_COSINE)
+        return pairwise_cosines(vectors, levels, device=bench.torch_device, progress=bench.progress(label))
 
     return bench.once(("token pairs", basis, center), measure)
 

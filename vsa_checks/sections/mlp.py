@@ -35,5 +35,5 @@ def _cosines(bench: Workbench, subject: Subject) -> PairwiseCosines:
         raise NotChecked("fewer than two rows of W_out have a direction")
     return bench.once(
         ("output pairs", subject.basis, layer),
-        lambda: pairwise_cosines(outputs, (artifact_cut(outputs.shape[1]),)),
+        lambda: pairwise_cosines(outputs, (artifact_cut(outputs.shape[1]),), device=bench.torch_device),
     )

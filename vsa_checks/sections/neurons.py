@@ -107,7 +107,9 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
         law = matched_neurons(bench, subject.basis, layer, matrix)
         drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
         label = f"pursuit in layer {layer} {matrix} ({subject.basis}), null"
-        matched = greedy_pursuit(drawn, words, PURSUIT_TOKENS, progress=bench.progress(label))
+        matched = greedy_pursuit(
+            drawn, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label)
+        )
     alive = ~real.dead
     paths = _paths(real, alive)
     matched_paths = _paths(matched, ~matched.dead)
@@ -183,7 +185,13 @@ def token_bundles(bench: Workbench, basis: Basis, layer: int, matrix: str) -> Bu
     def pursue() -> Bundles:
         label = f"pursuit in layer {layer} {matrix} ({basis})"
         neurons = layer_neurons(bench, basis, layer, matrix)
-        return greedy_pursuit(neurons, token_dictionary(bench, basis), PURSUIT_TOKENS, progress=bench.progress(label))
+        return greedy_pursuit(
+            neurons,
+            token_dictionary(bench, basis),
+            PURSUIT_TOKENS,
+            device=bench.torch_device,
+            progress=bench.progress(label),
+        )
 
     return bench.once(("pursuit", basis, layer, matrix), pursue)
 
@@ -196,7 +204,7 @@ def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
     def measure() -> NDArray[np.float64]:
         drawn = nulls.random_directions(RANDOM_NEURONS, words.vectors.shape[1], bench.rng("pursuit random"))
         label = f"pursuit of {RANDOM_NEURONS:,} random directions ({basis})"
-        found = greedy_pursuit(drawn, words, PURSUIT_TOKENS, progress=bench.progress(label))
+        found = greedy_pursuit(drawn, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label))
         return np.quantile(_paths(found, ~found.dead), TAIL, axis=0)
 
     return bench.once(("pursuit random", id(words)), measure)
@@ -209,7 +217,7 @@ def _paths(found: Bundles, alive: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, label: str) -> Scans:
-    found = ranked_scans(neurons, words, NEURONS_PER_TOKEN, progress=bench.progress(label))
+    found = ranked_scans(neurons, words, NEURONS_PER_TOKEN, device=bench.torch_device, progress=bench.progress(label))
     alive = ~found[0].dead
     return Scans(
         tuple(bundles.cosine[alive] for bundles in found),

@@ -56,6 +56,7 @@ def published_cosines(bench: Workbench, subject: Subject) -> Measurement:
         neurons,
         centered(bench.embedding(subject.basis)),
         NEURONS_PER_TOKEN,
+        device=bench.torch_device,
         progress=bench.progress(f"scans for the published neurons ({subject.basis})"),
     )
     return compare(model, published, found, bench.rng("bootstrap", subject.id))

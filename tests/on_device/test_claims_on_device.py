@@ -1,0 +1,120 @@
+"""All claims of small models, measured with the engine on a torch device and with the compiled one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fixtures.claim_tests import claim_test
+from tests.meta.claim_cases import Case
+from tests.meta.fixture_models import FIXTURE_MODELS, TEXTS
+from tests.meta.stand_ins import as_paper_model
+from tests.sections.stand_in import assert_same
+from vsa_checks import bundles, orthogonality
+from vsa_checks.errors import NotChecked
+from vsa_checks.judge import NOT_CHECKED, judge
+from vsa_checks.measurement import Measurement
+from vsa_checks.models import Model, load
+from vsa_checks.records import load_claims
+from vsa_checks.subjects import Subject, enumerate_subjects
+from vsa_checks.workbench import Workbench
+
+FIGURES = 1e-6
+"""What figures may differ by: cosines are rounded to float32."""
+
+
+class OnTorch(Workbench):
+    """A workbench that computes on the CPU, with the engine on a device of torch's."""
+
+    engine = torch.device("cpu")
+
+    @property
+    def torch_device(self) -> torch.device:
+        return self.engine
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
+    """A model of fixture_models.py in the raw basis, by name."""
+
+    @cache
+    def model(name: str) -> Model:
+        directory: Path = tmp_path_factory.mktemp("model")
+        FIXTURE_MODELS[name](directory)
+        return load(str(directory), basis="raw")
+
+    return model
+
+
+def outcome(bench: Workbench, subject: Subject) -> tuple[str, Measurement | str]:
+    """The verdict on a subject, and all its figures, or the reason why there are none."""
+    try:
+        measured = claim_test(subject.claim).measure(bench, subject)
+    except NotChecked as reason:
+        return NOT_CHECKED, str(reason)
+    return judge(load_claims()[subject.claim], measured, bench.model(subject.basis).info.d_model).verdict, measured
+
+
+def assert_as_compiled(
+    compiled: Workbench, there: Workbench, subjects: list[Subject], monkeypatch: pytest.MonkeyPatch
+) -> set[str]:
+    """Verdicts and figures are the same, and no compiled product is made for them; returns the claims with figures."""
+
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("the compiled engine was asked")
+
+    expected = [outcome(compiled, subject) for subject in subjects]
+    monkeypatch.setattr(bundles, "pursue", refuse)
+    monkeypatch.setattr(bundles, "_blocks", refuse)
+    monkeypatch.setattr(orthogonality, "_tally", refuse)
+    for subject, (verdict, figures) in zip(subjects, expected, strict=True):
+        found, measured = outcome(there, subject)
+        assert found == verdict, subject.id
+        assert_same(measured, figures, subject.id, FIGURES)
+    return {subject.claim for subject, (verdict, _) in zip(subjects, expected, strict=True) if verdict != NOT_CHECKED}
+
+
+@pytest.mark.parametrize(("name", "text"), [("planted, gated", None), ("reader, heads on the token before", "pairs")])
+def test_every_claim_comes_out_as_with_the_compiled_engine(
+    name: str,
+    text: str | None,
+    loaded: Callable[[str], Model],
+    device: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, read = loaded(name), None if text is None else TEXTS[text]()
+    compiled, there = Workbench(name, loaded=model, text=read), OnTorch(name, loaded=model, text=read)
+    there.engine = device
+    subjects = [s for claim in load_claims().values() for s in enumerate_subjects(claim, model.info)]
+    with_figures = assert_as_compiled(compiled, there, [s for s in subjects if s.basis == "raw"], monkeypatch)
+    asked = {
+        "neurons-cos50",
+        "neurons-beyond-chance",
+        "embedding-artifacts",
+        "attention-artifacts",
+        "mlp-out-artifacts",
+    }
+    assert asked | ({"neuron-or"} if text else set()) <= with_figures
+
+
+def test_the_published_neurons_are_scanned_there(
+    loaded: Callable[[str], Model], device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded("planted")
+    compiled = as_paper_model(
+        Workbench("planted", loaded=model), Case("planted", basis="raw", published=0.02), monkeypatch
+    )
+    there = OnTorch("planted", loaded=model)
+    there.engine = device
+    subjects = [s for s in enumerate_subjects(load_claims()["neurons-table1"], model.info) if s.basis == "raw"]
+    assert assert_as_compiled(compiled, there, subjects, monkeypatch) == {"neurons-table1"}
+
+
+def test_the_device_of_a_run_is_that_of_its_engine() -> None:
+    assert Workbench("a model").torch_device is None
+    assert Workbench("a model", device="cuda").torch_device == torch.device("cuda")

@@ -1,0 +1,262 @@
+"""greedy_pursuit on a torch device against the compiled engine and against trying every token at every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.measures import oracles, test_greedy_pursuit
+from tests.measures.oracles import Rows
+from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit
+from vsa_checks.on_device import pursuit
+from vsa_checks.orthogonality import live_rows
+
+KINDS = (*test_greedy_pursuit.KINDS, "one dimension", "cancelling", "tenfold", "far from zero")
+CPU = torch.device("cpu")
+
+
+def example(kind: str, seed: int = 0) -> tuple[Rows, Rows]:
+    """Neurons and dictionary of one kind."""
+    neurons, words = test_greedy_pursuit.example(kind, seed)
+    match kind:
+        case "one dimension":
+            neurons, words = neurons[:, :1], words[:, :1]
+        case "cancelling":
+            words = np.concatenate([words[:20], -words[:20]])
+        case "tenfold":
+            words = np.concatenate([words[:4]] * 10)
+        case "far from zero":
+            words += 4
+    return neurons, words
+
+
+def assert_same(found: Bundles, expected: Bundles) -> None:
+    """The same tokens in the same order, and cosines that differ by the rounding of float64 at most."""
+    np.testing.assert_array_equal(found.starts, expected.starts)
+    np.testing.assert_array_equal(found.dead, expected.dead)
+    np.testing.assert_array_equal(found.token_ids, expected.token_ids)
+    np.testing.assert_allclose(found.cosines, expected.cosines, rtol=0, atol=1e-12)
+    assert found.n_dictionary_excluded == expected.n_dictionary_excluded
+    for name in ("starts", "token_ids", "cosines", "dead"):
+        assert getattr(found, name).dtype == getattr(expected, name).dtype
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 5, 40, 60])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_step_takes_the_token_that_gives_the_highest_cosine(
+    kind: str, max_tokens: int, device: torch.device
+) -> None:
+    neurons, words = example(kind)
+    oracles.assert_pursued(greedy_pursuit(neurons, words, max_tokens, device=device), neurons, words, max_tokens)
+
+
+@pytest.mark.parametrize("block", [None, 1, 4])
+@pytest.mark.parametrize("max_tokens", [1, 5, 12])
+@pytest.mark.parametrize("kind", test_greedy_pursuit.KINDS)
+def test_bundles_are_those_of_the_compiled_engine(
+    kind: str, max_tokens: int, block: int | None, device: torch.device
+) -> None:
+    neurons, words = example(kind, 1)
+    found = greedy_pursuit(neurons, words, max_tokens, device=device, block=block)
+    assert_same(found, greedy_pursuit(neurons, words, max_tokens))
+
+
+def test_ties_that_are_no_copies_go_to_the_lowest_id(device: torch.device) -> None:
+    """Vectors of 16 signs and powers of two: all sums are exact, and equal cosines are common."""
+    rng = np.random.default_rng(5)
+    neurons = rng.choice([-1.0, 1.0], (8, 16)).astype(np.float32)
+    words = (rng.choice([-1.0, 1.0], (50, 16)) * 2.0 ** rng.integers(0, 3, (50, 1))).astype(np.float32)
+    found = greedy_pursuit(neurons, words, 6, device=device)
+    cosines = np.array([[oracles.cosine(*pair) for pair in zip([n] * 50, words, strict=True)] for n in neurons])
+    ties = (cosines == cosines.max(axis=1, keepdims=True)).sum(axis=1)
+    assert (ties > 1).sum() >= 3, "the example has too few ties to be one"
+    assert found.token_ids.reshape(8, 6)[:, 0].tolist() == cosines.argmax(axis=1).tolist()
+    assert_same(found, greedy_pursuit(neurons, words, 6))
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-16, 1e30])
+def test_lengths_whose_squares_float32_cannot_hold(scale: float, device: torch.device) -> None:
+    neurons, words = example("planted", 3)
+    words *= np.float32(scale)
+    assert_same(greedy_pursuit(neurons, words, 5, device=device), greedy_pursuit(neurons, words, 5))
+
+
+def test_short_tokens_beside_long_ones(device: torch.device) -> None:
+    neurons, words = example("gaussian", 3)
+    words[::2] *= np.float32(1e-17)
+    found = greedy_pursuit(neurons, words, 30, device=device)
+    oracles.assert_pursued(found, neurons, words, 30)
+    assert any(t % 2 == 0 for t in found.token_ids.reshape(6, 30)[:, 0]), "the example has no short token to be found"
+
+
+def test_many_tokens_of_the_norms_of_a_real_model(device: torch.device) -> None:
+    """A common mean, norms that spread as those of word embeddings, unused tokens next to each other, copies."""
+    rng = np.random.default_rng(21)
+    neurons, words = rng.standard_normal((40, 24)), rng.standard_normal((6000, 24))
+    words *= rng.lognormal(0, 0.3, (6000, 1))
+    words += rng.standard_normal(24)
+    words[5000:5050] = words[5000] + 1e-4 * rng.standard_normal((50, 24))
+    words[5900:] = words[100:200]
+    neurons[:20] = words[:100].reshape(20, 5, 24).sum(axis=1) + 0.1 * neurons[:20]
+    neurons, words = neurons.astype(np.float32), words.astype(np.float32)
+    expected = greedy_pursuit(neurons, words, 24)
+    for block in (None, 7):
+        assert_same(greedy_pursuit(neurons, words, 24, device=device, block=block), expected)
+    oracles.assert_pursued(greedy_pursuit(neurons[:3], words, 5, device=device), neurons[:3], words, 5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 60), st.integers(1, 20), st.integers(1, 70))
+def test_any_gaussians_give_what_the_compiled_engine_gives(seed: int, n: int, n_words: int, d: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    neurons = rng.standard_normal((n, d)).astype(np.float32)
+    words = (rng.standard_normal((n_words, d)) * 10 ** rng.uniform(-2, 2, (n_words, 1))).astype(np.float32)
+    found = greedy_pursuit(neurons, words, k, device=CPU, block=1 + seed % 3)
+    if d > 1:  # in one dimension all that points the same way has the same cosine but for rounding
+        assert_same(found, greedy_pursuit(neurons, words, k))
+    oracles.assert_pursued(found, neurons, words, k)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 5), st.integers(1, 45))
+def test_small_whole_numbers_with_ties_copies_and_sums_that_cancel(seed: int, n_words: int, d: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    neurons = rng.integers(-2, 3, (4, d)).astype(np.float32)
+    words = rng.integers(-2, 3, (n_words, d)).astype(np.float32)
+    words[0, 0] = 1
+    oracles.assert_pursued(greedy_pursuit(neurons, words, k, device=CPU), neurons, words, k)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from([0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0]))
+def test_bounds_hold_the_cosine_even_where_sums_nearly_cancel(seed: int, size: int, apart: float) -> None:
+    rng = np.random.default_rng(seed)
+    words = rng.standard_normal((50, 16)) * 10 ** rng.uniform(-3, 0, (50, 1))
+    members = rng.choice(50, (3, size))
+    # Each sum has a token that points straight against it, but for a difference in some direction.
+    words[:3] = -words[members].sum(axis=1)
+    words[:3] *= 1 + apart * rng.standard_normal((3, 16))
+    dictionary = Dictionary.of(words)
+    there = pursuit.Words.of(dictionary, CPU)
+    unit = live_rows(rng.standard_normal((3, 16))).unit
+    totals = dictionary.vectors[members].astype(np.float64).sum(axis=1)
+    lowest, highest = (
+        bound.numpy()
+        for bound in pursuit._bounds(
+            there, torch.from_numpy(unit @ dictionary.vectors.T), torch.from_numpy(unit), torch.from_numpy(totals)
+        )
+    )
+    own, first = _first_bounds(there, unit, dictionary)
+    for i in range(3):
+        for t in range(50):
+            whole = totals[i] + dictionary.vectors[t]
+            assert (
+                own[i, t] <= oracles.cosine(unit[i].astype(float), dictionary.vectors[t].astype(float)) <= first[i, t]
+            )
+            exact = oracles.cosine(unit[i].astype(float), whole) if whole @ whole > 1e-20 else 0.0
+            assert lowest[i, t] <= exact <= highest[i, t]
+    # and apart from what cancels they are close
+    assert np.median(highest - lowest) < 1e-3
+
+
+def _first_bounds(there: pursuit.Words, unit: Rows, dictionary: Dictionary) -> tuple[Rows, Rows]:
+    lowest, highest = pursuit._first_bounds(there, torch.from_numpy(unit @ dictionary.vectors.T))
+    return lowest.numpy(), highest.numpy()
+
+
+def test_few_tokens_are_scored_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounds leave a token or two of 3,000 for each neuron and step: looking at all again would be no engine."""
+    rng = np.random.default_rng(2)
+    neurons, words = (rng.standard_normal(shape).astype(np.float32) for shape in ((50, 64), (3000, 64)))
+    scored: list[int] = []
+    exact = pursuit._exact
+
+    def counted(*given: Any) -> torch.Tensor:
+        scored.append(len(given[-1]))
+        return exact(*given)
+
+    monkeypatch.setattr(pursuit, "_exact", counted)
+    greedy_pursuit(neurons, words, 10, device=CPU)
+    assert len(scored) == 10
+    assert min(scored) >= 50 and max(scored) < 100
+
+
+def test_scoring_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tokens are multiples of four, by powers of two: each has the cosine of nine others to the last bit."""
+    neurons, words = example("tenfold", 7)
+    words *= 2.0 ** np.arange(40, dtype=np.float32)[:, None] / 2**20
+    expected = greedy_pursuit(neurons, words, 9, device=CPU)
+    assert set(expected.token_ids.reshape(6, 9)[:, 0]) <= {0, 1, 2, 3}, "the lowest of each ten"
+    for aim in (24 * 12 * 3, 24 * 12 * 23):
+        monkeypatch.setattr(pursuit, "EXACT_BYTES", aim)
+        found = greedy_pursuit(neurons, words, 9, device=CPU)
+        np.testing.assert_array_equal(found.token_ids, expected.token_ids)
+        np.testing.assert_array_equal(found.cosines, expected.cosines)
+
+
+def test_copies_go_by_id_whatever_rounding_makes_of_their_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    neurons, words = example("tenfold", 7)
+    exact = pursuit._exact
+    monkeypatch.setattr(pursuit, "_exact", lambda *given: exact(*given) + 1e-14 * given[-1])
+    assert_same(greedy_pursuit(neurons, words, 30, device=CPU), greedy_pursuit(neurons, words, 30))
+
+
+def test_a_first_token_so_short_that_float32_does_not_hold_its_square(device: torch.device) -> None:
+    neurons, words = example("gaussian", 3)
+    words[::2] *= np.float32(1e-25)
+    found = greedy_pursuit(neurons, words, 1, device=device)
+    assert any(t % 2 == 0 for t in found.token_ids), "the example has no short token to be found"
+    oracles.assert_pursued(found, neurons, words, 1)
+
+
+def test_the_next_copy_of_each_row() -> None:
+    rows = np.array([[1, 2], [3, 4], [1, 2], [5, 5], [3, 4], [1, 2]])
+    assert pursuit.next_copies(Dictionary.of(rows)).tolist() == [2, 4, 5, -1, -1, -1]
+    assert pursuit.next_copies(Dictionary.of(np.eye(3))).tolist() == [-1, -1, -1]
+
+
+def test_dead_neurons_progress_and_a_budget(device: torch.device) -> None:
+    heard: list[tuple[int, int]] = []
+    neurons, words = example("dead rows")
+    greedy_pursuit(neurons, words, 2, device=device, block=3, progress=lambda *told: heard.append(told))
+    assert heard == [(3, 4), (4, 4)]
+    dead = greedy_pursuit(np.zeros((3, 12)), words, 4, device=device)
+    assert len(dead) == 3 and len(dead.token_ids) == 0 and np.isnan(dead.cosine).all()
+    with pytest.raises(ValueError, match="its own free memory"):
+        greedy_pursuit(neurons, words, 2, device=device, memory=10**9)
+
+
+def _precision() -> str:
+    return torch.get_float32_matmul_precision()
+
+
+@pytest.mark.parametrize("setting", ["highest", "high", "medium"])
+def test_float32_is_multiplied_as_float32_and_the_setting_comes_back(setting: str) -> None:
+    seen: list[str] = []
+    torch.set_float32_matmul_precision(setting)
+    try:
+        with pursuit.full_float32():
+            assert _precision() == "highest"
+            assert not torch.backends.cuda.matmul.allow_tf32
+        assert _precision() == setting
+        greedy_pursuit(*example("gaussian"), 2, device=CPU, progress=lambda *_: seen.append(_precision()))
+        assert (seen, _precision()) == (["highest"], setting)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("setting", ["tf32", "ieee"])
+def test_the_same_where_it_was_set_by_the_newer_way(setting: str) -> None:
+    cuda = torch.backends.cuda.matmul
+    cuda.fp32_precision = setting
+    try:
+        with pursuit.full_float32():
+            assert cuda.fp32_precision == "ieee" and not cuda.allow_tf32
+        assert cuda.fp32_precision == setting
+    finally:
+        torch.set_float32_matmul_precision("highest")
