@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LEAST_COSINE = 0.05
 """A token of smaller cosine with the neuron is never a candidate (paper, section 3.2)."""
 
-BLOCK = 128
+BLOCK = 256
 """Rows that a thread multiplies at a time: the same however many threads there are, so that rounding is."""
 
 

@@ -45,7 +45,9 @@ class Dictionary:
         if not len(rows):
             raise ValueError("no row of the dictionary has a direction")
         exponent = -int(np.floor(np.log2(norms.max())))
-        kept = np.ldexp(array if len(rows) == len(array) else array[rows], exponent)
+        kept = array if len(rows) == len(array) else array[rows]
+        # As exact and much faster, where the factor is a float32.
+        kept = kept * np.float32(2.0**exponent) if abs(exponent) < 127 else np.ldexp(kept, exponent)
         return cls(kept, np.ldexp(norms[rows], exponent), rows, len(array) - len(rows))
 
     @cached_property
@@ -78,11 +80,16 @@ def repeated_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDAr
     A matrix product may give equal rows products that differ in the last bit; ties are broken by id, so whoever ranks
     products gives copies the product of the first.
     """
-    rows = np.ascontiguousarray(vectors).view(np.dtype((np.void, vectors.shape[1] * vectors.itemsize))).ravel()
+    array = np.ascontiguousarray(vectors)
+    # Equal rows have equal sums of their bits; to compare whole rows takes longer than to multiply them.
+    sums = array.view(np.uint32).sum(axis=1, dtype=np.uint64)
+    _, place, count = np.unique(sums, return_inverse=True, return_counts=True)
+    alike = np.flatnonzero(count[place] > 1)
+    rows = array[alike].view(np.dtype((np.void, array.shape[1] * array.itemsize))).ravel()
     _, first, group = np.unique(rows, return_index=True, return_inverse=True)
-    original = first[group]
-    copies = np.flatnonzero(original != np.arange(len(rows)))
-    return copies, original[copies]
+    original = alike[first[group]]
+    again = original != alike
+    return alike[again], original[again]
 
 
 def filling_bytes(words: Dictionary) -> int:

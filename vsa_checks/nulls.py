@@ -15,7 +15,7 @@ from vsa_checks.threads import share_out, threads, workers
 SETTLED, MOST_STEPS = 1e-4, 200
 """Expectation maximisation ends when no length moves by more than this share, after some nine rounds as a rule."""
 FURTHER = 1.4
-"""How far lengths go the way that a round sends them. Up to 2 it ends where 1 does, and on layers in two thirds of the rounds."""
+"""How far lengths go the way that a round sends them: up to 2 they end where 1 does, and sooner."""
 LEAST_SPREAD = 1e-6
 """Variance of unit vectors below which they are all alike: there is no Gaussian of directions to be found."""
 LEAST_VARIANCE = 1e-9

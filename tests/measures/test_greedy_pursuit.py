@@ -293,7 +293,7 @@ def test_tokens_across_each_other_have_a_step_all_the_same() -> None:
 
 
 def test_repeated_rows_are_told_with_the_first_of_their_kind() -> None:
-    rows = np.array([[1, 2], [3, 4], [1, 2], [0, 0], [3, 4], [1, 2], [-0.0, 0]], np.float32)
+    rows = np.array([[1, 2], [3, 4], [1, 2], [0, 0], [3, 4], [1, 2], [-0.0, 0], [2, 1]], np.float32)
     copies, originals = dictionary.repeated_rows(rows)
     # -0 is not 0 byte by byte; a row of either is left out of dictionaries and of neurons.
     assert (copies.tolist(), originals.tolist()) == ([2, 4, 5], [0, 1, 0])

@@ -233,7 +233,7 @@ def _unions(
 
 
 def _two_largest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Places (n, 2) of the two largest of each row (n, m), the larger first, and the second's value; changes the rows."""
+    """Places (n, 2) of the two largest of each row (n, m), the larger first, and the second's value; spoils it."""
     rows = np.arange(len(cosines))
     first = cosines.argmax(axis=1)
     cosines[rows, first] = -np.inf
