@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 
 from vsa_checks import _pursuit_kernels as _kernels
 from vsa_checks._kernels import ROUNDING
+from vsa_checks._pursuit_kernels import LEAST_LISTED
 
 AIM, TRIALS, EXPECTED_RISE = 500, 6, 1.4
 """Tokens to be listed, times to try, and second cosine beside the first."""
 FIRST_TAU = 0.7
 """Room left by the first list, beside the mean norm."""
+FEW, SURE_RISE, SURE_SHARE = 8, 1.25, 0.97
+"""Bundles of so few tokens have lists for one step, of tokens that reach this share of what one is known to reach."""
 
 
 class Places(NamedTuple):
@@ -78,11 +81,11 @@ class Neurons(NamedTuple):
     cosines: NDArray[np.float64]
 
 
-def _clear(places, at, words):  # type: ignore[no-untyped-def]
-    """Make room for a neuron that has no token yet."""
+def _clear(places, at, words, length):  # type: ignore[no-untyped-def]
+    """Make room for a neuron that has no token yet, and will have `length`."""
     places.counts[at], places.fallen[at], places.guesses[at] = 0, 0.0, 0.0
     places.frames[at] = 0.0
-    places.frames[at, 4] = FIRST_TAU * words.extremes[2]
+    places.frames[at, 4] = FIRST_TAU * words.extremes[2] if length > FEW else 0.0
     places.overlaps[at] = np.float32(0.0)
     places.slack[at], places.since[at] = 0.0, 0
 
@@ -150,24 +153,41 @@ def _first(places, at, words, neurons, i):  # type: ignore[no-untyped-def]
     _add_token(neurons, i, 0, token, score, words)
 
 
+def _frame_list(frame, along, square, guess, step, widest, extremes):  # type: ignore[no-untyped-def]
+    """Say what a list must hold, so that it lasts a step or two; with no tau to come: all that reach `guess` now."""
+    kappa = 1.0 / (guess * guess)
+    rho = along * kappa
+    frame[1] = kappa
+    if frame[4] > 0.0:
+        # What the score of a token must exceed, a step or two ahead; the bar leaves room for tau x norm.
+        frame[0] = rho * (1.0 + 0.5 / (step + 1.0))
+        frame[3] = frame[4]
+        frame[2] = square - along * rho - frame[3] * extremes[2]
+    else:
+        frame[0] = rho
+        frame[3] = ROUNDING * 2.0 * abs(rho)
+        frame[2] = square - along * rho
+        frame[2] -= ROUNDING * (square + abs(along * rho) + extremes[1] ** 2 * (1.0 + kappa * widest**2))
+
+
 def _list_anew(places, at, words, neurons, i, step, along, square, error):  # type: ignore[no-untyped-def]
     """List the tokens that may come next; returns the best one's place in the list and cosine, or -1."""
     projections, overlaps = neurons.projections[i], places.overlaps[at]
-    frame, extremes = places.frames[at], words.extremes
-    guess = neurons.cosines[i, 0] * EXPECTED_RISE if step == 1 else places.guesses[at]
+    frame, extremes, widest = places.frames[at], words.extremes, places.widest[at]
+    once = frame[4] == 0.0
+    if step == 1:
+        guess = neurons.cosines[i, 0] * (SURE_RISE if once else EXPECTED_RISE)
+    else:
+        guess = places.guesses[at] * (SURE_SHARE if once else 1.0)
     score = 0.0
     for _ in range(TRIALS):
         if guess <= 0.0 or places.tokens.shape[1] == 0:
             break
-        # What the score of a token must exceed, a step or two ahead; the bar leaves room for tau x norm.
-        kappa = 1.0 / (guess * guess)
-        frame[0] = along * kappa * (1.0 + 0.5 / (step + 1.0))
-        frame[1] = kappa
-        frame[3] = frame[4]
-        frame[2] = square - along * along * kappa - frame[3] * extremes[2]
+        _list_framed(frame, along, square, guess, step, widest, extremes)
         count = _kernels.collect_tokens(projections, overlaps, words.norms, error, frame, places.tokens[at])
         if count < 0:
             frame[4] *= 0.7
+            guess *= 1.1 if once else 1.0
             continue
         for c in range(count):
             t = places.tokens[at, c]
@@ -177,7 +197,13 @@ def _list_anew(places, at, words, neurons, i, step, along, square, error):  # ty
             places.tokens[at], places.keys[at], places.reaches[at], places.sizes[at], count, 0.0,
             words.vectors, neurons.unit[i], neurons.totals[i], along, square,
         )  # fmt: skip
-        if best >= 0 and _kernels.list_holds(frame, along, square, score, 0.0, places.widest[at], extremes):
+        if once:
+            if best >= 0 and score >= guess and score > LEAST_LISTED:
+                places.counts[at], places.guesses[at] = count, score
+                return best, score
+            guess = score if best >= 0 else 0.8 * guess
+            continue
+        if best >= 0 and _kernels.list_holds(frame, along, square, score, 0.0, widest, extremes):
             places.counts[at] = count
             frame[4] *= 1.0 + 0.25 * (count < AIM / 2) - 0.15 * (count > 2 * AIM)
             return best, score
@@ -220,7 +246,7 @@ def _from_all(places, at, words, neurons, i, step):  # type: ignore[no-untyped-d
 def _begin(places, words, neurons):  # type: ignore[no-untyped-def]
     """Clear a place for each neuron, and give each its first token."""
     for i in numba.prange(len(neurons.unit)):
-        _place_cleared(places, i, words)
+        _place_cleared(places, i, words, neurons.used.shape[1])
         _first_token(places, i, words, neurons, i)
 
 
@@ -242,7 +268,7 @@ def _complete(place, words, neurons):  # type: ignore[no-untyped-def]
     All rows of the Gram matrix must be there.
     """
     for i in range(len(neurons.unit)):
-        _place_cleared(place, 0, words)
+        _place_cleared(place, 0, words, neurons.used.shape[1])
         _first_token(place, 0, words, neurons, i)
         for step in range(1, neurons.used.shape[1]):
             if not _token_from_list(place, 0, words, neurons, i, step):
@@ -253,6 +279,7 @@ def _complete(place, words, neurons):  # type: ignore[no-untyped-def]
 _compiled = numba.njit(cache=True)
 _place_cleared, _add_token, _strike_entry = _compiled(_clear), _compiled(_add), _compiled(_strike)
 _token_from_list, _first_token = _compiled(_from_list), _compiled(_first)
+_list_framed = _compiled(_frame_list)
 _listed_anew = _compiled(_list_anew)
 _token_from_all = _compiled(_from_all)
 _in_parallel = numba.njit(parallel=True, cache=True)

@@ -10,7 +10,8 @@ soon, plus tau n exceeds a bar below the right side. From then on an overlap fal
 than that token's norm times its lowest cosine with any other, and rho and kappa are known, so that a line of
 arithmetic tells whether a token outside the list may have caught up. While it may not, only the list is looked at.
 Tokens of the list are scored in float64 from their vectors, those with the highest bound first, until no bound is left
-above the best.
+above the best. A bundle of few tokens is done before such lists repay their making: there each step lists, with tau
+next to zero, just what reaches a cosine that is known to be reached, or nearly.
 
 Overlaps of all tokens are made anew either from rows of the Gram matrix at a byte an entry (see `GramRows`), whose
 rounding is added to the bounds, or, where memory is short, by a matrix product. Where all rows are kept, each bundle is
