@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 
 def cosine_deviation(d: int) -> float:
@@ -64,7 +66,8 @@ def recall_probability(d: float, k: int, n: int) -> float:
     signal = np.sqrt(d / k)
 
     def density(h: float) -> float:
-        return float(stats.norm.pdf(h) * np.exp((n - 1) * stats.norm.logcdf(h + signal)))
+        # Those of scipy.stats are the same, behind checks that take twenty times as long.
+        return math.exp((n - 1) * float(special.log_ndtr(h + signal)) - h * h / 2.0) / math.sqrt(2.0 * math.pi)
 
     return float(integrate.quad(density, -12.0, 12.0, limit=400)[0])
 
