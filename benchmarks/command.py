@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from benchmarks.machine import machine
 from benchmarks.pieces import NOT_SMALL, PIECES
 from benchmarks.report import render
 from benchmarks.sizes import FULL, SMALL
+from vsa_checks.errors import VsaChecksError
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -23,15 +25,23 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--small", action="store_true", help="tiny sizes, in under a minute, into --out only")
     parser.add_argument("--only", choices=PIECES, action="append", help="one piece (may be given several times)")
     parser.add_argument("--layers", type=int, default=0, help="layers really run; the rest is scaled (default: all)")
+    parser.add_argument(
+        "--model", metavar="NAME|PATH", help="whose weights real-weights takes, any that pytest claims/ takes"
+    )
     parser.add_argument("--out", type=Path, help="folder to write into (default docs/; none with --small)")
     parser.add_argument("--render", action="store_true", help="write .md and .svg again from the .json that is there")
     options = parser.parse_args(arguments)
     if options.layers < 0:
         parser.error("--layers must be 1 or more")
-    out = options.out or (None if options.small else DOCS)
+    # what this repository documents is the embedded model
+    out = options.out or (None if options.small or options.model else DOCS)
     if options.render:
         return _render(parser, out or DOCS)
     sizes = SMALL if options.small else FULL
+    if options.model:
+        if options.only != ["real-weights"]:
+            parser.error("--model is for the piece real-weights alone: give --only real-weights beside it")
+        sizes = replace(sizes, model=options.model)
     names = options.only or [name for name in PIECES if not (options.small and name in NOT_SMALL)]
     found: dict[str, Any] = {}
     if out is not None and options.only and (out / "benchmarks.json").exists():
@@ -39,7 +49,11 @@ def run(arguments: list[str]) -> int:
         found = json.loads((out / "benchmarks.json").read_text(encoding="utf-8"))["pieces"]
     for name in names:
         _say(f"{name} ...")
-        found[name] = PIECES[name](sizes, options.layers, _say) | {"machine": machine()}
+        try:
+            found[name] = PIECES[name](sizes, options.layers, _say) | {"machine": machine()}
+        except VsaChecksError as problem:
+            _say(str(problem))
+            return 2
         if out is not None:
             _write(out, {"small": options.small, "pieces": {key: found[key] for key in PIECES if key in found}})
     if out is None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import growth, other_ways
+from benchmarks.answers import CLOSE, against_every_token, on_real_weights
 from benchmarks.clock import clock, in_turns, row
-from benchmarks.sizes import Geometry, Rows, Sizes
+from benchmarks.sizes import Geometry, Sizes
 from benchmarks.whole_run import where_time_goes
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan, ranked_scans
 from vsa_checks.orthogonality import pairwise_cosines
@@ -52,7 +53,8 @@ def _pursuit(sizes: Sizes, shape: Geometry, tokens: int, layers: int, target: st
     later = float(np.mean(ours[1:])) if run > 1 else ours[0]
     whole = sum(ours) + (shape.layers - run) * later
     other = float(np.mean(obvious)) * shape.layers
-    agrees, worst = _same_pursuit(first[: sizes.checked_neurons], table, tokens)
+    some = first[: sizes.checked_neurons]
+    missed, worst = against_every_token(greedy_pursuit(some, table, tokens), some, table)
     note = (
         f"obvious way timed on {part} neurons and {steps} steps of {'each layer' if run == shape.layers else 'a layer'}"
         f" and scaled; ours with set-up, {'all' if run == shape.layers else run} of {shape.layers} layers run"
@@ -62,24 +64,7 @@ def _pursuit(sizes: Sizes, shape: Geometry, tokens: int, layers: int, target: st
     if run > 1:
         ratios = [one / ours_one for one, ours_one in zip(obvious[1:], ours[1:], strict=True)]
         lines.append(row(f"the same, a layer after the first, {shape.name}", later, other / shape.layers, ratios))
-    return {"rows": lines, "agrees": agrees, "largest_difference": worst}
-
-
-def _same_pursuit(neurons: Rows, table: Rows, tokens: int) -> tuple[bool, float]:
-    """Whether each token of ours scores within 1e-6 of the best that is left, in float64; largest cosine's error."""
-    found = greedy_pursuit(neurons, table, tokens)
-    agrees, worst = True, 0.0
-    for i, neuron in enumerate(neurons.astype(np.float64)):
-        unit, total, used = neuron / np.linalg.norm(neuron), np.zeros(len(neuron)), np.zeros(len(table), bool)
-        projections, squares = table @ unit, (table.astype(np.float64) ** 2).sum(axis=1)
-        for token, cosine in zip(found.tokens(i), found.path(i), strict=True):
-            scores = (total @ unit + projections) / np.sqrt(total @ total + 2 * (table @ total) + squares)
-            scores[used] = -np.inf
-            agrees &= bool(scores[token] >= scores.max() - 1e-6)
-            worst = max(worst, abs(float(scores[token]) - float(cosine)))
-            used[token] = True
-            total += table[token]
-    return agrees and worst <= 1e-4, worst
+    return {"rows": lines, "agrees": missed == 0 and worst <= CLOSE, "largest_difference": worst}
 
 
 def scan(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
@@ -186,7 +171,8 @@ PIECES: dict[str, Piece] = {
     "context": context,
     "memory": growth.memory,
     "growth": growth.curves,
+    "real-weights": on_real_weights,
     "whole-run": where_time_goes,
 }
-NOT_SMALL = ("whole-run",)
-"""Pieces that have no small size: they take the embedded model as it is."""
+NOT_SMALL = ("real-weights", "whole-run")
+"""Pieces that have no small size: they take a real model as it is."""

@@ -23,6 +23,8 @@ def render(figures: dict[str, Any]) -> str:
         growth=_growth(pieces["growth"]["curves"]) if "growth" in pieces else "",
         base=pieces["growth"]["base"] if "growth" in pieces else {},
         claims=_claims(pieces["whole-run"]["claims"]) if "whole-run" in pieces else "",
+        real=pieces.get("real-weights"),
+        answers=_answers(pieces["real-weights"]["checks"]) if "real-weights" in pieces else "",
         disagree=[name for name, piece in pieces.items() if not piece["agrees"]],
         missing=[name for piece in pieces.values() for name in piece.get("not_installed", [])],
     )
@@ -70,6 +72,17 @@ def _claims(claims: list[dict[str, Any]]) -> str:
             for one in claims
         ],
     )
+
+
+def _answers(checks: list[dict[str, Any]]) -> str:
+    """What was compared, each kind in one line: places, comparisons, how many differ, the largest difference."""
+    lines = []
+    for what in dict.fromkeys(one["what"] for one in checks):
+        alike = [one for one in checks if one["what"] == what]
+        sums = (sum(one[key] for one in alike) for key in ("compared", "different"))
+        worst = max(one["largest_difference"] for one in alike)
+        lines.append([what, str(len(alike)), *(f"{one:,}" for one in sums), f"{worst:.1e}"])
+    return table(["what", "places", "compared", "different", "largest difference of a cosine"], lines)
 
 
 def _growth(curves: dict[str, Any]) -> str:

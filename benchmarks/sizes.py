@@ -31,7 +31,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is timed on: the two models, and what part of the slow ways, of pairs and of growth curves."""
+    """What is timed on: two shapes, what part of the slow ways is run, and a model for its real weights."""
 
     paper: Geometry
     embedded: Geometry
@@ -46,6 +46,9 @@ class Sizes:
     context_tokens: int
     context_neurons: int
     budgets: tuple[int, ...]
+    real_neurons: int
+    real_rows: int
+    model: str = "smollm2-135m"
 
 
 FULL = Sizes(
@@ -62,6 +65,8 @@ FULL = Sizes(
     context_tokens=8192,
     context_neurons=128,
     budgets=(2 * 10**9, 4 * 10**9, 12 * 10**9),
+    real_neurons=8,
+    real_rows=4000,
 )
 SMALL = Sizes(
     paper=Geometry("GPT-2 small, made tiny", 1500, 48, 2, 96),
@@ -77,4 +82,6 @@ SMALL = Sizes(
     context_tokens=300,
     context_neurons=16,
     budgets=(2 * 10**9, 4 * 10**9),
+    real_neurons=2,
+    real_rows=300,
 )

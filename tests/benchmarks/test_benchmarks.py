@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import command, growth, other_ways, whole_run
+from benchmarks.answers import against_every_token
 from benchmarks.pieces import PIECES
 from benchmarks.sizes import SMALL
 from fixtures.small_models import GATED, gaussian_weights, save
@@ -24,12 +25,47 @@ from vsa_checks.records import load_claims
 TINY = replace(SMALL, rounds=1)
 
 
-@pytest.mark.parametrize("name", [name for name in PIECES if name not in ("memory", "whole-run")])
+@pytest.mark.parametrize("name", [name for name in PIECES if name not in ("memory", "real-weights", "whole-run")])
 def test_every_piece_runs_and_its_answers_agree(name: str) -> None:
     found = PIECES[name](TINY, 0, lambda line: None)
     assert found["agrees"]
     assert all(one["ours_s"] > 0 and one["other_s"] > 0 and one["ratio"] > 0 for one in found["rows"])
     assert bool(found["rows"]) == (name != "growth")
+
+
+def test_answers_on_any_models_weights_are_held_against_brute_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = tmp_path / "model", tmp_path / "out"
+    model.mkdir()
+    save(model, GATED, gaussian_weights(GATED, np.random.default_rng(1)))
+    asked = ["--small", "--only", "real-weights", "--out", str(out), "--model"]
+    assert command.run([*asked, str(model)]) == 0
+    checks = json.loads((out / "benchmarks.json").read_text())["pieces"]["real-weights"]["checks"]
+    assert {one["what"] for one in checks} == {
+        "pursuit of 16", "pursuit of 16, all rows of the Gram matrix", "pursuit of 5",
+        "pursuit of 5, all rows of the Gram matrix", "scan, K = all", "pairs",
+    }  # fmt: skip
+    assert all(one["compared"] > 0 for one in checks)
+    assert "## Answers on real weights" in (out / "benchmarks.md").read_text()
+    assert command.run([*asked, str(tmp_path / "nowhere")]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command.run(["--only", "scan", "--model", str(model)])
+
+
+def test_a_wrong_token_and_a_wrong_cosine_are_noticed() -> None:
+    neurons, table = SMALL.paper.layer(0)[:6], SMALL.paper.dictionary()
+    found = greedy_pursuit(neurons, table, 4)
+    missed, worst = against_every_token(found, neurons, table)
+    assert missed == 0 and worst < 1e-6
+    tokens, cosines = found.token_ids.copy(), found.cosines.copy()
+    tokens[9] = next(token for token in range(len(table)) if token not in found.tokens(2))
+    cosines[0] += 0.01
+    missed, worst = against_every_token(replace(found, token_ids=tokens), neurons, table)
+    assert missed >= 1 and worst > 0.001
+    missed, worst = against_every_token(replace(found, cosines=cosines), neurons, table)
+    assert missed == 0 and worst == pytest.approx(0.01, abs=1e-6)
 
 
 def test_every_claim_is_timed_and_its_nulls_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,104 @@
+"""Whether the answers that are timed are right: against float64, every token scored at every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from benchmarks.other_ways import plain_scan
+from benchmarks.sizes import Rows, Sizes
+from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scan
+from vsa_checks.models import Basis, load
+from vsa_checks.orthogonality import centered, live_rows, pairwise_cosines
+from vsa_checks.subjects import mlp_inputs
+
+BASIS: Basis = "raw"
+TIE, CLOSE = 1e-6, 1e-4
+"""Scores that count as equal, and how far a cosine may be off."""
+
+
+def against_every_token(found: Bundles, neurons: Rows, table: Rows) -> tuple[int, float]:
+    """How many tokens of the pursuits of live neurons score below the best that is left, and the worst cosine's error.
+
+    Where ours takes a token that is not the best, it is followed: each step is judged by itself.
+    """
+    exact = table.astype(np.float64)
+    unit = neurons / np.linalg.norm(neurons.astype(np.float64), axis=1, keepdims=True)
+    projections, squares = unit @ exact.T, (exact**2).sum(axis=1)
+    tokens, cosines = found.token_ids.reshape(len(unit), -1), found.cosines.reshape(len(unit), -1)
+    totals, rows, used = np.zeros_like(unit), np.arange(len(unit)), np.zeros(projections.shape, bool)
+    missed, worst = 0, 0.0
+    for chosen, cosine in zip(tokens.T, cosines.T, strict=True):
+        along, size = (totals * unit).sum(axis=1, keepdims=True), (totals**2).sum(axis=1, keepdims=True)
+        square = size + 2 * (totals @ exact.T) + squares
+        safe = np.where(square > 0, square, np.inf)
+        scores = (along + projections) / np.sqrt(safe)
+        scores[used] = -np.inf
+        missed += int((scores[rows, chosen] < scores.max(axis=1) - TIE).sum())
+        worst = max(worst, float(np.abs(scores[rows, chosen] - cosine).max()))
+        used[rows, chosen] = True
+        totals += exact[chosen]
+    return missed, worst
+
+
+def on_real_weights(sizes: Sizes, layers: int, say: Any) -> dict[str, Any]:
+    """Pursuit, scan and pairs on a model's own weights (raw basis): tokens as they are and centered, three layers."""
+    model = load(sizes.model, basis=BASIS)
+    rng, checks = np.random.default_rng(0), []
+    embedding = model["embed.W_E"].numpy()
+    tables = {"tokens": embedding, "tokens, centered": centered(embedding)}
+    # A token without a direction is in no dictionary.
+    tables = {name: table[table.any(axis=1)] for name, table in tables.items()}
+    n_layers = model.info.n_layers
+    for layer in sorted({0, n_layers // 2, n_layers - 1})[: layers or None]:
+        for matrix in mlp_inputs(model.info):
+            weight = model[f"blocks.{layer}.mlp.{matrix}"].numpy().T
+            live = np.ascontiguousarray(weight[weight.any(axis=1)])
+            for name, table in tables.items():
+                at = f"layer {layer} {matrix}, {name}"
+                some = rng.permutation(len(live))
+                for count, length in ((sizes.real_neurons, sizes.long), (4 * sizes.real_neurons, sizes.short)):
+                    checks += _pursuits(at, live[some[:count]], table, length)
+                checks.append(_scans(at, live[some[: 2 * sizes.real_neurons]], table))
+                say(f"  {at}")
+    for name, table in tables.items():
+        checks.append(_pairs(name, table[rng.permutation(len(table))[: sizes.real_rows]]))
+    # float32 products round differently: a decision of the scan on the edge may fall either way
+    agrees = all(one["largest_difference"] <= CLOSE for one in checks if one["what"] != "scan, K = all")
+    agrees &= all(one["different"] == 0 for one in checks if one["what"].startswith("pursuit"))
+    scans = [one for one in checks if one["what"] == "scan, K = all"]
+    agrees &= sum(one["different"] for one in scans) <= 0.1 * sum(one["compared"] for one in scans)
+    return {"rows": [], "agrees": bool(agrees), "model": model.info.name, "basis": BASIS, "checks": checks}
+
+
+def _pursuits(at: str, neurons: Rows, table: Rows, length: int) -> list[dict[str, Any]]:
+    """With rows of the Gram matrix as they are asked for, and with all of them made beforehand."""
+    complete = Dictionary.of(table)
+    complete.gram.foresee(len(table), keep=True)
+    lines = []
+    for way, words in (("", Dictionary.of(table)), (", all rows of the Gram matrix", complete)):
+        missed, worst = against_every_token(greedy_pursuit(neurons, words, length), neurons, table)
+        steps = len(neurons) * min(length, len(table))
+        lines.append(_line(at, f"pursuit of {length}{way}", steps, missed, worst))
+    return lines
+
+
+def _scans(at: str, neurons: Rows, table: Rows) -> dict[str, Any]:
+    found, (bundles, cosines) = ranked_scan(neurons, table), plain_scan(neurons, table)
+    different = sum(found.tokens(i).tolist() != tokens for i, tokens in enumerate(bundles))
+    return _line(at, "scan, K = all", len(neurons), different, float(np.abs(found.cosine - cosines).max()))
+
+
+def _pairs(name: str, rows: Rows) -> dict[str, Any]:
+    """Root mean square, largest cosine and tail of all pairs of some rows against their Gram matrix in float64."""
+    level = 6 / np.sqrt(rows.shape[1])
+    found, unit = pairwise_cosines(rows, (level,)), live_rows(rows).unit.astype(np.float64)
+    cosines = np.abs((unit @ unit.T)[np.triu_indices(len(unit), 1)])
+    errors = (found.rms - np.sqrt((cosines**2).mean()), found.max_abs - cosines.max())
+    above = round(found.fraction_above[level] * found.n_pairs)
+    return _line(name, "pairs", found.n_pairs, abs(above - int((cosines > level).sum())), float(np.abs(errors).max()))
+
+
+def _line(at: str, what: str, compared: int, different: int, worst: float) -> dict[str, Any]:
+    return {"at": at, "what": what, "compared": compared, "different": different, "largest_difference": worst}
