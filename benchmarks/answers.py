@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import numpy as np
 from benchmarks.other_ways import plain_scan
 from benchmarks.sizes import Rows, Sizes
 from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scan
-from vsa_checks.models import Basis, load
+from vsa_checks.models import Basis, Model, load
 from vsa_checks.orthogonality import centered, live_rows, pairwise_cosines
 from vsa_checks.subjects import mlp_inputs
 
+Say = Callable[[str], None]
 BASIS: Basis = "raw"
 TIE, CLOSE = 1e-6, 1e-4
 """Scores that count as equal, and how far a cosine may be off."""
@@ -42,27 +44,17 @@ def against_every_token(found: Bundles, neurons: Rows, table: Rows) -> tuple[int
     return missed, worst
 
 
-def on_real_weights(sizes: Sizes, layers: int, say: Any) -> dict[str, Any]:
+def on_real_weights(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
     """Pursuit, scan and pairs on a model's own weights (raw basis): tokens as they are and centered, three layers."""
     model = load(sizes.model, basis=BASIS)
-    rng, checks = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    checks: list[dict[str, Any]] = []
     embedding = model["embed.W_E"].numpy()
     tables = {"tokens": embedding, "tokens, centered": centered(embedding)}
     # A token without a direction is in no dictionary.
     tables = {name: table[table.any(axis=1)] for name, table in tables.items()}
-    n_layers = model.info.n_layers
-    for layer in sorted({0, n_layers // 2, n_layers - 1})[: layers or None]:
-        for matrix in mlp_inputs(model.info):
-            weight = model[f"blocks.{layer}.mlp.{matrix}"].numpy().T
-            live = np.ascontiguousarray(weight[weight.any(axis=1)])
-            for name, table in tables.items():
-                at = f"layer {layer} {matrix}, {name}"
-                some = rng.permutation(len(live))
-                for count, length in ((sizes.real_neurons, sizes.long), (4 * sizes.real_neurons, sizes.short)):
-                    checks += _pursuits(at, live[some[:count]], table, length)
-                checks.append(_scans(at, live[some[: 2 * sizes.real_neurons]], table))
-                say(f"  {at}")
     for name, table in tables.items():
+        checks += _on_table(sizes, layers, say, model, name, table, rng)
         checks.append(_pairs(name, table[rng.permutation(len(table))[: sizes.real_rows]]))
     # float32 products round differently: a decision of the scan on the edge may fall either way
     agrees = all(one["largest_difference"] <= CLOSE for one in checks if one["what"] != "scan, K = all")
@@ -72,16 +64,27 @@ def on_real_weights(sizes: Sizes, layers: int, say: Any) -> dict[str, Any]:
     return {"rows": [], "agrees": bool(agrees), "model": model.info.name, "basis": BASIS, "checks": checks}
 
 
-def _pursuits(at: str, neurons: Rows, table: Rows, length: int) -> list[dict[str, Any]]:
-    """With rows of the Gram matrix as they are asked for, and with all of them made beforehand."""
-    complete = Dictionary.of(table)
+def _on_table(
+    sizes: Sizes, layers: int, say: Say, model: Model, name: str, table: Rows, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """Pursuits of one dictionary, with rows of the Gram matrix as asked for and all made beforehand; and scans."""
+    complete, checks, last = Dictionary.of(table), [], model.info.n_layers - 1
     complete.gram.foresee(len(table), keep=True)
-    lines = []
-    for way, words in (("", Dictionary.of(table)), (", all rows of the Gram matrix", complete)):
-        missed, worst = against_every_token(greedy_pursuit(neurons, words, length), neurons, table)
-        steps = len(neurons) * min(length, len(table))
-        lines.append(_line(at, f"pursuit of {length}{way}", steps, missed, worst))
-    return lines
+    for layer in sorted({0, (last + 1) // 2, last})[: layers or None]:
+        for matrix in mlp_inputs(model.info):
+            at, weight = f"layer {layer} {matrix}, {name}", model[f"blocks.{layer}.mlp.{matrix}"].numpy().T
+            live = rng.permutation(weight[weight.any(axis=1)])
+            for count, length in ((sizes.real_neurons, sizes.long), (4 * sizes.real_neurons, sizes.short)):
+                neurons = live[:count]
+                for way, words in (("", Dictionary.of(table)), (", all rows of the Gram matrix", complete)):
+                    found = greedy_pursuit(neurons, words, length)
+                    steps = len(neurons) * min(length, len(table))
+                    checks.append(
+                        _line(at, f"pursuit of {length}{way}", steps, *against_every_token(found, neurons, table))
+                    )
+            checks.append(_scans(at, live[: 2 * sizes.real_neurons], table))
+            say(f"  {at}")
+    return checks
 
 
 def _scans(at: str, neurons: Rows, table: Rows) -> dict[str, Any]:

@@ -94,6 +94,13 @@ def test_budgets_give_the_same_answers() -> None:
     assert len(digests) == 1
 
 
+def test_the_peak_of_a_budget_is_that_of_its_own_process() -> None:
+    held = np.ones(10**8)  # 800 MB: a process begun by this one is not to count them
+    asked = [sys.executable, "-m", "benchmarks.growth", "small", str(2 * 10**9)]
+    peak = int(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[1])
+    assert 10**6 < peak < held.nbytes // 2
+
+
 def test_the_obvious_pursuit_is_ours() -> None:
     neurons, table = SMALL.paper.layer(0)[:12], SMALL.paper.dictionary()
     tokens, cosines, seconds = other_ways.obvious_pursuit(neurons, table, 9)
