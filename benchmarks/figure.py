@@ -24,6 +24,8 @@ def draw(figures: dict[str, Any]) -> str:
             place.loglog(sizes, [seconds[-1] * one / sizes[-1] for one in sizes], color="grey", linewidth=0.8,
                          linestyle="--", label="in proportion")  # fmt: skip
             place.set(xlabel=name, ylabel="seconds")
+            place.set_xticks(sizes, [f"{one:,}" for one in sizes])
+            place.set_xticks([], minor=True)
             place.legend(fontsize=7)
         page = io.StringIO()
         chart.savefig(page, format="svg", metadata={"Date": None, "Creator": None})
