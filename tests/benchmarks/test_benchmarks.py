@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import command, growth, other_ways, whole_run
-from benchmarks.answers import against_every_token
+from benchmarks.answers import against_every_token, agree
 from benchmarks.pieces import PIECES
 from benchmarks.sizes import SMALL
 from fixtures.small_models import GATED, gaussian_weights, save
@@ -66,6 +66,27 @@ def test_a_wrong_token_and_a_wrong_cosine_are_noticed() -> None:
     assert missed >= 1 and worst > 0.001
     missed, worst = against_every_token(replace(found, cosines=cosines), neurons, table)
     assert missed == 0 and worst == pytest.approx(0.01, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("what", "compared", "different", "worst", "agrees"),
+    [
+        ("pursuit of 5", 1000, 0, 1e-9, True),
+        ("pursuit of 5", 1000, 1, 1e-9, False),
+        ("pursuit of 5", 1000, 0, 1e-3, False),
+        ("scan, K = all", 100, 10, 1.0, True),
+        ("scan, K = all", 100, 11, 1e-9, False),
+        ("pairs", 10**6, 10, 1e-7, True),
+        ("pairs", 10**6, 11, 1e-7, False),
+        ("pairs", 10**6, 0, 1e-3, False),
+    ],
+)
+def test_answers_on_real_weights_agree_but_for_rounding(
+    what: str, compared: int, different: int, worst: float, agrees: bool
+) -> None:
+    fine = {"at": "", "what": "pursuit of 64", "compared": 9, "different": 0, "largest_difference": 0.0}
+    one = {"at": "", "what": what, "compared": compared, "different": different, "largest_difference": worst}
+    assert agree([fine, one]) == agrees
 
 
 def test_every_claim_is_timed_and_its_nulls_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
