@@ -51,7 +51,7 @@ help:
 	@echo "               check the claims on a model (a name or a path); the report goes to reports/"
 	@echo "make test [TEST_ARGS=...]   linters, types, and the tests of the checks themselves"
 	@echo "make lint      ruff and mypy alone"
-	@echo "make mutants [MUTANTS='vsa_checks.judge*']   what the tests let pass when the checks are changed"
+	@echo "make mutants [MUTANTS='vsa_checks.judging.judge*']   what the tests let pass when the checks are changed"
 	@echo "make calibration   measure how often claims hold by chance and where structure was planted, into docs/"
 	@echo "make benchmarks    time the explanation engine beside other ways, into docs/ (BENCHMARK_ARGS=--small: a minute)"
 	@echo "make setup     the set-up alone: .venv, requirements.lock, this package, the embedded models"
@@ -160,7 +160,7 @@ mutants: setup
 
 # The same seed writes the same bytes; CALIBRATION_ARGS="--models 20 --out DIR" gives a quick look.
 calibration: setup
-	@$(PY) -m fixtures.calibration $(CALIBRATION_ARGS)
+	@$(PY) -m calibration $(CALIBRATION_ARGS)
 
 # OpenBLAS picks its kernels by the processor: settings that pick others are dropped by the command itself.
 benchmarks: setup

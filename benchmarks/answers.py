@@ -10,9 +10,9 @@ import numpy as np
 from benchmarks.other_ways import plain_scan
 from benchmarks.sizes import Rows, Sizes
 from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scan
+from vsa_checks.judging.subjects import mlp_inputs
 from vsa_checks.models import Basis, Model, load
 from vsa_checks.orthogonality import centered, live_rows, pairwise_cosines
-from vsa_checks.subjects import mlp_inputs
 
 Say = Callable[[str], None]
 BASIS: Basis = "raw"

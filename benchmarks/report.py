@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from fixtures.calibration.tables import table
+from calibration.tables import table
 
 PAGE = Path(__file__).with_name("page.md.j2")
 

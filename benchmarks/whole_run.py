@@ -9,11 +9,11 @@ from typing import Any
 from benchmarks.sizes import Sizes
 from fixtures.claim_tests import claim_test
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.measurement import Measurement
+from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import Basis
-from vsa_checks.records import load_claims
-from vsa_checks.subjects import Subject, enumerate_subjects
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 Say = Callable[[str], None]
 MODEL = "smollm2-135m"

@@ -8,8 +8,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from vsa_checks import constructions, theory, trials, vsa
+from vsa_checks import theory
 from vsa_checks.nulls import random_directions
+from vsa_checks.premise import constructions, trials
+from vsa_checks.premise import operations as vsa
 
 # Tolerances and settings as in test_2_bundling.
 ROUNDING = 1e-5

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from threadpoolctl import threadpool_limits
 
-from vsa_checks import constructions, theory, trials, vsa
+from vsa_checks import theory
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.nulls import random_directions
 from vsa_checks.orthogonality import centered, pairwise_cosines
+from vsa_checks.premise import constructions, trials
+from vsa_checks.premise import operations as vsa
 
 # Tolerances. A simulation agrees with a law within 4.5 of its own standard errors: a right law fails in about one of
 # 100,000 examples. Enough is drawn for `singles_out` to reject, in the same example, the law for half and for twice the

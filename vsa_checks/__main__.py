@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from vsa_checks.command import main
+from vsa_checks.cli.main import main
 
 sys.exit(main())

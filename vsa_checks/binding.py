@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks import _kernels
-from vsa_checks.threads import share_out, workers
+from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine.threads import share_out, workers
 
 BLOCK_ROWS, QUERIES, RIVALS = 4096, 256, 4096
 """Rows that a thread maps at a time, and queries and possible mistakes for them that it compares at a time."""

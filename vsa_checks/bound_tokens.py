@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks import _kernels
+from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.threads import Progress, share_out, workers
 
 BLOCK_BYTES = 128 * 2**20
 """Aim of the projections that a thread holds."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks import _kernels
-from vsa_checks.dictionary import Dictionary, repeated_rows
+from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine.dictionary import Dictionary, repeated_rows
+from vsa_checks.engine.pursuit import block_within, pursue
+from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.pursuit import block_within, pursue
-from vsa_checks.threads import Progress, share_out, workers
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +106,7 @@ def greedy_pursuit(
         planned = block_within(words, len(target), length, memory)
         pursue(words, target, picked, paths, block or planned, progress)
     else:
-        from vsa_checks.on_device import pursuit as on_device
+        from vsa_checks.engine.on_device import pursuit as on_device
 
         on_device.pursue(words, target, picked, paths, device, block, progress)
     starts = np.concatenate([[0], np.cumsum(np.where(alive, length, 0))])
@@ -182,7 +182,7 @@ def _scan_all(
 ) -> list[Scanned]:
     """Scan with every token listing every neuron, a block of neurons at a time."""
     if device is not None:
-        from vsa_checks.on_device import scan as on_device
+        from vsa_checks.engine.on_device import scan as on_device
 
         parts: list[Scanned] = []
         least = float(np.float32(LEAST_COSINE))
@@ -251,7 +251,7 @@ def _listed_neurons(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The `count` neurons of largest cosine for each token (V, count), and the cosines; ties to the lowest id."""
     if device is not None:
-        from vsa_checks.on_device import scan as on_device
+        from vsa_checks.engine.on_device import scan as on_device
 
         return on_device.listed_neurons(unit, words, count, device, block)
     n_words = len(words.rows)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
+from vsa_checks.engine.threads import share_out, threads, workers
 from vsa_checks.orthogonality import live_rows, rms_cosine
-from vsa_checks.threads import share_out, threads, workers
 
 SETTLED, MOST_STEPS = 1e-4, 200
 """Expectation maximisation ends when no length moves by more than this share, after some nine rounds as a rule."""

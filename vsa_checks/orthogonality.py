@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks import _kernels
-from vsa_checks._kernels import PairTally
-from vsa_checks.threads import Progress, share_out, threads, workers
+from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine.loops import PairTally
+from vsa_checks.engine.threads import Progress, share_out, threads, workers
 
 if TYPE_CHECKING:
     import torch
@@ -169,7 +169,7 @@ def pairwise_cosines(
     if device is None:
         tally = _tally(live.unit, levels, block or BLOCK, progress)
     else:
-        from vsa_checks.on_device import pairs as on_device
+        from vsa_checks.engine.on_device import pairs as on_device
 
         tally = on_device.tally(live.unit, levels, HISTOGRAM_BINS, device, block, progress)
     n_pairs = n * (n - 1) // 2

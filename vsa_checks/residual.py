@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks import _kernels
+from vsa_checks.engine import loops as _kernels
 from vsa_checks.orthogonality import live_rows
 
 BLOCK = 128

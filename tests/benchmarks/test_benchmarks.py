@@ -20,7 +20,7 @@ from benchmarks.sizes import SMALL
 from fixtures.small_models import GATED, gaussian_weights, save
 from vsa_checks import sections
 from vsa_checks.bundles import greedy_pursuit
-from vsa_checks.records import load_claims
+from vsa_checks.judging.claim import load_claims
 
 TINY = replace(SMALL, rounds=1)
 

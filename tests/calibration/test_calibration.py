@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fixtures.calibration import rates
-from fixtures.calibration.__main__ import main
-from fixtures.calibration.cases import CASES
-from fixtures.calibration.cases_on_text import CASES_ON_TEXT
-from fixtures.calibration.draws import FEW_VECTORS, SMALL, mixture, untaught
-from fixtures.calibration.figure import draw
-from fixtures.calibration.power import Search, power, precision_and_recall, recovered
-from fixtures.calibration.rates import NULL, Job, mapper, model_seed, null_rates, outcome, rate
-from fixtures.calibration.report import as_json, read, render
-from fixtures.calibration.run import DOCS, claims_with_cases, measure_again
-from fixtures.calibration.tables import judged_rate
-from fixtures.calibration.threshold_cases import THRESHOLD_CASES
+from calibration import rates
+from calibration.__main__ import main
+from calibration.cases import CASES
+from calibration.cases_on_text import CASES_ON_TEXT
+from calibration.draws import FEW_VECTORS, SMALL, mixture, untaught
+from calibration.figure import draw
+from calibration.power import Search, power, precision_and_recall, recovered
+from calibration.rates import NULL, Job, mapper, model_seed, null_rates, outcome, rate
+from calibration.report import as_json, read, render
+from calibration.run import DOCS, claims_with_cases, measure_again
+from calibration.tables import judged_rate
+from calibration.threshold_cases import THRESHOLD_CASES
 from fixtures.claim_tests import claim_test
 from fixtures.in_memory import bench_in_memory
 from fixtures.one_thread import one_thread
@@ -30,11 +30,11 @@ from fixtures.small_models import GATED, Sizes, save
 from vsa_checks import nulls
 from vsa_checks.bundles import Bundles
 from vsa_checks.errors import NotChecked, UsageError
-from vsa_checks.judge import CHANCE, judge
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.judge import CHANCE, judge
+from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.orthogonality import live_rows, rms_cosine
-from vsa_checks.records import load_claims
-from vsa_checks.subjects import enumerate_subjects
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 DECISIVE = [claim.id for claim in load_claims().values() if claim.decisive]
 SHAPES = {"like GPT-2": SMALL, "gated": replace(GATED, n_layers=1)}
@@ -47,7 +47,7 @@ def in_turn(jobs: Any, work: Any = outcome) -> list[Any]:
 
 @pytest.mark.parametrize("claim", DECISIVE)
 def test_every_claim_with_a_decisive_null_has_null_models_that_obey_it(claim: str) -> None:
-    assert claim in CASES, f"fixtures/calibration/cases.py lacks {claim}"
+    assert claim in CASES, f"calibration/cases.py lacks {claim}"
     obeyed = {name for null in CASES[claim].nulls for name in null.obeys}
     assert obeyed == set(load_claims()[claim].decisive)
     assert CASES[claim].signals

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.records import Claim
+from vsa_checks.judging.claim import Claim
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.judge import ExaminedNothing, judge, not_checked_record, result_record
-from vsa_checks.measurement import Measurement, NullFigure, Reference
-from vsa_checks.records import Claim
+from vsa_checks.judging.claim import Claim
+from vsa_checks.judging.judge import ExaminedNothing, judge, not_checked_record, result_record
+from vsa_checks.judging.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.statistics import Interval
-from vsa_checks.subjects import Subject
 
 MakeClaim = Callable[..., Claim]
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsa_checks.errors import RecordedError
-from vsa_checks.judge import VERDICTS
-from vsa_checks.recorded import Known, read_recorded, recorded_path, write_recorded
-from vsa_checks.records import ROOT
+from vsa_checks.judging.claim import ROOT
+from vsa_checks.judging.judge import VERDICTS
+from vsa_checks.judging.recorded import Known, read_recorded, recorded_path, write_recorded
 
 SHA = "ab" * 32
 KNOWN = {

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from vsa_checks.judging.claim import Claim, load_claims
+from vsa_checks.judging.subjects import Subject, enumerate_subjects, mlp_inputs
 from vsa_checks.models import Basis
-from vsa_checks.records import Claim, load_claims
-from vsa_checks.subjects import Subject, enumerate_subjects, mlp_inputs
 
 
 @dataclass(frozen=True)

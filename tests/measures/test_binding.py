@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from vsa_checks import binding
 from vsa_checks.binding import bound_figures, gaussian_maps, gram_square, head_maps
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.vsa import found_again, similarity_change
+from vsa_checks.premise.operations import found_again, similarity_change
 
 N, D, RANK, HEADS = 70, 24, 6, 3
 

@@ -15,7 +15,7 @@ from vsa_checks.bound_tokens import Part, pursue
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.sections.bound_tokens import bound_tokens as tokens_bound
 from vsa_checks.sections.bound_tokens import matched, turn
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 D, RANK = 20, 5
 

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
+from calibration.circularity import mean_aucs
 from fixtures.planted import plant
 from fixtures.small_models import Sizes
-from vsa_checks.circularity import mean_aucs
-from vsa_checks.records import ROOT
+from vsa_checks.judging.claim import ROOT
 
 
 def test_noise_and_planted_neurons_all_pass() -> None:
@@ -25,6 +25,6 @@ def test_noise_and_planted_neurons_all_pass() -> None:
 
 def test_the_document_names_its_command_and_has_a_figure_for_each_kind() -> None:
     text = (ROOT / "docs" / "circularity.md").read_text(encoding="utf-8")
-    assert "python -m vsa_checks.circularity smollm2-135m" in text
+    assert "python -m calibration.circularity smollm2-135m" in text
     rows = [line for line in text.splitlines() if re.search(r"\| \.\d{3} \| \.\d{3} \|$", line)]
     assert len(rows) == 3

@@ -8,8 +8,9 @@ import pytest
 
 from tests.measures import oracles
 from tests.measures.oracles import Rows
-from vsa_checks import _gram_kernels, dictionary
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan
+from vsa_checks.engine import dictionary
+from vsa_checks.engine import gram_loops as _gram_kernels
 
 
 def example(kind: str, seed: int = 0) -> tuple[Rows, Rows]:

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_info
 
 from tests.measures import oracles
 from tests.measures.oracles import CLOSE, Rows
-from vsa_checks import _kernels
+from vsa_checks.engine import loops as _kernels
 from vsa_checks.orthogonality import (
     PairwiseCosines,
     centered,

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vsa_checks import rebinding
-from vsa_checks.activations import SINK_DESTINATIONS, SINK_SHARE, sinks
+from vsa_checks.workbench.activations import SINK_DESTINATIONS, SINK_SHARE, sinks
 
 Array = NDArray[np.float64]
 

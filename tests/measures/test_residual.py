@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vsa_checks import _kernels
+from vsa_checks.engine import loops as _kernels
 from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
 from vsa_checks.statistics import tail_p
 

@@ -9,7 +9,7 @@ import numba
 import pytest
 from threadpoolctl import threadpool_info
 
-from vsa_checks.threads import share_out, threads, workers
+from vsa_checks.engine.threads import share_out, threads, workers
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,11 @@ import pytest
 
 from tests.measures import oracles
 from tests.measures.oracles import Rows
-from vsa_checks import trials
 from vsa_checks.bundles import greedy_pursuit
-from vsa_checks.constructions import draw_bundles, frame, gaussian_matrix
 from vsa_checks.nulls import random_directions
-from vsa_checks.trials import Simulated
+from vsa_checks.premise import trials
+from vsa_checks.premise.constructions import draw_bundles, frame, gaussian_matrix
+from vsa_checks.premise.trials import Simulated
 
 UNITS = 6
 

@@ -16,9 +16,10 @@ import torch
 
 from tests.measures import oracles
 from tests.measures.oracles import CLOSE, Rows
-from vsa_checks import constructions, vsa
 from vsa_checks.nulls import random_directions
-from vsa_checks.trials import Simulated
+from vsa_checks.premise import constructions
+from vsa_checks.premise import operations as vsa
+from vsa_checks.premise.trials import Simulated
 
 
 def rng(seed: int = 0) -> np.random.Generator:

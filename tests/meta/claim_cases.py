@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED
+from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import Basis
-from vsa_checks.records import load_claims
-from vsa_checks.subjects import Subject, enumerate_subjects
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 
 @dataclass(frozen=True)

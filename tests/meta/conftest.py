@@ -10,7 +10,7 @@ import pytest
 
 from fixtures.one_thread import one_thread
 from tests.meta.fixture_models import FIXTURE_MODELS, TEXTS, Benches
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 
 @pytest.fixture(autouse=True, scope="module")

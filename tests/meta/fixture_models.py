@@ -14,8 +14,8 @@ from fixtures.planted import plant, planted_model
 from fixtures.planted_circuits import bound_token_neurons, fed_layers
 from fixtures.small_models import GATED, N_POSITIONS, Sizes, Weights, gaussian_weights, save
 from tests.models import tiny
-from vsa_checks.texts import Text
-from vsa_checks.workbench import Workbench
+from vsa_checks.models.texts import Text
+from vsa_checks.workbench.access import Workbench
 
 
 class Benches(Protocol):

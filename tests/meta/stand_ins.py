@@ -14,7 +14,7 @@ from vsa_checks.bundles import ranked_scan
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import centered
 from vsa_checks.sections import figure2, table1
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 PUBLISHED_PER_TOKEN = 5
 INDICES = (12, 20, 86, 92, 105, 147, 184)

@@ -7,10 +7,10 @@ import pytest
 
 from tests.meta.claim_cases import Case
 from tests.meta.fixture_models import Benches
-from vsa_checks.constructions import draw_bundles
-from vsa_checks.measurement import Measurement
+from vsa_checks.judging.measurement import Measurement
+from vsa_checks.premise.constructions import draw_bundles
 from vsa_checks.sections.recall import BUNDLE_SIZE, BUNDLES, bundle_recall
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 
 def measured(bench: Workbench) -> Measurement:

@@ -10,8 +10,8 @@ from fixtures.claim_tests import claim_tests, verdict_on
 from tests.meta.claim_cases import CLAIM_CASES, Case, raw, reads
 from tests.meta.fixture_models import Benches
 from tests.meta.stand_ins import as_paper_model
-from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED
-from vsa_checks.records import load_claims
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED
 
 ALL_CASES = [
     pytest.param(claim, verdict, case, id=f"{claim}-{verdict}-{case}")

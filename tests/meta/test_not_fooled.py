@@ -12,10 +12,10 @@ from fixtures import null_models
 from fixtures.claim_tests import verdict_on
 from fixtures.reading import uniform_text, write_word_tokenizer
 from fixtures.small_models import Sizes
-from vsa_checks.judge import CHANCE, HOLDS, NOT_CHECKED
-from vsa_checks.records import load_claims
-from vsa_checks.subjects import enumerate_subjects
-from vsa_checks.workbench import Workbench
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED
+from vsa_checks.judging.subjects import enumerate_subjects
+from vsa_checks.workbench.access import Workbench
 
 SIZES = {
     "like GPT-2": Sizes(d_model=48, d_vocab=160, n_layers=3, d_head=12, d_mlp=100),

@@ -13,15 +13,15 @@ from fixtures.small_models import Sizes
 from tests.meta.claim_cases import Case, raw, reads
 from tests.meta.fixture_models import Benches
 from tests.models import tiny
-from vsa_checks.activations import in_text, read, reading
 from vsa_checks.boolean import driven_by_members
 from vsa_checks.bundles import greedy_pursuit
-from vsa_checks.measurement import Measurement
+from vsa_checks.judging.measurement import Measurement
 from vsa_checks.models import BASES, Basis
 from vsa_checks.orthogonality import centered
 from vsa_checks.sections.attention_text import head_weights
 from vsa_checks.sections.boolean import first_stream
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.activations import in_text, read, reading
 
 
 def measured(claim: str, case: Case, benches: Benches) -> Measurement:

@@ -10,7 +10,7 @@ import pytest
 from fixtures.reading import word_text, write_word_tokenizer
 from tests.models import tiny
 from vsa_checks.errors import UsageError
-from vsa_checks.texts import (
+from vsa_checks.models.texts import (
     LEAST_CHARACTERS,
     LEAST_WINDOW,
     MOST_TOKENS,

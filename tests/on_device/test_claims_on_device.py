@@ -17,12 +17,12 @@ from tests.meta.stand_ins import as_paper_model
 from tests.sections.stand_in import assert_same
 from vsa_checks import bundles, orthogonality
 from vsa_checks.errors import NotChecked
-from vsa_checks.judge import NOT_CHECKED, judge
-from vsa_checks.measurement import Measurement
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.judge import NOT_CHECKED, judge
+from vsa_checks.judging.measurement import Measurement
+from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import Model, load
-from vsa_checks.records import load_claims
-from vsa_checks.subjects import Subject, enumerate_subjects
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 FIGURES = 1e-6
 """What figures may differ by: cosines are rounded to float32."""

@@ -13,8 +13,8 @@ import torch
 
 from tests.measures.oracles import Rows
 from vsa_checks.bundles import greedy_pursuit, ranked_scan
+from vsa_checks.engine.on_device import memory
 from vsa_checks.errors import VsaChecksError
-from vsa_checks.on_device import memory
 from vsa_checks.orthogonality import pairwise_cosines
 
 CPU = torch.device("cpu")
@@ -178,7 +178,7 @@ import sys
 import numpy as np
 from vsa_checks.bundles import greedy_pursuit, ranked_scan
 from vsa_checks.orthogonality import pairwise_cosines
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 greedy_pursuit(np.eye(3), np.eye(3), 1), ranked_scan(np.eye(3), np.eye(3), 1), pairwise_cosines(np.eye(3))
 assert Workbench("none").torch_device is None
 sys.exit("torch" in sys.modules)

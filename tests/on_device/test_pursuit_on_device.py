@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.measures import oracles, test_greedy_pursuit
 from tests.measures.oracles import Rows
 from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit
-from vsa_checks.on_device import pursuit
+from vsa_checks.engine.on_device import pursuit
 from vsa_checks.orthogonality import live_rows
 
 KINDS = (*test_greedy_pursuit.KINDS, "one dimension", "cancelling", "tenfold", "far from zero")

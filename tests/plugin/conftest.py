@@ -9,7 +9,7 @@ import pytest
 
 from tests.plugin.models import write_plain
 from tests.plugin.runs import Run, Server
-from vsa_checks.cache import FOLDER_VARIABLE
+from vsa_checks.models.weights_cache import FOLDER_VARIABLE
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OPENED = """
 import sys
 
-from vsa_checks.records import ROOT
+from vsa_checks.judging.claim import ROOT
 
 names = set()
 sys.addaudithook(lambda event, given: names.add(str(given[0])) if event == "open" else None)

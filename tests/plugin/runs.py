@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from vsa_checks import report
-from vsa_checks.cache import FOLDER_VARIABLE, OFF
-from vsa_checks.records import ROOT
+from vsa_checks.judging.claim import ROOT
+from vsa_checks.models.weights_cache import FOLDER_VARIABLE, OFF
 
 SERVER = Path(__file__).with_name("server.py")
 SECONDS = 240

@@ -17,8 +17,8 @@ from tests.models import tiny
 from tests.plugin import models
 from tests.plugin.runs import Run, Server, arguments
 from tests.plugin.test_plugin_faults import FAULTS, plugin
-from vsa_checks.cache import FOLDER_VARIABLE
-from vsa_checks.records import ROOT
+from vsa_checks.judging.claim import ROOT
+from vsa_checks.models.weights_cache import FOLDER_VARIABLE
 
 ALL = ("-m", "claim", "--basis", "raw", "-rA", "--no-recorded")
 FEW = ("-k", "mean-zero or component-mean or table1 or mlp-out-near", "--basis", "raw", "-rA", "--no-recorded")
@@ -282,7 +282,7 @@ def test_a_folder_that_cannot_be_written_costs_only_the_time(
 
 BROKEN = {
     "crashes": "def bootstrap(*_):\n    raise ZeroDivisionError('today')\n\n\nembeddings.bootstrap = bootstrap",
-    "examines nothing": "from vsa_checks.measurement import Measurement\n\n"
+    "examines nothing": "from vsa_checks.judging.measurement import Measurement\n\n"
     "embeddings.Measurement = lambda **fields: Measurement(**{**fields, 'n_examined': 0})",
 }
 
@@ -310,7 +310,7 @@ def test_a_measure_from_elsewhere_takes_nothing_and_keeps_nothing(
 STRICT = """
 import dataclasses
 
-from vsa_checks.records import load_claims
+from vsa_checks.judging.claim import load_claims
 
 claims = load_claims()
 claims["embedding-mean-zero"] = dataclasses.replace(claims["embedding-mean-zero"], threshold=-1.0, title="Other")

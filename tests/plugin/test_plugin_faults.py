@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugin.runs import Run, Server
-from vsa_checks.recorded import Known, write_recorded
+from vsa_checks.judging.recorded import Known, write_recorded
 
 FAULTS = '''
 """Measures that crash, look at nothing, or give what JSON cannot carry; a test that does not judge."""
@@ -126,14 +126,14 @@ def test_the_report_of_an_earlier_run_does_not_stand_for_one_that_crashed(
 
 
 PROPERTY_FAILS = """
-import vsa_checks.vsa
+import vsa_checks.premise.operations
 
 
 def bind(vectors, matrix):
     raise ZeroDivisionError("no binding today")
 
 
-vsa_checks.vsa.bind = bind
+vsa_checks.premise.operations.bind = bind
 """
 
 

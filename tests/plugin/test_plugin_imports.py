@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.plugin.runs import Server, arguments
+from vsa_checks.judging.claim import ROOT, load_claims
+from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import describe
-from vsa_checks.records import ROOT, load_claims
-from vsa_checks.subjects import enumerate_subjects
 
 HEAVY = ("torch", "transformer_lens", "transformers")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugin.runs import Server
-from vsa_checks.recorded import Known, read_recorded, write_recorded
+from vsa_checks.judging.recorded import Known, read_recorded, write_recorded
 
 # One subject of each verdict on the small model (see models.py), none of which takes long.
 HOLDS, CHANCE, REFUTED, NOT_CHECKED = SUBJECTS = (

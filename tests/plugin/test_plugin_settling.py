@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Skipped
 
-from vsa_checks.judge import VERDICTS
-from vsa_checks.plugin.judging import RESULT_PROPERTY, expectation_marks, settle
-from vsa_checks.plugin.outcomes import Chance, Refuted, Verdict
+from vsa_checks.judging.judge import VERDICTS
+from vsa_checks.judging.recorded import Known
+from vsa_checks.plugin.check import RESULT_PROPERTY, expectation_marks, settle
 from vsa_checks.plugin.tally import Tally, result_of
-from vsa_checks.recorded import Known
+from vsa_checks.plugin.verdicts import Chance, Refuted, Verdict
 
 
 def outcome(recorded: str | None, measured: str, recording: bool = False) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.plugin.runs import Run, Server
 from tests.plugin.test_plugin_bad_input import assert_refused
-from vsa_checks.texts import shipped_text
+from vsa_checks.models.texts import shipped_text
 
 CHOSEN = ("-k", "residual or neuron-or or embedding-mean", "--no-recorded")
 

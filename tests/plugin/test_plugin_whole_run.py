@@ -21,11 +21,11 @@ from tests.measures import oracles
 from tests.plugin import models
 from tests.plugin.models import D_HEAD, D_MODEL, D_VOCAB, N_HEADS, N_LAYERS, Array
 from tests.plugin.runs import Run, Server, cold
-from vsa_checks.cache import FOLDER_VARIABLE
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.recorded import Known, read_recorded
+from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import describe
-from vsa_checks.recorded import Known, read_recorded
-from vsa_checks.records import load_claims
-from vsa_checks.subjects import enumerate_subjects
+from vsa_checks.models.weights_cache import FOLDER_VARIABLE
 
 CUT = 6 / np.sqrt(D_MODEL)
 CLOSE = 1e-6

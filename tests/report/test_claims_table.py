@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from vsa_checks import claims_table
 from vsa_checks.errors import UsageError
-from vsa_checks.recorded import Known
-from vsa_checks.records import ROOT, load_claims
+from vsa_checks.judging.claim import ROOT, load_claims
+from vsa_checks.judging.recorded import Known
+from vsa_checks.report import claims_table
 
 README = ROOT / "README.md"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.measures.oracles import Rows
 from vsa_checks.models import Basis, Model, ModelInfo
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 WIDTH = 49
 """Dimensions: 6/sqrt(d) is 6/7, so that cosines can be artifacts."""

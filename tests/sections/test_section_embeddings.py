@@ -12,12 +12,12 @@ from tests.measures.oracles import Rows
 from tests.sections.stand_in import WIDTH, Bench, assert_same, bench_of
 from vsa_checks import theory
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, Reference
+from vsa_checks.judging.measurement import Measurement, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections import embeddings
 from vsa_checks.statistics import bootstrap, bootstrap_pairs, stream
-from vsa_checks.subjects import Subject
 
 
 def subject(basis: Basis = "raw") -> Subject:

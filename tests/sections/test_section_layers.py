@@ -13,11 +13,11 @@ from tests.measures.oracles import Rows
 from tests.sections.stand_in import WIDTH, Bench, assert_same, bench_of
 from vsa_checks import isometry as isometries
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, Reference
+from vsa_checks.judging.measurement import Measurement, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import pairwise_cosines
 from vsa_checks.sections import attention, mlp, pairs
 from vsa_checks.statistics import bootstrap, stream
-from vsa_checks.subjects import Subject
 
 HEADS, RANK = 12, 5
 CUT = 6 / 7

@@ -13,10 +13,10 @@ from tests.sections.stand_in import Bench, assert_same, bench_of
 from vsa_checks import nulls
 from vsa_checks.bundles import Bundles, greedy_pursuit, ranked_scan
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.sections import neurons
 from vsa_checks.statistics import bootstrap, share_p, stream
-from vsa_checks.subjects import Subject
 
 COUNTS = (1, 2, 3, 5, 10, None)
 D = 24

@@ -13,11 +13,11 @@ from tests.measures.oracles import Rows
 from tests.sections.stand_in import WIDTH, assert_same, bench_of
 from vsa_checks import nulls, theory
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
 from vsa_checks.sections import pairs
 from vsa_checks.statistics import Interval, bootstrap_pairs, stream
-from vsa_checks.subjects import Subject
 
 SUBJECT = Subject("a-claim", "raw", 2, "W_Q")
 CUT = 6 / 7

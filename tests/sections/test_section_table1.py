@@ -9,11 +9,11 @@ from scipy import stats
 from tests.sections.stand_in import Bench, assert_same, bench_of
 from vsa_checks.bundles import Bundles, ranked_scan
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement
+from vsa_checks.judging.measurement import Measurement
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.sections import table1
 from vsa_checks.sections.table1 import NEURONS_PER_TOKEN, PublishedNeuron
 from vsa_checks.statistics import bootstrap, stream
-from vsa_checks.subjects import Subject
 
 SUBJECT = Subject("neurons-table1", "raw")
 COUNTS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, None)

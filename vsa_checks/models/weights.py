@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks.cache import Cache
 from vsa_checks.models.description import describe_located
 from vsa_checks.models.info import ModelInfo
 from vsa_checks.models.model import Basis, load
 from vsa_checks.models.sources import ensure_available
 from vsa_checks.models.tokenizer import vocabulary_of
 from vsa_checks.models.vocabulary import Vocabulary
+from vsa_checks.models.weights_cache import Cache
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 
 from vsa_checks.errors import VsaChecksError
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.recorded import Known, read_recorded, write_recorded
+from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.plugin.run import ClaimsRun
 from vsa_checks.plugin.tally import Tally
-from vsa_checks.recorded import Known, read_recorded, write_recorded
-from vsa_checks.records import load_claims
-from vsa_checks.subjects import enumerate_subjects
 
 VERSIONS = ("vsa-checks", "torch", "transformer-lens", "transformers", "numpy", "scipy", "numba", "gguf", "pytest")
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from vsa_checks.errors import VsaChecksError
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import Model
 from vsa_checks.plugin import finish
-from vsa_checks.plugin.judging import CALL_PASSED, CLAIM_PROPERTY, bench_fixture, expectation_marks, judge_fixture
+from vsa_checks.plugin.check import CALL_PASSED, CLAIM_PROPERTY, bench_fixture, expectation_marks, judge_fixture
 from vsa_checks.plugin.options import add_options, listing
-from vsa_checks.plugin.outcomes import Verdict
 from vsa_checks.plugin.run import RUN, ClaimsRun, concerns_claims, make_run
 from vsa_checks.plugin.tally import Tally
-from vsa_checks.records import load_claims
-from vsa_checks.subjects import enumerate_subjects
+from vsa_checks.plugin.verdicts import Verdict
 
 __all__ = ["bench_fixture", "judge_fixture"]  # fixtures, for pytest to find here
 

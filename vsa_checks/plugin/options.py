@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from vsa_checks.judging.claim import load_claims
 from vsa_checks.models import BASES
-from vsa_checks.records import load_claims
 
 
 def add_options(parser: pytest.Parser) -> None:

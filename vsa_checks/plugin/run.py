@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from vsa_checks.cache import default_folder
-from vsa_checks.dependencies import dependencies, model_content
 from vsa_checks.errors import UsageError, VsaChecksError
-from vsa_checks.figures_cache import FiguresCache
+from vsa_checks.judging.claim import ROOT, load_claims
+from vsa_checks.judging.recorded import Known, read_recorded, recorded_path
+from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import BASES, Basis, Model, ModelInfo, default_model, describe, ensure_available
 from vsa_checks.models.sources import locate
-from vsa_checks.recorded import Known, read_recorded, recorded_path
-from vsa_checks.records import ROOT, load_claims
-from vsa_checks.subjects import enumerate_subjects
-from vsa_checks.texts import Text, read_text, shipped_text
+from vsa_checks.models.texts import Text, read_text, shipped_text
+from vsa_checks.models.weights_cache import default_folder
+from vsa_checks.workbench.dependencies import dependencies, model_content
+from vsa_checks.workbench.kept import FiguresCache
 
 
 @dataclass

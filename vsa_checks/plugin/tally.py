@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.plugin.judging import CACHE_PROPERTY, CLAIM_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
+from vsa_checks.plugin.check import CACHE_PROPERTY, CLAIM_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
 
 
 def result_of(report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any] | None:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from vsa_checks import isometry as isometries
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, Reference
+from vsa_checks.judging.measurement import Measurement, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
 from vsa_checks.sections.pairs import artifact_cut, artifacts, beyond_random, near_orthogonal
 from vsa_checks.statistics import bootstrap
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 ISOMETRY_DRAWS = 100
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import rebinding
-from vsa_checks.activations import Seen, in_text, read, reading, require_decoder, sinks
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.statistics import bootstrap, bootstrap_groups, sign_flips, tail_p
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.activations import Seen, in_text, read, reading, require_decoder, sinks
 
 Array = NDArray[np.float64]
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from vsa_checks.binding import Bound, bound_figures, gaussian_maps, gram_square, head_maps
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, Reference
+from vsa_checks.judging.measurement import Measurement, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.sections.tokens import token_dictionary, token_directions
 from vsa_checks.statistics import bootstrap
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 QUERIES = 512
 """Tokens that are bound and looked for among all: their recovery is a mean over them, of standard error below .022."""

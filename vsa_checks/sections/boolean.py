@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import nulls
-from vsa_checks.activations import in_text, read
 from vsa_checks.boolean import Driven, driven_by_members
 from vsa_checks.bundles import Bundles, greedy_pursuit
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.sections.neurons import (
     MATCHED,
@@ -24,8 +24,8 @@ from vsa_checks.sections.neurons import (
 )
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import bootstrap, relabelled_differences, tail_p
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.activations import in_text, read
 
 GAUSSIAN = "Gaussian neurons"
 

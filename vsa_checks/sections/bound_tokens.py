@@ -10,14 +10,14 @@ from scipy import stats
 
 from vsa_checks.bound_tokens import Part, Pursued, pursue
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons, token_bundles
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import bootstrap
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 TURNED, FAKE = "heads turned at random", "covariance-matched bound tokens"
 NULL_NEURONS = 512

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from vsa_checks import theory
+from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.neurons import layer_neurons, matched_neurons, token_bundles
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import RESAMPLES, Interval, orders, tail_p
-from vsa_checks.subjects import Subject
-from vsa_checks.threads import Progress, share_out, workers
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 REORDERED, MATCHED = "layers in random order", "covariance-matched neurons"
 ROTATION_TAIL = 0.001

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from vsa_checks import theory
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, Reference
+from vsa_checks.judging.measurement import Measurement, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import PairwiseCosines, centered, live_rows, pairwise_cosines, rms_cosine
 from vsa_checks.sections.pairs import artifact_cut, artifacts, cosine_histogram, near_orthogonal
 from vsa_checks.statistics import bootstrap
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 DUPLICATE_COSINE = 0.99
 """Two centered tokens closer than this were most likely never told apart by training."""

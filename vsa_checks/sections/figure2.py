@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.judging.claim import PUBLISHED_FILE
+from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.records import PUBLISHED_FILE
 from vsa_checks.statistics import bootstrap, tail_p
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 RANDOM_PATHS = "random paths"
 PATHS = 999

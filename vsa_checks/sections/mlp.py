@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement
+from vsa_checks.judging.measurement import Measurement
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
 from vsa_checks.sections.pairs import artifact_cut, artifacts, beyond_random, near_orthogonal
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 
 def outputs_near_orthogonal(bench: Workbench, subject: Subject) -> Measurement:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from vsa_checks import nulls
 from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scans
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.subjects import Subject, mlp_inputs
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import second_moment
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import bootstrap, share_p
-from vsa_checks.subjects import Subject, mlp_inputs
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 RANDOM, MATCHED = "random directions", "covariance-matched neurons"
 

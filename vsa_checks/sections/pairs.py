@@ -10,11 +10,11 @@ from scipy import stats
 
 from vsa_checks import nulls, theory
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines
 from vsa_checks.statistics import Interval, bootstrap_pairs, tail_p
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 GAUSSIAN = "Gaussian matrices"
 GAUSSIAN_DRAWS = 199

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vsa_checks import nulls, theory
-from vsa_checks.constructions import draw_bundles
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, Reference
+from vsa_checks.judging.measurement import Measurement, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import rms_cosine
+from vsa_checks.premise.constructions import draw_bundles
+from vsa_checks.premise.operations import recalled
 from vsa_checks.sections.tokens import token_dictionary, token_directions
 from vsa_checks.statistics import bootstrap
-from vsa_checks.subjects import Subject
-from vsa_checks.vsa import recalled
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 BUNDLE_SIZE = 10
 """Members of the bundles of which the claim speaks."""

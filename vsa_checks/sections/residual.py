@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks.activations import Seen, in_text, read, reading, require_decoder, sinks
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import centered
 from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
 from vsa_checks.statistics import Interval, bootstrap_groups, tail_p
-from vsa_checks.subjects import Subject
 from vsa_checks.theory import cosine_deviation
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.activations import Seen, in_text, read, reading, require_decoder, sinks
 
 SHUFFLED = "shuffled tokens"
 SHUFFLES = 999

@@ -12,13 +12,13 @@ from scipy import stats
 
 from vsa_checks.bundles import Bundles, ranked_scans
 from vsa_checks.errors import NotChecked
-from vsa_checks.measurement import Measurement
+from vsa_checks.judging.claim import PUBLISHED_FILE
+from vsa_checks.judging.measurement import Measurement
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import centered
-from vsa_checks.records import PUBLISHED_FILE
 from vsa_checks.statistics import bootstrap
-from vsa_checks.subjects import Subject
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, None)
 """The numbers of neurons per token that are tried: the paper does not report its own."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
-from vsa_checks.dictionary import Dictionary
+from vsa_checks.engine.dictionary import Dictionary
 from vsa_checks.errors import NotChecked
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import Live, centered, live_rows
-from vsa_checks.workbench import Workbench
+from vsa_checks.workbench.access import Workbench
 
 
 def token_dictionary(bench: Workbench, basis: Basis) -> Dictionary:

@@ -1,0 +1,59 @@
+"""Measures calibration and power anew and writes docs/calibration.json, .md and .svg."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from calibration.cases import CASES
+from calibration.figure import draw
+from calibration.report import as_json, read, render
+from calibration.run import DOCS, MODELS, POWER_MODELS, SEED, SUPPORT_MODELS, measure, measure_again
+from calibration.threshold_cases import THRESHOLD_CASES
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m calibration", description=__doc__)
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of all random numbers (default {SEED})")
+    parser.add_argument("--models", type=int, default=MODELS, help=f"null models per rate (default {MODELS})")
+    parser.add_argument("--power-models", type=int, default=POWER_MODELS, help=f"per level (default {POWER_MODELS})")
+    parser.add_argument("--support-models", type=int, default=SUPPORT_MODELS, help=f"(default {SUPPORT_MODELS})")
+    parser.add_argument("--workers", type=int, default=2, help="processes; the result is the same (default 2)")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder to write into (default docs/)")
+    parser.add_argument("--render", action="store_true", help="write .md and .svg again from the .json that is there")
+    parser.add_argument(
+        "--claims", nargs="+", metavar="ID", help="measure these claims anew, and keep all else in the .json there is"
+    )
+    options = parser.parse_args(arguments)
+    if options.seed < 0 or min(options.models, options.power_models, options.support_models, options.workers) < 1:
+        parser.error("--seed must be 0 or more, all other numbers 1 or more")
+    target = options.out / "calibration.json"
+    if (options.render or options.claims) and not target.exists():
+        parser.error(f"there is no {target}; run the command without --render and --claims first")
+    unknown = sorted(set(options.claims or ()) - {*CASES, *THRESHOLD_CASES})
+    if unknown:
+        parser.error(f"--claims: nothing is measured here of {', '.join(unknown)}")
+    if options.claims:
+        figures = measure_again(read(target), options.claims, options.workers, say=_say)
+        target.write_text(as_json(figures), encoding="utf-8")
+    elif not options.render:
+        figures = measure(
+            options.seed, options.models, options.power_models, options.support_models, options.workers, say=_say
+        )
+        options.out.mkdir(parents=True, exist_ok=True)
+        target.write_text(as_json(figures), encoding="utf-8")
+    figures = read(target)
+    target.with_suffix(".md").write_text(render(figures), encoding="utf-8")
+    target.with_suffix(".svg").write_text(draw(figures), encoding="utf-8")
+    _say(f"written: {target.with_suffix('.md')}, .json, .svg")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Rates with exact intervals: many seeded models, each measured by its section and judged by the judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from calibration.cases import CASES
+from fixtures.claim_tests import claim_test
+from fixtures.one_thread import one_thread
+from vsa_checks.errors import NotChecked
+from vsa_checks.judging.claim import Claim, load_claims
+from vsa_checks.judging.judge import NOT_CHECKED, judge
+from vsa_checks.judging.subjects import enumerate_subjects
+from vsa_checks.workbench.access import Workbench
+
+LEVEL = 0.95
+P_LEVELS = (0.001, 0.005, 0.01, 0.02, 0.05, *(round(0.1 * step, 1) for step in range(1, 11)))
+"""At which the distribution of p is written down."""
+NULL, PLANTED = "null", "planted"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to draw, measure and judge: of which claim, which of its nulls or signals, at which level and seed."""
+
+    claim: str
+    kind: str
+    place: int
+    level: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One judged model: its verdict, and where it was measured the value and the p and value of each decisive null."""
+
+    verdict: str
+    fragile: bool
+    value: float | None
+    threshold: float | None
+    p_values: dict[str, float]
+    null_values: dict[str, float]
+
+
+Mapper = Callable[..., list[Any]]
+"""Maps a function (by default `outcome`) over jobs, in order: mapper(jobs) or mapper(jobs, function)."""
+
+
+def outcome(job: Job) -> Outcome:
+    """Draw, measure and judge one model, as a run does."""
+    case = CASES[job.claim]
+    if job.kind == NULL:
+        bench = case.nulls[job.place].draw(job.seed)
+    else:
+        bench = case.signals[job.place].draw(job.level, job.seed)
+    return judged(job.claim, bench, case.layer, case.matrix)
+
+
+def judged(claim_id: str, bench: Workbench, layer: int | None, matrix: str | None) -> Outcome:
+    """What the judge says of one subject of this claim on the raw weights."""
+    claim = load_claims()[claim_id]
+    info = bench.model("raw").info
+    (subject,) = (one for one in enumerate_subjects(claim, info, ["raw"]) if (one.layer, one.matrix) == (layer, matrix))
+    try:
+        found = claim_test(claim_id).measure(bench, subject)
+    except NotChecked:
+        return Outcome(NOT_CHECKED, False, None, None, {}, {})
+    verdict = judge(claim, found, info.d_model)
+    decisive = [null for null in found.nulls if null.name in claim.decisive]
+    return Outcome(
+        verdict.verdict,
+        verdict.fragile,
+        found.value,
+        verdict.threshold,
+        {null.name: null.p_value for null in decisive},
+        {null.name: null.value for null in decisive},
+    )
+
+
+def model_seed(seed: int, *purpose: object) -> int:
+    """A seed of its own for each model of a run, so that no two share their random numbers."""
+    words = "/".join(str(part) for part in purpose).encode()
+    return int(np.random.SeedSequence([seed, *words]).generate_state(1)[0])
+
+
+def rate(count: int, n: int) -> dict[str, Any]:
+    """A share with its exact binomial interval (Clopper and Pearson 1934)."""
+    interval = stats.binomtest(count, n).proportion_ci(LEVEL, "exact")
+    return {"count": count, "n": n, "rate": count / n, "low": float(interval.low), "high": float(interval.high)}
+
+
+def calibrate(claim_id: str, n: int, seed: int, map_jobs: Mapper) -> dict[str, Any]:
+    """How often a claim holds on each of its null models, and how often each decisive null is beaten there."""
+    claim = load_claims()[claim_id]
+    return {
+        "claim": claim_id,
+        "version": claim.version,
+        "threshold": claim.threshold,
+        "alpha": claim.alpha,
+        "delta": claim.delta,
+        "decisive": list(claim.decisive),
+        "null_models": [null_rates(claim_id, place, n, seed, map_jobs) for place in range(len(CASES[claim_id].nulls))],
+    }
+
+
+def null_rates(claim_id: str, place: int, n: int, seed: int, map_jobs: Mapper) -> dict[str, Any]:
+    """The same for one kind of null models, by its place among those of the claim."""
+    claim, null = load_claims()[claim_id], CASES[claim_id].nulls[place]
+    seeds = [model_seed(seed, claim_id, null.name, number) for number in range(n)]
+    found = map_jobs([Job(claim_id, NULL, place, 0.0, one) for one in seeds])
+    beaten = [{"name": name, "obeyed": name in null.obeys, **p_figures(found, name, claim)} for name in claim.decisive]
+    return {"model": null.name, **verdict_rates(found), "nulls": beaten}
+
+
+def verdict_rates(found: Sequence[Outcome]) -> dict[str, Any]:
+    """Rate of `holds` among all models, the count of each verdict, and the mean value. A model that could not be
+    checked does not hold."""
+    verdicts = Counter(one.verdict for one in found)
+    values = [one.value for one in found if one.value is not None]
+    return {
+        "holds": rate(verdicts["holds"], len(found)),
+        "verdicts": dict(sorted(verdicts.items())),
+        "value": float(np.mean(values)) if values else None,
+    }
+
+
+def p_figures(found: Sequence[Outcome], null: str, claim: Claim) -> dict[str, Any]:
+    """How often p <= alpha against one null, threshold and delta aside; how p is distributed; and how far the value
+    leads the null in the claimed direction on one model in a hundred, which delta should exceed."""
+    sign = 1.0 if claim.direction == ">=" else -1.0
+    p = np.array([one.p_values[null] for one in found if null in one.p_values])
+    leads = [sign * (one.value - one.null_values[null]) for one in found if one.value is not None]
+    return {
+        "value": float(np.mean([one.null_values[null] for one in found if null in one.null_values])),
+        "p_at_most_alpha": rate(int(np.count_nonzero(p <= claim.alpha)), len(p)),
+        "lead": {"mean": float(np.mean(leads)), "percentile_99": float(np.quantile(leads, 0.99))},
+        "p_distribution": {str(level): share_at_most(p, level) for level in P_LEVELS},
+    }
+
+
+def share_at_most(p: NDArray[np.float64], level: float) -> float:
+    """Share of p values that are at most `level`."""
+    return float(np.mean(p <= level))
+
+
+@contextmanager
+def mapper(workers: int) -> Iterator[Mapper]:
+    """Something that maps jobs to outcomes in order, over so many processes of one thread each; 1: in this one."""
+    if workers == 1:
+        with one_thread():
+            yield lambda jobs, work=outcome: [work(job) for job in jobs]
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _stay_single) as pool:
+        yield lambda jobs, work=outcome: _mapped(pool, jobs, work)
+
+
+def _mapped(pool: Executor, jobs: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
+    return list(pool.map(work, jobs, chunksize=4))
+
+
+_contexts = ExitStack()
+
+
+def _stay_single() -> None:
+    _contexts.enter_context(one_thread())

@@ -1,0 +1,190 @@
+"""What figures a claim can reach at all: with real vocabularies, with more vectors than dimensions, with duplicates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from calibration.draws import SMALL, mixture
+from calibration.rates import Mapper, judged, model_seed
+from fixtures import null_models
+from fixtures.in_memory import bench_in_memory
+from fixtures.planted import bundled_neurons, plant, planted_embeddings
+from fixtures.small_models import Sizes
+from vsa_checks import nulls
+from vsa_checks.bundles import Dictionary, ranked_scan, ranked_scans
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.orthogonality import centered, live_rows, pairwise_cosines, rms_cosine
+from vsa_checks.sections.pairs import artifact_cut
+
+COS = ("neurons-cos50", "neurons-cos30")
+NOISE = 1.0
+VOCABULARIES = (64, 96, 128, 192, 250, 512, 1024)
+"""Tokens beside 256 dimensions, for planted models of every claim's nulls."""
+VOCABULARY_MODELS = 5
+PER_DIMENSION = (0.25, 0.5, 0.75, 1.1, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 16.0, 32.0)
+DIMENSIONS = (64, 256, 768)
+DIRECTIONS = 1000
+LEVELS = (0.5, 0.3)
+GPT2_SIZES = Sizes(d_model=768, d_vocab=50257, n_layers=1, n_heads=12, n_kv_heads=12, d_head=64, d_mlp=512)
+"""GPT-2 small's dimension and vocabulary; a sixth of its neurons."""
+GPT2_NEURONS, BUNDLE, FEW = 3072, 5, (1, 2, 3)
+FEW_TO_MANY = (4, 6, 12, 25, 40, 47, 50, 64, 128, 200)
+GAUSSIAN_DRAWS = 4000
+NEURONS_PER_DIMENSION = (0.25, 0.5, 1.0, 1.5, 2.0, 2.37, 2.67, 4.0, 8.0, 10.26)
+COPIES = (1, 2, 3, 4, 6, 10)
+REAL_VOCABULARY = 50257
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One planted model whose layer-0 neurons are scanned."""
+
+    sizes: Sizes
+    seed: int
+    few: bool = False
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Random directions to be scanned with so many random tokens."""
+
+    d: int
+    n_words: int
+    seed: int
+
+
+def random_reach(seed: int, map_jobs: Mapper) -> list[dict[str, Any]]:
+    """Share of random directions that the scan (K = all) brings to .5 and .3, by dimension and tokens per dimension."""
+    jobs = [
+        Reach(d, round(ratio * d), model_seed(seed, "reach", d, ratio)) for d in DIMENSIONS for ratio in PER_DIMENSION
+    ]
+    return map_jobs(jobs, _reached)
+
+
+def _reached(job: Reach) -> dict[str, Any]:
+    rng = np.random.default_rng(job.seed)
+    words = nulls.random_directions(job.n_words, job.d, rng)
+    cosine = ranked_scan(nulls.random_directions(DIRECTIONS, job.d, rng), centered(words)).cosine
+    return {"d_model": job.d, "d_vocab": job.n_words} | {
+        str(level): float((cosine >= level).mean()) for level in LEVELS
+    }
+
+
+def vocabularies(seed: int, map_jobs: Mapper) -> list[dict[str, Any]]:
+    """Shares that planted neurons and both nulls reach at .5 and .3, K = all, by tokens beside 256 dimensions."""
+    rows = []
+    for n_words in VOCABULARIES:
+        sizes = Sizes(d_model=256, d_vocab=n_words, n_layers=1, d_head=64, d_mlp=200)
+        seeds = [model_seed(seed, "vocabulary", n_words, number) for number in range(VOCABULARY_MODELS)]
+        found = map_jobs([Scan(sizes, one) for one in seeds], _scanned)
+        rows.append({"d_model": 256, "d_vocab": n_words} | {claim: _shares(claim, found) for claim in COS})
+    return rows
+
+
+def real_vocabulary(seed: int, map_jobs: Mapper) -> dict[str, Any]:
+    """The same at GPT-2's size; and the shares at .5 of all its neurons where each token lists only a few of them."""
+    job = Scan(GPT2_SIZES, model_seed(seed, "real vocabulary"))
+    found, few = map_jobs([job, replace(job, few=True)], _scanned_or_listed)
+    return {
+        "d_model": GPT2_SIZES.d_model,
+        "d_vocab": GPT2_SIZES.d_vocab,
+        "n_neurons": GPT2_SIZES.d_mlp,
+        "n_neurons_listed": GPT2_NEURONS,
+        "listed": few,
+    } | {claim: _shares(claim, [found]) for claim in COS}
+
+
+def _scanned_or_listed(job: Scan) -> Any:
+    return _listed(job) if job.few else _scanned(job)
+
+
+def _listed(job: Scan) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(job.seed)
+    vectors = planted_embeddings(job.sizes.d_vocab, job.sizes.d_model, rng, component_mean_zero=True)
+    chosen = rng.integers(len(vectors), size=(GPT2_NEURONS, BUNDLE))
+    neurons = bundled_neurons(vectors, chosen, NOISE, rng, component_mean_zero=True)
+    words = Dictionary.of(vectors.astype(np.float32))
+    random = nulls.random_directions(GPT2_NEURONS, job.sizes.d_model, rng)
+    shares = {
+        name: [float((found.cosine >= 0.5).mean()) for found in ranked_scans(these, words, FEW)]
+        for name, these in (("planted", neurons.astype(np.float32)), ("random", random))
+    }
+    return [
+        {"neurons_per_token": k, "planted": shares["planted"][place], "random": shares["random"][place]}
+        for place, k in enumerate(FEW)
+    ]
+
+
+def _scanned(job: Scan) -> dict[str, Any]:
+    bench = bench_in_memory(job.sizes, plant(job.sizes, noise=NOISE, seed=job.seed)[0], job.seed)
+    result: dict[str, Any] = {}
+    for claim in COS:
+        result[claim] = judged(claim, bench, 0, "W_in")
+    return result
+
+
+def _shares(claim: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean shares over models; the claim can hold only where every null leaves room for delta below a share of 1."""
+    outcomes = [one[claim] for one in found]
+    null = {name: float(np.mean([one.null_values[name] for one in outcomes])) for name in load_claims()[claim].decisive}
+    return {
+        "planted": float(np.mean([one.value for one in outcomes])),
+        "nulls": null,
+        "can_hold": max(null.values()) + load_claims()[claim].delta <= 1.0,
+        "holds": sum(one.verdict == "holds" for one in outcomes),
+        "models": len(outcomes),
+    }
+
+
+def gaussian_tails(seed: int) -> list[dict[str, Any]]:
+    """The first percentile of Gaussians' rms cosine over its median, by their number: `chance` needs it below .95."""
+    rows = []
+    for n in FEW_TO_MANY:
+        rng = np.random.default_rng(model_seed(seed, "tails", n))
+        drawn = nulls.gaussian_rms_cosines(n, SMALL.d_model, GAUSSIAN_DRAWS, rng)
+        rows.append({"vectors": n, "percentile": float(np.quantile(drawn / np.median(drawn), 0.01))})
+    return rows
+
+
+def frame_floors() -> list[dict[str, Any]]:
+    """The least rms cosine of n vectors in d dimensions over that of random ones, sqrt(1 - d/n) for large d."""
+    return [
+        {"per_dimension": ratio, "floor": float(np.sqrt(max(0.0, 1.0 - 1.0 / ratio)))}
+        for ratio in NEURONS_PER_DIMENSION
+    ]
+
+
+def share_of_possible(seed: int) -> list[dict[str, Any]]:
+    """The figure proposed for `beyond-random`: how far the mean squared cosine has come from random to the least."""
+    rows = []
+    for n, d in ((48, 64), (200, 64), (2048, 512)):
+        for share in (1.0, 0.5, 0.25, 0.1, 0.0):
+            rng = np.random.default_rng(model_seed(seed, "possible", n, d, share))
+            rms = rms_cosine(live_rows(mixture(n, d, share, rng).astype(np.float32)).unit)
+            ratio, floor = rms**2 * d, max(0.0, (n - d) * d / (d * (n - 1)))
+            rows.append(
+                {"vectors": n, "d": d, "share": share, "ratio": float(np.sqrt(ratio)),
+                 "of_possible": float((1 - ratio) / (1 - floor))}
+            )  # fmt: skip
+    return rows
+
+
+def duplicates(seed: int) -> list[dict[str, Any]]:
+    """Share of pairs beyond 6/sqrt(d), and share of tokens with such a partner, for tokens in groups of copies."""
+    rows = []
+    cut = artifact_cut(SMALL.d_model)
+    for copies in COPIES:
+        weights = null_models.near_duplicate_tokens.weights(SMALL, copies=copies, seed=model_seed(seed, "copies"))
+        cosines = pairwise_cosines(weights.W_E, (cut,))
+        rows.append(
+            {
+                "copies": copies,
+                "pairs": cosines.fraction_above[cut],
+                "tokens": float(np.mean(cosines.above_by_row[cut] > 0)),
+                "pairs_of_real_vocabulary": (copies - 1) / (REAL_VOCABULARY - 1),
+            }
+        )
+    return rows

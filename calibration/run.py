@@ -1,0 +1,91 @@
+"""All measurements of the command, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from calibration import reach
+from calibration.cases import CASES
+from calibration.power import power, support
+from calibration.rates import calibrate, mapper
+from calibration.threshold_cases import THRESHOLD_CASES
+from calibration.thresholds import threshold_table
+from vsa_checks.judging.claim import ROOT, load_claims
+
+DOCS = ROOT / "docs"
+SEED = 0
+MODELS = 200
+"""A rate of .01 then has an interval up to .036: more models show it more closely, at their cost."""
+POWER_MODELS = 30
+SUPPORT_MODELS = 10
+
+
+def measure(
+    seed: int, models: int, power_models: int, support_models: int, workers: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Calibration, power and thresholds as plain numbers, in the order in which they are reported."""
+    calibration, powers = [], []
+    with mapper(workers) as map_jobs:
+        for claim in claims_with_cases():
+            say(f"calibration: {claim}")
+            calibration.append(calibrate(claim, models, seed, map_jobs))
+        for claim in claims_with_cases():
+            say(f"power: {claim}")
+            powers.append(power(claim, power_models, seed, map_jobs))
+        say("power: tokens recovered")
+        recovered = support(support_models, seed, map_jobs)
+        say("thresholds")
+        thresholds = threshold_table(seed, map_jobs)
+        say("reach")
+        limits = {
+            "random": reach.random_reach(seed, map_jobs),
+            "vocabularies": reach.vocabularies(seed, map_jobs),
+            "real_vocabulary": reach.real_vocabulary(seed, map_jobs),
+            "gaussian_tails": reach.gaussian_tails(seed),
+            "frame_floors": reach.frame_floors(),
+            "share_of_possible": reach.share_of_possible(seed),
+            "duplicates": reach.duplicates(seed),
+        }
+    options = {"models": models, "power_models": power_models, "support_models": support_models}
+    return {
+        "seed": seed,
+        **options,
+        "calibration": calibration,
+        "power": powers,
+        "support": recovered,
+        "thresholds": thresholds,
+        "reach": limits,
+    }
+
+
+def measure_again(
+    kept: dict[str, Any], claims: Sequence[str], workers: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Figures that were measured before, those of `claims` anew: what `measure` gives if the rest has not changed."""
+    seed = kept["seed"]
+    calibration, powers, thresholds = (
+        {entry["claim"]: entry for entry in kept[part]} for part in ("calibration", "power", "thresholds")
+    )
+    with mapper(workers) as map_jobs:
+        for claim in claims:
+            say(claim)
+            if claim in CASES:
+                calibration[claim] = calibrate(claim, kept["models"], seed, map_jobs)
+                powers[claim] = power(claim, kept["power_models"], seed, map_jobs)
+        thresholds |= {entry["claim"]: entry for entry in threshold_table(seed, map_jobs, claims)}
+    named = claims_with_cases()
+    return kept | {
+        "calibration": [calibration[claim] for claim in named if claim in calibration],
+        "power": [powers[claim] for claim in named if claim in powers],
+        "thresholds": [thresholds[claim] for claim in THRESHOLD_CASES if claim in thresholds],
+    }
+
+
+def claims_with_cases() -> list[str]:
+    """The claims that name a decisive null, in the order of claims.toml. Raises KeyError for one without a case."""
+    named = [claim.id for claim in load_claims().values() if claim.decisive]
+    for claim in named:
+        if claim not in CASES:
+            raise KeyError(f"{claim} names a decisive null and has no entry in calibration/cases.py")
+    return named

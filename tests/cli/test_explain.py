@@ -1,0 +1,209 @@
+"""The explanation of one neuron: what was planted is found, figures are those of the measures, bad input is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fixtures.planted import Planted, planted_model
+from fixtures.planted_circuits import bound_token_neurons
+from fixtures.small_models import GATED, Sizes
+from tests.models import tiny
+from vsa_checks.bundles import greedy_pursuit, ranked_scan
+from vsa_checks.cli import explain as module
+from vsa_checks.cli.explain import explain
+from vsa_checks.cli.main import main
+from vsa_checks.models.weights import Weights, load_weights
+from vsa_checks.models.weights_cache import FOLDER_VARIABLE, Cache
+from vsa_checks.orthogonality import centered
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    return planted_model(tmp_path_factory.mktemp("planted"))
+
+
+@pytest.fixture(scope="module")
+def weights(planted: Planted) -> Weights:
+    return load_weights(str(planted.path), "processed", Cache(None))
+
+
+def test_the_planted_bundle_is_found_beyond_both_bands(planted: Planted, weights: Weights) -> None:
+    for neuron in (20, 33):
+        found = explain(weights, 0, neuron, max_tokens=5)
+        assert {step.token for step in found.steps} == set(planted.truth.members["W_in"][neuron])
+        last = found.steps[-1]
+        assert last.cosine > 0.9 > max(last.random[1], last.matched[1])
+        assert [step.name for step in found.steps] == [str(step.token) for step in found.steps]
+
+
+@pytest.mark.parametrize("method", module.METHODS)
+def test_tokens_and_cosines_are_those_of_the_measures(method: module.Method, weights: Weights) -> None:
+    neurons, words = weights.arrays["blocks.0.mlp.W_in"].T, centered(weights.arrays["embed.W_E"])
+    found = explain(weights, 0, 40, method=method, max_tokens=7)
+    known = greedy_pursuit(neurons[40:41], words, 7) if method == "pursuit" else ranked_scan(neurons[40:41], words)
+    assert [step.token for step in found.steps] == known.tokens(0)[:7].tolist()
+    assert [step.cosine for step in found.steps] == pytest.approx(known.path(0)[:7].tolist(), abs=1e-6)
+    assert found.bundle_size == known.size[0]
+    for step in found.steps:
+        word = words[step.token]
+        expected = word @ neurons[40] / np.linalg.norm(word) / np.linalg.norm(neurons[40])
+        assert step.alone == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_null_neuron_lies_within_its_band(tmp_path: Path) -> None:
+    """Neurons of later layers hold no tokens: nine of ten of them lie in the band of random directions."""
+    weights = load_weights(str(planted_model(tmp_path).path), "raw", Cache(None))
+    inside = []
+    for neuron in range(40, 80):
+        last = explain(weights, 1, neuron, max_tokens=3).steps[-1]
+        inside.append(last.random[0] <= last.cosine <= last.random[1])
+    assert 0.7 <= np.mean(inside) <= 1.0
+
+
+def test_the_planted_circuit_is_read_from_both_ends(planted: Planted, weights: Weights) -> None:
+    for circuit in planted.truth.circuits:
+        found = explain(weights, circuit.layer, circuit.neuron)
+        sources = {(one.layer, one.neuron) for one in found.sources[: len(circuit.sources)]}
+        assert sources == {(0, source) for source in circuit.sources}
+        assert all(one.cosine > found.source_bar for one in found.sources[: len(circuit.sources)])
+        assert found.promotes[0][0] == str(circuit.token) and found.promotes[0][1] > 0.95
+
+
+def test_the_bar_for_sources_is_what_chance_gives_at_best(planted: Planted, weights: Weights) -> None:
+    """Neurons that nothing feeds: the best of all earlier ones lies about at the bar, half of the time above it."""
+    above = [
+        explain(weights, 2, neuron, max_tokens=1).sources[0].cosine > explain(weights, 2, 0, max_tokens=1).source_bar
+        for neuron in range(20, 60)
+    ]
+    assert 0.2 < np.mean(above) < 0.8
+
+
+def test_the_heads_that_bind_what_it_reads_come_first(tmp_path: Path) -> None:
+    directory, truth = bound_token_neurons(tmp_path, bundle=1, noise=0.05)
+    weights = load_weights(str(directory), "raw", Cache(None))
+    for neuron in (3, 50, 90):
+        ((head, token),) = truth["W_in"][neuron]
+        first = explain(weights, 0, neuron, max_tokens=1).heads[0]
+        assert (first.layer, first.head, first.tokens[0][0]) == (0, head, str(token))
+        assert first.strength > 1.5
+
+
+def test_a_random_direction_is_written_by_heads_as_chance_has_it(weights: Weights) -> None:
+    strengths = [
+        one.strength for neuron in range(30, 60) for one in explain(weights, 1, neuron, max_tokens=1, top=99).heads
+    ]
+    assert np.sqrt(np.mean(np.square(strengths))) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_gated_model_is_read_by_its_gate_unless_asked_otherwise(tmp_path: Path) -> None:
+    planted = planted_model(tmp_path, GATED)
+    weights = load_weights(str(planted.path), "processed", Cache(None))
+    for matrix in (None, "W_gate", "W_in"):
+        found = explain(weights, 0, 20, matrix, max_tokens=5)
+        assert found.matrix == (matrix or "W_gate")
+        assert {step.token for step in found.steps} == set(planted.truth.members[found.matrix][20])
+
+
+def test_an_encoder_without_unembedding_is_explained_too(tmp_path: Path) -> None:
+    whole = load_weights(str(tiny.write_hf(tmp_path, "bert")), "raw", Cache(None))
+    arrays = {name: array for name, array in whole.arrays.items() if name != "unembed.W_U"}
+    found = explain(Weights(whole.info, whole.basis, arrays, whole.vocabulary), 0, 1, max_tokens=2)
+    assert len(found.steps) == 2 and found.promotes == () and found.sources == ()
+
+
+def test_the_same_seed_gives_the_same_and_another_other_bands(weights: Weights) -> None:
+    first, again, other = (explain(weights, 0, 5, max_tokens=3, seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert [step.cosine for step in first.steps] == [step.cosine for step in other.steps]
+    assert first.steps[0].random != other.steps[0].random
+
+
+def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main(["explain", *map(str, arguments)])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+def test_the_command_prints_the_bundle_with_its_bands(
+    planted: Planted, capsys: pytest.CaptureFixture[str], own_folder: Path
+) -> None:
+    code, out, err = command(capsys, planted.path, 0, 20, "--max-tokens", 5)
+    assert (code, err) == (0, "")
+    for token in planted.truth.members["W_in"][20]:
+        assert f"'{token}'" in out
+    for words in ("W_in (processed basis)", "random directions", "covariance-matched", "Heads", "What it writes"):
+        assert words in out
+    assert len(list(own_folder.iterdir())) == 1
+    assert command(capsys, planted.path, 0, 20, "--max-tokens", 5) == (code, out, err), "and the same from the cache"
+
+
+def test_the_command_prints_json(planted: Planted, weights: Weights, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = command(capsys, planted.path, 2, 10, "--method", "scan", "--json", "--no-cache")
+    assert code == 0
+    assert json.loads(out) == json.loads(json.dumps(explain(weights, 2, 10, method="scan").as_dict()))
+
+
+def test_without_cache_nothing_is_kept(planted: Planted, capsys: pytest.CaptureFixture[str], own_folder: Path) -> None:
+    assert command(capsys, planted.path, 0, 3, "--no-cache")[0] == 0
+    assert not own_folder.exists()
+
+
+BAD = {
+    "a layer that there is not": ((3, 0), "has no layer 3: its layers are 0 to 2"),
+    "a negative layer": ((-1, 0), "has no layer -1"),
+    "a neuron that there is not": ((0, 200), "has no neuron 200: each layer has neurons 0 to 199"),
+    "a matrix that there is not": ((0, 0, "--matrix", "W_gate"), "do not read through W_gate, but W_in"),
+    "no tokens": ((0, 0, "--max-tokens", "0"), "at most 0 tokens is none"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_explained_is_said_in_one_paragraph(
+    case: str, planted: Planted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, words = BAD[case]
+    first = [str(argument) for argument in arguments]
+    # argparse takes a negative number for a value where no option looks like one.
+    code, out, err = command(capsys, planted.path, *first, "--no-cache")
+    assert (code, out) == (2, "")
+    assert words in err and err.count("\n") == 1
+
+
+def test_a_model_that_is_not_there_and_a_dead_neuron(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = command(capsys, tmp_path / "nowhere", 0, 0)
+    assert code == 2 and "nowhere" in err and "Traceback" not in err
+    from fixtures.planted import plant
+    from fixtures.small_models import save
+
+    dead, _ = plant(Sizes())
+    dead.W_in[0, :, 7] = 0.0
+    code, _, err = command(capsys, save(tmp_path / "dead", Sizes(), dead), 0, 7)
+    assert code == 2 and "Neuron 7 of layer 0 is dead" in err
+
+
+def test_hostile_token_names_steer_no_terminal(
+    planted: Planted, weights: Weights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from rich.console import Console
+
+    from vsa_checks.cli.main import _print
+
+    class Hostile:
+        def name(self, token: int) -> str:
+            return "\x1b[31m[red]evil\u202e\n"
+
+    hostile = Weights(weights.info, weights.basis, weights.arrays, Hostile())  # type: ignore[arg-type]
+    _print(explain(hostile, 0, 20, max_tokens=2), Console(highlight=False))
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "\u202e" not in out
+    assert "'\\x1b[31m[red]evil\\u202e\\n'" in out

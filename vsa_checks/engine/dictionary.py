@@ -1,0 +1,194 @@
+"""A dictionary of vectors that bundles are made of, and the rows of its Gram matrix, kept small and made on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vsa_checks.engine import gram_loops as _kernels
+from vsa_checks.engine.threads import share_out, workers
+
+GRAM_BYTES = 5 * 2**29
+"""Most memory for rows of the Gram matrix: 2.5 GiB, all rows of 50,257 tokens at a byte an entry."""
+BATCH_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Dictionary rows that have a direction, with their norms and original row numbers.
+
+    All rows are scaled by one power of two, so that the largest norm lies in [1, 2): cosines of sums stay the same to
+    the last bit, and squares of norms can be held in float32.
+    """
+
+    vectors: NDArray[np.float32]
+    norms: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    n_excluded: int
+
+    @classmethod
+    def of(cls, vectors: ArrayLike) -> Dictionary:
+        """Take rows (V, d) as they are but for one scale, leaving out those of zero norm.
+
+        Raises ValueError on NaN or infinity, another shape, or no row with a direction.
+        """
+        array = np.ascontiguousarray(vectors, dtype=np.float32)
+        if array.ndim != 2:
+            raise ValueError(f"expected a dictionary of shape (V, d), got an array of shape {array.shape}")
+        norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
+        if not np.isfinite(norms).all():
+            raise ValueError(f"dictionary row {int(np.flatnonzero(~np.isfinite(norms))[0])} is not finite")
+        rows = np.flatnonzero(norms > 0)
+        if not len(rows):
+            raise ValueError("no row of the dictionary has a direction")
+        exponent = -int(np.floor(np.log2(norms.max())))
+        kept = array if len(rows) == len(array) else array[rows]
+        # As exact and much faster, where the factor is a float32.
+        kept = kept * np.float32(2.0**exponent) if abs(exponent) < 127 else np.ldexp(kept, exponent)
+        return cls(kept, np.ldexp(norms[rows], exponent), rows, len(array) - len(rows))
+
+    @cached_property
+    def copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows that repeat an earlier one, and the first of their kind: see `repeated_rows`."""
+        return repeated_rows(self.vectors)
+
+    @cached_property
+    def inverse(self) -> NDArray[np.float32]:
+        """One over each norm (V,)."""
+        return (1.0 / self.norms).astype(np.float32)
+
+    @cached_property
+    def gram(self) -> GramRows:
+        """Rows of the matrix of cosines between the dictionary's vectors."""
+        return GramRows(self)
+
+    def gram_within(self, budget: int) -> GramRows:
+        """The same with room for as many rows as fit into so many bytes; rows held so far are lost if it changes."""
+        held, fits = self.gram, int(min(len(self.rows), max(budget // len(self.rows), 1)))
+        if fits != held.capacity:
+            self.__dict__["gram"] = GramRows(self, budget)
+            self.gram.lowest[:] = held.lowest
+        return self.gram
+
+
+def repeated_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which rows of `vectors` (n, d) are equal to an earlier row, and for each the first such row.
+
+    A matrix product may give equal rows products that differ in the last bit; ties are broken by id, so whoever ranks
+    products gives copies the product of the first.
+    """
+    array = np.ascontiguousarray(vectors)
+    # Equal rows have equal sums of their bits; to compare whole rows takes longer than to multiply them.
+    sums = array.view(np.uint32).sum(axis=1, dtype=np.uint64)
+    _, place, count = np.unique(sums, return_inverse=True, return_counts=True)
+    alike = np.flatnonzero(count[place] > 1)
+    rows = array[alike].view(np.dtype((np.void, array.shape[1] * array.itemsize))).ravel()
+    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
+    original = alike[first[group]]
+    again = original != alike
+    return alike[again], original[again]
+
+
+def filling_bytes(words: Dictionary) -> int:
+    """What is allocated, beside the rows, while all rows of the Gram matrix are made."""
+    n_words, d = words.vectors.shape
+    tile = min(_kernels.TILE, n_words)
+    return 4 * (2 * tile * d + tile * tile + n_words) * workers((n_words // tile) ** 2)
+
+
+class GramRows:
+    """Cosines of single tokens with all others, as bytes, made when first asked for and kept while memory lasts.
+
+    A byte tells a cosine to within half of the step of its row and tile; what that leaves open the pursuit scores
+    again exactly. `capacity` is how many rows are kept at a time. `lowest` (V,), the least cosine of a token with any
+    other, is kept for good; NaN where not yet known.
+    """
+
+    def __init__(self, words: Dictionary, budget: int = GRAM_BYTES) -> None:
+        n_words = len(words.rows)
+        self._words = words
+        self.capacity = int(min(n_words, max(budget // n_words, 1)))
+        self.slot = np.full(n_words, -1, np.int64)
+        self._filled = 0
+        self.rows = np.empty((self.capacity, n_words), np.int8)
+        self.steps = np.zeros((self.capacity, -(-n_words // _kernels.TILE)), np.float32)
+        self.lowest = np.full(n_words, np.nan, np.float32)
+
+    def slots(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in `rows` and `steps` the rows of these tokens stand, after making those that are missing.
+
+        Rows that no longer fit displace the ones made first. Raises ValueError if one call asks for more than fit.
+        """
+        wanted = np.unique(tokens)
+        missing = wanted[self.slot[wanted] < 0]
+        if self._filled + len(missing) > self.capacity:
+            if len(wanted) > self.capacity:
+                raise ValueError(f"{len(wanted)} rows of the Gram matrix do not fit into {self.capacity}")
+            self.slot[:] = -1
+            self._filled = 0
+            missing = wanted
+        self._make(missing, keep=True)
+        return self.slot[tokens]
+
+    def learn(self, tokens: NDArray[np.int64], keep: bool) -> None:
+        """Find out how low the cosines of these tokens go; makes what rows are missing, and keeps them if told to."""
+        if keep:
+            self.slots(tokens)
+        wanted = np.unique(tokens)
+        self._make(wanted[np.isnan(self.lowest[wanted])], keep=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows are kept."""
+        return self._filled == len(self.slot)
+
+    def foresee(self, picks: int, keep: bool) -> None:
+        """Make all rows at once, by half of the products, if so many picks to come promise to need most of them."""
+        n_words = len(self.slot)
+        known = np.count_nonzero(self.slot >= 0 if keep else ~np.isnan(self.lowest))
+        fits = not keep or self.capacity == n_words
+        if fits and known < n_words and (picks >= n_words or known >= n_words // 4):
+            self._complete(keep)
+
+    def _make(self, tokens: NDArray[np.int64], keep: bool) -> None:
+        batch = max(1, BATCH_BYTES // (4 * len(self.slot)))
+        rows = self.rows if keep else self.rows[:0]
+        for start in range(0, len(tokens), batch):
+            some = tokens[start : start + batch]
+            products = (self._words.vectors[some] * self._words.inverse[some, None]) @ self._words.vectors.T
+            _kernels.quantize(products, self._words.inverse, some, self._filled, rows, self.steps, self.lowest)
+            if keep:
+                self.slot[some] = np.arange(self._filled, self._filled + len(some))
+                self._filled += len(some)
+
+    def _complete(self, keep: bool) -> None:
+        vectors, inverse = self._words.vectors, self._words.inverse[:, None]
+        (n_words, d), rows = vectors.shape, self.rows if keep else self.rows[:0]
+        tile = min(_kernels.TILE, n_words)
+        corners = [(i, j) for i in range(0, n_words, tile) for j in range(i, n_words, tile)]
+        # For the vectors of a tile's rows and columns at unit norm, its cosines, and the least of each token's.
+        scratch = [
+            (np.empty((2, tile, d), np.float32), np.empty(tile * tile, np.float32), np.zeros(n_words, np.float32))
+            for _ in range(workers(len(corners)))
+        ]
+
+        def fill(corner: tuple[int, int], mine: tuple[NDArray[np.float32], ...]) -> None:
+            i, j = corner
+            units, products, lowest = mine
+            rows_here, columns_here = slice(i, min(i + tile, n_words)), slice(j, min(j + tile, n_words))
+            left = np.multiply(vectors[rows_here], inverse[rows_here], out=units[0, : rows_here.stop - i])
+            right = np.multiply(vectors[columns_here], inverse[columns_here], out=units[1, : columns_here.stop - j])
+            cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
+            np.matmul(left, right.T, out=cosines)
+            _kernels.quantize_tile(cosines, i, j, rows, self.steps, lowest)
+
+        if keep:
+            self.slot[:], self._filled = -1, 0  # if this ends early, no row is to be trusted
+        share_out(fill, corners, scratch)
+        self.lowest[:] = np.minimum.reduce([lowest for _, _, lowest in scratch])
+        if keep:
+            self.slot[:] = np.arange(n_words)
+            self._filled = n_words

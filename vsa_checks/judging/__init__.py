@@ -1,0 +1,1 @@
+"""From a claim and its measurement to a verdict: records of claims, subjects, the judge, recorded verdicts."""

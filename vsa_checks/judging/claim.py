@@ -1,0 +1,80 @@
+"""The claims as records, read from claims/claims.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vsa_checks.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+CLAIMS_FILE = ROOT / "claims" / "claims.toml"
+PUBLISHED_FILE = ROOT / "fixtures" / "published.toml"
+"""The paper's own figures, which some claims are measured against."""
+
+DIRECTIONS = ("<=", ">=")
+UNITS = ("1", "1/sqrt(d_model)", "reference")
+ORIGINS = ("paper", "ours")
+PRIMARY = ("all", "layer-0", "none")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper: what is measured, and what would count as true."""
+
+    id: str
+    version: int
+    section: str
+    title: str
+    statement: str
+    metric: str
+    direction: str
+    threshold: float
+    threshold_unit: str
+    threshold_origin: str
+    primary: str
+    subjects: str
+    alpha: float = 0.05
+    delta: float = 0.0
+    decisive: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("direction", self.direction, DIRECTIONS),
+            ("threshold_unit", self.threshold_unit, UNITS),
+            ("threshold_origin", self.threshold_origin, ORIGINS),
+            ("primary", self.primary, PRIMARY),
+        ):
+            if value not in allowed:
+                raise UsageError(f"Claim {self.id}: {name} is {value!r}, and must be one of {', '.join(allowed)}.")
+
+
+def read_claims(path: Path) -> dict[str, Claim]:
+    """Read a file of claim records, by id, in its order. Raises UsageError for a record that does not fit."""
+    try:
+        entries: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise UsageError(
+            f"The claims in {path} cannot be read ({error}). Restore the file from the repository."
+        ) from error
+    claims: dict[str, Claim] = {}
+    for entry in entries:
+        lists = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
+        try:
+            claim = Claim(**{**entry, **lists})
+        except TypeError as error:
+            raise UsageError(f"Claim {entry.get('id', '?')} in {path} does not fit: {error}.") from error
+        if claim.id in claims:
+            raise UsageError(f"Claim {claim.id} stands twice in {path}.")
+        claims[claim.id] = claim
+    return claims
+
+
+@cache
+def load_claims() -> dict[str, Claim]:
+    """The claims of this project, by id. Raises UsageError if the file is damaged."""
+    return read_claims(CLAIMS_FILE)

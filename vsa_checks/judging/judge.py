@@ -1,0 +1,213 @@
+"""The one place that compares: a measurement with its claim's threshold and with its nulls."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from vsa_checks.judging.claim import Claim
+from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.subjects import Subject
+
+HOLDS, CHANCE, REFUTED, NOT_CHECKED = "holds", "chance", "refuted", "not-checked"
+VERDICTS = (HOLDS, CHANCE, REFUTED, NOT_CHECKED)
+FRAGILE_MOVE = 0.2
+"""A verdict is fragile if it would be another with the threshold moved by this share of itself either way."""
+
+
+class ExaminedNothing(Exception):
+    """A measure that looked at nothing, or returned no finite number: an error, never a pass."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, why, and the threshold that was really applied."""
+
+    verdict: str
+    reason: str
+    threshold: float
+    fragile: bool
+
+
+def judge(claim: Claim, measurement: Measurement, d_model: int) -> Judgement:
+    """Judge one measurement of a claim on a model of width d_model.
+
+    holds: the threshold is met, and every decisive null is beaten at p <= alpha and by delta. chance: it is met,
+    but a decisive null is not beaten. refuted: it is not met. Raises ExaminedNothing if there is nothing to judge,
+    and ValueError if a decisive null or the reference that the claim names was not measured.
+    """
+    if measurement.n_examined < 1:
+        raise ExaminedNothing(f"{claim.id} examined nothing")
+    numbers = [measurement.value, *(null.value for null in measurement.nulls)]
+    if not all(math.isfinite(number) for number in numbers):
+        raise ExaminedNothing(f"{claim.id} measured {measurement.value}, which is not a number to judge")
+    missing = set(claim.decisive) - {null.name for null in measurement.nulls}
+    if missing:
+        raise ValueError(f"{claim.id} was measured without its decisive null: {', '.join(sorted(missing))}")
+    threshold = claim.threshold * _unit(claim, measurement, d_model)
+    verdict = _verdict(claim, measurement, threshold)
+    moved = {_verdict(claim, measurement, threshold * (1 + sign * FRAGILE_MOVE)) for sign in (-1, 1)}
+    return Judgement(verdict, _reason(claim, measurement, threshold, verdict), threshold, moved != {verdict})
+
+
+def _unit(claim: Claim, measurement: Measurement, d_model: int) -> float:
+    match claim.threshold_unit:
+        case "1/sqrt(d_model)":
+            return 1.0 / math.sqrt(d_model)
+        case "reference":
+            if measurement.reference is None:
+                raise ValueError(f"{claim.id} is judged by its reference, which was not measured")
+            return measurement.reference.value
+        case _:
+            return 1.0
+
+
+def _verdict(claim: Claim, measurement: Measurement, threshold: float) -> str:
+    if not _met(claim.direction, measurement.value, threshold):
+        return REFUTED
+    return HOLDS if all(_beaten(claim, measurement.value, null) for null in _decisive(claim, measurement)) else CHANCE
+
+
+def _met(direction: str, value: float, threshold: float) -> bool:
+    return value >= threshold if direction == ">=" else value <= threshold
+
+
+def _beaten(claim: Claim, value: float, null: NullFigure) -> bool:
+    ahead = value - null.value if claim.direction == ">=" else null.value - value
+    return null.p_value <= claim.alpha and ahead >= claim.delta
+
+
+def _decisive(claim: Claim, measurement: Measurement) -> list[NullFigure]:
+    return [null for null in measurement.nulls if null.name in claim.decisive]
+
+
+def figure(number: float) -> str:
+    """A number as reasons print it: four significant digits."""
+    return f"{number:.4g}"
+
+
+def _reason(claim: Claim, measurement: Measurement, threshold: float, verdict: str) -> str:
+    said = f"{figure(measurement.value)} {{}} {claim.direction} {figure(threshold)}"
+    if verdict == CHANCE:
+        return f"{said.format('meets')}, but {_not_told(claim, measurement)}"
+    beside = [
+        f"{null.name}: {figure(null.value)}, p = {figure(null.p_value)}" for null in _decisive(claim, measurement)
+    ]
+    if measurement.reference is not None:
+        times = f" x {claim.threshold:g}" if claim.threshold_unit == "reference" else ""
+        beside.append(f"{measurement.reference.name}: {figure(measurement.reference.value)}{times}")
+    stands = f" ({'; '.join(beside)})" if beside else ""
+    if verdict == HOLDS:
+        return said.format("meets") + stands
+    return said.format("does not meet") + f": {_side(claim, measurement)}{stands}"
+
+
+def _not_told(claim: Claim, measurement: Measurement) -> str:
+    """Which nulls stand in the way of `holds`: those not told from the value, and those beaten by too little."""
+    level, close = [], []
+    for null in _decisive(claim, measurement):
+        at = f"{null.name} ({figure(null.value)}, p = {figure(null.p_value)})"
+        ahead = measurement.value - null.value if claim.direction == ">=" else null.value - measurement.value
+        if null.p_value > claim.alpha:
+            level.append(at)
+        elif ahead < claim.delta:
+            close.append(f"lies only {figure(ahead)} beyond {at}, less than {claim.delta:g}")
+    return ", and ".join([f"is not told from {' and '.join(level)}"] * bool(level) + close)
+
+
+def _side(claim: Claim, measurement: Measurement) -> str:
+    """Where a value that misses its threshold lies beside what chance gives."""
+    nulls = _decisive(claim, measurement)
+    if nulls:
+        hardest = max(nulls, key=lambda null: null.p_value)
+        ahead, behind = hardest.p_value <= claim.alpha, hardest.p_opposite <= claim.alpha
+        upward = claim.direction == ">="
+        if ahead or behind:
+            return f"{'above' if ahead == upward else 'below'} chance"
+        return "at chance"
+    if measurement.reference is None:
+        return "nothing to set it against"
+    chance, interval = measurement.reference.value, measurement.interval
+    if interval.low <= chance <= interval.high:
+        return "at chance"
+    return f"{'above' if measurement.value > chance else 'below'} chance"
+
+
+def result_record(
+    claim: Claim,
+    subject: Subject,
+    flags: dict[str, bool],
+    measurement: Measurement,
+    judgement: Judgement,
+    duration_s: float,
+) -> dict[str, Any]:
+    """One entry of results.json for a subject that was measured."""
+    interval = measurement.interval
+    return _record(claim, subject, flags, judgement.verdict, judgement.reason, duration_s) | {
+        "value": float(measurement.value),
+        "ci": {
+            "low": float(interval.low),
+            "high": float(interval.high),
+            "level": interval.level,
+            "unit": interval.unit,
+        },
+        "threshold": float(judgement.threshold),
+        "reference": None
+        if measurement.reference is None
+        else {"name": measurement.reference.name, "value": float(measurement.reference.value)},
+        "nulls": [
+            {
+                "name": null.name,
+                "decisive": null.name in claim.decisive,
+                "value": float(null.value),
+                "spread": float(null.spread),
+                "n": int(null.n),
+                "p_value": float(null.p_value),
+                "delta": claim.delta,
+            }
+            for null in measurement.nulls
+        ],
+        "n_examined": int(measurement.n_examined),
+        "n_excluded": int(measurement.n_excluded),
+        "fragile": judgement.fragile,
+        "details": measurement.details,
+    }
+
+
+def not_checked_record(
+    claim: Claim, subject: Subject, flags: dict[str, bool], reason: str, duration_s: float
+) -> dict[str, Any]:
+    """One entry of results.json for a subject that does not exist on the model or cannot mean anything there."""
+    return _record(claim, subject, flags, NOT_CHECKED, reason, duration_s)
+
+
+def _record(
+    claim: Claim, subject: Subject, flags: dict[str, bool], verdict: str, reason: str, duration_s: float
+) -> dict[str, Any]:
+    return {
+        "id": subject.id,
+        "claim": claim.id,
+        "claim_version": claim.version,
+        "section": claim.section,
+        "subject": {"basis": subject.basis, "layer": subject.layer, "matrix": subject.matrix},
+        "primary": subject.primary,
+        "basis": subject.basis,
+        "effective_flags": flags,
+        "metric": claim.metric,
+        "value": None,
+        "ci": None,
+        "direction": claim.direction,
+        "threshold": float(claim.threshold),
+        "threshold_origin": claim.threshold_origin,
+        "reference": None,
+        "nulls": [],
+        "n_examined": None,
+        "n_excluded": 0,
+        "verdict": verdict,
+        "fragile": False,
+        "reason": reason,
+        "recorded": None,
+        "details": {},
+        "duration_s": duration_s,
+    }

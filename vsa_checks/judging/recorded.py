@@ -1,0 +1,98 @@
+"""Recorded verdicts: what is known of a model, one file each, and what a run may therefore expect."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vsa_checks.errors import RecordedError
+from vsa_checks.judging.claim import ROOT
+from vsa_checks.judging.judge import VERDICTS
+
+VERDICTS_DIR = ROOT / "fixtures" / "verdicts"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was recorded of one subject."""
+
+    verdict: str
+    reason: str
+
+
+def recorded_path(model: str) -> Path:
+    """Where the recorded verdicts of a registered model stand, whether or not they do."""
+    return VERDICTS_DIR / f"{model}.toml"
+
+
+def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) -> dict[str, Known]:
+    """Read recorded verdicts and check the whole file against the model's full enumeration of subjects.
+
+    Raises RecordedError for a damaged file, other weights than those recorded, an unknown verdict, or an id that
+    matches no subject.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordedError(
+            f"The recorded verdicts in {path} cannot be read ({error.strerror}). Name another file with --recorded, "
+            f"write one with --record, or leave it out with --no-recorded."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecordedError(
+            f"The recorded verdicts in {path} are damaged ({error}). Restore the file, or write it anew with --record."
+        ) from error
+    verdicts = document.get("verdicts")
+    if not isinstance(verdicts, dict) or not isinstance(document.get("sha256"), str):
+        raise RecordedError(
+            f"{path} is not a file of recorded verdicts: it needs sha256 and a [verdicts] table. "
+            f"Write one with --record."
+        )
+    if sha256 is not None and document["sha256"] != sha256:
+        raise RecordedError(
+            f"The verdicts in {path} were recorded for other weights: sha256 {document['sha256']}, and this model's "
+            f"is {sha256}. Check that the model is the one you mean, or write the file anew with --record."
+        )
+    known: dict[str, Known] = {}
+    for subject_id, entry in verdicts.items():
+        if not isinstance(entry, dict) or entry.get("verdict") not in VERDICTS:
+            raise RecordedError(
+                f"{path} gives {subject_id} no verdict among {', '.join(VERDICTS)}. Mend the entry, or write the "
+                f"file anew with --record."
+            )
+        known[subject_id] = Known(entry["verdict"], str(entry.get("reason", "")))
+    strangers = sorted(set(known) - set(subject_ids))
+    if strangers:
+        raise RecordedError(
+            f"{path} records {len(strangers)} subjects that this model does not have, the first being "
+            f"{strangers[0]}. Mend the id, or write the file anew with --record."
+        )
+    return known
+
+
+def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Known]) -> None:
+    """Write recorded verdicts, one line each, sorted by id, replacing the file in one step."""
+    lines = [
+        "# What was measured of one model: written by `pytest claims/ --record`, which replaces it.",
+        f"model = {_quoted(model)}",
+        f"sha256 = {_quoted(sha256)}",
+        "",
+        "[verdicts]",
+    ]
+    for subject_id, entry in sorted(known.items()):
+        lines.append(
+            f"{_quoted(subject_id)} = {{ verdict = {_quoted(entry.verdict)}, reason = {_quoted(entry.reason)} }}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: JSON's escapes are TOML's too, but for the delete character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

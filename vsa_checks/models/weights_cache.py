@@ -1,0 +1,141 @@
+"""Arrays kept on disk between runs: found by what they were made from, checked whenever they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+FOLDER_VARIABLE = "VSA_CHECKS_CACHE"
+OFF = "off"
+
+
+def default_folder() -> Path | None:
+    """$VSA_CHECKS_CACHE, or vsa_checks in the user's cache folder; None where the variable says "off"."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named == OFF:
+        return None
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "vsa_checks"
+
+
+@cache
+def code_digest() -> str:
+    """Digest of this package's source: another version's figures are never taken for this one's."""
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parents[1]
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+class Cache:
+    """A folder of arrays by key. What cannot be read, or does not match, is made anew; None keeps nothing."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def arrays(self, key: Mapping[str, str | int | float | None], make: Callable[[], Arrays]) -> Arrays:
+        """The arrays of this key (with the digest of the code), from the folder or from `make`, which are then kept.
+
+        An array is read from disk, and checked against its checksum, when it is asked for; one that is damaged has
+        all arrays of the key made anew.
+        """
+        if self.folder is None:
+            return make()
+        whole = json.dumps({**key, "code": code_digest()}, sort_keys=True)
+        path = self.folder / f"{hashlib.sha256(whole.encode()).hexdigest()[:32]}.safetensors"
+        stored = _Stored.open(path, whole)
+        if stored is None:
+            made = make()
+            _write(path, whole, made)
+            return made
+        return _Checked(stored, path, whole, make)
+
+
+class _Stored:
+    """An open file of arrays with their checksums."""
+
+    def __init__(self, handle: object, checksums: dict[str, int]) -> None:
+        self._handle, self.checksums = handle, checksums
+
+    @classmethod
+    def open(cls, path: Path, key: str) -> _Stored | None:
+        """The file of this key; None if there is none, or it is not what its name says."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            handle = safe_open(path, framework="numpy")
+            metadata = handle.metadata() or {}
+            checksums: dict[str, int] = json.loads(metadata.get("checksums", "{}"))
+        except (OSError, SafetensorError, ValueError):
+            return None
+        if metadata.get("key") != key or set(checksums) != set(handle.keys()):
+            return None
+        return cls(handle, checksums)
+
+    def read(self, name: str) -> NDArray[np.generic] | None:
+        """One array; None if it is damaged."""
+        array: NDArray[np.generic] = self._handle.get_tensor(name)  # type: ignore[attr-defined]
+        return array if _checksum(array) == self.checksums[name] else None
+
+
+class _Checked(Mapping[str, NDArray[np.generic]]):
+    """Stored arrays, read and checked one by one."""
+
+    def __init__(self, stored: _Stored, path: Path, key: str, make: Callable[[], Arrays]) -> None:
+        self._stored, self._path, self._key, self._make = stored, path, key, make
+        self._made: Arrays | None = None
+        self._read: dict[str, NDArray[np.generic]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        if self._made is not None:
+            return self._made[name]
+        if name not in self._stored.checksums:
+            raise KeyError(name)
+        if name not in self._read:
+            array = self._stored.read(name)
+            if array is None:
+                self._made = self._make()
+                _write(self._path, self._key, self._made)
+                return self._made[name]
+            self._read[name] = array
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored.checksums)
+
+    def __len__(self) -> int:
+        return len(self._stored.checksums)
+
+
+def _write(path: Path, key: str, arrays: Arrays) -> None:
+    """Keep arrays, whole or not at all. A folder that cannot be written keeps nothing: the figures are there."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    checksums = {name: _checksum(array) for name, array in contiguous.items()}
+    with suppress(OSError, SafetensorError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(contiguous, temporary, {"key": key, "checksums": json.dumps(checksums)})
+        os.replace(temporary, path)
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
+
+
+def _checksum(array: NDArray[np.generic]) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)

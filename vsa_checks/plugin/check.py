@@ -1,0 +1,115 @@
+"""From a verdict to a test's outcome, and what may be expected of it beforehand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED, judge, not_checked_record, result_record
+from vsa_checks.judging.recorded import Known
+from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import Basis
+from vsa_checks.plugin.run import RUN, ClaimsRun
+from vsa_checks.plugin.verdicts import Chance, Refuted, VerdictChanged
+from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.measured import Measure, measure_subject
+
+CALL_PASSED = pytest.StashKey[bool]()
+RESULT_PROPERTY, CLAIM_PROPERTY = "vsa_result", "vsa_claim"
+TEXT_PROPERTY, CACHE_PROPERTY = "vsa_text", "vsa_from_cache"
+EXPECTED_FAILURE = {CHANCE: Chance, REFUTED: Refuted}
+
+
+def expectation_marks(known: Known | None) -> list[pytest.MarkDecorator]:
+    """The mark that makes a recorded `chance` or `refuted` expected, and nothing else."""
+    if known is None or known.verdict not in EXPECTED_FAILURE:
+        return []
+    expected = EXPECTED_FAILURE[known.verdict]
+    return [pytest.mark.xfail(strict=True, raises=expected, reason=f"recorded {known.verdict}: {known.reason}")]
+
+
+def settle(result: dict[str, Any], known: Known | None, recording: bool) -> None:
+    """Turn a judged result into a pytest outcome: returns, skips, or raises a Verdict.
+
+    As recorded: holds passes, chance and refuted raise what their mark expects, not-checked skips. Anything else
+    that differs from what is recorded raises VerdictChanged. While recording, every verdict passes.
+    """
+    verdict, reason = result["verdict"], result["reason"]
+    if verdict == NOT_CHECKED and (recording or known is None or known.verdict == NOT_CHECKED):
+        pytest.skip(f"not checked: {reason}")
+    if recording:
+        return
+    if known is not None and known.verdict != verdict:
+        raise VerdictChanged(
+            f"{result['id']}: measured {verdict} ({reason}), recorded {known.verdict} ({known.reason})"
+        )
+    if verdict in EXPECTED_FAILURE:
+        raise EXPECTED_FAILURE[verdict](f"{result['id']}: {verdict}: {reason}")
+    if verdict != HOLDS:
+        raise VerdictChanged(f"{result['id']}: unknown verdict {verdict}")
+
+
+class Judge:
+    """Measures one subject, judges it, hands the result to the report and settles the test's outcome."""
+
+    def __init__(self, run: ClaimsRun, bench: Workbench, item: pytest.Item) -> None:
+        self._run, self._bench, self._item = run, bench, item
+        self.judged = False
+
+    def __call__(self, subject: Subject, measure: Measure, **options: Any) -> None:
+        """Measure `subject` with `measure(bench, subject, **options)` and settle the outcome."""
+        claim, known = load_claims()[subject.claim], self._run.known.get(subject.id)
+        figures, flags = self._run.figures, self._flags(subject.basis)
+        found = figures.outcome(claim, subject, flags, measure, options)
+        outcome = found or measure_subject(self._bench, subject, measure, options)
+        if outcome.measurement is None:
+            result = not_checked_record(claim, subject, flags, outcome.reason, outcome.duration_s)
+        else:
+            judgement = judge(claim, outcome.measurement, self._run.info.d_model)
+            result = result_record(claim, subject, flags, outcome.measurement, judgement, outcome.duration_s)
+        result["recorded"] = None if known is None else {"verdict": known.verdict, "reason": known.reason}
+        self.judged = True
+        # Text, so that xdist can carry it whatever the figures are made of.
+        self._item.user_properties.append((RESULT_PROPERTY, json.dumps(result, allow_nan=False)))
+        if found is not None:
+            self._item.user_properties.append((CACHE_PROPERTY, "true"))
+        else:
+            figures.keep(claim, subject, flags, measure, options, outcome)
+        if outcome.tokens_read is not None:
+            text = self._bench.text
+            read = {"name": text.name, "sha256": text.sha256, "tokens": outcome.tokens_read}
+            self._item.user_properties.append((TEXT_PROPERTY, json.dumps(read)))
+        settle(result, known, self._run.record)
+
+    def _flags(self, basis: Basis) -> dict[str, bool]:
+        found = self._run.figures.flags(basis)
+        if found is None:
+            found = self._bench.flags(basis)
+            self._run.figures.keep_flags(basis, found)
+        return found
+
+
+@pytest.fixture(scope="session", name="bench")
+def bench_fixture(request: pytest.FixtureRequest) -> Workbench:
+    """The model under measurement and the work that its claims share."""
+    from vsa_checks.plugin.progress import LiveProgress
+
+    run = request.config.stash[RUN]
+    live = LiveProgress(request.config)
+    request.addfinalizer(live.close)
+    return Workbench(
+        run.name, seed=run.seed, device=run.device, tracker=live.tracker, loaded=run.preloaded, text=run.text
+    )
+
+
+@pytest.fixture(name="judge")
+def judge_fixture(request: pytest.FixtureRequest, bench: Workbench) -> Iterator[Judge]:
+    """What a claim's test calls with its subject and its measure. A test that never calls it is an error."""
+    judge = Judge(request.config.stash[RUN], bench, request.node)
+    yield judge
+    if request.node.stash.get(CALL_PASSED, False) and not judge.judged:
+        pytest.fail(f"{request.node.name} judged nothing: a claim that examined nothing is an error", pytrace=False)

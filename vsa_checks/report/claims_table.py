@@ -1,0 +1,81 @@
+"""The table of all claims for the README: section, what is measured, threshold and its origin, recorded verdicts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from vsa_checks.errors import UsageError
+from vsa_checks.judging.claim import Claim, load_claims
+from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED
+from vsa_checks.judging.recorded import Known, read_recorded, recorded_path
+from vsa_checks.judging.subjects import Subject, enumerate_subjects
+from vsa_checks.models import describe
+
+MODEL = "smollm2-135m"
+BASIS = "processed"
+START, END = "<!-- claims: written by `python -m vsa_checks readme` -->", "<!-- end of claims -->"
+WORDS = {HOLDS: "holds", CHANCE: "chance", REFUTED: "refuted", NOT_CHECKED: "not checked"}
+
+
+def claims_table() -> str:
+    """A Markdown table of all claims with the verdicts recorded of the embedded model's primary subjects.
+
+    Raises VsaChecksError if claims or recorded verdicts cannot be read.
+    """
+    info, claims = describe(MODEL), load_claims()
+    subjects = {claim: enumerate_subjects(claims[claim], info) for claim in claims}
+    ids = [subject.id for found in subjects.values() for subject in found]
+    known = read_recorded(recorded_path(MODEL), None, ids)
+    lines = [
+        f"| claim | section | what is measured | threshold | {MODEL}, {BASIS} |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for claim in claims.values():
+        cells = [
+            f"`{claim.id}`",
+            claim.section,
+            claim.metric,
+            _threshold(claim),
+            _verdicts([subject for subject in subjects[claim.id] if subject.basis == BASIS], known),
+        ]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _threshold(claim: Claim) -> str:
+    unit = {"1": "", "reference": " × reference", "1/sqrt(d_model)": "/√d"}[claim.threshold_unit]
+    nulls = f"; beats {' and '.join(claim.decisive)}" if claim.decisive else ""
+    sign = "≤" if claim.direction == "<=" else "≥"
+    return f"{sign} {claim.threshold:g}{unit} ({claim.threshold_origin}){nulls}"
+
+
+def _verdicts(subjects: list[Subject], known: Mapping[str, Known]) -> str:
+    """The verdict, or how many subjects have which: of the primary ones, or where there are none, of all."""
+    chosen = [subject for subject in subjects if subject.primary] or subjects
+    counts = Counter(known[subject.id].verdict if subject.id in known else None for subject in chosen)
+    if set(counts) == {None}:
+        return "not recorded"
+    said = [f"{WORDS[verdict]} {count}" for verdict, count in counts.items() if verdict]
+    if len(chosen) == 1:
+        return said[0].rsplit(" ", 1)[0]
+    return ", ".join(sorted(said, key=lambda one: -int(one.rsplit(" ", 1)[1])))
+
+
+def in_readme(text: str) -> str:
+    """`text` with the table between its two marks written anew. Raises UsageError if they are not there."""
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise UsageError(f"The marks for the table of claims are gone: put back {START!r} and {END!r}.")
+    return f"{before}{START}\n\n{claims_table()}\n{END}{after}"
+
+
+def write_readme(path: Path) -> bool:
+    """Bring the table in a README up to date; whether anything changed. Raises UsageError if it has no place for it."""
+    old = path.read_text(encoding="utf-8")
+    new = in_readme(old)
+    if new != old:
+        path.write_text(new, encoding="utf-8")
+    return new != old

@@ -1,0 +1,94 @@
+"""Activations on text: one window after another, only what is asked for, and where attention sinks lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vsa_checks.errors import NotChecked
+from vsa_checks.models import Basis
+from vsa_checks.models.texts import LEAST_WINDOWS, Reading, Window, cut
+from vsa_checks.workbench.access import Workbench
+
+SINK_SHARE = 0.2
+"""A sink gets at least this share of all attention of the destinations that can see it, over the heads of a layer."""
+SINK_DESTINATIONS = 8
+"""With fewer destinations a large share is no rarity."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One window and what the model computed on it: hook name -> activations without the batch dimension."""
+
+    window: Window
+    cache: dict[str, NDArray[np.float32]]
+
+
+def reading(bench: Workbench, basis: Basis) -> Reading:
+    """The windows that this model reads. Raises NotChecked without a tokenizer or with too little text for it."""
+    model = bench.model(basis)
+    if model.tokenizer is None:
+        raise NotChecked(f"the model cannot read text: {model.text_reason}")
+    found = bench.once("reading", lambda: cut(bench.text, model.tokenizer, int(model.bridge.cfg.n_ctx)))
+    if len(found.windows) < LEAST_WINDOWS:
+        raise NotChecked(
+            f"the text {bench.text.name} has {found.n_in_text} tokens for this model, enough for {len(found.windows)}"
+            f" windows; at least {LEAST_WINDOWS} are needed"
+        )
+    bench.tokens_were_read(found.n_tokens)
+    return found
+
+
+def read(
+    bench: Workbench, basis: Basis, hooks: Sequence[str], label: str, stop_at_layer: int | None = None
+) -> Iterator[Seen]:
+    """Run the model over the text, window by window, and hand on the hooks named.
+
+    A hook is named in full, or as "*.attn.hook_z" for all blocks. Layers from stop_at_layer on are not run, nor
+    is the unembedding. Raises NotChecked as `reading` does.
+    """
+    model, windows = bench.model(basis), reading(bench, basis).windows
+    whole = {name for name in hooks if not name.startswith("*")}
+    ends = tuple(name[1:] for name in hooks if name.startswith("*"))
+    progress = bench.progress(label)
+    for place, window in enumerate(windows):
+        _, cache = model.run_with_cache(
+            window.tokens,
+            names_filter=lambda name: name in whole or (name.startswith("blocks.") and name.endswith(ends)),
+            stop_at_layer=stop_at_layer,
+            logits=False,
+        )
+        yield Seen(window, {name: tensor[0].float().cpu().numpy() for name, tensor in cache.items()})
+        if progress is not None:
+            progress(place + 1, len(windows))
+
+
+def require_decoder(bench: Workbench, basis: Basis, why: str) -> None:
+    """Raises NotChecked, with the reason, on a model whose attention looks both ways."""
+    if not bench.model(basis).info.causal:
+        raise NotChecked(f"needs a causal decoder: {why}")
+
+
+def sinks(pattern: ArrayLike, causal: bool) -> NDArray[np.bool_]:
+    """Which source positions of a layer (h, n, n: head, destination, source) are attention sinks (n,).
+
+    A source is one if the other destinations that can see it, SINK_DESTINATIONS or more, give it SINK_SHARE of their
+    attention or more, averaged over destinations and heads. Source: Xiao et al. 2023 (arXiv 2309.17453) for the word.
+    """
+    mean = np.asarray(pattern, np.float64).mean(axis=0)
+    n = len(mean)
+    sees = np.tril(np.ones((n, n), bool), -1) if causal else ~np.eye(n, dtype=bool)
+    counts = sees.sum(axis=0)
+    received = np.where(sees, mean, 0.0).sum(axis=0) / np.maximum(counts, 1)
+    found: NDArray[np.bool_] = (counts >= SINK_DESTINATIONS) & (received >= SINK_SHARE)
+    return found
+
+
+def in_text(window: Window) -> NDArray[np.bool_]:
+    """Which positions of a window (n,) hold text and are not the first: the first is a sink in most models."""
+    places = np.arange(len(window.tokens))
+    found: NDArray[np.bool_] = (places >= max(window.first, 1)) & (places < window.last)
+    return found

@@ -1,0 +1,88 @@
+"""All that a figure depends on beside its subject: what is named here and differs makes it another figure."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from vsa_checks.judging.claim import PUBLISHED_FILE
+from vsa_checks.models import ModelInfo
+from vsa_checks.models.files import content_sha256
+from vsa_checks.models.sources import locate
+from vsa_checks.models.weights_cache import code_digest
+
+ABOUT_THE_COPY = ("name", "source", "location", "sha256", "revision", "licence", "notes")
+"""What `ModelInfo` says of this copy of a model and no figure depends on; the content's own hash stands beside it."""
+LIBRARIES = (
+    "faiss-cpu",
+    "gguf",
+    "llvmlite",
+    "numba",
+    "numpy",
+    "safetensors",
+    "scipy",
+    "sentencepiece",
+    "tokenizers",
+    "torch",
+    "transformer-lens",
+    "transformers",
+)
+NUMERICAL_VARIABLES = (
+    *("ATEN_", "BLIS_", "CUBLAS_", "CUDA_", "DNNL_", "GOMP_", "GOTO_", "KMP_", "MKL_", "NPY_", "NUMBA_", "NVIDIA_"),
+    *("OMP_", "ONEDNN_", "OPENBLAS_", "PYTORCH_", "TORCH_"),
+)
+"""How the environment variables start by which threads and kernels of the libraries are chosen."""
+
+
+def model_content(name: str) -> str:
+    """Hex sha256 of the files that a model is loaded from. Raises ModelError, and OSError for an unreadable file."""
+    path = locate(name).path
+    assert path is not None
+    return content_sha256(path)
+
+
+def dependencies(name: str, info: ModelInfo, seed: int, device: str) -> dict[str, Any]:
+    """Content of the model and of the code, seed, device, libraries and machine, as plain JSON.
+
+    Raises ModelError, and OSError for a file that cannot be read.
+    """
+    return {
+        "content": model_content(name),
+        "model": {key: value for key, value in asdict(info).items() if key not in ABOUT_THE_COPY},
+        "seed": seed,
+        "device": [device, *(_cuda() if device == "cuda" else [])],
+        "code": code_digest(),
+        "published": hashlib.sha256(PUBLISHED_FILE.read_bytes()).hexdigest(),
+        "libraries": {"python": platform.python_version(), **{one: _version(one) for one in LIBRARIES}},
+        "machine": _machine(),
+    }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _machine() -> dict[str, Any]:
+    """Processor and threads: with others, kernels add up in another order and the last bits differ."""
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features().flatten()
+    return {
+        "system": [platform.system(), platform.machine(), *platform.libc_ver()],
+        "processor": [binding.get_host_cpu_name(), hashlib.sha256(features.encode()).hexdigest()],
+        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "variables": {key: value for key, value in sorted(os.environ.items()) if key.startswith(NUMERICAL_VARIABLES)},
+    }
+
+
+def _cuda() -> list[Any]:
+    import torch
+
+    return [torch.cuda.get_device_name(), torch.version.cuda, torch.backends.cudnn.version()]
