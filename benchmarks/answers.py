@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.other_ways import plain_scan
-from benchmarks.sizes import Rows, Sizes
+from benchmarks.sizes import BenchmarkSizes, Rows
 from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scan
 from vsa_checks.judging.subjects import mlp_inputs
 from vsa_checks.models import Basis, Model, load
@@ -44,7 +44,7 @@ def against_every_token(found: Bundles, neurons: Rows, table: Rows) -> tuple[int
     return missed, worst
 
 
-def on_real_weights(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
+def on_real_weights(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
     """Pursuit, scan and pairs on a model's own weights (raw basis): tokens as they are and centered, three layers."""
     model = load(sizes.model, basis=BASIS)
     rng = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def agree(checks: list[dict[str, Any]]) -> bool:
 
 
 def _on_table(
-    sizes: Sizes, layers: int, say: Say, model: Model, name: str, table: Rows, rng: np.random.Generator
+    sizes: BenchmarkSizes, layers: int, say: Say, model: Model, name: str, table: Rows, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """Pursuits of one dictionary, with rows of the Gram matrix as asked for and all made beforehand; and scans."""
     complete, checks, last = Dictionary.of(table), [], model.info.n_layers - 1

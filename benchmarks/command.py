@@ -15,8 +15,7 @@ from benchmarks.pieces import NOT_SMALL, PIECES
 from benchmarks.report import render
 from benchmarks.sizes import FULL, SMALL
 from vsa_checks.errors import VsaChecksError
-
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+from vsa_checks.paths import DOCS
 
 
 def run(arguments: list[str]) -> int:

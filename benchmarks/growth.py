@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.clock import clock, row
-from benchmarks.sizes import FULL, SMALL, Rows, Sizes
+from benchmarks.sizes import FULL, SMALL, BenchmarkSizes, Rows
 from vsa_checks.bundles import Dictionary, greedy_pursuit
 
 Say = Callable[[str], None]
 PARTS = (0.125, 0.25, 0.5, 1.0)
 
 
-def curves(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
+def curves(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
     """Seconds of a pursuit, set-up apart, as one of neurons, dictionary, dimension and max_tokens grows."""
     shape = sizes.paper
     table, neurons = shape.dictionary(), shape.layer(0)
@@ -47,7 +47,7 @@ def _pursued(neurons: Rows, words: Dictionary, tokens: int) -> float:
     return min(clock(lambda: greedy_pursuit(neurons, words, tokens)) for _ in range(2))
 
 
-def memory(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
+def memory(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
     """The same pursuit under several budgets, each in a process of its own: seconds, peak of what it added, answers."""
     name = "small" if sizes is SMALL else "full"
     results: list[dict[str, Any]] = []
@@ -69,7 +69,7 @@ def memory(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
     return {"rows": lines, "agrees": agrees, "budgets": results}
 
 
-def under_budget(sizes: Sizes, budget: int) -> tuple[float, int, str]:
+def under_budget(sizes: BenchmarkSizes, budget: int) -> tuple[float, int, str]:
     """Seconds, bytes added to the process at the most, and a digest of tokens and cosines of one layer's pursuit."""
     shape = sizes.paper
     table, neurons = shape.dictionary(), shape.layer(0)

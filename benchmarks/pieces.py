@@ -12,27 +12,27 @@ import numpy as np
 from benchmarks import growth, other_ways
 from benchmarks.answers import CLOSE, against_every_token, on_real_weights
 from benchmarks.clock import clock, in_turns, row
-from benchmarks.sizes import Geometry, Sizes
+from benchmarks.sizes import BenchmarkSizes, Geometry
 from benchmarks.whole_run import where_time_goes
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan, ranked_scans
 from vsa_checks.orthogonality import pairwise_cosines
 
 Say = Callable[[str], None]
-Piece = Callable[[Sizes, int, Say], dict[str, Any]]
+Piece = Callable[[BenchmarkSizes, int, Say], dict[str, Any]]
 COUNTS = (1, 3, 5, 10)
 
 
-def pursuit_long(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
+def pursuit_long(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
     """The pursuit of many tokens over all layers of GPT-2 small against the obvious way."""
     return _pursuit(sizes, sizes.paper, sizes.long, layers, "at least 30", say)
 
 
-def pursuit_short(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
+def pursuit_short(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
     """The pursuit of five tokens over all layers of the embedded model against the obvious way."""
     return _pursuit(sizes, sizes.embedded, sizes.short, layers, "", say)
 
 
-def _pursuit(sizes: Sizes, shape: Geometry, tokens: int, layers: int, target: str, say: Say) -> dict[str, Any]:
+def _pursuit(sizes: BenchmarkSizes, shape: Geometry, tokens: int, layers: int, target: str, say: Say) -> dict[str, Any]:
     """Ours layer by layer, set-up in the first; before each a sample of the obvious way, scaled to the whole."""
     table, first = shape.dictionary(), shape.layer(0)
     greedy_pursuit(first[:4], table[:300], 3)  # compiles
@@ -67,7 +67,7 @@ def _pursuit(sizes: Sizes, shape: Geometry, tokens: int, layers: int, target: st
     return {"rows": lines, "agrees": missed == 0 and worst <= CLOSE, "largest_difference": worst}
 
 
-def scan(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
+def scan(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
     """The scan with K = all against FAISS's search alone and with a Python loop; several K against one."""
     shape = sizes.paper
     table, neurons = shape.dictionary(), shape.layer(0)
@@ -104,7 +104,7 @@ def scan(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
     return {"rows": lines, "agrees": bool(np.mean(same) > 0.9 and np.mean(close) > 0.9)}
 
 
-def pairs(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
+def pairs(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
     """All pairs with tails, histogram and maximum against one blocked product of half of the Gram matrix."""
     table = sizes.paper.dictionary()
     unit = table / np.linalg.norm(table, axis=1, keepdims=True)
@@ -127,7 +127,7 @@ def pairs(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
     return {"rows": lines, "agrees": bool(agrees)}
 
 
-def context(sizes: Sizes, layers: int, say: Say) -> dict[str, Any]:
+def context(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
     """Weighted orthogonal matching pursuit by others: another problem, of like size, for context only."""
     from sklearn.linear_model import orthogonal_mp_gram
 

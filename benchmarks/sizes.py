@@ -30,7 +30,7 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class BenchmarkSizes:
     """What is timed on: two shapes, what part of the slow ways is run, and a model for its real weights."""
 
     paper: Geometry
@@ -51,7 +51,7 @@ class Sizes:
     model: str = "smollm2-135m"
 
 
-FULL = Sizes(
+FULL = BenchmarkSizes(
     paper=Geometry("GPT-2 small", 50257, 768, 12, 3072),
     embedded=Geometry("embedded model", 49152, 576, 60, 1536),
     long=64,
@@ -68,7 +68,7 @@ FULL = Sizes(
     real_neurons=8,
     real_rows=4000,
 )
-SMALL = Sizes(
+SMALL = BenchmarkSizes(
     paper=Geometry("GPT-2 small, made tiny", 1500, 48, 2, 96),
     embedded=Geometry("embedded model, made tiny", 1200, 36, 3, 64),
     long=16,

@@ -9,8 +9,9 @@ from pathlib import Path
 from calibration.cases import CASES
 from calibration.figure import draw
 from calibration.report import as_json, read, render
-from calibration.run import DOCS, MODELS, POWER_MODELS, SEED, SUPPORT_MODELS, measure, measure_again
+from calibration.run import MODELS, POWER_MODELS, SEED, SUPPORT_MODELS, measure, measure_again
 from calibration.threshold_cases import THRESHOLD_CASES
+from vsa_checks.paths import DOCS
 
 
 def main(arguments: list[str] | None = None) -> int:

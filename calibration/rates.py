@@ -41,7 +41,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ModelResult:
     """One judged model: its verdict, and where it was measured the value and the p and value of each decisive null."""
 
     verdict: str
@@ -56,7 +56,7 @@ Mapper = Callable[..., list[Any]]
 """Maps a function (by default `outcome`) over jobs, in order: mapper(jobs) or mapper(jobs, function)."""
 
 
-def outcome(job: Job) -> Outcome:
+def outcome(job: Job) -> ModelResult:
     """Draw, measure and judge one model, as a run does."""
     case = CASES[job.claim]
     if job.kind == NULL:
@@ -66,7 +66,7 @@ def outcome(job: Job) -> Outcome:
     return judged(job.claim, bench, case.layer, case.matrix)
 
 
-def judged(claim_id: str, bench: Workbench, layer: int | None, matrix: str | None) -> Outcome:
+def judged(claim_id: str, bench: Workbench, layer: int | None, matrix: str | None) -> ModelResult:
     """What the judge says of one subject of this claim on the raw weights."""
     claim = load_claims()[claim_id]
     info = bench.model("raw").info
@@ -74,10 +74,10 @@ def judged(claim_id: str, bench: Workbench, layer: int | None, matrix: str | Non
     try:
         found = claim_test(claim_id).measure(bench, subject)
     except NotChecked:
-        return Outcome(NOT_CHECKED, False, None, None, {}, {})
+        return ModelResult(NOT_CHECKED, False, None, None, {}, {})
     verdict = judge(claim, found, info.d_model)
     decisive = [null for null in found.nulls if null.name in claim.decisive]
-    return Outcome(
+    return ModelResult(
         verdict.verdict,
         verdict.fragile,
         found.value,
@@ -118,11 +118,11 @@ def null_rates(claim_id: str, place: int, n: int, seed: int, map_jobs: Mapper) -
     claim, null = load_claims()[claim_id], CASES[claim_id].nulls[place]
     seeds = [model_seed(seed, claim_id, null.name, number) for number in range(n)]
     found = map_jobs([Job(claim_id, NULL, place, 0.0, one) for one in seeds])
-    beaten = [{"name": name, "obeyed": name in null.obeys, **p_figures(found, name, claim)} for name in claim.decisive]
+    beaten = [{"name": name, "obeyed": name in null.obeys, **p_summary(found, name, claim)} for name in claim.decisive]
     return {"model": null.name, **verdict_rates(found), "nulls": beaten}
 
 
-def verdict_rates(found: Sequence[Outcome]) -> dict[str, Any]:
+def verdict_rates(found: Sequence[ModelResult]) -> dict[str, Any]:
     """Rate of `holds` among all models, the count of each verdict, and the mean value. A model that could not be
     checked does not hold."""
     verdicts = Counter(one.verdict for one in found)
@@ -134,7 +134,7 @@ def verdict_rates(found: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def p_figures(found: Sequence[Outcome], null: str, claim: Claim) -> dict[str, Any]:
+def p_summary(found: Sequence[ModelResult], null: str, claim: Claim) -> dict[str, Any]:
     """How often p <= alpha against one null, threshold and delta aside; how p is distributed; and how far the value
     leads the null in the claimed direction on one model in a hundred, which delta should exceed."""
     sign = 1.0 if claim.direction == ">=" else -1.0

@@ -39,7 +39,7 @@ REAL_VOCABULARY = 50257
 
 
 @dataclass(frozen=True)
-class Scan:
+class ReachScan:
     """One planted model whose layer-0 neurons are scanned."""
 
     sizes: Sizes
@@ -79,14 +79,14 @@ def vocabularies(seed: int, map_jobs: Mapper) -> list[dict[str, Any]]:
     for n_words in VOCABULARIES:
         sizes = Sizes(d_model=256, d_vocab=n_words, n_layers=1, d_head=64, d_mlp=200)
         seeds = [model_seed(seed, "vocabulary", n_words, number) for number in range(VOCABULARY_MODELS)]
-        found = map_jobs([Scan(sizes, one) for one in seeds], _scanned)
+        found = map_jobs([ReachScan(sizes, one) for one in seeds], _scanned)
         rows.append({"d_model": 256, "d_vocab": n_words} | {claim: _shares(claim, found) for claim in COS})
     return rows
 
 
 def real_vocabulary(seed: int, map_jobs: Mapper) -> dict[str, Any]:
     """The same at GPT-2's size; and the shares at .5 of all its neurons where each token lists only a few of them."""
-    job = Scan(GPT2_SIZES, model_seed(seed, "real vocabulary"))
+    job = ReachScan(GPT2_SIZES, model_seed(seed, "real vocabulary"))
     found, few = map_jobs([job, replace(job, few=True)], _scanned_or_listed)
     return {
         "d_model": GPT2_SIZES.d_model,
@@ -97,11 +97,11 @@ def real_vocabulary(seed: int, map_jobs: Mapper) -> dict[str, Any]:
     } | {claim: _shares(claim, [found]) for claim in COS}
 
 
-def _scanned_or_listed(job: Scan) -> Any:
+def _scanned_or_listed(job: ReachScan) -> Any:
     return _listed(job) if job.few else _scanned(job)
 
 
-def _listed(job: Scan) -> list[dict[str, Any]]:
+def _listed(job: ReachScan) -> list[dict[str, Any]]:
     rng = np.random.default_rng(job.seed)
     vectors = planted_embeddings(job.sizes.d_vocab, job.sizes.d_model, rng, component_mean_zero=True)
     chosen = rng.integers(len(vectors), size=(GPT2_NEURONS, BUNDLE))
@@ -118,7 +118,7 @@ def _listed(job: Scan) -> list[dict[str, Any]]:
     ]
 
 
-def _scanned(job: Scan) -> dict[str, Any]:
+def _scanned(job: ReachScan) -> dict[str, Any]:
     bench = bench_in_memory(job.sizes, plant(job.sizes, noise=NOISE, seed=job.seed)[0], job.seed)
     result: dict[str, Any] = {}
     for claim in COS:

@@ -11,9 +11,8 @@ from calibration.power import power, support
 from calibration.rates import calibrate, mapper
 from calibration.threshold_cases import THRESHOLD_CASES
 from calibration.thresholds import threshold_table
-from vsa_checks.judging.claim import ROOT, load_claims
+from vsa_checks.judging.claim import load_claims
 
-DOCS = ROOT / "docs"
 SEED = 0
 MODELS = 200
 """A rate of .01 then has an interval up to .036: more models show it more closely, at their cost."""

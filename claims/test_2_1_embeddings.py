@@ -6,12 +6,12 @@ from vsa_checks.sections import embeddings
 
 
 @pytest.mark.claim("embedding-mean-zero")
-def test_embedding_mean_zero(subject, judge):
+def test_embedding_mean_zero(subject, check):
     """The mean of all word embeddings is small beside the embeddings themselves."""
-    judge(subject, embeddings.mean_zero)
+    check(subject, embeddings.mean_zero)
 
 
 @pytest.mark.claim("embedding-component-mean")
-def test_embedding_component_mean(subject, judge):
+def test_embedding_component_mean(subject, check):
     """The components of a word embedding average to nearly zero."""
-    judge(subject, embeddings.component_mean)
+    check(subject, embeddings.component_mean)

@@ -6,12 +6,12 @@ from vsa_checks.sections import boolean
 
 
 @pytest.mark.claim("neuron-or")
-def test_neuron_or(subject, judge):
+def test_neuron_or(subject, check):
     """On held-out text most members of a neuron's bundle drive it by themselves."""
-    judge(subject, boolean.or_share)
+    check(subject, boolean.or_share)
 
 
 @pytest.mark.claim("neuron-and")
-def test_neuron_and(subject, judge):
+def test_neuron_and(subject, check):
     """On held-out text some neurons are driven by no single member and by two or more together."""
-    judge(subject, boolean.and_share)
+    check(subject, boolean.and_share)

@@ -6,6 +6,6 @@ from vsa_checks.sections import recall
 
 
 @pytest.mark.claim("bundle-recall")
-def test_bundle_recall(subject, judge):
+def test_bundle_recall(subject, check):
     """The members of a bundle of ten tokens have larger dot products with it than any other token."""
-    judge(subject, recall.bundle_recall)
+    check(subject, recall.bundle_recall)

@@ -6,12 +6,12 @@ from vsa_checks.sections import residual
 
 
 @pytest.mark.claim("residual-keeps-token")
-def test_residual_keeps_token(subject, judge):
+def test_residual_keeps_token(subject, check):
     """Half-way through the model the stream still points to the embedding of its own token."""
-    judge(subject, residual.keeps_token)
+    check(subject, residual.keeps_token)
 
 
 @pytest.mark.claim("residual-components")
-def test_residual_components(subject, judge):
+def test_residual_components(subject, check):
     """What the components add at a position is nearly orthogonal."""
-    judge(subject, residual.components)
+    check(subject, residual.components)

@@ -6,60 +6,60 @@ from vsa_checks.sections import attention, embeddings, mlp
 
 
 @pytest.mark.claim("embedding-near-orthogonal")
-def test_embedding_near_orthogonal(subject, judge):
+def test_embedding_near_orthogonal(subject, check):
     """Word embeddings are nearly orthogonal to each other."""
-    judge(subject, embeddings.tokens_near_orthogonal, center=False)
+    check(subject, embeddings.tokens_near_orthogonal, center=False)
 
 
 @pytest.mark.claim("embedding-near-orthogonal-centered")
-def test_embedding_near_orthogonal_centered(subject, judge):
+def test_embedding_near_orthogonal_centered(subject, check):
     """Centered word embeddings are nearly orthogonal to each other."""
-    judge(subject, embeddings.tokens_near_orthogonal, center=True)
+    check(subject, embeddings.tokens_near_orthogonal, center=True)
 
 
 @pytest.mark.claim("embedding-artifacts")
-def test_embedding_artifacts(subject, judge):
+def test_embedding_artifacts(subject, check):
     """Hardly any pair of tokens has a cosine far outside what random vectors give."""
-    judge(subject, embeddings.tokens_artifacts, center=False)
+    check(subject, embeddings.tokens_artifacts, center=False)
 
 
 @pytest.mark.claim("embedding-artifacts-centered")
-def test_embedding_artifacts_centered(subject, judge):
+def test_embedding_artifacts_centered(subject, check):
     """Hardly any pair of centered tokens has a cosine far outside what random vectors give."""
-    judge(subject, embeddings.tokens_artifacts, center=True)
+    check(subject, embeddings.tokens_artifacts, center=True)
 
 
 @pytest.mark.claim("attention-near-orthogonal")
-def test_attention_near_orthogonal(subject, judge):
+def test_attention_near_orthogonal(subject, check):
     """The vectors of an attention matrix, one per head dimension, are nearly orthogonal."""
-    judge(subject, attention.heads_near_orthogonal)
+    check(subject, attention.heads_near_orthogonal)
 
 
 @pytest.mark.claim("attention-artifacts")
-def test_attention_artifacts(subject, judge):
+def test_attention_artifacts(subject, check):
     """Hardly any two vectors of an attention matrix have a cosine far outside what random vectors give."""
-    judge(subject, attention.heads_artifacts)
+    check(subject, attention.heads_artifacts)
 
 
 @pytest.mark.claim("attention-beyond-random")
-def test_attention_beyond_random(subject, judge):
+def test_attention_beyond_random(subject, check):
     """Beyond the paper: the vectors of an attention matrix are more orthogonal than random ones."""
-    judge(subject, attention.heads_beyond_random)
+    check(subject, attention.heads_beyond_random)
 
 
 @pytest.mark.claim("mlp-out-near-orthogonal")
-def test_mlp_out_near_orthogonal(subject, judge):
+def test_mlp_out_near_orthogonal(subject, check):
     """The vectors that a layer's neurons write are nearly orthogonal."""
-    judge(subject, mlp.outputs_near_orthogonal)
+    check(subject, mlp.outputs_near_orthogonal)
 
 
 @pytest.mark.claim("mlp-out-artifacts")
-def test_mlp_out_artifacts(subject, judge):
+def test_mlp_out_artifacts(subject, check):
     """Hardly any two neurons write in directions whose cosine is far outside what random vectors give."""
-    judge(subject, mlp.outputs_artifacts)
+    check(subject, mlp.outputs_artifacts)
 
 
 @pytest.mark.claim("mlp-out-beyond-random")
-def test_mlp_out_beyond_random(subject, judge):
+def test_mlp_out_beyond_random(subject, check):
     """Beyond the paper: the vectors that a layer's neurons write are more orthogonal than random ones."""
-    judge(subject, mlp.outputs_beyond_random)
+    check(subject, mlp.outputs_beyond_random)

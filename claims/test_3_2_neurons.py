@@ -6,24 +6,24 @@ from vsa_checks.sections import neurons, table1
 
 
 @pytest.mark.claim("neurons-cos50")
-def test_neurons_cos50(subject, judge):
+def test_neurons_cos50(subject, check):
     """The paper's scan explains more than 80% of layer-0 neurons to a cosine of at least .5."""
-    judge(subject, neurons.share_at, level=0.5)
+    check(subject, neurons.share_at, level=0.5)
 
 
 @pytest.mark.claim("neurons-cos30")
-def test_neurons_cos30(subject, judge):
+def test_neurons_cos30(subject, check):
     """The paper's scan explains more than 95% of layer-0 neurons to a cosine of at least .3."""
-    judge(subject, neurons.share_at, level=0.3)
+    check(subject, neurons.share_at, level=0.3)
 
 
 @pytest.mark.claim("neurons-beyond-chance")
-def test_neurons_beyond_chance(subject, judge):
+def test_neurons_beyond_chance(subject, check):
     """With five tokens, a share of a layer's neurons is matched better than 99% of random directions are."""
-    judge(subject, neurons.beyond_chance)
+    check(subject, neurons.beyond_chance)
 
 
 @pytest.mark.claim("neurons-table1")
-def test_neurons_table1(subject, judge):
+def test_neurons_table1(subject, check):
     """One number of neurons per token reproduces the cosines of the seven published neurons."""
-    judge(subject, table1.published_cosines)
+    check(subject, table1.published_cosines)

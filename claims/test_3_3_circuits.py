@@ -6,18 +6,18 @@ from vsa_checks.sections import bound_tokens, circuits, figure2
 
 
 @pytest.mark.claim("circuits-bound-tokens")
-def test_circuits_bound_tokens(subject, judge):
+def test_circuits_bound_tokens(subject, check):
     """Tokens bound by the heads of layer 0 bring sums of five closer to first-layer neurons."""
-    judge(subject, bound_tokens.gain_of_bound_tokens)
+    check(subject, bound_tokens.gain_of_bound_tokens)
 
 
 @pytest.mark.claim("circuits-mlp-to-mlp")
-def test_circuits_mlp_to_mlp(subject, judge):
+def test_circuits_mlp_to_mlp(subject, check):
     """What neurons write is read by later layers more often than by earlier ones."""
-    judge(subject, circuits.mlp_to_mlp)
+    check(subject, circuits.mlp_to_mlp)
 
 
 @pytest.mark.claim("circuit-figure2")
-def test_circuit_figure2(subject, judge):
+def test_circuit_figure2(subject, check):
     """The links of figure 2 rank first, or nearly, among all of their layers."""
-    judge(subject, figure2.published_path)
+    check(subject, figure2.published_path)

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import os
 
-from vsa_checks.models.weights_cache import FOLDER_VARIABLE, OFF
+from vsa_checks.paths import CACHE_OFF, CACHE_VARIABLE
 
-os.environ[FOLDER_VARIABLE] = OFF
+os.environ[CACHE_VARIABLE] = CACHE_OFF

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine import loops
 from vsa_checks.engine.threads import share_out, workers
 
 BLOCK_ROWS, QUERIES, RIVALS = 4096, 256, 4096
@@ -20,7 +20,7 @@ TIE = 1e-6
 
 @dataclass(frozen=True)
 class Bound:
-    """What each head does to the vectors: see `bound_figures`."""
+    """What each head does to the vectors: see `measure_maps`."""
 
     similarity_change: NDArray[np.float64]
     recovered: NDArray[np.bool_]
@@ -58,7 +58,7 @@ def gram_square(unit: NDArray[np.float32]) -> float:
     return float(np.square(_moment(unit, unit)).sum())
 
 
-def bound_figures(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before: float | None = None) -> Bound:
+def measure_maps(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before: float | None = None) -> Bound:
     """How far each head's binding changes cosines, and which queries unbinding and cleanup bring back.
 
     unit (n, d) of norm one; maps (h, d, r); queries (q,) rows of `unit`; before, the `gram_square` of `unit` where it
@@ -77,7 +77,7 @@ def bound_figures(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before: 
 
 
 def _group(words: NDArray[np.float32], keys: NDArray[np.float32], asked: NDArray[np.int64], before: float) -> Bound:
-    """`bound_figures` of heads whose images (n, h, r) are held at the same time."""
+    """`measure_maps` of heads whose images (n, h, r) are held at the same time."""
     images, lengths, between, after = _through(words, keys)
     change = np.full(len(keys), np.nan)
     for head in range(len(keys)):
@@ -117,7 +117,7 @@ def _through(
         rows = slice(start, min(start + BLOCK_ROWS, n))
         unit = held[: rows.stop - start]
         np.matmul(words[rows], side, out=images[rows].reshape(-1, heads * rank))
-        _kernels.unit_images(images[rows], unit, lengths[:, rows])
+        loops.unit_images(images[rows], unit, lengths[:, rows])
         each = [unit[:, head].T @ unit[:, head].copy() for head in range(heads)]
         return words[rows].T @ unit.reshape(-1, heads * rank), each
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine import loops
 from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
 
@@ -121,7 +121,7 @@ def _pursue_block(
             overlaps = scratch[: n * len(part.left)].reshape(n, -1)
             if step:
                 np.matmul(part.within(sums), part.left.T, out=overlaps)
-            _kernels.better_addition(
+            loops.better_addition(
                 projections[number], overlaps, squares[number], number, along, square, scores, best_part, best_place
             )
         for number, part in enumerate(dictionary):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine import loops
 from vsa_checks.engine.dictionary import Dictionary, repeated_rows
 from vsa_checks.engine.pursuit import block_within, pursue
 from vsa_checks.engine.threads import Progress, share_out, workers
@@ -199,7 +199,7 @@ def _scan_all(
         cosines = np.matmul(neurons, words.vectors.T, out=products[: len(neurons)])
         cosines *= words.inverse
         cosines[:, copies] = cosines[:, originals]
-        return _scan(words, *_kernels.candidates(cosines, np.float32(LEAST_COSINE)))
+        return _scan(words, *loops.candidates(cosines, np.float32(LEAST_COSINE)))
 
     def tell(done: int, _: int) -> None:
         if progress is not None:
@@ -240,7 +240,7 @@ def _scan(
     cosines: NDArray[np.float32],
 ) -> Scanned:
     """Go once through each neuron's candidates, ends[i]:ends[i + 1] of tokens and cosines, in the order given."""
-    included, after = _kernels.scan(words.vectors, words.norms, ends, tokens, cosines)
+    included, after = loops.scan(words.vectors, words.norms, ends, tokens, cosines)
     kept = np.flatnonzero(included)
     sizes = np.diff(np.searchsorted(kept, ends))
     return sizes, tokens[kept], after[kept]
@@ -265,7 +265,7 @@ def _listed_neurons(
         cosines = np.matmul(words.vectors[rows], unit.T, out=products[: rows.stop - start])
         cosines *= words.inverse[rows, None]
         cosines[:, copies] = cosines[:, originals]
-        _kernels.largest(cosines, ids[rows], top[rows])
+        loops.largest(cosines, ids[rows], top[rows])
 
     share_out(rank, starts, scratch)
     copies, originals = words.copies

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine import loops
 from vsa_checks.engine.loops import PairTally
 from vsa_checks.engine.threads import Progress, share_out, threads, workers
 
@@ -203,7 +203,7 @@ def _tally(unit: NDArray[np.float32], levels: NDArray[np.float32], block: int, p
         tally, products = mine
         cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
         np.matmul(left, right.T, out=cosines)
-        _kernels.tally_block(cosines, i, j, levels, tally.maximum, tally.above, tally.histogram)
+        loops.tally_block(cosines, i, j, levels, tally.maximum, tally.above, tally.histogram)
 
     share_out(count, corners, [(tally, np.empty(min(block, n) ** 2, np.float32)) for tally in tallies], progress)
     return PairTally.joined(tallies)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine import loops
 from vsa_checks.orthogonality import live_rows
 
 BLOCK = 128
@@ -45,7 +45,7 @@ def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLi
         cosines = vectors[start : start + BLOCK] @ unit.T
         scores = cosines[:, asked]
         order = np.argsort(scores, axis=1)
-        _kernels.count_above(cosines, np.take_along_axis(scores, order, axis=1), order, found[start : start + BLOCK])
+        loops.count_above(cosines, np.take_along_axis(scores, order, axis=1), order, found[start : start + BLOCK])
     return found + np.int32(1)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +17,6 @@ from benchmarks.answers import against_every_token, agree
 from benchmarks.pieces import PIECES
 from benchmarks.sizes import SMALL
 from fixtures.small_models import GATED, gaussian_weights, save
-from vsa_checks import sections
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.judging.claim import load_claims
 
@@ -89,25 +87,14 @@ def test_answers_on_real_weights_agree_but_for_rounding(
     assert agree([fine, one]) == agrees
 
 
-def test_every_claim_is_timed_and_its_nulls_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_claim_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path, GATED, gaussian_weights(GATED, np.random.default_rng(1)))
     monkeypatch.setattr(whole_run, "MODEL", str(tmp_path))
     found = PIECES["whole-run"](TINY, 1, lambda line: None)
     assert [one["claim"] for one in found["claims"]] == [
         claim.id for claim in sorted(load_claims().values(), key=lambda one: one.section)
     ]
-    assert all(0.0 <= one["null_seconds"] <= one["seconds"] for one in found["claims"])
-    told = {one["claim"]: one["nulls"] for one in found["claims"]}
-    assert told["embedding-near-orthogonal"] == "random directions, 1/sqrt(d): in closed form (theory.py)"
-    assert "fitted once" in told["neurons-beyond-chance"] and "20,000" in told["neurons-beyond-chance"]
-    assert found["claims"][list(told).index("neurons-beyond-chance")]["null_seconds"] > 0
-    assert told["neuron-and"] == ""
-
-
-def test_it_is_told_how_each_null_is_computed() -> None:
-    source = "".join(path.read_text() for path in Path(sections.__file__).parent.glob("*.py"))
-    named = re.findall(r'(?:Reference|NullFigure)\(\s*"([^"]+)"', source)
-    assert named and set(named) <= set(whole_run.NULLS)
+    assert all(one["seconds"] >= 0.0 for one in found["claims"])
 
 
 def test_budgets_give_the_same_answers() -> None:

@@ -19,7 +19,7 @@ from calibration.figure import draw
 from calibration.power import Search, power, precision_and_recall, recovered
 from calibration.rates import NULL, Job, mapper, model_seed, null_rates, outcome, rate
 from calibration.report import as_json, read, render
-from calibration.run import DOCS, claims_with_cases, measure_again
+from calibration.run import claims_with_cases, measure_again
 from calibration.tables import judged_rate
 from calibration.threshold_cases import THRESHOLD_CASES
 from fixtures.claim_tests import claim_test
@@ -34,6 +34,7 @@ from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.judge import CHANCE, judge
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.orthogonality import live_rows, rms_cosine
+from vsa_checks.paths import DOCS
 from vsa_checks.workbench.access import Workbench
 
 DECISIVE = [claim.id for claim in load_claims().values() if claim.decisive]

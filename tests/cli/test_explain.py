@@ -16,9 +16,10 @@ from vsa_checks.bundles import greedy_pursuit, ranked_scan
 from vsa_checks.cli import explain as module
 from vsa_checks.cli.explain import explain
 from vsa_checks.cli.main import main
-from vsa_checks.models.weights import Weights, load_weights
-from vsa_checks.models.weights_cache import FOLDER_VARIABLE, Cache
+from vsa_checks.models.weights import KeptWeights, load_weights
+from vsa_checks.models.weights_cache import WeightsCache
 from vsa_checks.orthogonality import centered
+from vsa_checks.paths import CACHE_VARIABLE
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +28,11 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 
 @pytest.fixture(scope="module")
-def weights(planted: Planted) -> Weights:
-    return load_weights(str(planted.path), "processed", Cache(None))
+def weights(planted: Planted) -> KeptWeights:
+    return load_weights(str(planted.path), "processed", WeightsCache(None))
 
 
-def test_the_planted_bundle_is_found_beyond_both_bands(planted: Planted, weights: Weights) -> None:
+def test_the_planted_bundle_is_found_beyond_both_bands(planted: Planted, weights: KeptWeights) -> None:
     for neuron in (20, 33):
         found = explain(weights, 0, neuron, max_tokens=5)
         assert {step.token for step in found.steps} == set(planted.truth.members["W_in"][neuron])
@@ -41,7 +42,7 @@ def test_the_planted_bundle_is_found_beyond_both_bands(planted: Planted, weights
 
 
 @pytest.mark.parametrize("method", module.METHODS)
-def test_tokens_and_cosines_are_those_of_the_measures(method: module.Method, weights: Weights) -> None:
+def test_tokens_and_cosines_are_those_of_the_measures(method: module.Method, weights: KeptWeights) -> None:
     neurons, words = weights.arrays["blocks.0.mlp.W_in"].T, centered(weights.arrays["embed.W_E"])
     found = explain(weights, 0, 40, method=method, max_tokens=7)
     known = greedy_pursuit(neurons[40:41], words, 7) if method == "pursuit" else ranked_scan(neurons[40:41], words)
@@ -56,7 +57,7 @@ def test_tokens_and_cosines_are_those_of_the_measures(method: module.Method, wei
 
 def test_a_null_neuron_lies_within_its_band(tmp_path: Path) -> None:
     """Neurons of later layers hold no tokens: nine of ten of them lie in the band of random directions."""
-    weights = load_weights(str(planted_model(tmp_path).path), "raw", Cache(None))
+    weights = load_weights(str(planted_model(tmp_path).path), "raw", WeightsCache(None))
     inside = []
     for neuron in range(40, 80):
         last = explain(weights, 1, neuron, max_tokens=3).steps[-1]
@@ -64,7 +65,7 @@ def test_a_null_neuron_lies_within_its_band(tmp_path: Path) -> None:
     assert 0.7 <= np.mean(inside) <= 1.0
 
 
-def test_the_planted_circuit_is_read_from_both_ends(planted: Planted, weights: Weights) -> None:
+def test_the_planted_circuit_is_read_from_both_ends(planted: Planted, weights: KeptWeights) -> None:
     for circuit in planted.truth.circuits:
         found = explain(weights, circuit.layer, circuit.neuron)
         sources = {(one.layer, one.neuron) for one in found.sources[: len(circuit.sources)]}
@@ -73,7 +74,7 @@ def test_the_planted_circuit_is_read_from_both_ends(planted: Planted, weights: W
         assert found.promotes[0][0] == str(circuit.token) and found.promotes[0][1] > 0.95
 
 
-def test_the_bar_for_sources_is_what_chance_gives_at_best(planted: Planted, weights: Weights) -> None:
+def test_the_bar_for_sources_is_what_chance_gives_at_best(planted: Planted, weights: KeptWeights) -> None:
     """Neurons that nothing feeds: the best of all earlier ones lies about at the bar, half of the time above it."""
     above = [
         explain(weights, 2, neuron, max_tokens=1).sources[0].cosine > explain(weights, 2, 0, max_tokens=1).source_bar
@@ -84,7 +85,7 @@ def test_the_bar_for_sources_is_what_chance_gives_at_best(planted: Planted, weig
 
 def test_the_heads_that_bind_what_it_reads_come_first(tmp_path: Path) -> None:
     directory, truth = bound_token_neurons(tmp_path, bundle=1, noise=0.05)
-    weights = load_weights(str(directory), "raw", Cache(None))
+    weights = load_weights(str(directory), "raw", WeightsCache(None))
     for neuron in (3, 50, 90):
         ((head, token),) = truth["W_in"][neuron]
         first = explain(weights, 0, neuron, max_tokens=1).heads[0]
@@ -92,7 +93,7 @@ def test_the_heads_that_bind_what_it_reads_come_first(tmp_path: Path) -> None:
         assert first.strength > 1.5
 
 
-def test_a_random_direction_is_written_by_heads_as_chance_has_it(weights: Weights) -> None:
+def test_a_random_direction_is_written_by_heads_as_chance_has_it(weights: KeptWeights) -> None:
     strengths = [
         one.strength for neuron in range(30, 60) for one in explain(weights, 1, neuron, max_tokens=1, top=99).heads
     ]
@@ -101,7 +102,7 @@ def test_a_random_direction_is_written_by_heads_as_chance_has_it(weights: Weight
 
 def test_a_gated_model_is_read_by_its_gate_unless_asked_otherwise(tmp_path: Path) -> None:
     planted = planted_model(tmp_path, GATED)
-    weights = load_weights(str(planted.path), "processed", Cache(None))
+    weights = load_weights(str(planted.path), "processed", WeightsCache(None))
     for matrix in (None, "W_gate", "W_in"):
         found = explain(weights, 0, 20, matrix, max_tokens=5)
         assert found.matrix == (matrix or "W_gate")
@@ -109,13 +110,13 @@ def test_a_gated_model_is_read_by_its_gate_unless_asked_otherwise(tmp_path: Path
 
 
 def test_an_encoder_without_unembedding_is_explained_too(tmp_path: Path) -> None:
-    whole = load_weights(str(tiny.write_hf(tmp_path, "bert")), "raw", Cache(None))
+    whole = load_weights(str(tiny.write_hf(tmp_path, "bert")), "raw", WeightsCache(None))
     arrays = {name: array for name, array in whole.arrays.items() if name != "unembed.W_U"}
-    found = explain(Weights(whole.info, whole.basis, arrays, whole.vocabulary), 0, 1, max_tokens=2)
+    found = explain(KeptWeights(whole.info, whole.basis, arrays, whole.vocabulary), 0, 1, max_tokens=2)
     assert len(found.steps) == 2 and found.promotes == () and found.sources == ()
 
 
-def test_the_same_seed_gives_the_same_and_another_other_bands(weights: Weights) -> None:
+def test_the_same_seed_gives_the_same_and_another_other_bands(weights: KeptWeights) -> None:
     first, again, other = (explain(weights, 0, 5, max_tokens=3, seed=seed) for seed in (1, 1, 2))
     assert first == again
     assert [step.cosine for step in first.steps] == [step.cosine for step in other.steps]
@@ -130,7 +131,7 @@ def command(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "kept"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "kept"))
     return tmp_path / "kept"
 
 
@@ -147,7 +148,7 @@ def test_the_command_prints_the_bundle_with_its_bands(
     assert command(capsys, planted.path, 0, 20, "--max-tokens", 5) == (code, out, err), "and the same from the cache"
 
 
-def test_the_command_prints_json(planted: Planted, weights: Weights, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_json(planted: Planted, weights: KeptWeights, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = command(capsys, planted.path, 2, 10, "--method", "scan", "--json", "--no-cache")
     assert code == 0
     assert json.loads(out) == json.loads(json.dumps(explain(weights, 2, 10, method="scan").as_dict()))
@@ -192,7 +193,7 @@ def test_a_model_that_is_not_there_and_a_dead_neuron(tmp_path: Path, capsys: pyt
 
 
 def test_hostile_token_names_steer_no_terminal(
-    planted: Planted, weights: Weights, capsys: pytest.CaptureFixture[str]
+    planted: Planted, weights: KeptWeights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from rich.console import Console
 
@@ -202,7 +203,7 @@ def test_hostile_token_names_steer_no_terminal(
         def name(self, token: int) -> str:
             return "\x1b[31m[red]evil\u202e\n"
 
-    hostile = Weights(weights.info, weights.basis, weights.arrays, Hostile())  # type: ignore[arg-type]
+    hostile = KeptWeights(weights.info, weights.basis, weights.arrays, Hostile())  # type: ignore[arg-type]
     _print(explain(hostile, 0, 20, max_tokens=2), Console(highlight=False))
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\u202e" not in out

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vsa_checks.errors import UsageError
-from vsa_checks.judging.claim import CLAIMS_FILE, Claim, load_claims, read_claims
+from vsa_checks.judging.claim import Claim, load_claims, read_claims
+from vsa_checks.paths import CLAIMS_FILE
 
 RECORD = """
 [[claim]]

@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 
 from vsa_checks.judging.claim import Claim
-from vsa_checks.judging.judge import ExaminedNothing, judge, not_checked_record, result_record
-from vsa_checks.judging.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.judge import ExaminedNothing, judge
+from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
+from vsa_checks.report.result_record import not_checked_record, result_record
 from vsa_checks.statistics import Interval
 
 MakeClaim = Callable[..., Claim]
 
 
-def null(value: float = 0.25, p: float = 0.001, opposite: float = 1.0, name: str = "random") -> NullFigure:
-    return NullFigure(name, value, 0.01, 999, p, opposite)
+def null(value: float = 0.25, p: float = 0.001, opposite: float = 1.0, name: str = "random") -> NullMeasurement:
+    return NullMeasurement(name, value, 0.01, 999, p, opposite)
 
 
-def measured(value: float, *nulls: NullFigure, **fields: Any) -> Measurement:
+def measured(value: float, *nulls: NullMeasurement, **fields: Any) -> Measurement:
     return Measurement(
         value, **{"interval": Interval(value, value, "neurons"), "n_examined": 10, **fields}, nulls=nulls
     )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vsa_checks import paths
 from vsa_checks.errors import RecordedError
-from vsa_checks.judging.claim import ROOT
 from vsa_checks.judging.judge import VERDICTS
 from vsa_checks.judging.recorded import Known, read_recorded, recorded_path, write_recorded
 
@@ -148,4 +148,4 @@ def test_a_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path: Path) -> N
 
 
 def test_registered_models_have_their_file_in_fixtures() -> None:
-    assert recorded_path("smollm2-135m") == ROOT / "fixtures" / "verdicts" / "smollm2-135m.toml"
+    assert recorded_path("smollm2-135m") == paths.VERDICTS / "smollm2-135m.toml"

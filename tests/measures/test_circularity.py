@@ -10,7 +10,7 @@ import pytest
 from calibration.circularity import mean_aucs
 from fixtures.planted import plant
 from fixtures.small_models import Sizes
-from vsa_checks.judging.claim import ROOT
+from vsa_checks.paths import ROOT
 
 
 def test_noise_and_planted_neurons_all_pass() -> None:

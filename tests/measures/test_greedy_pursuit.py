@@ -9,8 +9,7 @@ import pytest
 from tests.measures import oracles
 from tests.measures.oracles import Rows
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan
-from vsa_checks.engine import dictionary
-from vsa_checks.engine import gram_loops as _gram_kernels
+from vsa_checks.engine import dictionary, gram_loops
 
 
 def example(kind: str, seed: int = 0) -> tuple[Rows, Rows]:
@@ -199,7 +198,7 @@ def test_bundles_made_one_by_one_are_those_made_together(kind: str) -> None:
     "row", [[], [0.0, -0.0], [-3.0, -0.5], [0.25, 7.0], [1e-42, -1e-42, 3e38, -3e38], [-2.0, 0.0, 5.0]]
 )
 def test_extremes_of_a_row(row: list[float]) -> None:
-    least, most = _gram_kernels.row_extremes(np.array(row, np.float32))
+    least, most = gram_loops.row_extremes(np.array(row, np.float32))
     assert (least, most) == (np.float32(min([*row, 0.0])), np.float32(max([*row, 0.0])))
 
 
@@ -223,7 +222,7 @@ def test_half_of_the_products_give_all_rows_of_the_gram_matrix(n: int) -> None:
     gram = dictionary.GramRows(words)
     gram.foresee(2 * n, keep=True)
     assert gram.slot.tolist() == list(range(n))
-    units = np.repeat(gram.steps, _gram_kernels.TILE, axis=1)[:, :n]
+    units = np.repeat(gram.steps, gram_loops.TILE, axis=1)[:, :n]
     assert (np.abs(gram.rows * units - exact) <= units / 2 + 1e-6).all()
     np.testing.assert_allclose(gram.lowest, exact.min(axis=1), rtol=0, atol=1e-6)
 

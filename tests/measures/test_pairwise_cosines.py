@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_info
 
 from tests.measures import oracles
 from tests.measures.oracles import CLOSE, Rows
-from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine import loops
 from vsa_checks.orthogonality import (
     PairwiseCosines,
     centered,
@@ -122,11 +122,11 @@ def test_rows_of_several_chunks() -> None:
 def test_parts_of_a_tally_together_count_each_pair_once(edge: int) -> None:
     unit = live_rows(gaussian(20, 4, 12)).unit
     levels = np.array([0.3, 0.7], np.float32)
-    parts = [_kernels.PairTally.of(20, 2, 50) for _ in range(3)]
+    parts = [loops.PairTally.of(20, 2, 50) for _ in range(3)]
     for part, i, j in zip(parts, (0, 0, edge), (0, edge, edge), strict=True):
         block = unit[i : i + (edge if i < edge else 20)] @ unit[j : edge if j < edge else 20].T
-        _kernels.tally_block(block, i, j, levels, part.maximum, part.above, part.histogram)
-    tally = _kernels.PairTally.joined(parts)
+        loops.tally_block(block, i, j, levels, part.maximum, part.above, part.histogram)
+    tally = loops.PairTally.joined(parts)
     cosines = unit.astype(np.float64) @ unit.T
     np.fill_diagonal(cosines, 0)
     for k, level in enumerate((0.3, 0.7)):

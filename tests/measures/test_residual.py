@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vsa_checks.engine import loops as _kernels
+from vsa_checks.engine import loops
 from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
 from vsa_checks.statistics import tail_p
 
@@ -33,7 +33,7 @@ def test_ranks_of_tokens_that_lie_anywhere_and_tie() -> None:
     for some in (slice(None), slice(0, 1), slice(2, 4)):
         places = np.argsort(scores[:, some], axis=1)
         counts = np.empty(places.shape, np.int32)
-        _kernels.count_above(values, np.take_along_axis(scores[:, some], places, axis=1), places, counts)
+        loops.count_above(values, np.take_along_axis(scores[:, some], places, axis=1), places, counts)
         assert np.array_equal(counts, (values[:, None] > scores[:, some, None]).sum(axis=2))
 
 

@@ -14,13 +14,13 @@ from vsa_checks.models.texts import (
     LEAST_CHARACTERS,
     LEAST_WINDOW,
     MOST_TOKENS,
-    TEXTS_DIR,
     WINDOW_TOKENS,
     Text,
     cut,
     read_text,
     shipped_text,
 )
+from vsa_checks.paths import TEXTS
 
 
 def tokenizer_at(directory: Path) -> object:
@@ -53,10 +53,10 @@ def bytes_with_bos(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 def test_what_ships_is_some_kilobytes_whose_sources_are_named() -> None:
     text = shipped_text()
-    files = sorted(TEXTS_DIR.glob("*.txt"))
+    files = sorted(TEXTS.glob("*.txt"))
     assert len(text.passages) == len(files) >= 3
     assert 8_000 <= sum(len(passage.encode()) for passage in text.passages) <= 16_000
-    readme = (TEXTS_DIR / "README.md").read_text(encoding="utf-8")
+    readme = (TEXTS / "README.md").read_text(encoding="utf-8")
     for file in files:
         (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{file.name}`")]
         assert row.rstrip(" |").rsplit("| ", 1)[1].isdigit(), "the year"

@@ -142,7 +142,7 @@ def test_bounds_hold_the_cosine_even_where_sums_nearly_cancel(seed: int, size: i
     words[:3] = -words[members].sum(axis=1)
     words[:3] *= 1 + apart * rng.standard_normal((3, 16))
     dictionary = Dictionary.of(words)
-    there = pursuit.Words.of(dictionary, CPU)
+    there = pursuit.DeviceWords.of(dictionary, CPU)
     unit = live_rows(rng.standard_normal((3, 16))).unit
     totals = dictionary.vectors[members].astype(np.float64).sum(axis=1)
     lowest, highest = (
@@ -164,7 +164,7 @@ def test_bounds_hold_the_cosine_even_where_sums_nearly_cancel(seed: int, size: i
     assert np.median(highest - lowest) < 1e-3
 
 
-def _first_bounds(there: pursuit.Words, unit: Rows, dictionary: Dictionary) -> tuple[Rows, Rows]:
+def _first_bounds(there: pursuit.DeviceWords, unit: Rows, dictionary: Dictionary) -> tuple[Rows, Rows]:
     lowest, highest = pursuit._first_bounds(there, torch.from_numpy(unit @ dictionary.vectors.T))
     return lowest.numpy(), highest.numpy()
 

@@ -157,8 +157,8 @@ def test_the_compiled_products_are_not_made_beside(device: torch.device, monkeyp
     def refuse(*_: object) -> Rows:
         raise AssertionError("this is the compiled engine's")
 
-    monkeypatch.setattr(bundles._kernels, "candidates", refuse)
-    monkeypatch.setattr(bundles._kernels, "largest", refuse)
+    monkeypatch.setattr(bundles.loops, "candidates", refuse)
+    monkeypatch.setattr(bundles.loops, "largest", refuse)
     neurons, words = example("planted")
     assert ranked_scan(neurons, words, device=device).size.sum() > 0
     assert ranked_scan(neurons, words, 2, device=device).size.sum() > 0

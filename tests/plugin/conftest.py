@@ -9,7 +9,7 @@ import pytest
 
 from tests.plugin.models import write_plain
 from tests.plugin.runs import Run, Server
-from vsa_checks.models.weights_cache import FOLDER_VARIABLE
+from vsa_checks.paths import CACHE_VARIABLE
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OPENED = """
 import sys
 
-from vsa_checks.judging.claim import ROOT
+from vsa_checks.paths import ROOT
 
 names = set()
 sys.addaudithook(lambda event, given: names.add(str(given[0])) if event == "open" else None)
@@ -83,5 +83,5 @@ def whole(
         plain,
         tmp_path_factory.mktemp("whole"),
         *("-m", "claim", "--basis", "raw", "-rA", "--record", "--recorded", str(recorded_file), "-p", "opened"),
-        env={FOLDER_VARIABLE: str(cache_folder), "PYTHONPATH": str(opened_files.parent)},
+        env={CACHE_VARIABLE: str(cache_folder), "PYTHONPATH": str(opened_files.parent)},
     )

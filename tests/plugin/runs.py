@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsa_checks import report
-from vsa_checks.judging.claim import ROOT
-from vsa_checks.models.weights_cache import FOLDER_VARIABLE, OFF
+from vsa_checks.paths import CACHE_OFF, CACHE_VARIABLE, ROOT
 
 SERVER = Path(__file__).with_name("server.py")
 SECONDS = 240
@@ -30,7 +29,7 @@ ENVIRONMENT = {
     # pytest keeps the modules that it rewrote, hypothesis among them; without, each run would take seconds for them.
     "PYTHONDONTWRITEBYTECODE": "",
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "",
-    FOLDER_VARIABLE: OFF,
+    CACHE_VARIABLE: CACHE_OFF,
 }
 
 

@@ -17,8 +17,7 @@ from tests.models import tiny
 from tests.plugin import models
 from tests.plugin.runs import Run, Server, arguments
 from tests.plugin.test_plugin_faults import FAULTS, plugin
-from vsa_checks.judging.claim import ROOT
-from vsa_checks.models.weights_cache import FOLDER_VARIABLE
+from vsa_checks.paths import CACHE_VARIABLE, ROOT
 
 ALL = ("-m", "claim", "--basis", "raw", "-rA", "--no-recorded")
 FEW = ("-k", "mean-zero or component-mean or table1 or mlp-out-near", "--basis", "raw", "-rA", "--no-recorded")
@@ -27,7 +26,7 @@ N_FEW = 5
 
 
 def with_cache(folder: Path, **more: str) -> dict[str, str]:
-    return {FOLDER_VARIABLE: str(folder), **more}
+    return {CACHE_VARIABLE: str(folder), **more}
 
 
 def n_from_cache(run: Run) -> int:
@@ -41,13 +40,13 @@ def but_for_the_run(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**document, "environment": environment}
 
 
-def figures(run: Run) -> dict[str, dict[str, Any]]:
+def results_of(run: Run) -> dict[str, dict[str, Any]]:
     """All results but for the seconds that they took."""
     return {name: {k: v for k, v in one.items() if k != "duration_s"} for name, one in run.results.items()}
 
 
 def entries(folder: Path) -> list[Path]:
-    return sorted((folder / "figures").iterdir())
+    return sorted((folder / "measurements").iterdir())
 
 
 def entry_of(folder: Path, result: Mapping[str, Any]) -> Path:
@@ -164,11 +163,11 @@ def test_what_is_damaged_is_measured_anew_and_mended(
     shutil.copy(other, entry_of(kept, results["mlp-out-near-orthogonal/raw/L0"]))
     second = warm.claims(plain, tmp_path / "second", *FEW, env=with_cache(kept))
     assert (n_from_cache(second), second.code) == (1, run.code)
-    assert figures(second) == figures(run)
+    assert results_of(second) == results_of(run)
     assert "Traceback" not in second.output
     third = warm.claims(plain, tmp_path / "third", *FEW, env=with_cache(kept))
     assert n_from_cache(third) == N_FEW
-    assert figures(third) == figures(run)
+    assert results_of(third) == results_of(run)
 
 
 def test_entries_that_are_all_rubbish_cost_nothing_but_the_time(
@@ -177,7 +176,7 @@ def test_entries_that_are_all_rubbish_cost_nothing_but_the_time(
     for place, path in enumerate(entries(kept)):
         path.write_bytes([b"", b"\xff\x00" * 99, b"{}", b"\n", b"[1, 2]"][place % 5])
     run = warm.claims(plain, tmp_path / "report", *FEW, env=with_cache(kept))
-    assert (n_from_cache(run), figures(run)) == (0, figures(few[0]))
+    assert (n_from_cache(run), results_of(run)) == (0, results_of(few[0]))
     assert but_for_the_run(run.document)["environment"] == but_for_the_run(few[0].document)["environment"]
 
 
@@ -263,7 +262,7 @@ def test_no_cache_neither_takes_nor_keeps(
 ) -> None:
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in entries(kept)}
     run = warm.claims(plain, tmp_path / "report", *FEW, "--no-cache", env=with_cache(kept))
-    assert (n_from_cache(run), figures(run)) == (0, figures(few[0]))
+    assert (n_from_cache(run), results_of(run)) == (0, results_of(few[0]))
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in entries(kept)} == before
     warm.claims(plain, tmp_path / "report", *FEW, "--no-cache", env=with_cache(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
@@ -275,7 +274,7 @@ def test_a_folder_that_cannot_be_written_costs_only_the_time(
     (tmp_path / "file").write_text("I was here before")
     for _ in range(2):
         run = warm.claims(plain, tmp_path / "report", *FEW, env=with_cache(tmp_path / "file"))
-        assert (n_from_cache(run), run.code, figures(run)) == (0, few[0].code, figures(few[0]))
+        assert (n_from_cache(run), run.code, results_of(run)) == (0, few[0].code, results_of(few[0]))
         assert "Traceback" not in run.output
     assert (tmp_path / "file").read_text() == "I was here before"
 
@@ -304,7 +303,7 @@ def test_a_measure_from_elsewhere_takes_nothing_and_keeps_nothing(
     run = warm.claims(plain, tmp_path / "report", "-k", "mean-zero", *FEW[2:], "-p", "faulty", env=env)
     assert run.results == {}, "its own measure, which looks at nothing, was called"
     sound = warm.claims(plain, tmp_path / "report", *FEW, env=env)
-    assert (n_from_cache(sound), figures(sound)) == (N_FEW, figures(few[0]))
+    assert (n_from_cache(sound), results_of(sound)) == (N_FEW, results_of(few[0]))
 
 
 STRICT = """

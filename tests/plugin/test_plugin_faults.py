@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vsa_checks.plugin import judging
+from vsa_checks.plugin import check
 from vsa_checks.sections import attention, embeddings, mlp
 
 
@@ -38,15 +38,15 @@ embeddings.component_mean = changed(embeddings.component_mean, details={"count":
 embeddings.tokens_artifacts = changed(embeddings.tokens_artifacts, details={"share": float("nan")})
 mlp.outputs_near_orthogonal = changed(mlp.outputs_near_orthogonal, value=float("nan"))
 
-judge = judging.Judge.__call__
+called = check.Check.__call__
 
 
 def __call__(self, subject, measure, **options):
     if subject.claim != "attention-qk-isometry":
-        judge(self, subject, measure, **options)
+        called(self, subject, measure, **options)
 
 
-judging.Judge.__call__ = __call__
+check.Check.__call__ = __call__
 '''
 LOST = '''
 """Swallows the reports of one test, as a worker does that dies or cannot send them."""
@@ -70,7 +70,7 @@ BROKEN = {
     "embedding-artifacts/raw": ("refuted", "not JSON compliant"),
     "mlp-out-near-orthogonal/raw/L0": ("chance", "not a number to judge"),
     "mlp-out-near-orthogonal/raw/L1": (None, "not a number to judge"),
-    "attention-qk-isometry/raw/L0": ("holds", "judged nothing"),
+    "attention-qk-isometry/raw/L0": ("holds", "checked nothing"),
     "attention-qk-isometry/raw/L1": ("refuted", "XPASS(strict)"),
 }
 """Subjects whose measure is broken, what is recorded of them, and what the report must say."""
@@ -156,13 +156,13 @@ def test_unmeasured(subject):
 """
 
 
-def test_a_claim_that_never_asks_to_be_judged_is_not_run(plain: Path, warm: Server, tmp_path: Path) -> None:
+def test_a_claim_that_never_asks_to_be_checked_is_not_run(plain: Path, warm: Server, tmp_path: Path) -> None:
     module = tmp_path / "test_unmeasured.py"
     module.write_text(UNMEASURED)
     run = warm.claims(plain, tmp_path / "report", str(module), "-k", "mean-zero")
     assert run.code == 2, run.output[-3000:]
     assert "INTERNALERROR" not in run.output
-    assert "test_unmeasured takes a subject and never asks for `judge`" in run.output
+    assert "test_unmeasured takes a subject and never asks for `check`" in run.output
     assert not (tmp_path / "report" / "results.json").exists()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.plugin.runs import Server, arguments
-from vsa_checks.judging.claim import ROOT, load_claims
+from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import describe
+from vsa_checks.paths import ROOT
 
 HEAVY = ("torch", "transformer_lens", "transformers")
 

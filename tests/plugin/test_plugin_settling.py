@@ -86,8 +86,8 @@ def test_the_tally_keeps_results_and_tells_crashes_from_verdicts() -> None:
     tally.hear(report("refuted", "teardown", "passed", {"id": "x/raw"}))
     tally.hear(report("crashed", "call", "failed"))
     tally.hear(report("no model", "setup", "failed"))
-    tally.hear(report("judged nothing", "teardown", "failed"))
+    tally.hear(report("checked nothing", "teardown", "failed"))
     assert tally.results == {"x/raw": {"id": "x/raw"}}
-    assert tally.failed == {"refuted", "crashed", "no model", "judged nothing"}
-    assert tally.crashed == dict.fromkeys(("crashed", "no model", "judged nothing"), "last line")
+    assert tally.failed == {"refuted", "crashed", "no model", "checked nothing"}
+    assert tally.crashed == dict.fromkeys(("crashed", "no model", "checked nothing"), "last line")
     assert result_of(report("crashed")) is None

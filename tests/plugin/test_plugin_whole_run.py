@@ -25,7 +25,7 @@ from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.recorded import Known, read_recorded
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import describe
-from vsa_checks.models.weights_cache import FOLDER_VARIABLE
+from vsa_checks.paths import CACHE_VARIABLE
 
 CUT = 6 / np.sqrt(D_MODEL)
 CLOSE = 1e-6
@@ -157,7 +157,7 @@ def test_two_processes_give_the_same_results_and_find_them_as_recorded(
 ) -> None:
     """`python -m pytest claims/ -n 2 --recorded FILE`, started as a person starts it; both keep what they measure."""
     arguments = ("-m", "claim", "--basis", "raw", "-rA", "--recorded", str(recorded_file))
-    kept = {FOLDER_VARIABLE: str(tmp_path / "cache")}
+    kept = {CACHE_VARIABLE: str(tmp_path / "cache")}
     again = cold(plain, tmp_path, *arguments, "-n", "2", env=kept)
     assert again.code == 0, again.output[-3000:]
     assert without_times(again.document) == without_times(whole.document)
@@ -167,7 +167,7 @@ def test_two_processes_give_the_same_results_and_find_them_as_recorded(
     for name, result in again.results.items():
         assert result["recorded"] == {k: whole.results[name][k] for k in ("verdict", "reason")}
     assert "Nothing is recorded" not in again.output
-    assert all(path.suffix == ".json" for path in (tmp_path / "cache" / "figures").iterdir())
+    assert all(path.suffix == ".json" for path in (tmp_path / "cache" / "measurements").iterdir())
     third = light.claims(plain, tmp_path / "third", *arguments, env=kept)
     assert f"{len(whole.results)} of {len(whole.results)} results taken from the cache" in third.output
     assert third.document["results"] == again.document["results"]

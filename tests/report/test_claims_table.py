@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from vsa_checks.errors import UsageError
-from vsa_checks.judging.claim import ROOT, load_claims
+from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.recorded import Known
+from vsa_checks.paths import ROOT
 from vsa_checks.report import claims_table
 
 README = ROOT / "README.md"

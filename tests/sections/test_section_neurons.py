@@ -13,7 +13,7 @@ from tests.sections.stand_in import Bench, assert_same, bench_of
 from vsa_checks import nulls
 from vsa_checks.bundles import Bundles, greedy_pursuit, ranked_scan
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.sections import neurons
 from vsa_checks.statistics import bootstrap, share_p, stream
@@ -53,11 +53,11 @@ def subject(matrix: str = "W_in", layer: int = 0, basis: Any = "raw") -> Subject
     return Subject("a-claim", basis, layer, matrix)
 
 
-def share(name: str, hits: Rows, null_hits: Rows) -> NullFigure:
+def share(name: str, hits: Rows, null_hits: Rows) -> NullMeasurement:
     """A null's share, the deviation of such a share over as many neurons as the layer has, and both p values."""
     p = float(np.mean(null_hits))
     counts = int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits)
-    return NullFigure(
+    return NullMeasurement(
         name, p, float(np.sqrt(p * (1 - p) / len(hits))), len(null_hits),
         share_p(*counts), share_p(*counts, direction="<="),
     )  # fmt: skip

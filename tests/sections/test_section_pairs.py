@@ -13,7 +13,7 @@ from tests.measures.oracles import Rows
 from tests.sections.stand_in import WIDTH, assert_same, bench_of
 from vsa_checks import nulls, theory
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
 from vsa_checks.sections import pairs
@@ -133,7 +133,7 @@ def test_beyond_random(groups: Rows | None) -> None:
         n_examined=20,
         n_excluded=1,
         nulls=(
-            NullFigure(
+            NullMeasurement(
                 "Gaussian matrices",
                 1.0,
                 float(np.std(drawn / median, ddof=1)),

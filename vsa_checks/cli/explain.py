@@ -13,7 +13,7 @@ from vsa_checks.bundles import Bundles, greedy_pursuit, ranked_scan
 from vsa_checks.engine.dictionary import Dictionary
 from vsa_checks.errors import UsageError
 from vsa_checks.judging.subjects import mlp_inputs
-from vsa_checks.models.weights import Weights
+from vsa_checks.models.weights import KeptWeights
 from vsa_checks.orthogonality import centered, live_rows
 from vsa_checks.statistics import stream
 
@@ -80,7 +80,7 @@ class Explanation:
 
 
 def explain(
-    weights: Weights,
+    weights: KeptWeights,
     layer: int,
     neuron: int,
     matrix: str | None = None,
@@ -128,7 +128,7 @@ def explain(
     )
 
 
-def _checked(weights: Weights, layer: int, neuron: int, matrix: str | None, max_tokens: int) -> str:
+def _checked(weights: KeptWeights, layer: int, neuron: int, matrix: str | None, max_tokens: int) -> str:
     """The matrix that is meant. Raises UsageError for what the model does not have."""
     info = weights.info
     matrices = mlp_inputs(info)
@@ -148,7 +148,7 @@ def _bundles(neurons: NDArray[np.float32], words: Dictionary, method: Method, ma
 
 
 def _steps(
-    weights: Weights, words: Dictionary, found: Bundles, unit: NDArray[np.float32], max_tokens: int
+    weights: KeptWeights, words: Dictionary, found: Bundles, unit: NDArray[np.float32], max_tokens: int
 ) -> tuple[Step, ...]:
     rows = {int(row): at for at, row in enumerate(words.rows)}
     steps = []
@@ -173,7 +173,9 @@ def _band(cosines: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _heads(weights: Weights, words: Dictionary, layer: int, unit: NDArray[np.float32], top: int) -> tuple[Head, ...]:
+def _heads(
+    weights: KeptWeights, words: Dictionary, layer: int, unit: NDArray[np.float32], top: int
+) -> tuple[Head, ...]:
     """The heads up to the neuron's layer that write most of what it reads (composition, Elhage et al. 2021).
 
     strength: |W_V W_O n| over what a random direction n gives on average, the Frobenius norm over sqrt(d).
@@ -197,7 +199,7 @@ def _heads(weights: Weights, words: Dictionary, layer: int, unit: NDArray[np.flo
     return tuple(heads)
 
 
-def _sources(weights: Weights, layer: int, unit: NDArray[np.float32], top: int) -> tuple[tuple[Source, ...], float]:
+def _sources(weights: KeptWeights, layer: int, unit: NDArray[np.float32], top: int) -> tuple[tuple[Source, ...], float]:
     """The earlier neurons whose output is closest to what the neuron reads, and the closest that chance would give."""
     if layer == 0:
         return (), 0.0
@@ -217,7 +219,7 @@ def _sources(weights: Weights, layer: int, unit: NDArray[np.float32], top: int) 
 
 
 def _writes(
-    weights: Weights, layer: int, neuron: int, top: int
+    weights: KeptWeights, layer: int, neuron: int, top: int
 ) -> tuple[tuple[tuple[str, float], ...], tuple[tuple[str, float], ...]]:
     """The tokens whose unembedding is closest to what the neuron writes, and the furthest; empty for an encoder."""
     unembedding = weights.arrays.get("unembed.W_U")
@@ -234,7 +236,7 @@ def _writes(
 
 
 def _named(
-    weights: Weights, tokens: NDArray[np.int64], cosines: NDArray[np.floating[Any]], top: int
+    weights: KeptWeights, tokens: NDArray[np.int64], cosines: NDArray[np.floating[Any]], top: int
 ) -> tuple[tuple[str, float], ...]:
     best = np.argsort(-cosines, kind="stable")[:top]
     return tuple((weights.token_name(int(tokens[place])), float(cosines[place])) for place in best)

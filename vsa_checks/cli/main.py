@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vsa_checks.errors import VsaChecksError
-from vsa_checks.models.weights_cache import Cache, default_folder
+from vsa_checks.models.weights_cache import WeightsCache
+from vsa_checks.paths import cache_folder
 from vsa_checks.report.text import visible
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _explain(options: argparse.Namespace) -> int:
     from vsa_checks.cli.explain import explain
     from vsa_checks.models.weights import load_weights
 
-    weights = load_weights(options.model, options.basis, Cache(None if options.no_cache else default_folder()))
+    weights = load_weights(options.model, options.basis, WeightsCache(None if options.no_cache else cache_folder()))
     found = explain(
         weights,
         options.layer,
@@ -79,7 +80,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _readme(_: argparse.Namespace) -> int:
-    from vsa_checks.judging.claim import ROOT
+    from vsa_checks.paths import ROOT
     from vsa_checks.report.claims_table import write_readme
 
     print("README.md: the table of claims was", "written." if write_readme(ROOT / "README.md") else "current.")

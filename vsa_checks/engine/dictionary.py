@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks.engine import gram_loops as _kernels
+from vsa_checks.engine import gram_loops
 from vsa_checks.engine.threads import share_out, workers
 
 GRAM_BYTES = 5 * 2**29
@@ -95,7 +95,7 @@ def repeated_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDAr
 def filling_bytes(words: Dictionary) -> int:
     """What is allocated, beside the rows, while all rows of the Gram matrix are made."""
     n_words, d = words.vectors.shape
-    tile = min(_kernels.TILE, n_words)
+    tile = min(gram_loops.TILE, n_words)
     return 4 * (2 * tile * d + tile * tile + n_words) * workers((n_words // tile) ** 2)
 
 
@@ -114,7 +114,7 @@ class GramRows:
         self.slot = np.full(n_words, -1, np.int64)
         self._filled = 0
         self.rows = np.empty((self.capacity, n_words), np.int8)
-        self.steps = np.zeros((self.capacity, -(-n_words // _kernels.TILE)), np.float32)
+        self.steps = np.zeros((self.capacity, -(-n_words // gram_loops.TILE)), np.float32)
         self.lowest = np.full(n_words, np.nan, np.float32)
 
     def slots(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -159,7 +159,7 @@ class GramRows:
         for start in range(0, len(tokens), batch):
             some = tokens[start : start + batch]
             products = (self._words.vectors[some] * self._words.inverse[some, None]) @ self._words.vectors.T
-            _kernels.quantize(products, self._words.inverse, some, self._filled, rows, self.steps, self.lowest)
+            gram_loops.quantize(products, self._words.inverse, some, self._filled, rows, self.steps, self.lowest)
             if keep:
                 self.slot[some] = np.arange(self._filled, self._filled + len(some))
                 self._filled += len(some)
@@ -167,7 +167,7 @@ class GramRows:
     def _complete(self, keep: bool) -> None:
         vectors, inverse = self._words.vectors, self._words.inverse[:, None]
         (n_words, d), rows = vectors.shape, self.rows if keep else self.rows[:0]
-        tile = min(_kernels.TILE, n_words)
+        tile = min(gram_loops.TILE, n_words)
         corners = [(i, j) for i in range(0, n_words, tile) for j in range(i, n_words, tile)]
         # For the vectors of a tile's rows and columns at unit norm, its cosines, and the least of each token's.
         scratch = [
@@ -183,7 +183,7 @@ class GramRows:
             right = np.multiply(vectors[columns_here], inverse[columns_here], out=units[1, : columns_here.stop - j])
             cosines = products[: len(left) * len(right)].reshape(len(left), len(right))
             np.matmul(left, right.T, out=cosines)
-            _kernels.quantize_tile(cosines, i, j, rows, self.steps, lowest)
+            gram_loops.quantize_tile(cosines, i, j, rows, self.steps, lowest)
 
         if keep:
             self.slot[:], self._filled = -1, 0  # if this ends early, no row is to be trusted

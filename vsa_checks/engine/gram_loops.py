@@ -5,6 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from vsa_checks.engine.compiled import compile_in_place
+
 TILE = 2000
 """Columns of the Gram matrix that share one step of their bytes."""
 STRIP = 64
@@ -12,7 +14,7 @@ STRIP = 64
 LEAST_STEP = np.float32(1e-12)
 
 
-def _extremes(row):  # type: ignore[no-untyped-def]
+def row_extremes(row):  # type: ignore[no-untyped-def]
     """Least and largest entry of a row of float32, or 0 where none is below or above it; no NaN.
 
     Positive floats are in order as signed integers, negative ones in reverse as unsigned: a maximum of integers is
@@ -41,7 +43,7 @@ def _multiply(row, factors):  # type: ignore[no-untyped-def]
         row[t] *= factors[t]
 
 
-def _quantize(products, inverse, ids, first, quantized, steps, lowest):  # type: ignore[no-untyped-def]
+def quantize(products, inverse, ids, first, quantized, steps, lowest):  # type: ignore[no-untyped-def]
     """Store products (n, V) times inverse (V,), less the entry of token ids[r] itself, as bytes from row `first` on.
 
     steps[first + r, tile] receives the size of one unit in each TILE of columns, so that no entry is off by more than
@@ -51,7 +53,7 @@ def _quantize(products, inverse, ids, first, quantized, steps, lowest):  # type:
     for r in numba.prange(n):
         row = products[r]
         row[ids[r]] = 0.0
-        _times(row, inverse)
+        _multiply(row, inverse)
         lowest[ids[r]] = 0.0
         for tile in range((n_words + TILE - 1) // TILE):
             start, stop = tile * TILE, min(tile * TILE + TILE, n_words)
@@ -59,7 +61,7 @@ def _quantize(products, inverse, ids, first, quantized, steps, lowest):  # type:
             lowest[ids[r]] = min(lowest[ids[r]], least)
             if len(quantized):
                 step = max(max(most, -least) / np.float32(127.0), LEAST_STEP)
-                _as_bytes(row[start:stop], np.float32(1.0) / step, quantized[first + r, start:stop])
+                _to_bytes(row[start:stop], np.float32(1.0) / step, quantized[first + r, start:stop])
                 steps[first + r, tile] = step
 
 
@@ -77,7 +79,7 @@ def _turn(rows, per_step, out):  # type: ignore[no-untyped-def]
     """Put rows (r, c) times per_step (c,), rounded to bytes, into out (c, r)."""
     line = np.empty(len(per_step), np.int8)
     for r in range(len(rows)):
-        _row_as_bytes(rows[r], per_step, line)
+        _to_bytes_each(rows[r], per_step, line)
         for c in range(len(per_step)):
             out[c, r] = line[c]
 
@@ -88,7 +90,7 @@ def _to_bytes_each(row, per_step, out):  # type: ignore[no-untyped-def]
         out[t] = np.int8(np.rint(row[t] * per_step[t]))
 
 
-def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ignore[no-untyped-def]
+def quantize_tile(products, row, column, quantized, steps, lowest):  # type: ignore[no-untyped-def]
     """As `_quantize`, for the tile of cosines (r, c) that begins at `row` and `column`, and for its mirror image.
 
     lowest (V,) is lowered. On the diagonal the tile is its own mirror image, and a token's product with itself is 0.
@@ -102,14 +104,14 @@ def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ig
         lowest[row + r] = min(lowest[row + r], least)
         if len(quantized):
             step = max(max(most, -least) / np.float32(127.0), LEAST_STEP)
-            _as_bytes(products[r], np.float32(1.0) / step, quantized[row + r, column : column + columns])
+            _to_bytes(products[r], np.float32(1.0) / step, quantized[row + r, column : column + columns])
             steps[row + r, column_tile] = step
     if row == column:
         return
     for strip in range((columns + STRIP - 1) // STRIP):
         start, stop = strip * STRIP, min(strip * STRIP + STRIP, columns)
         least, most = np.zeros(stop - start, np.float32), np.zeros(stop - start, np.float32)
-        _columns_extremes(products[:, start:stop], least, most)
+        _column_extremes(products[:, start:stop], least, most)
         for c in range(stop - start):
             place = column + start + c
             lowest[place] = min(lowest[place], least[c])
@@ -120,18 +122,12 @@ def _quantize_tile(products, row, column, quantized, steps, lowest):  # type: ig
         if len(quantized):
             # Turned apart and then copied a row at a time: rows of the whole matrix displace each other in the cache.
             mirror = np.empty((stop - start, rows), np.int8)
-            _turned(products[:, start:stop], most, mirror)
+            _turn(products[:, start:stop], most, mirror)
             for c in range(stop - start):
                 quantized[column + start + c, row : row + rows] = mirror[c]
 
 
-# Compiled here and not by decorators: see `_kernels`.
-_extreme = numba.njit(cache=True, fastmath={"nnan", "nsz"})
-_columns_extremes = _extreme(_column_extremes)
-_compiled = numba.njit(cache=True)
-row_extremes = _compiled(_extremes)
-_as_bytes, _row_as_bytes = _compiled(_to_bytes), _compiled(_to_bytes_each)
-_times, _turned = _compiled(_multiply), _compiled(_turn)
-_in_parallel = numba.njit(parallel=True, cache=True)
-quantize = _in_parallel(_quantize)
-quantize_tile = numba.njit(nogil=True, cache=True)(_quantize_tile)
+compile_in_place(_column_extremes, fastmath={"nnan", "nsz"})
+compile_in_place(row_extremes, _to_bytes, _to_bytes_each, _multiply, _turn)
+compile_in_place(quantize, parallel=True)
+compile_in_place(quantize_tile, nogil=True)

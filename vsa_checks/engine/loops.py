@@ -9,6 +9,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks.engine.compiled import compile_in_place
+
 
 class PairTally(NamedTuple):
     """What one pass over the Gram matrix counts."""
@@ -68,7 +70,7 @@ def _count(place, counts):  # type: ignore[no-untyped-def]
         first[place[k]] += 1
 
 
-def _tally_block(cosines, first_row, first_column, levels, maximum, above, histogram):  # type: ignore[no-untyped-def]
+def tally_block(cosines, first_row, first_column, levels, maximum, above, histogram):  # type: ignore[no-untyped-def]
     """Count one block of the upper half of the Gram matrix; every pair counts once for each of its two rows.
 
     cosines (r, c) of rows from first_row and columns from first_column on; levels, rising. Adds to maximum (n,) of
@@ -86,9 +88,9 @@ def _tally_block(cosines, first_row, first_column, levels, maximum, above, histo
         top = np.float32(0.0)
         for start in range(max(0, row - first_column + 1), columns, CHUNK):
             stop = min(start + CHUNK, columns)
-            most, over = _chunk_looked_at(cosines[r, start:stop], lowest, per_bin, np.float32(n_bins - 1), place)
+            most, over = _look(cosines[r, start:stop], lowest, per_bin, np.float32(n_bins - 1), place)
             top = max(top, most)
-            _places_counted(place[: stop - start], counts)
+            _count(place[: stop - start], counts)
             if over == 0:
                 continue
             for c in range(start, stop):
@@ -104,7 +106,7 @@ def _tally_block(cosines, first_row, first_column, levels, maximum, above, histo
         histogram += counts[k]
 
 
-def _candidates(cosines, least):  # type: ignore[no-untyped-def]
+def candidates(cosines, least):  # type: ignore[no-untyped-def]
     """Collect for each row of cosines (n, V) the entries of at least `least`, falling, ties to the lowest id.
 
     Returns ends (n + 1,), and ids and cosines of row i at ends[i]:ends[i + 1].
@@ -135,7 +137,7 @@ def _candidates(cosines, least):  # type: ignore[no-untyped-def]
     return ends, ids, values
 
 
-def _scan(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
+def scan(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
     """Go once through each neuron's candidates in the order given, by the paper's rule of inclusion.
 
     vectors (V, d); neuron i's candidates are ends[i]:ends[i + 1] of tokens and cosines. Returns which
@@ -175,7 +177,7 @@ def _scan(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def
     return included, after
 
 
-def _largest(values, ids, top):  # type: ignore[no-untyped-def]
+def largest(values, ids, top):  # type: ignore[no-untyped-def]
     """Keep for each row of values (n, m) its largest entries, in falling order, ties to the lowest id.
 
     ids and top (n, k) receive them.
@@ -206,7 +208,7 @@ def _cell(value, lowest, per_cell):  # type: ignore[no-untyped-def]
     return np.int64(cell if cell < np.float32(CELLS - 1) else np.float32(CELLS - 1))
 
 
-def _count_above(values, rising, places, counts):  # type: ignore[no-untyped-def]
+def count_above(values, rising, places, counts):  # type: ignore[no-untyped-def]
     """How many of each row's values (n, V) lie above each of its levels.
 
     rising (n, m): the row's levels in rising order; places (n, m): where in counts (n, m) each level's number goes.
@@ -220,11 +222,11 @@ def _count_above(values, rising, places, counts):  # type: ignore[no-untyped-def
         # would branch the wrong way every other time.
         first = np.zeros(CELLS + 1, np.int64)
         for level in range(m):
-            first[_cell_of(rising[i, level], lowest, per_cell) + 1] += 1
+            first[_cell(rising[i, level], lowest, per_cell) + 1] += 1
         for cell in range(CELLS):
             first[cell + 1] += first[cell]
         for value in values[i]:
-            low = first[_cell_of(value, lowest, per_cell)]
+            low = first[_cell(value, lowest, per_cell)]
             while low < m and rising[i, low] < value:
                 low += 1
             between[low] += 1
@@ -247,7 +249,7 @@ def _reach(projections, overlaps, squares, along, square, least):  # type: ignor
     return over
 
 
-def _better_addition(projections, overlaps, squares, number, along, square, scores, parts, places):  # type: ignore[no-untyped-def]
+def better_addition(projections, overlaps, squares, number, along, square, scores, parts, places):  # type: ignore[no-untyped-def]
     """Note where the addition of one of a part's vectors gives a running sum a better score than known so far.
 
     projections (n, V): vector . neuron, -inf for those to be passed over; overlaps (n, V): vector . sum; squares (V,):
@@ -263,7 +265,7 @@ def _better_addition(projections, overlaps, squares, number, along, square, scor
             along_chunk, overlap_chunk = projections[i, start:stop], overlaps[i, start:stop]
             size_chunk = squares[start:stop]
             least = top * LESS
-            if least > 0 and not _chunk_reaches(along_chunk, overlap_chunk, size_chunk, along[i], square[i], least):
+            if least > 0 and not _reach(along_chunk, overlap_chunk, size_chunk, along[i], square[i], least):
                 continue
             for c in range(stop - start):
                 reach = along[i] + along_chunk[c]
@@ -275,7 +277,7 @@ def _better_addition(projections, overlaps, squares, number, along, square, scor
             scores[i], parts[i], places[i] = top, number, place
 
 
-def _unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
+def unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
     """Put images (n, h, r) at unit length into `unit`, zero where they are zero, and their lengths into (h, n)."""
     n, heads, rank = images.shape
     for i in range(n):
@@ -290,14 +292,10 @@ def _unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
                 unit[i, head, k] = images[i, head, k] * share
 
 
-# Compiled here and not by decorators: a mutation test takes each function above by itself, and skips decorated ones.
-_chunk_looked_at = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_look)
-_places_counted = numba.njit(cache=True)(_count)
-_chunk_reaches = numba.njit(cache=True, fastmath={"nnan", "nsz"})(_reach)
-_cell_of = numba.njit(cache=True)(_cell)
-_in_parallel = numba.njit(parallel=True, cache=True)
-_aside = numba.njit(nogil=True, cache=True)
-tally_block, candidates, scan, largest = _aside(_tally_block), _aside(_candidates), _aside(_scan), _aside(_largest)
-count_above = _in_parallel(_count_above)
-unit_images = numba.njit(nogil=True, cache=True, fastmath={"reassoc"})(_unit_images)
-better_addition = numba.njit(nogil=True, cache=True, fastmath={"nnan", "nsz"})(_better_addition)
+# Numbers are finite here, so that looking for extremes can be turned into vector instructions.
+compile_in_place(_count, _cell)
+compile_in_place(_look, _reach, fastmath={"nnan", "nsz"})
+compile_in_place(better_addition, nogil=True, fastmath={"nnan", "nsz"})
+compile_in_place(unit_images, nogil=True, fastmath={"reassoc"})
+compile_in_place(tally_block, candidates, scan, largest, nogil=True)
+compile_in_place(count_above, parallel=True)

@@ -26,7 +26,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks.engine import pursuit_steps as _steps
+from vsa_checks.engine import pursuit_steps
 from vsa_checks.engine.dictionary import BATCH_BYTES, Dictionary, filling_bytes
 from vsa_checks.engine.threads import share_out, workers
 
@@ -79,7 +79,7 @@ def pursue(
     if gram.complete:
         _apart(words, shared, target, picked, paths, block, progress)
         return
-    places = _steps.Places.of(step, n_words, min(ROOM, n_words + 8))
+    places = pursuit_steps.Places.of(step, n_words, min(ROOM, n_words + 8))
     # Made once: fresh pages for every block cost as much as filling them.
     scratch = np.empty((step, n_words), np.float32)
     for start in range(0, n, step):
@@ -96,16 +96,16 @@ def _block(
     paths: NDArray[np.float64],
     scratch: NDArray[np.float32],
     start: int,
-) -> _steps.Neurons:
+) -> pursuit_steps.Neurons:
     """As many neurons from `start` on as `scratch` has rows for their projections."""
     rows = slice(start, min(start + len(scratch), len(target)))
     unit = target[rows]
-    return _steps.Neurons(unit, scratch[: len(unit)], np.zeros(unit.shape), picked[rows], paths[rows])
+    return pursuit_steps.Neurons(unit, scratch[: len(unit)], np.zeros(unit.shape), picked[rows], paths[rows])
 
 
 def _apart(
     words: Dictionary,
-    shared: _steps.Words,
+    shared: pursuit_steps.Words,
     target: NDArray[np.float32],
     picked: NDArray[np.int64],
     paths: NDArray[np.float64],
@@ -117,14 +117,14 @@ def _apart(
     step = max(min(block // at_once, THREAD_BLOCK, -(-len(target) // at_once)), 1)
     starts = range(0, len(target), step)
     scratch = [
-        (_steps.Places.of(1, n_words, min(ROOM, n_words + 8)), np.empty((step, n_words), np.float32))
+        (pursuit_steps.Places.of(1, n_words, min(ROOM, n_words + 8)), np.empty((step, n_words), np.float32))
         for _ in range(min(at_once, len(starts)))
     ]
 
-    def complete(start: int, mine: tuple[_steps.Places, NDArray[np.float32]]) -> None:
+    def complete(start: int, mine: tuple[pursuit_steps.Places, NDArray[np.float32]]) -> None:
         neurons = _block(target, picked, paths, mine[1], start)
         np.matmul(neurons.unit, words.vectors.T, out=neurons.projections)
-        _steps.complete(mine[0], shared, neurons)
+        pursuit_steps.complete(mine[0], shared, neurons)
 
     def tell(done: int, _: int) -> None:
         if progress is not None:
@@ -133,30 +133,34 @@ def _apart(
     share_out(complete, starts, scratch, tell)
 
 
-def _shared(words: Dictionary, keep: bool) -> _steps.Words:
+def _shared(words: Dictionary, keep: bool) -> pursuit_steps.Words:
     norms, gram = words.norms.astype(np.float32), words.gram
     extremes = np.array([norms.min(), norms.max(), norms.mean(dtype=np.float64)])
     rows = gram.rows if keep else gram.rows[:0]
-    return _steps.Words(norms, words.inverse, words.vectors, rows, gram.steps, gram.slot, gram.lowest, extremes)
+    return pursuit_steps.Words(norms, words.inverse, words.vectors, rows, gram.steps, gram.slot, gram.lowest, extremes)
 
 
 def _together(
-    words: Dictionary, shared: _steps.Words, neurons: _steps.Neurons, places: _steps.Places, keep: bool
+    words: Dictionary,
+    shared: pursuit_steps.Words,
+    neurons: pursuit_steps.Neurons,
+    places: pursuit_steps.Places,
+    keep: bool,
 ) -> None:
     """Add one token to all bundles before the next, so that what they lack is made for many at a time."""
     gram, used = words.gram, neurons.used
-    _steps.begin(places, shared, neurons)
+    pursuit_steps.begin(places, shared, neurons)
     unsettled = np.empty(len(used), bool)
     for k in range(1, used.shape[1]):
         gram.learn(used[:, k - 1], keep)
-        _steps.include_listed(places, shared, neurons, k, unsettled)
+        pursuit_steps.include_listed(places, shared, neurons, k, unsettled)
         left = np.flatnonzero(unsettled)
         if keep:
             gram.slots(used[left, :k][np.arange(k) >= places.since[left, None]])
         else:
             _multiply(words, neurons.totals, left, places.overlaps)
             places.slack[left] = 0.0
-        _steps.include_best(places, shared, neurons, k, left)
+        pursuit_steps.include_best(places, shared, neurons, k, left)
 
 
 def _multiply(

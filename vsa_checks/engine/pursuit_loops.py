@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from vsa_checks.engine.compiled import compile_in_place
 from vsa_checks.engine.gram_loops import TILE, row_extremes
 from vsa_checks.engine.loops import CHUNK, ROUNDING
 
@@ -35,7 +35,7 @@ def _score(reach, square, norm, overlap):  # type: ignore[no-untyped-def]
     return reach / np.sqrt(max(size, LEAST_SQUARE))
 
 
-def _sums(total, unit):  # type: ignore[no-untyped-def]
+def sum_products(total, unit):  # type: ignore[no-untyped-def]
     """Projection of a sum (d,) on the neuron, and its squared norm, in float64."""
     along, square = 0.0, 0.0
     for j in range(len(total)):
@@ -44,7 +44,7 @@ def _sums(total, unit):  # type: ignore[no-untyped-def]
     return along, square
 
 
-def _added(total, vector, unit):  # type: ignore[no-untyped-def]
+def sum_added(total, vector, unit):  # type: ignore[no-untyped-def]
     """Projection of the vector (d,) on the neuron, and squared norm of sum and vector together, in float64."""
     reach, size = 0.0, 0.0
     for j in range(len(total)):
@@ -64,7 +64,7 @@ def _add_rows(overlaps, row, scale, other, other_scale):  # type: ignore[no-unty
         overlaps[t] += scale * np.float32(row[t]) + other_scale * np.float32(other[t])
 
 
-def _advance(overlaps, quantized, steps, slots, norms, pending):  # type: ignore[no-untyped-def]
+def advance_overlaps(overlaps, quantized, steps, slots, norms, pending):  # type: ignore[no-untyped-def]
     """Add to one neuron's overlaps (V,) the rows of the pending tokens, each times its norm; returns the slack."""
     n_words, slack = len(overlaps), 0.0
     for tile in range((n_words + TILE - 1) // TILE):
@@ -75,17 +75,17 @@ def _advance(overlaps, quantized, steps, slots, norms, pending):  # type: ignore
             scale = norms[pending[k]] * steps[slot, tile]
             loose += scale / 2
             if k + 1 == len(pending):
-                _row_added(part, quantized[slot, start:stop], scale)
+                _add_row(part, quantized[slot, start:stop], scale)
                 break
             other = slots[pending[k + 1]]
             other_scale = norms[pending[k + 1]] * steps[other, tile]
             loose += other_scale / 2
-            _rows_added(part, quantized[slot, start:stop], scale, quantized[other, start:stop], other_scale)
+            _add_rows(part, quantized[slot, start:stop], scale, quantized[other, start:stop], other_scale)
         slack = max(slack, loose)
     return slack
 
 
-def _search(  # type: ignore[no-untyped-def]
+def search_all(  # type: ignore[no-untyped-def]
     projections, overlaps, norms, vectors, unit, total, along, square, error
 ):
     """The token of highest cosine, ties to the lowest id, and that cosine, from all tokens of one neuron.
@@ -103,9 +103,7 @@ def _search(  # type: ignore[no-untyped-def]
         for start in range(0, n_words, CHUNK):
             stop = min(start + CHUNK, n_words)
             if (
-                _chunk_may_win(
-                    projections[start:stop], overlaps[start:stop], norms[start:stop], reach0, square0, less, bar
-                )
+                _may_win(projections[start:stop], overlaps[start:stop], norms[start:stop], reach0, square0, less, bar)
                 == 0
             ):
                 continue
@@ -115,14 +113,14 @@ def _search(  # type: ignore[no-untyped-def]
                 reach = reach0 + projections[t]
                 side = error if reach > 0.0 else -error
                 if again == 0:
-                    score = _token_score(reach, square0, norms[t], overlaps[t] + side)
+                    score = _score(reach, square0, norms[t], overlaps[t] + side)
                     if score > least:
                         least = score
                         floor = least - (np.float32(1.0) + abs(least)) * np.float32(ROUNDING)
                         bar = floor * abs(floor)
                         less = error if floor > 0.0 else -error
-                elif _token_score(reach, square0, norms[t], overlaps[t] - side) >= floor:
-                    exact = _exact_score(total, vectors[t], unit, along, square, norms[t])[0]
+                elif _score(reach, square0, norms[t], overlaps[t] - side) >= floor:
+                    exact = _exact(total, vectors[t], unit, along, square, norms[t])[0]
                     if exact > best_score:
                         best, best_score = t, exact
     return best, best_score
@@ -130,7 +128,7 @@ def _search(  # type: ignore[no-untyped-def]
 
 def _exact(total, vector, unit, along, square, norm):  # type: ignore[no-untyped-def]
     """Cosine with the neuron of the sum and one more vector, and the squared norm of both together, in float64."""
-    reach, size = _sum_added(total, vector, unit)
+    reach, size = sum_added(total, vector, unit)
     if size > NOTHING * (square + np.float64(norm) ** 2):
         return (along + reach) / np.sqrt(size), size
     return 0.0, size
@@ -143,7 +141,7 @@ def _pass(projections, overlaps, norms, twice, kappa, loose, bar, passes):  # ty
         passes[t] = p * (twice + p * kappa) + n * (loose - n - np.float32(2.0) * overlaps[t]) > bar
 
 
-def _collect(projections, overlaps, norms, error, frame, tokens):  # type: ignore[no-untyped-def]
+def collect_tokens(projections, overlaps, norms, error, frame, tokens):  # type: ignore[no-untyped-def]
     """List the tokens of one neuron that pass a bar linear in overlap; returns how many, or -1 if there is no room.
 
     Token t is listed if 2 rho p + kappa p^2 - n^2 - 2 n (o - error) + tau n > bar, with p, o and n its projection,
@@ -157,7 +155,7 @@ def _collect(projections, overlaps, norms, error, frame, tokens):  # type: ignor
     for start in range(0, n_words, CHUNK):
         stop = min(start + CHUNK, n_words)
         passes[stop - start :] = 0
-        _tokens_pass(
+        _pass(
             projections[start:stop], overlaps[start:stop], norms[start:stop], twice, kappa, loose, bar,
             passes[: stop - start],
         )  # fmt: skip
@@ -176,7 +174,7 @@ def _collect(projections, overlaps, norms, error, frame, tokens):  # type: ignor
     return count
 
 
-def _pick(  # type: ignore[no-untyped-def]
+def pick_listed(  # type: ignore[no-untyped-def]
     held, keys, reaches, sizes, count, fallen, vectors, unit, total, along, square
 ):
     """Place in the list of the token of highest cosine, ties to the lowest id, and that cosine; -1 if none is positive.
@@ -188,7 +186,7 @@ def _pick(  # type: ignore[no-untyped-def]
     reach0, square0 = np.float32(along), np.float32(square)
     error = np.float32(fallen + ROUNDING * (fallen + np.sqrt(square)))
     bound = np.empty(count, np.float32)
-    _list_bounds(reaches[:count], keys[:count], sizes[:count], reach0, square0, error, bound)
+    _bounds(reaches[:count], keys[:count], sizes[:count], reach0, square0, error, bound)
     best, best_token, best_score = -1, -1, 0.0
     if count == 0:
         return best, best_score
@@ -199,7 +197,7 @@ def _pick(  # type: ignore[no-untyped-def]
             continue
         token = held[c]
         norm = np.float64(sizes[c])
-        exact, size = _exact_score(total, vectors[token], unit, along, square, norm)
+        exact, size = _exact(total, vectors[token], unit, along, square, norm)
         keys[c] = (size - square - norm * norm) / (2.0 * norm) + fallen
         if exact > best_score or (exact == best_score and best >= 0 and token < best_token):
             best, best_token, best_score = c, token, exact
@@ -215,7 +213,7 @@ def _bounds(reaches, keys, sizes, reach0, square0, error, bound):  # type: ignor
         bound[c] = score if reach > np.float32(0.0) else np.float32(-1.0)
 
 
-def _bring_forward(tokens, keys, quantized, steps, slot, norm):  # type: ignore[no-untyped-def]
+def brought_forward(tokens, keys, quantized, steps, slot, norm):  # type: ignore[no-untyped-def]
     """Add to the keys of listed tokens the row of the token just included, times its norm, less its slack."""
     row, sizes = quantized[slot], steps[slot]
     for c in range(len(tokens)):
@@ -223,7 +221,7 @@ def _bring_forward(tokens, keys, quantized, steps, slot, norm):  # type: ignore[
         keys[c] += norm * sizes[t // np.uint32(TILE)] * (np.float32(row[t]) - np.float32(0.5))
 
 
-def _others_lose(frame, along, square, score, fallen, widest, extremes):  # type: ignore[no-untyped-def]
+def list_holds(frame, along, square, score, fallen, widest, extremes):  # type: ignore[no-untyped-def]
     """Whether no token outside the list can reach `score`: see `vsa_checks.engine.pursuit`.
 
     frame (rho, kappa, bar, tau); widest: the largest cosine of a token with the neuron in size; extremes: least and
@@ -246,7 +244,7 @@ def _multiply(projections, inverse, cosines):  # type: ignore[no-untyped-def]
         cosines[t] = projections[t] * inverse[t]
 
 
-def _nearest(projections, inverse, vectors, unit, norms):  # type: ignore[no-untyped-def]
+def nearest(projections, inverse, vectors, unit, norms):  # type: ignore[no-untyped-def]
     """The token of highest cosine with the neuron, ties to the lowest id, that cosine, and the largest one in size.
 
     The token is -1 if no cosine is positive.
@@ -257,7 +255,7 @@ def _nearest(projections, inverse, vectors, unit, norms):  # type: ignore[no-unt
     widest = np.float32(0.0)
     for tile in range(len(tops)):
         start, stop = tile * TILE, min(tile * TILE + TILE, n_words)
-        _products(projections[start:stop], inverse[start:stop], cosines[: stop - start])
+        _multiply(projections[start:stop], inverse[start:stop], cosines[: stop - start])
         least, tops[tile] = row_extremes(cosines[: stop - start])
         widest = max(widest, max(tops[tile], -least))
     top = tops.max()
@@ -271,22 +269,15 @@ def _nearest(projections, inverse, vectors, unit, norms):  # type: ignore[no-unt
         for t in range(tile * TILE, min(tile * TILE + TILE, n_words)):
             if projections[t] * inverse[t] < floor:
                 continue
-            score = _exact_score(nothing, vectors[t], unit, 0.0, 0.0, norms[t])[0]
+            score = _exact(nothing, vectors[t], unit, 0.0, 0.0, norms[t])[0]
             if score > best_score:
                 best, best_score = t, score
     return best, best_score, widest
 
 
-# Compiled here and not by decorators: see `_kernels`. Numbers are finite but for the overlaps of tokens that are in the
-# sum, which are infinite; loops over whole slices are what is turned into vector instructions.
-_compiled = numba.njit(cache=True)
-_summed = numba.njit(cache=True, fastmath={"reassoc", "contract"})
-_extreme = numba.njit(cache=True, fastmath={"nnan", "nsz"})
-_list_bounds, _products = _extreme(_bounds), _compiled(_multiply)
-sum_products, _sum_added = _summed(_sums), _summed(_added)
-_row_added, _rows_added = _compiled(_add_row), _compiled(_add_rows)
-_chunk_may_win, _tokens_pass = _compiled(_may_win), _compiled(_pass)
-_token_score, _exact_score = _compiled(_score), _compiled(_exact)
-brought_forward, advance_overlaps = _compiled(_bring_forward), _compiled(_advance)
-nearest, search_all, collect_tokens = _compiled(_nearest), _compiled(_search), _compiled(_collect)
-pick_listed, list_holds = _compiled(_pick), _compiled(_others_lose)
+# Numbers are finite but for the overlaps of tokens that are in the sum, which are infinite; loops over whole slices are
+# what is turned into vector instructions.
+compile_in_place(_multiply, _add_row, _add_rows, _may_win, _pass, _score, _exact)
+compile_in_place(brought_forward, advance_overlaps, nearest, search_all, collect_tokens, pick_listed, list_holds)
+compile_in_place(sum_products, sum_added, fastmath={"reassoc", "contract"})
+compile_in_place(_bounds, fastmath={"nnan", "nsz"})

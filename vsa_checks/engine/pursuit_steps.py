@@ -1,4 +1,4 @@
-"""Compiled steps of the pursuit, made of the loops in `_pursuit_kernels`: one token more in each neuron's bundle.
+"""Compiled steps of the pursuit, made of the loops in `pursuit_loops`: one token more in each neuron's bundle.
 
 What belongs to one of the n neurons of a block: unit (d,) itself; projections (V,) of the tokens on it; total (d,) the
 sum so far; used (k,) and cosines (k,) the result. What all share: quantized, steps, slots and lowest of `GramRows`;
@@ -13,7 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks.engine import pursuit_loops as _kernels
+from vsa_checks.engine import pursuit_loops
+from vsa_checks.engine.compiled import compile_in_place
 from vsa_checks.engine.loops import ROUNDING
 from vsa_checks.engine.pursuit_loops import LEAST_LISTED
 
@@ -116,41 +117,41 @@ def _from_list(places, at, words, neurons, i, step):  # type: ignore[no-untyped-
         return False
     places.fallen[at] += words.norms[last] * (ROUNDING - words.lowest[last])
     unit, total = neurons.unit[i], neurons.totals[i]
-    along, square = _kernels.sum_products(total, unit)
+    along, square = pursuit_loops.sum_products(total, unit)
     below = places.fallen[at]
     if len(words.quantized):
         below = 0.0
-        _kernels.brought_forward(
+        pursuit_loops.brought_forward(
             places.tokens[at, :count], places.keys[at, :count], words.quantized, words.steps, words.slots[last],
             words.norms[last],
         )  # fmt: skip
-    best, score = _kernels.pick_listed(
+    best, score = pursuit_loops.pick_listed(
         places.tokens[at], places.keys[at], places.reaches[at], places.sizes[at], count, below,
         words.vectors, unit, total, along, square,
     )  # fmt: skip
     places.guesses[at] = score
-    if best < 0 or not _kernels.list_holds(
+    if best < 0 or not pursuit_loops.list_holds(
         places.frames[at], along, square, score, places.fallen[at], places.widest[at], words.extremes
     ):
         return False
     token = places.tokens[at, best]
-    _strike_entry(places, at, best)
-    _add_token(neurons, i, step, token, score, words)
+    _strike(places, at, best)
+    _add(neurons, i, step, token, score, words)
     return True
 
 
 def _first(places, at, words, neurons, i):  # type: ignore[no-untyped-def]
     """Begin a neuron's bundle with the token of highest cosine."""
-    token, score, widest = _kernels.nearest(
+    token, score, widest = pursuit_loops.nearest(
         neurons.projections[i], words.inverse, words.vectors, neurons.unit[i], words.norms
     )
     if token < 0:
-        token, score = _kernels.search_all(
+        token, score = pursuit_loops.search_all(
             neurons.projections[i], places.overlaps[at], words.norms, words.vectors, neurons.unit[i],
             neurons.totals[i], 0.0, 0.0, 0.0,
         )  # fmt: skip
     places.widest[at] = widest
-    _add_token(neurons, i, 0, token, score, words)
+    _add(neurons, i, 0, token, score, words)
 
 
 def _frame_list(frame, along, square, guess, step, widest, extremes):  # type: ignore[no-untyped-def]
@@ -183,8 +184,8 @@ def _list_anew(places, at, words, neurons, i, step, along, square, error):  # ty
     for _ in range(TRIALS):
         if guess <= 0.0 or places.tokens.shape[1] == 0:
             break
-        _list_framed(frame, along, square, guess, step, widest, extremes)
-        count = _kernels.collect_tokens(projections, overlaps, words.norms, error, frame, places.tokens[at])
+        _frame_list(frame, along, square, guess, step, widest, extremes)
+        count = pursuit_loops.collect_tokens(projections, overlaps, words.norms, error, frame, places.tokens[at])
         if count < 0:
             frame[4] *= 0.7
             guess *= 1.1 if once else 1.0
@@ -193,7 +194,7 @@ def _list_anew(places, at, words, neurons, i, step, along, square, error):  # ty
             t = places.tokens[at, c]
             places.keys[at, c] = overlaps[t] - np.float32(places.slack[at])
             places.reaches[at, c], places.sizes[at, c] = projections[t], words.norms[t]
-        best, score = _kernels.pick_listed(
+        best, score = pursuit_loops.pick_listed(
             places.tokens[at], places.keys[at], places.reaches[at], places.sizes[at], count, 0.0,
             words.vectors, neurons.unit[i], neurons.totals[i], along, square,
         )  # fmt: skip
@@ -203,7 +204,7 @@ def _list_anew(places, at, words, neurons, i, step, along, square, error):  # ty
                 return best, score
             guess = score if best >= 0 else 0.8 * guess
             continue
-        if best >= 0 and _kernels.list_holds(frame, along, square, score, 0.0, widest, extremes):
+        if best >= 0 and pursuit_loops.list_holds(frame, along, square, score, 0.0, widest, extremes):
             places.counts[at] = count
             frame[4] *= 1.0 + 0.25 * (count < AIM / 2) - 0.15 * (count > 2 * AIM)
             return best, score
@@ -220,68 +221,61 @@ def _from_all(places, at, words, neurons, i, step):  # type: ignore[no-untyped-d
     """
     overlaps = places.overlaps[at]
     if len(words.quantized):
-        places.slack[at] += _kernels.advance_overlaps(
+        places.slack[at] += pursuit_loops.advance_overlaps(
             overlaps, words.quantized, words.steps, words.slots, words.norms,
             neurons.used[i, places.since[at] : step],
         )  # fmt: skip
     for k in range(step):
         overlaps[neurons.used[i, k]] = np.float32(np.inf)
     places.since[at] = step
-    along, square = _kernels.sum_products(neurons.totals[i], neurons.unit[i])
+    along, square = pursuit_loops.sum_products(neurons.totals[i], neurons.unit[i])
     error = places.slack[at] + ROUNDING * np.sqrt(square)
     places.counts[at], places.fallen[at] = 0, 0.0
-    best, score = _listed_anew(places, at, words, neurons, i, step, along, square, error)
+    best, score = _list_anew(places, at, words, neurons, i, step, along, square, error)
     if best >= 0:
         token = places.tokens[at, best]
-        _strike_entry(places, at, best)
+        _strike(places, at, best)
     else:
-        token, score = _kernels.search_all(
+        token, score = pursuit_loops.search_all(
             neurons.projections[i], overlaps, words.norms, words.vectors, neurons.unit[i], neurons.totals[i],
             along, square, error,
         )  # fmt: skip
         places.guesses[at] = score
-    _add_token(neurons, i, step, token, score, words)
+    _add(neurons, i, step, token, score, words)
 
 
-def _begin(places, words, neurons):  # type: ignore[no-untyped-def]
+def begin(places, words, neurons):  # type: ignore[no-untyped-def]
     """Clear a place for each neuron, and give each its first token."""
     for i in numba.prange(len(neurons.unit)):
-        _place_cleared(places, i, words, neurons.used.shape[1])
-        _first_token(places, i, words, neurons, i)
+        _clear(places, i, words, neurons.used.shape[1])
+        _first(places, i, words, neurons, i)
 
 
-def _include_listed(places, words, neurons, step, unsettled):  # type: ignore[no-untyped-def]
+def include_listed(places, words, neurons, step, unsettled):  # type: ignore[no-untyped-def]
     """Add a token to each neuron's bundle where its list is sure to hold the best; unsettled (n,) tells where not."""
     for i in numba.prange(len(neurons.unit)):
-        unsettled[i] = not _token_from_list(places, i, words, neurons, i, step)
+        unsettled[i] = not _from_list(places, i, words, neurons, i, step)
 
 
-def _include_best(places, words, neurons, step, left):  # type: ignore[no-untyped-def]
+def include_best(places, words, neurons, step, left):  # type: ignore[no-untyped-def]
     """Add the best of all tokens to the bundles of the neurons `left` (m,)."""
     for place in numba.prange(len(left)):
-        _token_from_all(places, left[place], words, neurons, left[place], step)
+        _from_all(places, left[place], words, neurons, left[place], step)
 
 
-def _complete(place, words, neurons):  # type: ignore[no-untyped-def]
+def complete(place, words, neurons):  # type: ignore[no-untyped-def]
     """Make the whole bundle of one neuron after another in one place, while what it needs lies in the cache.
 
     All rows of the Gram matrix must be there.
     """
     for i in range(len(neurons.unit)):
-        _place_cleared(place, 0, words, neurons.used.shape[1])
-        _first_token(place, 0, words, neurons, i)
+        _clear(place, 0, words, neurons.used.shape[1])
+        _first(place, 0, words, neurons, i)
         for step in range(1, neurons.used.shape[1]):
-            if not _token_from_list(place, 0, words, neurons, i, step):
-                _token_from_all(place, 0, words, neurons, i, step)
+            if not _from_list(place, 0, words, neurons, i, step):
+                _from_all(place, 0, words, neurons, i, step)
 
 
-# Compiled here and not by decorators: see `_kernels`.
-_compiled = numba.njit(cache=True)
-_place_cleared, _add_token, _strike_entry = _compiled(_clear), _compiled(_add), _compiled(_strike)
-_token_from_list, _first_token = _compiled(_from_list), _compiled(_first)
-_list_framed = _compiled(_frame_list)
-_listed_anew = _compiled(_list_anew)
-_token_from_all = _compiled(_from_all)
-_in_parallel = numba.njit(parallel=True, cache=True)
-begin, include_listed, include_best = _in_parallel(_begin), _in_parallel(_include_listed), _in_parallel(_include_best)
-complete = numba.njit(nogil=True, cache=True)(_complete)
+compile_in_place(_clear, _add, _strike, _from_list, _first, _frame_list, _list_anew, _from_all)
+compile_in_place(begin, include_listed, include_best, parallel=True)
+compile_in_place(complete, nogil=True)

@@ -8,12 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vsa_checks import paths
 from vsa_checks.errors import UsageError
-
-ROOT = Path(__file__).resolve().parents[2]
-CLAIMS_FILE = ROOT / "claims" / "claims.toml"
-PUBLISHED_FILE = ROOT / "fixtures" / "published.toml"
-"""The paper's own figures, which some claims are measured against."""
 
 DIRECTIONS = ("<=", ">=")
 UNITS = ("1", "1/sqrt(d_model)", "reference")
@@ -77,4 +73,4 @@ def read_claims(path: Path) -> dict[str, Claim]:
 @cache
 def load_claims() -> dict[str, Claim]:
     """The claims of this project, by id. Raises UsageError if the file is damaged."""
-    return read_claims(CLAIMS_FILE)
+    return read_claims(paths.CLAIMS_FILE)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from vsa_checks.judging.claim import Claim
-from vsa_checks.judging.measurement import Measurement, NullFigure
-from vsa_checks.judging.subjects import Subject
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
 
 HOLDS, CHANCE, REFUTED, NOT_CHECKED = "holds", "chance", "refuted", "not-checked"
 VERDICTS = (HOLDS, CHANCE, REFUTED, NOT_CHECKED)
@@ -73,30 +71,31 @@ def _met(direction: str, value: float, threshold: float) -> bool:
     return value >= threshold if direction == ">=" else value <= threshold
 
 
-def _beaten(claim: Claim, value: float, null: NullFigure) -> bool:
+def _beaten(claim: Claim, value: float, null: NullMeasurement) -> bool:
     ahead = value - null.value if claim.direction == ">=" else null.value - value
     return null.p_value <= claim.alpha and ahead >= claim.delta
 
 
-def _decisive(claim: Claim, measurement: Measurement) -> list[NullFigure]:
+def _decisive(claim: Claim, measurement: Measurement) -> list[NullMeasurement]:
     return [null for null in measurement.nulls if null.name in claim.decisive]
 
 
-def figure(number: float) -> str:
+def four_digits(number: float) -> str:
     """A number as reasons print it: four significant digits."""
     return f"{number:.4g}"
 
 
 def _reason(claim: Claim, measurement: Measurement, threshold: float, verdict: str) -> str:
-    said = f"{figure(measurement.value)} {{}} {claim.direction} {figure(threshold)}"
+    said = f"{four_digits(measurement.value)} {{}} {claim.direction} {four_digits(threshold)}"
     if verdict == CHANCE:
         return f"{said.format('meets')}, but {_not_told(claim, measurement)}"
     beside = [
-        f"{null.name}: {figure(null.value)}, p = {figure(null.p_value)}" for null in _decisive(claim, measurement)
+        f"{null.name}: {four_digits(null.value)}, p = {four_digits(null.p_value)}"
+        for null in _decisive(claim, measurement)
     ]
     if measurement.reference is not None:
         times = f" x {claim.threshold:g}" if claim.threshold_unit == "reference" else ""
-        beside.append(f"{measurement.reference.name}: {figure(measurement.reference.value)}{times}")
+        beside.append(f"{measurement.reference.name}: {four_digits(measurement.reference.value)}{times}")
     stands = f" ({'; '.join(beside)})" if beside else ""
     if verdict == HOLDS:
         return said.format("meets") + stands
@@ -107,12 +106,12 @@ def _not_told(claim: Claim, measurement: Measurement) -> str:
     """Which nulls stand in the way of `holds`: those not told from the value, and those beaten by too little."""
     level, close = [], []
     for null in _decisive(claim, measurement):
-        at = f"{null.name} ({figure(null.value)}, p = {figure(null.p_value)})"
+        at = f"{null.name} ({four_digits(null.value)}, p = {four_digits(null.p_value)})"
         ahead = measurement.value - null.value if claim.direction == ">=" else null.value - measurement.value
         if null.p_value > claim.alpha:
             level.append(at)
         elif ahead < claim.delta:
-            close.append(f"lies only {figure(ahead)} beyond {at}, less than {claim.delta:g}")
+            close.append(f"lies only {four_digits(ahead)} beyond {at}, less than {claim.delta:g}")
     return ", and ".join([f"is not told from {' and '.join(level)}"] * bool(level) + close)
 
 
@@ -132,82 +131,3 @@ def _side(claim: Claim, measurement: Measurement) -> str:
     if interval.low <= chance <= interval.high:
         return "at chance"
     return f"{'above' if measurement.value > chance else 'below'} chance"
-
-
-def result_record(
-    claim: Claim,
-    subject: Subject,
-    flags: dict[str, bool],
-    measurement: Measurement,
-    judgement: Judgement,
-    duration_s: float,
-) -> dict[str, Any]:
-    """One entry of results.json for a subject that was measured."""
-    interval = measurement.interval
-    return _record(claim, subject, flags, judgement.verdict, judgement.reason, duration_s) | {
-        "value": float(measurement.value),
-        "ci": {
-            "low": float(interval.low),
-            "high": float(interval.high),
-            "level": interval.level,
-            "unit": interval.unit,
-        },
-        "threshold": float(judgement.threshold),
-        "reference": None
-        if measurement.reference is None
-        else {"name": measurement.reference.name, "value": float(measurement.reference.value)},
-        "nulls": [
-            {
-                "name": null.name,
-                "decisive": null.name in claim.decisive,
-                "value": float(null.value),
-                "spread": float(null.spread),
-                "n": int(null.n),
-                "p_value": float(null.p_value),
-                "delta": claim.delta,
-            }
-            for null in measurement.nulls
-        ],
-        "n_examined": int(measurement.n_examined),
-        "n_excluded": int(measurement.n_excluded),
-        "fragile": judgement.fragile,
-        "details": measurement.details,
-    }
-
-
-def not_checked_record(
-    claim: Claim, subject: Subject, flags: dict[str, bool], reason: str, duration_s: float
-) -> dict[str, Any]:
-    """One entry of results.json for a subject that does not exist on the model or cannot mean anything there."""
-    return _record(claim, subject, flags, NOT_CHECKED, reason, duration_s)
-
-
-def _record(
-    claim: Claim, subject: Subject, flags: dict[str, bool], verdict: str, reason: str, duration_s: float
-) -> dict[str, Any]:
-    return {
-        "id": subject.id,
-        "claim": claim.id,
-        "claim_version": claim.version,
-        "section": claim.section,
-        "subject": {"basis": subject.basis, "layer": subject.layer, "matrix": subject.matrix},
-        "primary": subject.primary,
-        "basis": subject.basis,
-        "effective_flags": flags,
-        "metric": claim.metric,
-        "value": None,
-        "ci": None,
-        "direction": claim.direction,
-        "threshold": float(claim.threshold),
-        "threshold_origin": claim.threshold_origin,
-        "reference": None,
-        "nulls": [],
-        "n_examined": None,
-        "n_excluded": 0,
-        "verdict": verdict,
-        "fragile": False,
-        "reason": reason,
-        "recorded": None,
-        "details": {},
-        "duration_s": duration_s,
-    }

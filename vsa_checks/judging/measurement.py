@@ -18,7 +18,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class NullFigure:
+class NullMeasurement:
     """The same figure where just the claimed structure was destroyed, over n draws.
 
     p_value is the chance of a value at least as far in the claimed direction, p_opposite in the other.
@@ -41,7 +41,7 @@ class Measurement:
     n_examined: int
     n_excluded: int = 0
     reference: Reference | None = None
-    nulls: tuple[NullFigure, ...] = ()
+    nulls: tuple[NullMeasurement, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Measurement:
         read = {
             "interval": Interval(**stored["interval"]),
             "reference": None if reference is None else Reference(**reference),
-            "nulls": tuple(NullFigure(**null) for null in stored["nulls"]),
+            "nulls": tuple(NullMeasurement(**null) for null in stored["nulls"]),
         }
         return cls(**{**stored, **read})
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vsa_checks import paths
 from vsa_checks.errors import RecordedError
-from vsa_checks.judging.claim import ROOT
 from vsa_checks.judging.judge import VERDICTS
-
-VERDICTS_DIR = ROOT / "fixtures" / "verdicts"
+from vsa_checks.paths import replaced
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Known:
 
 def recorded_path(model: str) -> Path:
     """Where the recorded verdicts of a registered model stand, whether or not they do."""
-    return VERDICTS_DIR / f"{model}.toml"
+    return paths.VERDICTS / f"{model}.toml"
 
 
 def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) -> dict[str, Known]:
@@ -87,10 +85,8 @@ def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Know
         lines.append(
             f"{_quoted(subject_id)} = {{ verdict = {_quoted(entry.verdict)}, reason = {_quoted(entry.reason)} }}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with replaced(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _quoted(text: str) -> str:

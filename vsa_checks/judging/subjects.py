@@ -14,7 +14,7 @@ BINDING_MAPS = ("W_Q", "W_K", "OV")
 """What a head binds by: its query, its key, and the product W_V W_O."""
 
 
-class Shape(Protocol):
+class LayerShape(Protocol):
     """The part of a model's description that decides which subjects it has."""
 
     @property
@@ -54,12 +54,12 @@ class Subject:
         return self.id.replace("/", ".")
 
 
-def mlp_inputs(shape: Shape) -> tuple[str, ...]:
+def mlp_inputs(shape: LayerShape) -> tuple[str, ...]:
     """The matrices a layer's neurons read through: a gated MLP has two."""
     return ("W_gate", "W_in") if shape.gated else ("W_in",)
 
 
-def _places(claim: Claim, shape: Shape) -> Iterable[tuple[int | None, str | None]]:
+def _places(claim: Claim, shape: LayerShape) -> Iterable[tuple[int | None, str | None]]:
     layers = range(shape.n_layers)
     match claim.subjects:
         case "embeddings" | "stream" | "paper-model":
@@ -83,7 +83,7 @@ def _places(claim: Claim, shape: Shape) -> Iterable[tuple[int | None, str | None
             raise ValueError(f"claim {claim.id} is about {kind!r}, which no model has")
 
 
-def enumerate_subjects(claim: Claim, shape: Shape, bases: Iterable[Basis] = BASES) -> list[Subject]:
+def enumerate_subjects(claim: Claim, shape: LayerShape, bases: Iterable[Basis] = BASES) -> list[Subject]:
     """All subjects of a claim on a model of this shape, basis by basis. Raises ValueError for an unknown kind."""
     return [
         Subject(

@@ -25,7 +25,7 @@ _LONGEST_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
-class Weights:
+class WeightFiles:
     """The weight files of a directory, in order of name; `pickle` when they are .bin files."""
 
     files: tuple[Path, ...]
@@ -66,12 +66,12 @@ def read_config(directory: Path, model: str) -> dict[str, Any]:
     return config
 
 
-def find_weights(directory: Path, model: str) -> Weights:
+def find_weights(directory: Path, model: str) -> WeightFiles:
     """The weight files of a directory, safetensors before .bin; ModelError when one is missing."""
     for names, pickle in ((_SAFETENSORS, False), (_PICKLES, True)):
         single, index = (directory / name for name in names)
         if single.is_file():
-            return Weights((single,), pickle)
+            return WeightFiles((single,), pickle)
         if index.is_file():
             parts = sorted(set(read_json(index, model).get("weight_map", {}).values()))
             missing = [part for part in parts if not (directory / part).is_file()]
@@ -80,14 +80,14 @@ def find_weights(directory: Path, model: str) -> Weights:
                     f"The model {model} cannot be loaded: {index.name} names "
                     f"{', '.join(missing) or 'no file'}, looked for in {directory} and not there. {_AGAIN}"
                 )
-            return Weights(tuple(directory / part for part in parts), pickle)
+            return WeightFiles(tuple(directory / part for part in parts), pickle)
     raise ModelError(
         f"The model {model} cannot be loaded: {_SAFETENSORS[0]} (or its parts, or {_PICKLES[0]}) was looked "
         f"for in {directory} and is not there. {_AGAIN}"
     )
 
 
-def stored_dtype(weights: Weights, config: dict[str, Any], model: str) -> str:
+def stored_dtype(weights: WeightFiles, config: dict[str, Any], model: str) -> str:
     """Name of the type that most weights are stored in; ModelError for a damaged safetensors file."""
     if weights.pickle:
         return str(config.get("dtype") or config.get("torch_dtype") or "float32")

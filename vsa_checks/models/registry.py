@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from vsa_checks import paths
 from vsa_checks.errors import ModelError
 from vsa_checks.models.architectures import Shape
 
@@ -51,7 +52,7 @@ class RegistryEntry:
 def registry_path() -> Path:
     """The registry file: VSA_CHECKS_MODELS if set, else fixtures/models.toml of this checkout."""
     given = os.environ.get(REGISTRY_VARIABLE)
-    return Path(given) if given else Path(__file__).resolve().parents[2] / "fixtures" / "models.toml"
+    return Path(given) if given else paths.MODELS_FILE
 
 
 def read_registry(path: str | os.PathLike[str] | None = None) -> dict[str, RegistryEntry]:

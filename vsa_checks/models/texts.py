@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks import paths
 from vsa_checks.errors import UsageError
-from vsa_checks.judging.claim import ROOT
 
-TEXTS_DIR = ROOT / "fixtures" / "texts"
 LEAST_CHARACTERS = 1_000
 """A shorter text cannot fill the windows that any model needs."""
 MOST_TOKENS = 4_096
@@ -53,9 +52,9 @@ class Reading:
 
 def shipped_text() -> Text:
     """The passages of fixtures/texts/, by file name. Raises UsageError if they are not there."""
-    files = sorted(TEXTS_DIR.glob("*.txt"))
+    files = sorted(paths.TEXTS.glob("*.txt"))
     if not files:
-        raise UsageError(f"There are no texts in {TEXTS_DIR}. Restore them from the repository, or name one by --text.")
+        raise UsageError(f"There are no texts in {paths.TEXTS}. Restore them, or name one by --text.")
     lines = [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n" for file in files]
     passages = tuple(file.read_text(encoding="utf-8") for file in files)
     return Text("fixtures/texts", passages, hashlib.sha256("".join(lines).encode()).hexdigest())

@@ -14,11 +14,11 @@ from vsa_checks.models.model import Basis, load
 from vsa_checks.models.sources import ensure_available
 from vsa_checks.models.tokenizer import vocabulary_of
 from vsa_checks.models.vocabulary import Vocabulary
-from vsa_checks.models.weights_cache import Cache
+from vsa_checks.models.weights_cache import WeightsCache
 
 
 @dataclass(frozen=True)
-class Weights:
+class KeptWeights:
     """The weights of one model in one basis (float32 arrays), and the names of its tokens."""
 
     info: ModelInfo
@@ -31,7 +31,7 @@ class Weights:
         return self.vocabulary.name(token) if self.vocabulary is not None else str(token)
 
 
-def load_weights(name_or_path: str, basis: Basis, cache: Cache) -> Weights:
+def load_weights(name_or_path: str, basis: Basis, cache: WeightsCache) -> KeptWeights:
     """Weights by name or path. The first time they are made by `load`, and kept in `cache` by their content's hash.
 
     Raises ModelError for a model that cannot be found, read or trusted.
@@ -46,4 +46,4 @@ def load_weights(name_or_path: str, basis: Basis, cache: Cache) -> Weights:
     # A revision without a hash names weights as well as the hub does.
     key = {"what": "weights", "sha256": info.sha256, "revision": info.revision, "name": info.name, "basis": basis}
     arrays: Mapping[str, NDArray[np.float32]] = cache.arrays(key, make)  # type: ignore[assignment]
-    return Weights(info, basis, arrays, vocabulary_of(found) if info.text else None)
+    return KeptWeights(info, basis, arrays, vocabulary_of(found) if info.text else None)

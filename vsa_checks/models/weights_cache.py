@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -14,34 +13,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks import paths
+from vsa_checks.paths import replaced
+
 Arrays = Mapping[str, NDArray[np.generic]]
-
-FOLDER_VARIABLE = "VSA_CHECKS_CACHE"
-OFF = "off"
-
-
-def default_folder() -> Path | None:
-    """$VSA_CHECKS_CACHE, or vsa_checks in the user's cache folder; None where the variable says "off"."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named == OFF:
-        return None
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "vsa_checks"
 
 
 @cache
 def code_digest() -> str:
     """Digest of this package's source: another version's figures are never taken for this one's."""
     digest = hashlib.sha256()
-    root = Path(__file__).resolve().parents[1]
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    for path in sorted(paths.PACKAGE.rglob("*.py")):
+        digest.update(str(path.relative_to(paths.PACKAGE)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
-class Cache:
+class WeightsCache:
     """A folder of arrays by key. What cannot be read, or does not match, is made anew; None keeps nothing."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -126,15 +113,10 @@ def _write(path: Path, key: str, arrays: Arrays) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     checksums = {name: _checksum(array) for name, array in contiguous.items()}
-    with suppress(OSError, SafetensorError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError, SafetensorError), replaced(path, private=True) as temporary:
         save_file(contiguous, temporary, {"key": key, "checksums": json.dumps(checksums)})
-        os.replace(temporary, path)
-    with suppress(OSError):
-        temporary.unlink(missing_ok=True)
 
 
 def _checksum(array: NDArray[np.generic]) -> int:

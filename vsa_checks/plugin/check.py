@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from vsa_checks.judging.claim import load_claims
-from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED, judge, not_checked_record, result_record
+from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED, judge
 from vsa_checks.judging.recorded import Known
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.plugin.run import RUN, ClaimsRun
 from vsa_checks.plugin.verdicts import Chance, Refuted, VerdictChanged
+from vsa_checks.report.result_record import not_checked_record, result_record
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.measured import Measure, measure_subject
 
@@ -53,43 +54,43 @@ def settle(result: dict[str, Any], known: Known | None, recording: bool) -> None
         raise VerdictChanged(f"{result['id']}: unknown verdict {verdict}")
 
 
-class Judge:
+class Check:
     """Measures one subject, judges it, hands the result to the report and settles the test's outcome."""
 
     def __init__(self, run: ClaimsRun, bench: Workbench, item: pytest.Item) -> None:
         self._run, self._bench, self._item = run, bench, item
-        self.judged = False
+        self.called = False
 
     def __call__(self, subject: Subject, measure: Measure, **options: Any) -> None:
         """Measure `subject` with `measure(bench, subject, **options)` and settle the outcome."""
         claim, known = load_claims()[subject.claim], self._run.known.get(subject.id)
-        figures, flags = self._run.figures, self._flags(subject.basis)
-        found = figures.outcome(claim, subject, flags, measure, options)
-        outcome = found or measure_subject(self._bench, subject, measure, options)
-        if outcome.measurement is None:
-            result = not_checked_record(claim, subject, flags, outcome.reason, outcome.duration_s)
+        kept, flags = self._run.kept, self._flags(subject.basis)
+        found = kept.find(claim, subject, flags, measure, options)
+        measured = found or measure_subject(self._bench, subject, measure, options)
+        if measured.measurement is None:
+            result = not_checked_record(claim, subject, flags, measured.reason, measured.duration_s)
         else:
-            judgement = judge(claim, outcome.measurement, self._run.info.d_model)
-            result = result_record(claim, subject, flags, outcome.measurement, judgement, outcome.duration_s)
+            judgement = judge(claim, measured.measurement, self._run.info.d_model)
+            result = result_record(claim, subject, flags, measured.measurement, judgement, measured.duration_s)
         result["recorded"] = None if known is None else {"verdict": known.verdict, "reason": known.reason}
-        self.judged = True
-        # Text, so that xdist can carry it whatever the figures are made of.
+        self.called = True
+        # Text, so that xdist can carry it whatever the numbers are made of.
         self._item.user_properties.append((RESULT_PROPERTY, json.dumps(result, allow_nan=False)))
         if found is not None:
             self._item.user_properties.append((CACHE_PROPERTY, "true"))
         else:
-            figures.keep(claim, subject, flags, measure, options, outcome)
-        if outcome.tokens_read is not None:
+            kept.keep(claim, subject, flags, measure, options, measured)
+        if measured.tokens_read is not None:
             text = self._bench.text
-            read = {"name": text.name, "sha256": text.sha256, "tokens": outcome.tokens_read}
+            read = {"name": text.name, "sha256": text.sha256, "tokens": measured.tokens_read}
             self._item.user_properties.append((TEXT_PROPERTY, json.dumps(read)))
         settle(result, known, self._run.record)
 
     def _flags(self, basis: Basis) -> dict[str, bool]:
-        found = self._run.figures.flags(basis)
+        found = self._run.kept.flags(basis)
         if found is None:
             found = self._bench.flags(basis)
-            self._run.figures.keep_flags(basis, found)
+            self._run.kept.keep_flags(basis, found)
         return found
 
 
@@ -106,10 +107,10 @@ def bench_fixture(request: pytest.FixtureRequest) -> Workbench:
     )
 
 
-@pytest.fixture(name="judge")
-def judge_fixture(request: pytest.FixtureRequest, bench: Workbench) -> Iterator[Judge]:
+@pytest.fixture(name="check")
+def check_fixture(request: pytest.FixtureRequest, bench: Workbench) -> Iterator[Check]:
     """What a claim's test calls with its subject and its measure. A test that never calls it is an error."""
-    judge = Judge(request.config.stash[RUN], bench, request.node)
-    yield judge
-    if request.node.stash.get(CALL_PASSED, False) and not judge.judged:
-        pytest.fail(f"{request.node.name} judged nothing: a claim that examined nothing is an error", pytrace=False)
+    check = Check(request.config.stash[RUN], bench, request.node)
+    yield check
+    if request.node.stash.get(CALL_PASSED, False) and not check.called:
+        pytest.fail(f"{request.node.name} checked nothing: a claim that examined nothing is an error", pytrace=False)

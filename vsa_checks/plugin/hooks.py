@@ -13,13 +13,13 @@ from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import Model
 from vsa_checks.plugin import finish
-from vsa_checks.plugin.check import CALL_PASSED, CLAIM_PROPERTY, bench_fixture, expectation_marks, judge_fixture
+from vsa_checks.plugin.check import CALL_PASSED, CLAIM_PROPERTY, bench_fixture, check_fixture, expectation_marks
 from vsa_checks.plugin.options import add_options, listing
 from vsa_checks.plugin.run import RUN, ClaimsRun, concerns_claims, make_run
 from vsa_checks.plugin.tally import Tally
 from vsa_checks.plugin.verdicts import Verdict
 
-__all__ = ["bench_fixture", "judge_fixture"]  # fixtures, for pytest to find here
+__all__ = ["bench_fixture", "check_fixture"]  # fixtures, for pytest to find here
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,10 +72,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     run = metafunc.config.stash.get(RUN, None)
     if run is None:
         raise pytest.UsageError("Claims are run by their folder: pytest claims/, with -k or :: to choose among them.")
-    if "judge" not in metafunc.fixturenames:
+    if "check" not in metafunc.fixturenames:
         raise pytest.UsageError(
-            f"{metafunc.definition.nodeid} takes a subject and never asks for `judge`: it would pass unmeasured. "
-            f"Let it call judge(subject, measure)."
+            f"{metafunc.definition.nodeid} takes a subject and never asks for `check`: it would pass unmeasured. "
+            f"Let it call check(subject, measure)."
         )
     claim = load_claims()[mark.args[0]]
     metafunc.parametrize(
@@ -145,7 +145,7 @@ class Controller:
                     finish.record(self.run, self.tally)
             except (VsaChecksError, OSError) as error:
                 self.trouble = f"The report was not written: {error}"
-            self.run.figures.prune()
+            self.run.kept.prune()
         if exitstatus == pytest.ExitCode.OK and (self.tally.missing or self.trouble):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         yield
@@ -178,8 +178,8 @@ class Controller:
 def _load_unless_sound(run: ClaimsRun) -> Model | None:
     from vsa_checks.models import load
 
-    run.threads = run.figures.threads()
-    if run.threads is not None and run.figures.flags(run.bases[0]) is not None:
+    run.threads = run.kept.threads()
+    if run.threads is not None and run.kept.flags(run.bases[0]) is not None:
         return None
     try:
         model = load(run.name, basis=run.bases[0], device=run.device)
@@ -188,8 +188,8 @@ def _load_unless_sound(run: ClaimsRun) -> Model | None:
     import torch
 
     run.threads = torch.get_num_threads()  # now: numba's compiled loops set it for the rest of the process
-    run.figures.keep_threads(run.threads)
-    run.figures.keep_flags(run.bases[0], model.effective_flags)
+    run.kept.keep_threads(run.threads)
+    run.kept.keep_flags(run.bases[0], model.effective_flags)
     return model
 
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from vsa_checks import paths
 from vsa_checks.errors import UsageError, VsaChecksError
-from vsa_checks.judging.claim import ROOT, load_claims
+from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.recorded import Known, read_recorded, recorded_path
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import BASES, Basis, Model, ModelInfo, default_model, describe, ensure_available
 from vsa_checks.models.sources import locate
 from vsa_checks.models.texts import Text, read_text, shipped_text
-from vsa_checks.models.weights_cache import default_folder
+from vsa_checks.paths import cache_folder
 from vsa_checks.workbench.dependencies import dependencies, model_content
-from vsa_checks.workbench.kept import FiguresCache
+from vsa_checks.workbench.kept import KeptMeasurements
 
 
 @dataclass
@@ -37,7 +38,7 @@ class ClaimsRun:
     text: Text | None = None
     preloaded: Model | None = None
     threads: int | None = None
-    figures: FiguresCache = field(default_factory=FiguresCache)
+    kept: KeptMeasurements = field(default_factory=KeptMeasurements)
 
     def first_line(self) -> str:
         """Which model is checked, and whether that is the paper's own."""
@@ -58,7 +59,7 @@ RUN = pytest.StashKey[ClaimsRun]()
 
 def concerns_claims(config: pytest.Config) -> bool:
     """Whether what pytest was asked to run includes the claims."""
-    claims = ROOT / "claims"
+    claims = paths.CLAIMS
     for argument in config.args:
         path = (config.invocation_params.dir / argument.split("::")[0]).resolve()
         if path == claims or claims in path.parents or path in claims.parents:
@@ -105,25 +106,25 @@ def make_run(config: pytest.Config) -> ClaimsRun:
     if expected and file is not None and (file.exists() or option.recorded):
         ids = [s.id for claim in load_claims().values() for s in enumerate_subjects(claim, info)]
         known = read_recorded(file, info.sha256, ids)
-    report_dir = Path(option.report_dir) if option.report_dir else ROOT / "reports" / folder_name(info.name)
+    report_dir = Path(option.report_dir) if option.report_dir else paths.reports() / folder_name(info.name)
     run = ClaimsRun(
         name, info, bases, option.device, option.seed, report_dir, option.record, file, known, because, text
     )
     if not option.collectonly:
         _require_folder(report_dir)
         if not option.no_cache:
-            run.figures = _figures_cache(run)
+            run.kept = _kept_measurements(run)
     return run
 
 
-def _figures_cache(run: ClaimsRun) -> FiguresCache:
-    folder = default_folder()
+def _kept_measurements(run: ClaimsRun) -> KeptMeasurements:
+    folder = cache_folder()
     if folder is None:
-        return FiguresCache()
+        return KeptMeasurements()
     try:
         depends_on, path = dependencies(run.name, run.info, run.seed, run.device), locate(run.name).path
     except OSError:
-        return FiguresCache()  # a file of the model cannot be read: loading it says so
+        return KeptMeasurements()  # a file of the model cannot be read: loading it says so
 
     def unchanged() -> bool:
         try:
@@ -131,7 +132,7 @@ def _figures_cache(run: ClaimsRun) -> FiguresCache:
         except (VsaChecksError, OSError):
             return False
 
-    return FiguresCache(folder, depends_on, lambda: run.text or shipped_text(), unchanged, str(path))
+    return KeptMeasurements(folder, depends_on, lambda: run.text or shipped_text(), unchanged, str(path))
 
 
 def _require_folder(report_dir: Path) -> None:

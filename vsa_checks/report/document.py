@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vsa_checks.errors import VsaChecksError
+from vsa_checks.paths import replaced
 from vsa_checks.report.summary import add_q_values, summarize
 
 SCHEMA_VERSION = 1
@@ -88,16 +88,8 @@ def write(document: Mapping[str, Any], directory: str | Path) -> Path:
 
 def write_whole(path: Path, text: str) -> Path:
     """Replaces a text file in one step: whoever reads it sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

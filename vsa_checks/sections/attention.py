@@ -72,13 +72,12 @@ def _isometry(bench: Workbench, subject: Subject, left: NDArray[np.float32], rig
     if not len(live):
         raise NotChecked("every head of the layer has a product of zero")
     d, rank, d_out = left.shape[1], left.shape[2], right.shape[2]
-    with bench.at_null():
-        drawn = bench.once(
-            ("gaussian isometry", d, rank, d_out),
-            lambda: isometries.gaussian_isometry(
-                d, rank, ISOMETRY_DRAWS, bench.rng("gaussian isometry", d, rank, d_out), d_out
-            ),
-        )
+    drawn = bench.once(
+        ("gaussian isometry", d, rank, d_out),
+        lambda: isometries.gaussian_isometry(
+            d, rank, ISOMETRY_DRAWS, bench.rng("gaussian isometry", d, rank, d_out), d_out
+        ),
+    )
     return Measurement(
         value=float(np.median(live)),
         interval=bootstrap(live, "heads", bench.rng("bootstrap", subject.id), np.median),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vsa_checks import rebinding
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.statistics import bootstrap, bootstrap_groups, sign_flips, tail_p
@@ -248,12 +248,11 @@ def _layer(subject: Subject) -> int:
 
 def _flip_null(
     bench: Workbench, subject: Subject, name: str, rows: Array, value: float, statistic: Callable[[Array], Array]
-) -> NullFigure:
+) -> NullMeasurement:
     """The statistic of window means (windows, m) with the two sides of whole windows exchanged at random."""
-    with bench.at_null():
-        signs = sign_flips(len(rows), bench.rng(name, subject.id))
-        drawn = statistic(signs @ rows / len(rows))
-    return NullFigure(
+    signs = sign_flips(len(rows), bench.rng(name, subject.id))
+    drawn = statistic(signs @ rows / len(rows))
+    return NullMeasurement(
         name,
         float(drawn.mean()),
         float(drawn.std(ddof=1)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks.binding import Bound, bound_figures, gaussian_maps, gram_square, head_maps
+from vsa_checks.binding import Bound, gaussian_maps, gram_square, head_maps, measure_maps
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, Reference
 from vsa_checks.judging.subjects import Subject
@@ -90,14 +90,13 @@ def _bound(bench: Workbench, subject: Subject) -> Beside:
     def measure() -> Beside:
         asked, shape, words = _queries(bench, len(unit)), _shape(bench, subject), id(token_dictionary(bench, basis))
         before = bench.once(("gram square", words), lambda: gram_square(unit))
-        heads = bound_figures(unit, _maps(bench, subject), asked, before)
+        heads = measure_maps(unit, _maps(bench, subject), asked, before)
 
         def draw() -> Bound:
             drawn = gaussian_maps(GAUSSIAN_HEADS, *shape[:2], bench.rng("gaussian binding", *shape), shape[2])
-            return bound_figures(unit, drawn, asked, before)
+            return measure_maps(unit, drawn, asked, before)
 
-        with bench.at_null():
-            gaussian = bench.once(("gaussian binding", words, shape), draw)
+        gaussian = bench.once(("gaussian binding", words, shape), draw)
         return Beside(heads, np.isfinite(heads.similarity_change), gaussian)
 
     beside = bench.once(("binding", basis, layer, matrix), measure)

@@ -11,7 +11,7 @@ from vsa_checks import nulls
 from vsa_checks.boolean import Driven, driven_by_members
 from vsa_checks.bundles import Bundles, greedy_pursuit
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.sections.neurons import (
@@ -114,15 +114,14 @@ def _drive_all(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driv
         return driven_by_members(stream.read, stream.tokens, stream.counted, layer, found)
 
     real = driven(neurons, token_bundles(bench, basis, subject.layer, subject.matrix))
-    with bench.at_null():
-        gaussian = bench.once(
-            ("driven gaussian", basis, n),
-            lambda: driven(nulls.random_directions(n, d, bench.rng("boolean gaussian", basis))),
-        )
-        matched = matched_neurons(bench, basis, subject.layer, subject.matrix).draw(
-            n, bench.rng("boolean matched", basis, subject.matrix)
-        )
-        return real, gaussian, driven(matched)
+    gaussian = bench.once(
+        ("driven gaussian", basis, n),
+        lambda: driven(nulls.random_directions(n, d, bench.rng("boolean gaussian", basis))),
+    )
+    matched = matched_neurons(bench, basis, subject.layer, subject.matrix).draw(
+        n, bench.rng("boolean matched", basis, subject.matrix)
+    )
+    return real, gaussian, driven(matched)
 
 
 def first_stream(bench: Workbench, basis: Basis) -> Stream:
@@ -151,14 +150,13 @@ def _asked(name: str, hits: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _mean_null(
     bench: Workbench, subject: Subject, name: str, shares: NDArray[np.float64], null: NDArray[np.float64]
-) -> NullFigure:
+) -> NullMeasurement:
     """The null neurons' mean share; p by relabelling neurons at random between the layer and the null."""
     if not len(null):
         raise NotChecked(f"no member of any bundle of the {name} occurs alone in the text")
-    with bench.at_null():
-        drawn = relabelled_differences(shares, null, bench.rng("relabelled", name, subject.id))
+    drawn = relabelled_differences(shares, null, bench.rng("relabelled", name, subject.id))
     gap = float(shares.mean() - null.mean())
-    return NullFigure(
+    return NullMeasurement(
         name,
         float(null.mean()),
         float(null.std() / np.sqrt(len(shares))),

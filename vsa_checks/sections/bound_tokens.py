@@ -10,7 +10,7 @@ from scipy import stats
 
 from vsa_checks.bound_tokens import Part, Pursued, pursue
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
@@ -50,14 +50,13 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     alone = without.cosine_at(PURSUIT_TOKENS)[~without.dead]
     real = pursued(neurons.unit, bound)
     gain = real.cosines[:, -1] - alone
-    with bench.at_null():
-        # Head by head, so that a null has one draw and all matrices meet the same.
-        turned = [turn(part, bench.rng("turned", head)) for head, part in enumerate(bound)]
-        fake = [matched(part, bench.rng("fake tokens", head)) for head, part in enumerate(bound)]
-        null_gains = {
-            name: pursued(neurons.unit[asked], parts, f", {name}").cosines[:, -1] - alone[asked]
-            for name, parts in ((TURNED, turned), (FAKE, fake))
-        }
+    # Head by head, so that a null has one draw and all matrices meet the same.
+    turned = [turn(part, bench.rng("turned", head)) for head, part in enumerate(bound)]
+    fake = [matched(part, bench.rng("fake tokens", head)) for head, part in enumerate(bound)]
+    null_gains = {
+        name: pursued(neurons.unit[asked], parts, f", {name}").cosines[:, -1] - alone[asked]
+        for name, parts in ((TURNED, turned), (FAKE, fake))
+    }
     by_part = np.bincount(real.parts.ravel(), minlength=len(bound) + 1) / real.parts.size
     return Measurement(
         value=float(gain.mean()),
@@ -126,7 +125,9 @@ def _at_length(part: Part, other: Part) -> Part:
     return Part(part.left * np.float32(wanted / own), part.right)
 
 
-def _paired(name: str, gain: NDArray[np.float64], asked: NDArray[np.int64], null: NDArray[np.float64]) -> NullFigure:
+def _paired(
+    name: str, gain: NDArray[np.float64], asked: NDArray[np.int64], null: NDArray[np.float64]
+) -> NullMeasurement:
     """The null's mean rise, and the p of a paired t test over the neurons that were asked, either way.
 
     The mean over all neurons is the layer's own less the mean difference on those asked.
@@ -137,7 +138,7 @@ def _paired(name: str, gain: NDArray[np.float64], asked: NDArray[np.int64], null
         if np.ptp(rise) > 0
         else (lambda side: 1.0)
     )
-    return NullFigure(
+    return NullMeasurement(
         name,
         float(gain.mean() - rise.mean()),
         float(null.std(ddof=1) / np.sqrt(len(null))),

@@ -13,7 +13,7 @@ from scipy import stats
 from vsa_checks import theory
 from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
@@ -69,10 +69,9 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
         )
         return [live_rows(one).unit for one in drawn]
 
-    with bench.at_null():
-        random = linked_shares(
-            matched("W_out", outputs), matched(subject.matrix, inputs), cut, bench.progress(f"{label}, null")
-        )
+    random = linked_shares(
+        matched("W_out", outputs), matched(subject.matrix, inputs), cut, bench.progress(f"{label}, null")
+    )
     pairs = list(combinations(range(n_layers), 2))
     ratios, null_ratios = real.ratios(pairs), random.ratios(pairs)
     rng = bench.rng("bootstrap", subject.id)
@@ -146,7 +145,7 @@ def _over_layers(
 
 def _order_test(
     name: str, logs: NDArray[np.float64], value: float, n_layers: int, rng: np.random.Generator
-) -> NullFigure:
+) -> NullMeasurement:
     """How often layers in random order have as many pairs forward above acausal; their median beside `value`.
 
     logs: one per pair of layers (earlier, later), of the other sign the other way round. Pairs that share a layer are
@@ -160,7 +159,7 @@ def _order_test(
     drawn = table[drawn_orders[:, upper[0]], drawn_orders[:, upper[1]]]
     lead, leads = np.sign(logs).sum(), np.sign(drawn).sum(axis=1)
     medians = value * np.exp(np.median(drawn, axis=1))
-    return NullFigure(
+    return NullMeasurement(
         name, value, float(medians.std(ddof=1)), len(drawn), tail_p(lead, leads, ">="), tail_p(lead, leads, "<=")
     )
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.claim import PUBLISHED_FILE
-from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import live_rows
+from vsa_checks.paths import PUBLISHED_FILE
 from vsa_checks.statistics import bootstrap, tail_p
 from vsa_checks.workbench.access import Workbench
 
@@ -69,7 +69,7 @@ def published_path(bench: Workbench, subject: Subject) -> Measurement:
         interval=bootstrap(ranks, "links", bench.rng("bootstrap", subject.id), np.max),
         n_examined=len(links),
         nulls=(
-            NullFigure(
+            NullMeasurement(
                 RANDOM_PATHS,
                 float(np.median(drawn)),
                 float(drawn.std(ddof=1)),

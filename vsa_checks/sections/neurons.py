@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vsa_checks import nulls
 from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scans
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullFigure
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject, mlp_inputs
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import second_moment
@@ -58,27 +58,26 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
         ("scan", subject.basis, layer, matrix),
         lambda: _scan(bench, neurons, words, f"scan of layer {layer} {matrix} ({subject.basis})"),
     )
-    with bench.at_null():
-        matched = bench.once(
-            ("scan matched", subject.basis, layer, matrix),
-            lambda: _scan(
-                bench,
-                matched_neurons(bench, subject.basis, layer, matrix).draw(
-                    len(neurons), bench.rng("scan matched", subject.basis, layer, matrix)
-                ),
-                words,
-                f"scan of its covariance-matched neurons ({subject.basis})",
+    matched = bench.once(
+        ("scan matched", subject.basis, layer, matrix),
+        lambda: _scan(
+            bench,
+            matched_neurons(bench, subject.basis, layer, matrix).draw(
+                len(neurons), bench.rng("scan matched", subject.basis, layer, matrix)
             ),
-        )
-        random = bench.once(
-            ("scan random", id(words), len(neurons)),
-            lambda: _scan(
-                bench,
-                nulls.random_directions(len(neurons), d, bench.rng("scan random")),
-                words,
-                f"scan of random directions ({subject.basis})",
-            ),
-        )
+            words,
+            f"scan of its covariance-matched neurons ({subject.basis})",
+        ),
+    )
+    random = bench.once(
+        ("scan random", id(words), len(neurons)),
+        lambda: _scan(
+            bench,
+            nulls.random_directions(len(neurons), d, bench.rng("scan random")),
+            words,
+            f"scan of random directions ({subject.basis})",
+        ),
+    )
     hits = real.cosines[-1] >= level
     return Measurement(
         value=float(hits.mean()),
@@ -100,16 +99,12 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     """
     layer, matrix = _place(subject)
     neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
-    with bench.at_null():
-        bars = _random_bars(bench, subject.basis)
+    bars = _random_bars(bench, subject.basis)
     real = token_bundles(bench, subject.basis, layer, matrix)
-    with bench.at_null():
-        law = matched_neurons(bench, subject.basis, layer, matrix)
-        drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
-        label = f"pursuit in layer {layer} {matrix} ({subject.basis}), null"
-        matched = greedy_pursuit(
-            drawn, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label)
-        )
+    law = matched_neurons(bench, subject.basis, layer, matrix)
+    drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
+    label = f"pursuit in layer {layer} {matrix} ({subject.basis}), null"
+    matched = greedy_pursuit(drawn, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label))
     alive = ~real.dead
     paths = _paths(real, alive)
     matched_paths = _paths(matched, ~matched.dead)
@@ -226,11 +221,11 @@ def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, lab
     )
 
 
-def share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullFigure:
+def share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullMeasurement:
     """The null's share, its spread over layers of this size, and the exact permutation p both ways."""
     share = float(null_hits.mean())
     counts = (int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits))
-    return NullFigure(
+    return NullMeasurement(
         name,
         share,
         float(np.sqrt(share * (1 - share) / len(hits))),

@@ -10,7 +10,7 @@ from scipy import stats
 
 from vsa_checks import nulls, theory
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines
 from vsa_checks.statistics import Interval, bootstrap_pairs, tail_p
@@ -80,11 +80,10 @@ def beyond_random(
 ) -> Measurement:
     """Root mean square cosine over the median of Gaussian matrices with the same shape and norms."""
     n, d = cosines.n_vectors, _width(bench, subject)
-    with bench.at_null():
-        drawn = bench.once(
-            ("gaussian rms", n, d),
-            lambda: nulls.gaussian_rms_cosines(n, d, GAUSSIAN_DRAWS, bench.rng("gaussian rms", n, d)),
-        )
+    drawn = bench.once(
+        ("gaussian rms", n, d),
+        lambda: nulls.gaussian_rms_cosines(n, d, GAUSSIAN_DRAWS, bench.rng("gaussian rms", n, d)),
+    )
     median = float(np.median(drawn))
     value, ratios = cosines.rms / median, drawn / median
     interval = _rms_interval(bench, subject, cosines, unit, groups)
@@ -94,7 +93,7 @@ def beyond_random(
         n_examined=n,
         n_excluded=cosines.n_excluded,
         nulls=(
-            NullFigure(
+            NullMeasurement(
                 GAUSSIAN,
                 1.0,
                 float(ratios.std(ddof=1)),

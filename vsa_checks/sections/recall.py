@@ -39,9 +39,8 @@ def bundle_recall(bench: Workbench, subject: Subject) -> Measurement:
     # The same members whatever the vectors, of which there are as many each time.
     members = {k: draw_bundles(n, k, BUNDLES, bench.rng("bundles", k)) for k in sizes}
     found = {k: recalled(unit, members[k]) for k in sizes}
-    with bench.at_null():
-        independent = nulls.random_directions(n, d, bench.rng("independent tokens"))
-        ideal = {k: recalled(independent, members[k]) for k in sizes}
+    independent = nulls.random_directions(n, d, bench.rng("independent tokens"))
+    ideal = {k: recalled(independent, members[k]) for k in sizes}
     chance = float(ideal[BUNDLE_SIZE].mean())
     if chance < HOPELESS:
         raise NotChecked(f"of independent vectors of {d} dimensions {chance:.3f} are recalled: too few to be told from")

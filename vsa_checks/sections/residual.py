@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import centered
@@ -60,15 +60,14 @@ def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
     everything = ranks[np.arange(len(types)), types]
     own = np.split(everything, np.cumsum([len(one) for one in seen.tokens])[:-1])
     value = float(np.median(everything))
-    with bench.at_null():
-        drawn = shuffled_medians(ranks, types, SHUFFLES, bench.rng(SHUFFLED, subject.id))
+    drawn = shuffled_medians(ranks, types, SHUFFLES, bench.rng(SHUFFLED, subject.id))
     return Measurement(
         value=value,
         interval=bootstrap_groups(own, "windows of text", bench.rng("bootstrap", subject.id), np.median),
         n_examined=len(everything),
         n_excluded=seen.n_sinks,
         nulls=(
-            NullFigure(
+            NullMeasurement(
                 SHUFFLED,
                 float(drawn.mean()),
                 float(drawn.std(ddof=1)),

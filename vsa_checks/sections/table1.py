@@ -12,11 +12,11 @@ from scipy import stats
 
 from vsa_checks.bundles import Bundles, ranked_scans
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.claim import PUBLISHED_FILE
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import centered
+from vsa_checks.paths import PUBLISHED_FILE
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -55,7 +54,6 @@ class Workbench:
         self._tracker = tracker
         self._models: dict[Basis, Model] = {} if loaded is None else {loaded.basis: loaded}
         self._shared: dict[Hashable, tuple[Any, TextUse]] = {}
-        self.null_seconds, self._at_null = 0.0, False
 
     def model(self, basis: Basis) -> Model:
         """The model in this basis ("processed" or "raw"). Raises ModelError if it cannot be loaded."""
@@ -113,18 +111,6 @@ class Workbench:
         result, use = self._shared[key]
         self._use.add(use)
         return result
-
-    @contextmanager
-    def at_null(self) -> Iterator[None]:
-        """Count the time of the work within as spent on what chance gives: see benchmarks/."""
-        outer, begin = self._at_null, perf_counter()
-        self._at_null = True
-        try:
-            yield
-        finally:
-            self._at_null = outer
-            if not outer:
-                self.null_seconds += perf_counter() - begin
 
     def progress(self, label: str) -> Progress | None:
         """Something to tell how far long work has come; None when nobody watches."""

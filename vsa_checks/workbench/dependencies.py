@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from vsa_checks.judging.claim import PUBLISHED_FILE
+from vsa_checks import paths
 from vsa_checks.models import ModelInfo
 from vsa_checks.models.files import content_sha256
 from vsa_checks.models.sources import locate
@@ -56,7 +56,7 @@ def dependencies(name: str, info: ModelInfo, seed: int, device: str) -> dict[str
         "seed": seed,
         "device": [device, *(_cuda() if device == "cuda" else [])],
         "code": code_digest(),
-        "published": hashlib.sha256(PUBLISHED_FILE.read_bytes()).hexdigest(),
+        "published": hashlib.sha256(paths.PUBLISHED_FILE.read_bytes()).hexdigest(),
         "libraries": {"python": platform.python_version(), **{one: _version(one) for one in LIBRARIES}},
         "machine": _machine(),
     }

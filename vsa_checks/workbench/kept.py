@@ -11,7 +11,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,16 +24,17 @@ from vsa_checks.judging.claim import Claim
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.models.texts import Text, shipped_text
-from vsa_checks.workbench.measured import Measure, Outcome
+from vsa_checks.paths import replaced
+from vsa_checks.workbench.measured import Measure, Measured
 
-FOLDER = "figures"
+FOLDER = "measurements"
 """Under the folder of the cache."""
 MOST_BYTES = 256 * 2**20
 UNUSED_S = 30 * 24 * 3600.0
-_ENTRY = re.compile(r"[0-9a-f]{64}\.json|\.[0-9a-f]{64}\.[a-z0-9_]+\.tmp")
+_ENTRY = re.compile(r"[0-9a-f]{64}\.json|\.[0-9a-f]{64}\.json\.[0-9a-f]+\.tmp")
 
 
-class FiguresCache:
+class KeptMeasurements:
     """The figures of one run's model. What cannot be read is not there, and what cannot be written is not kept."""
 
     def __init__(
@@ -73,9 +73,9 @@ class FiguresCache:
         """Keep how many threads PyTorch took."""
         self._write(self._key(threads="of PyTorch"), threads)
 
-    def outcome(
+    def find(
         self, claim: Claim, subject: Subject, flags: Mapping[str, bool], measure: Measure, options: Mapping[str, Any]
-    ) -> Outcome | None:
+    ) -> Measured | None:
         """What was measured of a subject; None if that is not known, or what measures is none of this package's."""
         if _name(measure) is None or self._folder is None:
             return None
@@ -83,7 +83,7 @@ class FiguresCache:
             found = self._read(self._subject_key(claim, subject, flags, measure, options, text))
             if found is not None:
                 with suppress(KeyError, TypeError):
-                    return Outcome.from_json(found)
+                    return Measured.from_json(found)
         return None
 
     def keep(
@@ -93,15 +93,15 @@ class FiguresCache:
         flags: Mapping[str, bool],
         measure: Measure,
         options: Mapping[str, Any],
-        outcome: Outcome,
+        measured: Measured,
     ) -> None:
         """Keep what was measured of a subject."""
-        text = self._text if outcome.text_asked else None
-        if _name(measure) is None or (outcome.text_asked and text is None):
+        text = self._text if measured.text_asked else None
+        if _name(measure) is None or (measured.text_asked and text is None):
             return
-        if self._place and self._place in outcome.reason:
+        if self._place and self._place in measured.reason:
             return
-        self._write(self._subject_key(claim, subject, flags, measure, options, text), outcome.as_json())
+        self._write(self._subject_key(claim, subject, flags, measure, options, text), measured.as_json())
 
     def prune(self) -> None:
         """Remove what was not used for a month, and beyond MOST_BYTES what was not used for longest."""
@@ -181,16 +181,8 @@ class FiguresCache:
         if self._folder is None or key is None or not self._unchanged():
             return
         body = json.dumps({"key": key, "content": content}).encode()
-        with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(".tmp", f".{key}.", self._folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-                os.replace(temporary, self._folder / f"{key}.json")
-            finally:
-                with suppress(OSError):
-                    os.unlink(temporary)
+        with suppress(OSError), replaced(self._folder / f"{key}.json", private=True) as temporary:
+            temporary.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
 def _name(measure: Measure) -> str | None:

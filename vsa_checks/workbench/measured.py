@@ -17,7 +17,7 @@ Measure = Callable[..., Measurement]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Measured:
     """Figures, or None and the reason; whether the text was asked for, tokens read of it, and the seconds it took."""
 
     measurement: Measurement | None
@@ -31,13 +31,13 @@ class Outcome:
         return {**vars(self), "measurement": None if self.measurement is None else self.measurement.as_json()}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Outcome:
-        """The outcome that `as_json` gave. Raises TypeError or KeyError for what it did not give."""
+    def from_json(cls, stored: Mapping[str, Any]) -> Measured:
+        """What `as_json` gave. Raises TypeError or KeyError for what it did not give."""
         figures = stored["measurement"]
         return cls(**{**stored, "measurement": None if figures is None else Measurement.from_json(figures)})
 
 
-def measure_subject(bench: Workbench, subject: Subject, measure: Measure, options: Mapping[str, Any]) -> Outcome:
+def measure_subject(bench: Workbench, subject: Subject, measure: Measure, options: Mapping[str, Any]) -> Measured:
     """Measure one subject. Raises what the measure raises, but for NotChecked, and TypeError for details not JSON's.
 
     Figures come as they would be read from JSON: judged, a new one and a kept one cannot differ.
@@ -48,5 +48,5 @@ def measure_subject(bench: Workbench, subject: Subject, measure: Measure, option
             measurement = measure(bench, subject, **options)
         except NotChecked as unchecked:
             reason = str(unchecked)
-    found = Outcome(measurement, reason, use.asked, use.tokens_read, time.perf_counter() - start)
-    return Outcome.from_json(json.loads(json.dumps(found.as_json())))
+    found = Measured(measurement, reason, use.asked, use.tokens_read, time.perf_counter() - start)
+    return Measured.from_json(json.loads(json.dumps(found.as_json())))

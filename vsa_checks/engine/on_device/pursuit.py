@@ -28,7 +28,7 @@ EXACT_BYTES = 2**26
 """Aim of the vectors that are scored together in float64."""
 
 
-class Words(NamedTuple):
+class DeviceWords(NamedTuple):
     """A dictionary on a device: vectors (V, d), norms and one over each (V,), and the next copy of each row or -1."""
 
     vectors: torch.Tensor
@@ -37,7 +37,7 @@ class Words(NamedTuple):
     next_copy: torch.Tensor
 
     @classmethod
-    def of(cls, words: Dictionary, device: torch.device) -> Words:
+    def of(cls, words: Dictionary, device: torch.device) -> DeviceWords:
         """Place a dictionary on the device."""
         return cls(
             placed(words.vectors, device),
@@ -87,7 +87,7 @@ def pursue(
     k must not exceed the tokens that there are. Raises VsaChecksError if one neuron does not fit.
     """
     with within_memory(device), full_float32():
-        there = Words.of(words, device)
+        there = DeviceWords.of(words, device)
 
         def work(start: int, stop: int) -> None:
             tokens, cosines = _bundles(there, placed(target[start:stop], device), picked.shape[1])
@@ -96,7 +96,7 @@ def pursue(
         by_blocks(len(target), block or rows_within(free_bytes(device), sum(words.vectors.shape), CELL), work, progress)
 
 
-def _bundles(words: Words, unit: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _bundles(words: DeviceWords, unit: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens and cosines (n, length) of the pursuits of neurons (n, d), all grown by one token at a time."""
     n = len(unit)
     rows = torch.arange(n, device=unit.device)
@@ -126,14 +126,14 @@ def _bundles(words: Words, unit: torch.Tensor, length: int) -> tuple[torch.Tenso
     return tokens, cosines
 
 
-def _first_bounds(words: Words, projections: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _first_bounds(words: DeviceWords, projections: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Lower and upper bounds (n, V) of each token's own cosine with the neurons, however short the token is."""
     cosines = projections * words.inverse
     return cosines - ROUNDING, cosines + ROUNDING
 
 
 def _bounds(
-    words: Words, projections: torch.Tensor, unit: torch.Tensor, totals: torch.Tensor
+    words: DeviceWords, projections: torch.Tensor, unit: torch.Tensor, totals: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Lower and upper bounds (n, V) of the cosines with the neurons of the sums (n, d) with each token added."""
     along, square = (totals * unit).sum(dim=1, keepdim=True), totals.square().sum(dim=1, keepdim=True)
@@ -148,7 +148,7 @@ def _bounds(
 
 
 def _exact(
-    words: Words, unit: torch.Tensor, totals: torch.Tensor, neurons: torch.Tensor, tokens: torch.Tensor
+    words: DeviceWords, unit: torch.Tensor, totals: torch.Tensor, neurons: torch.Tensor, tokens: torch.Tensor
 ) -> torch.Tensor:
     """Cosines (m,), in float64, of the sums of these neurons, each with one of these tokens added.
 

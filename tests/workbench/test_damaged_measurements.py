@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.workbench.test_figures_cache import MEASUREMENT, OUTCOME, UNCHECKED, cache_in, find, keep, only_file
-from vsa_checks.workbench import kept as figures_cache
+from tests.workbench.test_kept_measurements import MEASURED, MEASUREMENT, UNCHECKED, cache_in, find, keep, only_file
+from vsa_checks.workbench import kept
 
 
 def test_a_flipped_bit_anywhere_is_noticed(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path: Path) -> None:
             file.write_bytes(sound[:place] + bytes([sound[place] ^ bit]) + sound[place + 1 :])
             assert find(cache_in(tmp_path)) is None, place
     file.write_bytes(sound)
-    assert find(cache_in(tmp_path)) == OUTCOME
+    assert find(cache_in(tmp_path)) == MEASURED
 
 
 def test_a_file_cut_short_or_lengthened_is_noticed(tmp_path: Path) -> None:
@@ -53,10 +53,10 @@ RUBBISH: dict[str, Callable[[str], bytes]] = {
     "content of another shape": lambda key: signed({"key": key, "content": {"measurement": [1]}}),
     "content that is a text": lambda key: signed({"key": key, "content": "measurement"}),
     "a measurement that lacks its value": lambda key: signed(
-        {"key": key, "content": {**OUTCOME.as_json(), "measurement": {"n_examined": 3}}}
+        {"key": key, "content": {**MEASURED.as_json(), "measurement": {"n_examined": 3}}}
     ),
     "a measurement whose interval is a number": lambda key: signed(
-        {"key": key, "content": {**OUTCOME.as_json(), "measurement": {**MEASUREMENT.as_json(), "interval": 3}}}
+        {"key": key, "content": {**MEASURED.as_json(), "measurement": {**MEASUREMENT.as_json(), "interval": 3}}}
     ),
 }
 
@@ -69,7 +69,7 @@ def test_rubbish_with_a_right_checksum_is_no_entry(kind: str, tmp_path: Path) ->
     file.write_bytes(RUBBISH[kind](file.stem))
     assert find(cache) is None
     keep(cache)
-    assert find(cache) == OUTCOME
+    assert find(cache) == MEASURED
 
 
 def test_a_sound_entry_under_another_ones_name_is_noticed(tmp_path: Path) -> None:
@@ -104,17 +104,17 @@ def test_a_write_that_breaks_off_leaves_what_there_was(tmp_path: Path, monkeypat
     keep(cache_in(tmp_path))
     monkeypatch.setattr(os, "replace", no_space)
     keep(cache_in(tmp_path), UNCHECKED)
-    keep(cache_in(tmp_path), dataclasses.replace(OUTCOME, duration_s=1.0))
-    assert find(cache_in(tmp_path)) == OUTCOME
+    keep(cache_in(tmp_path), dataclasses.replace(MEASURED, duration_s=1.0))
+    assert find(cache_in(tmp_path)) == MEASURED
     only_file(tmp_path)
 
 
 def test_a_folder_that_can_only_be_read_serves(tmp_path: Path) -> None:
     keep(cache_in(tmp_path))
-    folder = tmp_path / figures_cache.FOLDER
+    folder = tmp_path / kept.FOLDER
     folder.chmod(0o500)
     try:
-        assert find(cache_in(tmp_path)) == OUTCOME
+        assert find(cache_in(tmp_path)) == MEASURED
         cache_in(tmp_path).keep_threads(2)
     finally:
         folder.chmod(0o700)

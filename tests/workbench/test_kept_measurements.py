@@ -18,17 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsa_checks.errors import NotChecked, UsageError
-from vsa_checks.judging.claim import ROOT, Claim, load_claims
-from vsa_checks.judging.measurement import Measurement, NullFigure, Reference
+from vsa_checks.judging.claim import Claim, load_claims
+from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models.texts import Text
-from vsa_checks.models.weights_cache import default_folder
+from vsa_checks.paths import ROOT, cache_folder
 from vsa_checks.sections import embeddings, residual
 from vsa_checks.statistics import Interval
-from vsa_checks.workbench import kept as figures_cache
+from vsa_checks.workbench import kept
 from vsa_checks.workbench.access import Workbench
-from vsa_checks.workbench.kept import FiguresCache
-from vsa_checks.workbench.measured import Outcome, measure_subject
+from vsa_checks.workbench.kept import KeptMeasurements
+from vsa_checks.workbench.measured import Measured, measure_subject
 
 DEPENDS_ON: dict[str, Any] = {"content": "ab", "seed": 0, "code": "cd", "libraries": {"numpy": "2.4.1"}}
 TEXT = Text("a text", ("words",), "12" * 32)
@@ -42,40 +42,40 @@ MEASUREMENT = Measurement(
     5,
     1,
     Reference("law", 1 / 3),
-    (NullFigure("null", 2 / 3, 1e300, 999, 0.001, math.pi),),
+    (NullMeasurement("null", 2 / 3, 1e300, 999, 0.001, math.pi),),
     {"curve": {"x": [1, 2], "y": [0.1, -1e-17]}, "name": "é\u2028\n", "none": None, "yes": True},
 )
-OUTCOME = Outcome(MEASUREMENT, "", False, None, 12.345678901234567)
-UNCHECKED = Outcome(None, "the model has no such part", True, 4_076, 0.5)
+MEASURED = Measured(MEASUREMENT, "", False, None, 12.345678901234567)
+UNCHECKED = Measured(None, "the model has no such part", True, 4_076, 0.5)
 MEASURE = embeddings.tokens_near_orthogonal
 
 
-def cache_in(folder: Path | None, **changes: Any) -> FiguresCache:
-    return FiguresCache(folder, {**DEPENDS_ON, **changes}, lambda: TEXT)
+def cache_in(folder: Path | None, **changes: Any) -> KeptMeasurements:
+    return KeptMeasurements(folder, {**DEPENDS_ON, **changes}, lambda: TEXT)
 
 
-def keep(cache: FiguresCache, outcome: Outcome = OUTCOME) -> None:
-    cache.keep(CLAIM, SUBJECT, FLAGS, MEASURE, OPTIONS, outcome)
+def keep(cache: KeptMeasurements, measured: Measured = MEASURED) -> None:
+    cache.keep(CLAIM, SUBJECT, FLAGS, MEASURE, OPTIONS, measured)
 
 
-def find(cache: FiguresCache) -> Outcome | None:
-    return cache.outcome(CLAIM, SUBJECT, FLAGS, MEASURE, OPTIONS)
+def find(cache: KeptMeasurements) -> Measured | None:
+    return cache.find(CLAIM, SUBJECT, FLAGS, MEASURE, OPTIONS)
 
 
 def only_file(folder: Path) -> Path:
-    (file,) = (folder / figures_cache.FOLDER).iterdir()
+    (file,) = (folder / kept.FOLDER).iterdir()
     return file
 
 
 # --- what is kept is what was measured ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("outcome", [OUTCOME, UNCHECKED], ids=["figures", "not checked"])
-def test_what_is_kept_is_found_by_another_process_as_it_was(outcome: Outcome, tmp_path: Path) -> None:
-    keep(cache_in(tmp_path / "new" / "folder"), outcome)
+@pytest.mark.parametrize("measured", [MEASURED, UNCHECKED], ids=["figures", "not checked"])
+def test_what_is_kept_is_found_by_another_process_as_it_was(measured: Measured, tmp_path: Path) -> None:
+    keep(cache_in(tmp_path / "new" / "folder"), measured)
     found = find(cache_in(tmp_path / "new" / "folder"))
-    assert found == outcome
-    assert repr(found) == repr(outcome), "0.0 and -0.0 are equal, and not the same"
+    assert found == measured
+    assert repr(found) == repr(measured), "0.0 and -0.0 are equal, and not the same"
 
 
 any_number = st.floats(allow_nan=False, width=64)
@@ -91,7 +91,7 @@ any_json = st.recursive(
 def test_every_number_survives_to_the_last_bit(
     value: float, low: float, p: float, beside: float, details: dict[str, Any]
 ) -> None:
-    null = NullFigure("null", beside, low, 99, p, value)
+    null = NullMeasurement("null", beside, low, 99, p, value)
     whole = Measurement(value, Interval(low, p, "heads"), 3, 0, Reference("law", beside), (null,), details)
     read = Measurement.from_json(json.loads(json.dumps(whole.as_json())))
     assert repr(read) == repr(whole)
@@ -103,7 +103,7 @@ def test_new_figures_come_as_those_from_the_cache_do(tmp_path: Path) -> None:
         np.float32(0.1),  # type: ignore[arg-type]
         Interval(np.float32(0.05), np.float64(0.2), "tokens"),  # type: ignore[arg-type]
         np.int64(7),  # type: ignore[arg-type]
-        nulls=(NullFigure("null", np.float32(0.3), 0.0, np.int64(9), 0.5, 0.5),),  # type: ignore[arg-type]
+        nulls=(NullMeasurement("null", np.float32(0.3), 0.0, np.int64(9), 0.5, 0.5),),  # type: ignore[arg-type]
         details={"pair": (1, np.float64(0.5)), 3: "three"},  # type: ignore[dict-item]
     )
     bench = Workbench("none", loaded=None)
@@ -127,7 +127,7 @@ def test_what_took_effect_and_the_threads_are_kept(tmp_path: Path) -> None:
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    cache = FiguresCache()
+    cache = KeptMeasurements()
     keep(cache)
     cache.keep_threads(2)
     cache.prune()
@@ -164,8 +164,8 @@ OTHERS: dict[str, dict[str, Any]] = {
 def test_another_subject_is_another_entry(change: str, tmp_path: Path) -> None:
     keep(cache_in(tmp_path))
     asked: dict[str, Any] = {"claim": CLAIM, "subject": SUBJECT, "flags": FLAGS, "measure": MEASURE, "options": OPTIONS}
-    assert cache_in(tmp_path).outcome(**asked) == OUTCOME
-    assert cache_in(tmp_path).outcome(**{**asked, **OTHERS[change]}) is None
+    assert cache_in(tmp_path).find(**asked) == MEASURED
+    assert cache_in(tmp_path).find(**{**asked, **OTHERS[change]}) is None
 
 
 @pytest.mark.parametrize("dependency", DEPENDS_ON)
@@ -173,33 +173,33 @@ def test_anything_else_that_figures_depend_on_makes_another_entry(dependency: st
     keep(cache_in(tmp_path))
     assert find(cache_in(tmp_path, **{dependency: "another"})) is None
     assert find(cache_in(tmp_path, more="of it")) is None
-    assert find(cache_in(tmp_path)) == OUTCOME
+    assert find(cache_in(tmp_path)) == MEASURED
 
 
 def test_a_threshold_is_none_of_it(tmp_path: Path) -> None:
     keep(cache_in(tmp_path))
     stricter: Claim = dataclasses.replace(CLAIM, threshold=9.0, alpha=0.5, delta=0.2)
-    assert cache_in(tmp_path).outcome(stricter, SUBJECT, FLAGS, MEASURE, OPTIONS) == OUTCOME
+    assert cache_in(tmp_path).find(stricter, SUBJECT, FLAGS, MEASURE, OPTIONS) == MEASURED
 
 
 @pytest.mark.parametrize("other", [Text("another", ("words",), "12" * 32), Text("a text", ("words",), "34" * 32)])
 def test_what_asked_for_the_text_is_of_that_text_alone(other: Text, tmp_path: Path) -> None:
     keep(cache_in(tmp_path), UNCHECKED)
-    assert find(FiguresCache(tmp_path, DEPENDS_ON, lambda: other)) is None
+    assert find(KeptMeasurements(tmp_path, DEPENDS_ON, lambda: other)) is None
     assert find(cache_in(tmp_path)) == UNCHECKED
-    keep(cache_in(tmp_path / "weights"), OUTCOME)
-    assert find(FiguresCache(tmp_path / "weights", DEPENDS_ON, lambda: other)) == OUTCOME
+    keep(cache_in(tmp_path / "weights"), MEASURED)
+    assert find(KeptMeasurements(tmp_path / "weights", DEPENDS_ON, lambda: other)) == MEASURED
 
 
 def test_where_there_is_no_text_what_did_not_ask_for_it_is_found(tmp_path: Path) -> None:
     def missing() -> Text:
         raise UsageError("There are no texts.")
 
-    cache = FiguresCache(tmp_path, DEPENDS_ON, missing)
+    cache = KeptMeasurements(tmp_path, DEPENDS_ON, missing)
     keep(cache, UNCHECKED)
     assert find(cache) is None
-    keep(cache, OUTCOME)
-    assert find(cache) == OUTCOME
+    keep(cache, MEASURED)
+    assert find(cache) == MEASURED
 
 
 def elsewhere(*_: object) -> Measurement:
@@ -214,25 +214,25 @@ def test_only_measures_of_the_package_are_kept(measure: Any, tmp_path: Path) -> 
         measure.__module__, measure.__qualname__ = MEASURE.__module__, MEASURE.__qualname__
         keep(cache_in(tmp_path))
     cache_in(tmp_path).keep(CLAIM, SUBJECT, FLAGS, measure, OPTIONS, UNCHECKED)
-    assert cache_in(tmp_path).outcome(CLAIM, SUBJECT, FLAGS, measure, OPTIONS) is None
+    assert cache_in(tmp_path).find(CLAIM, SUBJECT, FLAGS, measure, OPTIONS) is None
 
 
 def test_options_that_json_does_not_have_are_not_kept(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
-    cache.keep(CLAIM, SUBJECT, FLAGS, MEASURE, {"rule": object()}, OUTCOME)
-    assert cache.outcome(CLAIM, SUBJECT, FLAGS, MEASURE, {"rule": object()}) is None
-    assert not (tmp_path / figures_cache.FOLDER).exists()
+    cache.keep(CLAIM, SUBJECT, FLAGS, MEASURE, {"rule": object()}, MEASURED)
+    assert cache.find(CLAIM, SUBJECT, FLAGS, MEASURE, {"rule": object()}) is None
+    assert not (tmp_path / kept.FOLDER).exists()
 
 
 def test_nothing_is_kept_of_a_model_whose_files_changed_meanwhile(tmp_path: Path) -> None:
-    changed = FiguresCache(tmp_path, DEPENDS_ON, lambda: TEXT, unchanged=lambda: False)
+    changed = KeptMeasurements(tmp_path, DEPENDS_ON, lambda: TEXT, unchanged=lambda: False)
     keep(changed)
     changed.keep_flags("raw", FLAGS)
     assert find(cache_in(tmp_path)) is None and cache_in(tmp_path).flags("raw") is None
 
 
 def test_a_reason_that_says_where_the_model_lies_is_not_kept(tmp_path: Path) -> None:
-    cache = FiguresCache(tmp_path, DEPENDS_ON, lambda: TEXT, place="/models/mine")
+    cache = KeptMeasurements(tmp_path, DEPENDS_ON, lambda: TEXT, place="/models/mine")
     keep(cache, dataclasses.replace(UNCHECKED, reason="the tokenizer in /models/mine cannot be used"))
     assert find(cache) is None
     keep(cache, UNCHECKED)
@@ -245,12 +245,12 @@ BUSY = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from tests.workbench.test_figures_cache import OUTCOME, cache_in, find, keep
+from tests.workbench.test_kept_measurements import MEASURED, cache_in, find, keep
 
 cache = cache_in(Path(sys.argv[1]))
 for _ in range(150):
     keep(cache)
-    assert find(cache) == OUTCOME
+    assert find(cache) == MEASURED
 """
 
 
@@ -258,7 +258,7 @@ def test_processes_that_write_one_entry_at_once_never_see_a_part_of_it(tmp_path:
     command = [sys.executable, "-c", BUSY, str(tmp_path), str(ROOT)]
     workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert ["" for _ in workers] == [worker.communicate(timeout=120)[1] for worker in workers]
-    assert find(cache_in(tmp_path)) == OUTCOME
+    assert find(cache_in(tmp_path)) == MEASURED
     only_file(tmp_path)
 
 
@@ -270,35 +270,35 @@ def aged(path: Path, seconds: float) -> Path:
 def test_what_was_not_used_for_a_month_goes(tmp_path: Path) -> None:
     cache, unused = cache_in(tmp_path), cache_in(tmp_path, code="an old version")
     keep(unused)
-    old = aged(only_file(tmp_path), figures_cache.UNUSED_S + 60)
+    old = aged(only_file(tmp_path), kept.UNUSED_S + 60)
     keep(cache)
-    leftover = old.with_name(f".{old.stem}.abc_12.tmp")
+    leftover = old.with_name(f".{old.name}.abc12.tmp")
     leftover.write_bytes(b"half")
-    aged(leftover, figures_cache.UNUSED_S + 60)
+    aged(leftover, kept.UNUSED_S + 60)
     others = [old.with_name("notes.json"), old.with_name("0123.json")]
     for other in others:
         other.write_text("not the cache's")
-        aged(other, 2 * figures_cache.UNUSED_S)
+        aged(other, 2 * kept.UNUSED_S)
     cache.prune()
     assert not old.exists() and not leftover.exists()
-    assert find(cache) == OUTCOME and all(other.exists() for other in others)
+    assert find(cache) == MEASURED and all(other.exists() for other in others)
 
 
 def test_taking_a_figure_is_using_it(tmp_path: Path) -> None:
     keep(cache_in(tmp_path))
-    aged(only_file(tmp_path), figures_cache.UNUSED_S + 60)
-    assert find(cache_in(tmp_path)) == OUTCOME
+    aged(only_file(tmp_path), kept.UNUSED_S + 60)
+    assert find(cache_in(tmp_path)) == MEASURED
     cache_in(tmp_path).prune()
-    assert find(cache_in(tmp_path)) == OUTCOME
+    assert find(cache_in(tmp_path)) == MEASURED
 
 
 def test_beyond_the_limit_what_was_used_longest_ago_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(5):
-        before = set((tmp_path / figures_cache.FOLDER).glob("*"))
+        before = set((tmp_path / kept.FOLDER).glob("*"))
         keep(cache_in(tmp_path, seed=seed))
-        (new,) = set((tmp_path / figures_cache.FOLDER).glob("*")) - before
+        (new,) = set((tmp_path / kept.FOLDER).glob("*")) - before
         aged(new, 100 * abs(seed - 2))  # the third was used last, then the second and the fourth
-    monkeypatch.setattr(figures_cache, "MOST_BYTES", int(3.5 * new.stat().st_size))
+    monkeypatch.setattr(kept, "MOST_BYTES", int(3.5 * new.stat().st_size))
     cache_in(tmp_path).prune()
     assert [find(cache_in(tmp_path, seed=seed)) is not None for seed in range(5)] == [False, True, True, True, False]
 
@@ -341,8 +341,8 @@ def test_shared_work_that_read_the_text_read_it_for_all_that_share_it() -> None:
 
 
 def test_the_measures_of_claims_are_functions_that_are_kept() -> None:
-    assert figures_cache._name(residual.components) == "vsa_checks.sections.residual.components"
+    assert kept._name(residual.components) == "vsa_checks.sections.residual.components"
 
 
 def test_tests_find_no_cache_of_whoever_runs_them() -> None:
-    assert default_folder() is None
+    assert cache_folder() is None
