@@ -6,11 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from calibration.cases import CASES
 from calibration.figure import draw
-from calibration.report import as_json, read, render
+from calibration.page import as_json, read, render
 from calibration.run import MODELS, POWER_MODELS, SEED, SUPPORT_MODELS, measure, measure_again
-from calibration.threshold_cases import THRESHOLD_CASES
+from fixtures.cases import CASES
 from vsa_checks.paths import DOCS
 
 
@@ -33,21 +32,23 @@ def main(arguments: list[str] | None = None) -> int:
     target = options.out / "calibration.json"
     if (options.render or options.claims) and not target.exists():
         parser.error(f"there is no {target}; run the command without --render and --claims first")
-    unknown = sorted(set(options.claims or ()) - {*CASES, *THRESHOLD_CASES})
+    unknown = sorted(
+        set(options.claims or ()) - {claim for claim, entry in CASES.items() if entry.nulls or entry.trials}
+    )
     if unknown:
         parser.error(f"--claims: nothing is measured here of {', '.join(unknown)}")
     if options.claims:
-        figures = measure_again(read(target), options.claims, options.workers, say=_say)
-        target.write_text(as_json(figures), encoding="utf-8")
+        results = measure_again(read(target), options.claims, options.workers, say=_say)
+        target.write_text(as_json(results), encoding="utf-8")
     elif not options.render:
-        figures = measure(
+        results = measure(
             options.seed, options.models, options.power_models, options.support_models, options.workers, say=_say
         )
         options.out.mkdir(parents=True, exist_ok=True)
-        target.write_text(as_json(figures), encoding="utf-8")
-    figures = read(target)
-    target.with_suffix(".md").write_text(render(figures), encoding="utf-8")
-    target.with_suffix(".svg").write_text(draw(figures), encoding="utf-8")
+        target.write_text(as_json(results), encoding="utf-8")
+    results = read(target)
+    target.with_suffix(".md").write_text(render(results), encoding="utf-8")
+    target.with_suffix(".svg").write_text(draw(results), encoding="utf-8")
     _say(f"written: {target.with_suffix('.md')}, .json, .svg")
     return 0
 

@@ -1,4 +1,4 @@
-"""Why a neuron must not be tested on its own bundle's tokens: the figures of docs/circularity.md.
+"""Why a neuron must not be tested on its own bundle's tokens: the numbers of docs/circularity.md.
 
 Run as `python -m calibration.circularity [MODEL]`.
 """
@@ -27,7 +27,7 @@ def mean_aucs(
 ) -> dict[str, tuple[float, float]]:
     """Mean area under the ROC curve on the own bundle, of `neurons` (n, d) and of as many of each null.
 
-    embeddings (V, d), centered here; the first figure is for bundles of five tokens by pursuit, the second for those of
+    embeddings (V, d), centered here; the first number is for bundles of five tokens by pursuit, the second for those of
     the paper's scan with five neurons per token.
     """
     words = centered(embeddings)
@@ -49,7 +49,7 @@ def mean_aucs(
 
 
 def main(model: str = "smollm2-135m") -> str:
-    """The figures of one model's first layer as a table. Raises VsaChecksError for a model that cannot be had."""
+    """The areas for one model's first layer, as a table. Raises VsaChecksError for a model that cannot be had."""
     bench = Workbench(model)
     matrix = mlp_inputs(bench.model("processed").info)[0]
     neurons = np.ascontiguousarray(bench.weight("processed", 0, matrix).T)

@@ -1,4 +1,4 @@
-"""docs/calibration.svg, drawn from the figures of docs/calibration.json: the same figures give the same bytes."""
+"""docs/calibration.svg, drawn from the numbers of docs/calibration.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 MARKS = "os^DvPX"
 
 
-def draw(figures: dict[str, Any]) -> str:
+def draw(results: dict[str, Any]) -> str:
     """The figure as SVG text: how p is distributed on null models, power by signal, and the tokens recovered."""
     import matplotlib
 
@@ -23,10 +23,10 @@ def draw(figures: dict[str, Any]) -> str:
         {"svg.hashsalt": "calibration", "svg.fonttype": "none", "font.size": 9, "path.simplify": False}
     ):
         chart, axes = plt.subplots(2, 2, figsize=(11, 8.5), layout="constrained")
-        _p_values(axes[0][0], figures["calibration"])
-        _recovered(axes[0][1], figures["support"])
-        _power(axes[1][0], figures["power"], "noise beside the sum")
-        _power(axes[1][1], figures["power"], "share of a tight frame")
+        _p_values(axes[0][0], results["calibration"])
+        _recovered(axes[0][1], results["support"])
+        _power(axes[1][0], results["power"], "noise beside the sum")
+        _power(axes[1][1], results["power"], "share of a tight frame")
         page = io.StringIO()
         chart.savefig(page, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(chart)

@@ -4,40 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
-from calibration.cases import CASES
+from fixtures.cases import CASES
+from fixtures.cases.entry import subject_at
 from fixtures.claim_tests import claim_test
 from fixtures.one_thread import one_thread
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.claim import Claim, load_claims
 from vsa_checks.judging.judge import NOT_CHECKED, judge
-from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.workbench.access import Workbench
 
 LEVEL = 0.95
 P_LEVELS = (0.001, 0.005, 0.01, 0.02, 0.05, *(round(0.1 * step, 1) for step in range(1, 11)))
 """At which the distribution of p is written down."""
-NULL, PLANTED = "null", "planted"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One model to draw, measure and judge: of which claim, which of its nulls or signals, at which level and seed."""
-
-    claim: str
-    kind: str
-    place: int
-    level: float
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -52,30 +40,27 @@ class ModelResult:
     null_values: dict[str, float]
 
 
-Mapper = Callable[..., list[Any]]
-"""Maps a function (by default `outcome`) over jobs, in order: mapper(jobs) or mapper(jobs, function)."""
+Mapper = Callable[[Sequence[Callable[[], Any]]], list[Any]]
+"""Calls jobs (functions without arguments) and returns their results in order."""
 
 
-def outcome(job: Job) -> ModelResult:
-    """Draw, measure and judge one model, as a run does."""
-    case = CASES[job.claim]
-    if job.kind == NULL:
-        bench = case.nulls[job.place].draw(job.seed)
-    else:
-        bench = case.signals[job.place].draw(job.level, job.seed)
-    return judged(job.claim, bench, case.layer, case.matrix)
+def judged_drawn(claim_id: str, part: str, place: int, *at: float) -> ModelResult:
+    """Draw, measure and judge one model of the claim's entry, as a run does.
+
+    part, place: the draw, such as the second of "nulls"; at: its seed, for a signal its level and seed.
+    """
+    return judged(claim_id, getattr(CASES[claim_id], part)[place].draw(*at))
 
 
-def judged(claim_id: str, bench: Workbench, layer: int | None, matrix: str | None) -> ModelResult:
-    """What the judge says of one subject of this claim on the raw weights."""
+def judged(claim_id: str, bench: Workbench) -> ModelResult:
+    """What the judge says of the subject that stands in the claim's entry, on the raw weights."""
     claim = load_claims()[claim_id]
-    info = bench.model("raw").info
-    (subject,) = (one for one in enumerate_subjects(claim, info, ["raw"]) if (one.layer, one.matrix) == (layer, matrix))
+    subject = subject_at(claim_id, bench, "raw", *CASES[claim_id].place)
     try:
         found = claim_test(claim_id).measure(bench, subject)
     except NotChecked:
         return ModelResult(NOT_CHECKED, False, None, None, {}, {})
-    verdict = judge(claim, found, info.d_model)
+    verdict = judge(claim, found, bench.model("raw").info.d_model)
     decisive = [null for null in found.nulls if null.name in claim.decisive]
     return ModelResult(
         verdict.verdict,
@@ -117,7 +102,7 @@ def null_rates(claim_id: str, place: int, n: int, seed: int, map_jobs: Mapper) -
     """The same for one kind of null models, by its place among those of the claim."""
     claim, null = load_claims()[claim_id], CASES[claim_id].nulls[place]
     seeds = [model_seed(seed, claim_id, null.name, number) for number in range(n)]
-    found = map_jobs([Job(claim_id, NULL, place, 0.0, one) for one in seeds])
+    found = map_jobs([partial(judged_drawn, claim_id, "nulls", place, one) for one in seeds])
     beaten = [{"name": name, "obeyed": name in null.obeys, **p_summary(found, name, claim)} for name in claim.decisive]
     return {"model": null.name, **verdict_rates(found), "nulls": beaten}
 
@@ -144,32 +129,35 @@ def p_summary(found: Sequence[ModelResult], null: str, claim: Claim) -> dict[str
         "value": float(np.mean([one.null_values[null] for one in found if null in one.null_values])),
         "p_at_most_alpha": rate(int(np.count_nonzero(p <= claim.alpha)), len(p)),
         "lead": {"mean": float(np.mean(leads)), "percentile_99": float(np.quantile(leads, 0.99))},
-        "p_distribution": {str(level): share_at_most(p, level) for level in P_LEVELS},
+        "p_distribution": {str(level): float(np.mean(p <= level)) for level in P_LEVELS},
     }
-
-
-def share_at_most(p: NDArray[np.float64], level: float) -> float:
-    """Share of p values that are at most `level`."""
-    return float(np.mean(p <= level))
 
 
 @contextmanager
 def mapper(workers: int) -> Iterator[Mapper]:
-    """Something that maps jobs to outcomes in order, over so many processes of one thread each; 1: in this one."""
+    """Something that does jobs over so many processes of one thread each; 1: in this one."""
     if workers == 1:
-        with one_thread():
-            yield lambda jobs, work=outcome: [work(job) for job in jobs]
+        with _single():
+            yield lambda jobs: [job() for job in jobs]
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _stay_single) as pool:
-        yield lambda jobs, work=outcome: _mapped(pool, jobs, work)
+        yield lambda jobs: list(pool.map(_call, jobs, chunksize=4))
 
 
-def _mapped(pool: Executor, jobs: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
-    return list(pool.map(work, jobs, chunksize=4))
+def _call(job: Callable[[], Any]) -> Any:
+    return job()
 
 
 _contexts = ExitStack()
 
 
 def _stay_single() -> None:
-    _contexts.enter_context(one_thread())
+    _contexts.enter_context(_single())
+
+
+@contextmanager
+def _single() -> Iterator[None]:
+    import torch  # noqa: F401  Models need it sooner or later, and only what is loaded can be limited.
+
+    with one_thread():
+        yield

@@ -1,17 +1,17 @@
-"""What figures a claim can reach at all: with real vocabularies, with more vectors than dimensions, with duplicates."""
+"""What values a claim can reach at all: with real vocabularies, more vectors than dimensions, or duplicates."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from calibration.draws import SMALL, mixture
 from calibration.rates import Mapper, judged, model_seed
 from fixtures import null_models
+from fixtures.cases.draws import SMALL
 from fixtures.in_memory import bench_in_memory
-from fixtures.planted import bundled_neurons, plant, planted_embeddings
+from fixtures.planted import bundled_neurons, mixture, planted_embeddings, planted_weights
 from fixtures.small_models import Sizes
 from vsa_checks import nulls
 from vsa_checks.bundles import Dictionary, ranked_scan, ranked_scans
@@ -38,39 +38,22 @@ COPIES = (1, 2, 3, 4, 6, 10)
 REAL_VOCABULARY = 50257
 
 
-@dataclass(frozen=True)
-class ReachScan:
-    """One planted model whose layer-0 neurons are scanned."""
-
-    sizes: Sizes
-    seed: int
-    few: bool = False
-
-
-@dataclass(frozen=True)
-class Reach:
-    """Random directions to be scanned with so many random tokens."""
-
-    d: int
-    n_words: int
-    seed: int
-
-
 def random_reach(seed: int, map_jobs: Mapper) -> list[dict[str, Any]]:
     """Share of random directions that the scan (K = all) brings to .5 and .3, by dimension and tokens per dimension."""
-    jobs = [
-        Reach(d, round(ratio * d), model_seed(seed, "reach", d, ratio)) for d in DIMENSIONS for ratio in PER_DIMENSION
-    ]
-    return map_jobs(jobs, _reached)
+    return map_jobs(
+        [
+            partial(_reached, d, round(ratio * d), model_seed(seed, "reach", d, ratio))
+            for d in DIMENSIONS
+            for ratio in PER_DIMENSION
+        ]
+    )
 
 
-def _reached(job: Reach) -> dict[str, Any]:
-    rng = np.random.default_rng(job.seed)
-    words = nulls.random_directions(job.n_words, job.d, rng)
-    cosine = ranked_scan(nulls.random_directions(DIRECTIONS, job.d, rng), centered(words)).cosine
-    return {"d_model": job.d, "d_vocab": job.n_words} | {
-        str(level): float((cosine >= level).mean()) for level in LEVELS
-    }
+def _reached(d: int, n_words: int, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    words = nulls.random_directions(n_words, d, rng)
+    cosine = ranked_scan(nulls.random_directions(DIRECTIONS, d, rng), centered(words)).cosine
+    return {"d_model": d, "d_vocab": n_words} | {str(level): float((cosine >= level).mean()) for level in LEVELS}
 
 
 def vocabularies(seed: int, map_jobs: Mapper) -> list[dict[str, Any]]:
@@ -79,15 +62,15 @@ def vocabularies(seed: int, map_jobs: Mapper) -> list[dict[str, Any]]:
     for n_words in VOCABULARIES:
         sizes = Sizes(d_model=256, d_vocab=n_words, n_layers=1, d_head=64, d_mlp=200)
         seeds = [model_seed(seed, "vocabulary", n_words, number) for number in range(VOCABULARY_MODELS)]
-        found = map_jobs([ReachScan(sizes, one) for one in seeds], _scanned)
+        found = map_jobs([partial(_scanned, sizes, one) for one in seeds])
         rows.append({"d_model": 256, "d_vocab": n_words} | {claim: _shares(claim, found) for claim in COS})
     return rows
 
 
 def real_vocabulary(seed: int, map_jobs: Mapper) -> dict[str, Any]:
     """The same at GPT-2's size; and the shares at .5 of all its neurons where each token lists only a few of them."""
-    job = ReachScan(GPT2_SIZES, model_seed(seed, "real vocabulary"))
-    found, few = map_jobs([job, replace(job, few=True)], _scanned_or_listed)
+    own = model_seed(seed, "real vocabulary")
+    found, few = map_jobs([partial(_scanned, GPT2_SIZES, own), partial(_listed, GPT2_SIZES, own)])
     return {
         "d_model": GPT2_SIZES.d_model,
         "d_vocab": GPT2_SIZES.d_vocab,
@@ -97,17 +80,13 @@ def real_vocabulary(seed: int, map_jobs: Mapper) -> dict[str, Any]:
     } | {claim: _shares(claim, [found]) for claim in COS}
 
 
-def _scanned_or_listed(job: ReachScan) -> Any:
-    return _listed(job) if job.few else _scanned(job)
-
-
-def _listed(job: ReachScan) -> list[dict[str, Any]]:
-    rng = np.random.default_rng(job.seed)
-    vectors = planted_embeddings(job.sizes.d_vocab, job.sizes.d_model, rng, component_mean_zero=True)
+def _listed(sizes: Sizes, seed: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+    vectors = planted_embeddings(sizes.d_vocab, sizes.d_model, rng)
     chosen = rng.integers(len(vectors), size=(GPT2_NEURONS, BUNDLE))
-    neurons = bundled_neurons(vectors, chosen, NOISE, rng, component_mean_zero=True)
+    neurons = bundled_neurons(vectors, chosen, NOISE, rng)
     words = Dictionary.of(vectors.astype(np.float32))
-    random = nulls.random_directions(GPT2_NEURONS, job.sizes.d_model, rng)
+    random = nulls.random_directions(GPT2_NEURONS, sizes.d_model, rng)
     shares = {
         name: [float((found.cosine >= 0.5).mean()) for found in ranked_scans(these, words, FEW)]
         for name, these in (("planted", neurons.astype(np.float32)), ("random", random))
@@ -118,12 +97,9 @@ def _listed(job: ReachScan) -> list[dict[str, Any]]:
     ]
 
 
-def _scanned(job: ReachScan) -> dict[str, Any]:
-    bench = bench_in_memory(job.sizes, plant(job.sizes, noise=NOISE, seed=job.seed)[0], job.seed)
-    result: dict[str, Any] = {}
-    for claim in COS:
-        result[claim] = judged(claim, bench, 0, "W_in")
-    return result
+def _scanned(sizes: Sizes, seed: int) -> dict[str, Any]:
+    bench = bench_in_memory(sizes, planted_weights(sizes, noise=NOISE, seed=seed), seed)
+    return {claim: judged(claim, bench) for claim in COS}
 
 
 def _shares(claim: str, found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -158,7 +134,7 @@ def frame_floors() -> list[dict[str, Any]]:
 
 
 def share_of_possible(seed: int) -> list[dict[str, Any]]:
-    """The figure proposed for `beyond-random`: how far the mean squared cosine has come from random to the least."""
+    """The value proposed for `beyond-random`: how far the mean squared cosine has come from random to the least."""
     rows = []
     for n, d in ((48, 64), (200, 64), (2048, 512)):
         for share in (1.0, 0.5, 0.25, 0.1, 0.0):
@@ -177,7 +153,7 @@ def duplicates(seed: int) -> list[dict[str, Any]]:
     rows = []
     cut = artifact_cut(SMALL.d_model)
     for copies in COPIES:
-        weights = null_models.near_duplicate_tokens.weights(SMALL, copies=copies, seed=model_seed(seed, "copies"))
+        weights = null_models.near_duplicate_tokens(SMALL, copies=copies, seed=model_seed(seed, "copies"))
         cosines = pairwise_cosines(weights.W_E, (cut,))
         rows.append(
             {

@@ -6,11 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from calibration import reach
-from calibration.cases import CASES
 from calibration.power import power, support
 from calibration.rates import calibrate, mapper
-from calibration.threshold_cases import THRESHOLD_CASES
-from calibration.thresholds import threshold_table
+from calibration.thresholds import claims_with_trials, threshold_table
 from vsa_checks.judging.claim import load_claims
 
 SEED = 0
@@ -26,10 +24,10 @@ def measure(
     """Calibration, power and thresholds as plain numbers, in the order in which they are reported."""
     calibration, powers = [], []
     with mapper(workers) as map_jobs:
-        for claim in claims_with_cases():
+        for claim in claims_with_nulls():
             say(f"calibration: {claim}")
             calibration.append(calibrate(claim, models, seed, map_jobs))
-        for claim in claims_with_cases():
+        for claim in claims_with_nulls():
             say(f"power: {claim}")
             powers.append(power(claim, power_models, seed, map_jobs))
         say("power: tokens recovered")
@@ -61,7 +59,7 @@ def measure(
 def measure_again(
     kept: dict[str, Any], claims: Sequence[str], workers: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Figures that were measured before, those of `claims` anew: what `measure` gives if the rest has not changed."""
+    """Results measured before, with those of `claims` anew: what `measure` gives if the rest has not changed."""
     seed = kept["seed"]
     calibration, powers, thresholds = (
         {entry["claim"]: entry for entry in kept[part]} for part in ("calibration", "power", "thresholds")
@@ -69,22 +67,18 @@ def measure_again(
     with mapper(workers) as map_jobs:
         for claim in claims:
             say(claim)
-            if claim in CASES:
+            if claim in claims_with_nulls():
                 calibration[claim] = calibrate(claim, kept["models"], seed, map_jobs)
                 powers[claim] = power(claim, kept["power_models"], seed, map_jobs)
         thresholds |= {entry["claim"]: entry for entry in threshold_table(seed, map_jobs, claims)}
-    named = claims_with_cases()
+    named = claims_with_nulls()
     return kept | {
         "calibration": [calibration[claim] for claim in named if claim in calibration],
         "power": [powers[claim] for claim in named if claim in powers],
-        "thresholds": [thresholds[claim] for claim in THRESHOLD_CASES if claim in thresholds],
+        "thresholds": [thresholds[claim] for claim in claims_with_trials() if claim in thresholds],
     }
 
 
-def claims_with_cases() -> list[str]:
-    """The claims that name a decisive null, in the order of claims.toml. Raises KeyError for one without a case."""
-    named = [claim.id for claim in load_claims().values() if claim.decisive]
-    for claim in named:
-        if claim not in CASES:
-            raise KeyError(f"{claim} names a decisive null and has no entry in calibration/cases.py")
-    return named
+def claims_with_nulls() -> list[str]:
+    """The claims that name a decisive null, in the order of claims.toml."""
+    return [claim.id for claim in load_claims().values() if claim.decisive]

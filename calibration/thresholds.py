@@ -1,52 +1,42 @@
-"""What each threshold of ours tells apart: the figure on planted models, on null models, and the damage it takes."""
+"""What each threshold of ours tells apart: the value on planted models, on null models, and the damage it takes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from calibration.kinds import Trial
-from calibration.rates import Mapper, judged, model_seed
-from calibration.threshold_cases import THRESHOLD_CASES
+from calibration.rates import Mapper, judged_drawn, model_seed
+from fixtures.cases import CASES
+from fixtures.cases.entry import Trial
+from vsa_checks.judging.claim import load_claims
 
 MODELS = 5
 """Seeded models behind each row of the table of thresholds."""
 
 
-@dataclass(frozen=True)
-class ThresholdJob:
-    """One trial of one claim, with one seed."""
-
-    claim: str
-    place: int
-    seed: int
+def claims_with_trials() -> list[str]:
+    """The claims whose threshold is ours, in the order of claims.toml."""
+    return [claim for claim in load_claims() if CASES[claim].trials]
 
 
 def threshold_table(seed: int, map_jobs: Mapper, claims: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """For each claim of THRESHOLD_CASES, or of `claims` alone: the threshold applied, and value and verdicts on each
-    of its trials.
-    """
-    cases = {claim: case for claim, case in THRESHOLD_CASES.items() if claims is None or claim in claims}
+    """For each claim with trials, or those of `claims` alone: the threshold applied, and value and verdicts on each."""
+    trials = {claim: CASES[claim].trials for claim in claims_with_trials() if claims is None or claim in claims}
     jobs = [
-        ThresholdJob(claim, place, model_seed(seed, "thresholds", claim, place, number))
-        for claim, case in cases.items()
-        for place in range(len(case.trials))
+        partial(judged_drawn, claim, "trials", place, model_seed(seed, "thresholds", claim, place, number))
+        for claim in trials
+        for place in range(len(trials[claim]))
         for number in range(MODELS)
     ]
-    found = iter(map_jobs(jobs, _judged_trial))
+    found = iter(map_jobs(jobs))
     return [
-        {"claim": claim, "trials": [_row(trial, [next(found) for _ in range(MODELS)]) for trial in case.trials]}
-        for claim, case in cases.items()
+        {"claim": claim, "trials": [_row(trial, [next(found) for _ in range(MODELS)]) for trial in rows]}
+        for claim, rows in trials.items()
     ]
-
-
-def _judged_trial(job: ThresholdJob) -> Any:
-    case = THRESHOLD_CASES[job.claim]
-    return judged(job.claim, case.trials[job.place].draw(job.seed), case.layer, case.matrix)
 
 
 def _row(trial: Trial, found: list[Any]) -> dict[str, Any]:

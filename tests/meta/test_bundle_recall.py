@@ -1,12 +1,12 @@
-"""bundle-recall on small models: the figure again in the obvious way, and what the effective dimension explains."""
+"""bundle-recall on small models: the value again in the obvious way, and what the effective dimension explains."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tests.meta.claim_cases import Case
-from tests.meta.fixture_models import Benches
+from fixtures.cases.entry import subject_at
+from tests.meta.benches import Benches
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.premise.constructions import draw_bundles
 from vsa_checks.sections.recall import BUNDLE_SIZE, BUNDLES, bundle_recall
@@ -14,7 +14,7 @@ from vsa_checks.workbench.access import Workbench
 
 
 def measured(bench: Workbench) -> Measurement:
-    return bundle_recall(bench, Case("").subject("bundle-recall", bench))
+    return bundle_recall(bench, subject_at("bundle-recall", bench, "processed", None, None))
 
 
 def series(found: Measurement, name: str) -> list[float]:

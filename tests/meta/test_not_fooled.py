@@ -11,7 +11,7 @@ import pytest
 from fixtures import null_models
 from fixtures.claim_tests import verdict_on
 from fixtures.reading import uniform_text, write_word_tokenizer
-from fixtures.small_models import Sizes
+from fixtures.small_models import Sizes, Weights, save
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED
 from vsa_checks.judging.subjects import enumerate_subjects
@@ -23,7 +23,7 @@ SIZES = {
 }
 # A gated MLP has no biases to make an AND of a sum, and the published circuit is one of the paper's model alone.
 MEANINGLESS = {("gated", "neuron-and"), *((kind, "circuit-figure2") for kind in SIZES)}
-NULLS: dict[str, Callable[..., Path]] = {
+NULLS: dict[str, Callable[..., Weights]] = {
     "random initialisation": null_models.random_initialisation,
     "covariance-matched neurons": null_models.covariance_matched_neurons,
 }
@@ -47,7 +47,7 @@ def verdicts(directory: Path, seed: int) -> dict[str, Counter[str]]:
 @pytest.mark.parametrize("kind", SIZES)
 def test_no_claim_holds_by_chance(kind: str, null: str, seed: int, tmp_path: Path) -> None:
     """The heads and outputs beside covariance-matched neurons are planted ones, so that those claims rightly hold."""
-    found = verdicts(NULLS[null](tmp_path, SIZES[kind], seed=seed), seed)
+    found = verdicts(save(tmp_path, SIZES[kind], NULLS[null](SIZES[kind], seed=seed)), seed)
     about_neurons = {claim for claim in found if load_claims()[claim].subjects.startswith("mlp-in")}
     # What an untrained model's stream keeps of its token is the architecture's doing, and rightly told from shuffling.
     found.pop("residual-keeps-token", None)
@@ -64,7 +64,7 @@ def test_no_claim_holds_by_chance(kind: str, null: str, seed: int, tmp_path: Pat
 def test_where_no_cosine_can_be_an_artifact_none_is_looked_for(tmp_path: Path) -> None:
     """In 36 dimensions 6/sqrt(d) is 1: a share of 0 would say nothing of vectors that all point the same way."""
     sizes = Sizes(d_model=36, d_vocab=90, n_layers=1, n_kv_heads=2, d_head=8, d_mlp=50, gated=True)
-    bench = Workbench(str(null_models.shared_direction(tmp_path, sizes, seed=0)))
+    bench = Workbench(str(save(tmp_path, sizes, null_models.shared_direction(sizes, seed=0))))
     model = bench.model("raw")
     for claim in ("embedding-artifacts", "embedding-artifacts-centered", "attention-artifacts", "mlp-out-artifacts"):
         for subject in enumerate_subjects(load_claims()[claim], model.info, ["raw"]):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from fixtures import null_models
-from fixtures.claim_tests import claim_test
-from fixtures.planted import planted_model
-from fixtures.small_models import GATED, Sizes
-from tests.meta.claim_cases import Case, raw
-from tests.meta.fixture_models import Benches
-from vsa_checks import bundles, isometry, load
+from fixtures.cases.entry import raw
+from fixtures.small_models import Sizes, Weights
+from tests.meta.benches import Benches, measured
+from vsa_checks import bundles, isometry
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import centered, live_rows, pairwise_cosines, rms_cosine
 
@@ -26,11 +23,6 @@ TOKENS = torch.tensor([[3, 141, 59, 26, 5]])
 @pytest.fixture(scope="module")
 def raw_model(benches: Benches) -> Load:
     return lambda name: benches(name).model("raw")
-
-
-def value(claim: str, case: Case, benches: Benches) -> float:
-    bench = benches(case.model)
-    return claim_test(claim).measure(bench, case.subject(claim, bench)).value
 
 
 def assert_same_but_for(model: Model, planted: Model, *changed: str) -> None:
@@ -68,11 +60,11 @@ def test_null_models_run(name: str, raw_model: Load) -> None:
         null_models.shared_direction,
     ],
 )
-def test_the_seed_decides_everything(build: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_seed_decides_everything(build: Callable[..., Weights]) -> None:
     sizes = Sizes(d_model=24, d_vocab=50, n_layers=2, d_head=6, d_mlp=30)
-    written = [build(tmp_path / str(i), sizes, seed=seed) for i, seed in enumerate((3, 3, 4))]
-    contents = [(path / "model.safetensors").read_bytes() for path in written]
-    assert contents[0] == contents[1] != contents[2]
+    first, again, other = (vars(build(sizes, seed=seed)) for seed in (3, 3, 4))
+    assert all(np.array_equal(first[name], again[name]) for name in first)
+    assert not any(np.array_equal(first[name], other[name]) for name in ("W_E", "W_Q", "W_V", "W_O", "W_in", "W_out"))
 
 
 def test_covariance_matched_neurons_favour_tokens_without_being_sums_of_them(raw_model: Load) -> None:
@@ -132,11 +124,13 @@ def test_heads_written_otherwise_are_the_same_model_with_other_vectors(benches: 
         assert logits[0].numpy() == pytest.approx(logits[1].numpy(), abs=1e-3)
         assert torch.equal(logits[0].argmax(-1), logits[1].argmax(-1))
         before, after = (
-            value("attention-near-orthogonal", raw(one, 0, "W_V"), benches) for one in (planted_name, name)
+            measured("attention-near-orthogonal", raw(one, 0, "W_V"), benches).value for one in (planted_name, name)
         )
         assert after > before + 0.1
         for layer in range(3):
-            before, after = (value("attention-ov-isometry", raw(one, layer), benches) for one in (planted_name, name))
+            before, after = (
+                measured("attention-ov-isometry", raw(one, layer), benches).value for one in (planted_name, name)
+            )
             assert after == pytest.approx(before, abs=1e-3)
 
 
@@ -157,14 +151,13 @@ def test_vectors_that_share_a_direction_are_alike(raw_model: Load) -> None:
     assert pairwise_cosines(model["blocks.1.attn.W_O"].reshape(-1, 64)).mean == pytest.approx(0.9, abs=0.02)
 
 
-def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="no subspace of 65"):
-        null_models.low_rank_embeddings(tmp_path, rank=65)
+        null_models.low_rank_embeddings(Sizes(), rank=65)
     with pytest.raises(ValueError, match="pool of 4"):
-        null_models.covariance_matched_neurons(tmp_path, pool=4)
+        null_models.covariance_matched_neurons(Sizes(), pool=4)
 
 
-def test_null_models_come_gated_too(tmp_path: Path) -> None:
-    planted = load(planted_model(tmp_path / "planted", GATED).path, "raw")
-    model = load(null_models.covariance_matched_neurons(tmp_path / "matched", GATED), "raw")
+def test_null_models_come_gated_too(raw_model: Load) -> None:
+    planted, model = raw_model("planted, gated"), raw_model("covariance-matched neurons, gated")
     assert_same_but_for(model, planted, "blocks.0.mlp.W_in", "blocks.0.mlp.W_gate")

@@ -7,26 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.claim_tests import claim_test
+from fixtures.cases.entry import reads
 from fixtures.planted import plant
 from fixtures.small_models import Sizes
-from tests.meta.claim_cases import Case, raw, reads
-from tests.meta.fixture_models import Benches
+from tests.meta.benches import Benches, measured
 from tests.models import tiny
 from vsa_checks.boolean import driven_by_members
 from vsa_checks.bundles import greedy_pursuit
-from vsa_checks.judging.measurement import Measurement
 from vsa_checks.models import BASES, Basis
 from vsa_checks.orthogonality import centered
-from vsa_checks.sections.attention_text import head_weights
 from vsa_checks.sections.boolean import first_stream
+from vsa_checks.sections.heads_on_text import head_weights
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import in_text, read, reading
-
-
-def measured(claim: str, case: Case, benches: Benches) -> Measurement:
-    bench = benches(case.model, case.text)
-    return claim_test(claim).measure(bench, case.subject(claim, bench))
 
 
 @pytest.mark.parametrize("basis", BASES)
@@ -122,13 +115,13 @@ def test_components_are_named_and_those_that_write_nothing_left_out(benches: Ben
 
 
 def test_an_encoder_reads_text_where_no_decoder_is_needed(benches: Benches) -> None:
-    bench = benches("encoder")
-    assert not bench.model("raw").info.causal
-    for claim, case in (
-        ("attention-rebinds", raw("encoder", 1)),
-        ("neuron-or", raw("encoder", 0, "W_in")),
-        ("residual-keeps-token", raw("encoder")),
+    assert not benches("encoder").model("raw").info.causal
+    for claim, layer, matrix in (
+        ("attention-rebinds", 1, None),
+        ("neuron-or", 0, "W_in"),
+        ("residual-keeps-token", None, None),
     ):
+        case = reads("uniform", "encoder", layer, matrix, basis="raw")
         assert measured(claim, case, benches).n_examined > 0
 
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.report import large_run
+from tests.report import factory
 from tests.report.browser import Browser
 from tests.report.factory import Json
 
 
 @pytest.fixture(scope="session")
 def large_document() -> Json:
-    return large_run.large()
+    return factory.large()
 
 
 @pytest.fixture(scope="session")
