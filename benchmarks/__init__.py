@@ -1,1 +1,1 @@
-"""Timings side by side: the obvious ways and other libraries against this package, on random weights."""
+"""Timings of this package beside the obvious ways and other libraries, on random weights."""

@@ -6,11 +6,11 @@ import os
 import sys
 
 UNWANTED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""Settings under which OpenBLAS does not use what the processor has: dropped before it is loaded."""
+"""Settings that keep OpenBLAS from using all that the processor has; they are dropped before it is loaded."""
 
 
 def main() -> int:
-    """Starts itself anew without unwanted settings, then runs the command; returns its exit status."""
+    """Run the command, in a new process if there are unwanted settings, and return its exit status."""
     if any(name in os.environ for name in UNWANTED):
         kept = {name: value for name, value in os.environ.items() if name not in UNWANTED}
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], kept)

@@ -1,29 +1,43 @@
-"""Whether the answers that are timed are right: against float64, every token scored at every step."""
+"""Checks the answers of what is timed, the pursuits against float64 with every token scored at every step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.other_ways import plain_scan
-from benchmarks.sizes import BenchmarkSizes, Rows
+from benchmarks.sizes import BenchmarkSizes, Rows, Say
 from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scan
 from vsa_checks.judging.subjects import mlp_inputs
 from vsa_checks.models import Basis, Model, load
 from vsa_checks.orthogonality import centered, live_rows, pairwise_cosines
 
-Say = Callable[[str], None]
 BASIS: Basis = "raw"
 TIE, CLOSE = 1e-6, 1e-4
-"""Scores that count as equal, and how far a cosine may be off."""
+"""Scores that differ by less than TIE count as equal; a cosine may be wrong by CLOSE."""
 
 
 def against_every_token(found: Bundles, neurons: Rows, table: Rows) -> tuple[int, float]:
-    """How many tokens of the pursuits of live neurons score below the best that is left, and the worst cosine's error.
+    """Check pursuits against the scores of all tokens in float64.
 
-    Where ours takes a token that is not the best, it is followed: each step is judged by itself.
+    Each step is checked by itself: after a token that is not the best, the check goes on with that token.
+
+    Parameters
+    ----------
+    found : Bundles
+        The pursuits of all neurons, each of the same number of tokens.
+    neurons : ndarray, shape (n, d)
+        None of them zero.
+    table : ndarray, shape (m, d)
+        The tokens.
+
+    Returns
+    -------
+    int
+        Tokens that score below the best that was left.
+    float
+        The largest error of a cosine.
     """
     exact = table.astype(np.float64)
     unit = neurons / np.linalg.norm(neurons.astype(np.float64), axis=1, keepdims=True)
@@ -45,13 +59,13 @@ def against_every_token(found: Bundles, neurons: Rows, table: Rows) -> tuple[int
 
 
 def on_real_weights(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
-    """Pursuit, scan and pairs on a model's own weights (raw basis): tokens as they are and centered, three layers."""
+    """Check pursuit, scan and pairs on a model's own weights: tokens as they are and centered, three layers."""
     model = load(sizes.model, basis=BASIS)
     rng = np.random.default_rng(0)
     checks: list[dict[str, Any]] = []
     embedding = model["embed.W_E"].numpy()
     tables = {"tokens": embedding, "tokens, centered": centered(embedding)}
-    # A token without a direction is in no dictionary.
+    # Dictionaries leave tokens of norm zero out.
     tables = {name: table[table.any(axis=1)] for name, table in tables.items()}
     for name, table in tables.items():
         checks += _on_table(sizes, layers, say, model, name, table, rng)
@@ -60,8 +74,8 @@ def on_real_weights(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, A
 
 
 def agree(checks: list[dict[str, Any]]) -> bool:
-    """Whether no kind of check differs more than rounding allows: a pursuit never, the others' decisions seldom."""
-    allowed = {"scan, K = all": 0.1, "pairs": 1e-5}  # shares of decisions that lie on an edge in float32
+    """Whether no kind of check differs more than rounding allows: pursuits never do, scans and pairs seldom."""
+    allowed = {"scan, K = all": 0.1, "pairs": 1e-5}  # share of close decisions that float32 may turn round
     for what in {one["what"] for one in checks}:
         alike = [one for one in checks if one["what"] == what]
         different, compared = (sum(one[key] for one in alike) for key in ("different", "compared"))
@@ -73,9 +87,9 @@ def agree(checks: list[dict[str, Any]]) -> bool:
 def _on_table(
     sizes: BenchmarkSizes, layers: int, say: Say, model: Model, name: str, table: Rows, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
-    """Pursuits of one dictionary, with rows of the Gram matrix as asked for and all made beforehand; and scans."""
+    """Scans with one dictionary, and pursuits with rows of the Gram matrix on demand and with all rows made before."""
     complete, checks, last = Dictionary.of(table), [], model.info.n_layers - 1
-    complete.gram.foresee(len(table), keep=True)
+    complete.gram.prepare(len(table), keep=True)
     for layer in sorted({0, (last + 1) // 2, last})[: layers or None]:
         for matrix in mlp_inputs(model.info):
             at, weight = f"layer {layer} {matrix}, {name}", model[f"blocks.{layer}.mlp.{matrix}"].numpy().T
@@ -100,7 +114,7 @@ def _scans(at: str, neurons: Rows, table: Rows) -> dict[str, Any]:
 
 
 def _pairs(name: str, rows: Rows) -> dict[str, Any]:
-    """Root mean square, largest cosine and tail of all pairs of some rows against their Gram matrix in float64."""
+    """Check root mean square, largest cosine and tail of all pairs of some rows against their float64 Gram matrix."""
     level = 6 / np.sqrt(rows.shape[1])
     found, unit = pairwise_cosines(rows, (level,)), live_rows(rows).unit.astype(np.float64)
     cosines = np.abs((unit @ unit.T)[np.triu_indices(len(unit), 1)])

@@ -1,4 +1,4 @@
-"""Timing several ways in turns, so that what else the machine does falls on all of them."""
+"""Times several ways in turns, so that other load on the machine slows all of them alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def clock(work: Callable[[], Any]) -> float:
 
 
 def in_turns(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round; in every round all ways run one after the other."""
+    """Seconds of each way in each round; a round runs all ways one after the other."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, work in ways.items():
@@ -26,7 +26,7 @@ def in_turns(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[
 
 
 def row(name: str, ours: float, other: float, ratios: list[float], target: str = "", note: str = "") -> dict[str, Any]:
-    """One line of the table: other / ours, with the least and the largest ratio of single rounds."""
+    """One line of the table: the median of other / ours, with the least and the largest ratio of single rounds."""
     return {
         "name": name,
         "ours_s": ours,

@@ -1,4 +1,4 @@
-"""The command's options, and what it writes where."""
+"""The command: its options, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from typing import Any
 
 from benchmarks.figure import draw
 from benchmarks.machine import machine
+from benchmarks.page import render
 from benchmarks.pieces import NOT_SMALL, PIECES
-from benchmarks.report import render
 from benchmarks.sizes import FULL, SMALL
 from vsa_checks.errors import VsaChecksError
 from vsa_checks.paths import DOCS
 
 
 def run(arguments: list[str]) -> int:
-    """Measures, writes, and returns the exit status: 1 if some answers did not agree."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    """Measure and write; returns the exit status: 1 if some answers did not agree, 2 if a model cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Times pursuit, scan and pairs beside other ways."
+    )
     parser.add_argument("--small", action="store_true", help="tiny sizes, in under a minute, into --out only")
     parser.add_argument("--only", choices=PIECES, action="append", help="one piece (may be given several times)")
     parser.add_argument("--layers", type=int, default=0, help="layers really run; the rest is scaled (default: all)")
@@ -32,7 +34,7 @@ def run(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.layers < 0:
         parser.error("--layers must be 1 or more")
-    # what this repository documents is the embedded model
+    # The documentation is about the embedded model: another one is not written there.
     out = options.out or (None if options.small or options.model else DOCS)
     if options.render:
         return _render(parser, out or DOCS)
@@ -44,7 +46,7 @@ def run(arguments: list[str]) -> int:
     names = options.only or [name for name in PIECES if not (options.small and name in NOT_SMALL)]
     found: dict[str, Any] = {}
     if out is not None and options.only and (out / "benchmarks.json").exists():
-        # pieces that are not run again stay as they were, with the machine that they were run on
+        # Pieces that are not run again stay as they were, with the machine that they ran on.
         found = json.loads((out / "benchmarks.json").read_text(encoding="utf-8"))["pieces"]
     for name in names:
         _say(f"{name} ...")
@@ -63,11 +65,11 @@ def run(arguments: list[str]) -> int:
     return 1 if wrong else 0
 
 
-def _write(out: Path, figures: dict[str, Any]) -> None:
+def _write(out: Path, results: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    (out / "benchmarks.json").write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    (out / "benchmarks.md").write_text(render(figures), encoding="utf-8")
-    (out / "benchmarks.svg").write_text(draw(figures), encoding="utf-8")
+    (out / "benchmarks.json").write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    (out / "benchmarks.md").write_text(render(results), encoding="utf-8")
+    (out / "benchmarks.svg").write_text(draw(results), encoding="utf-8")
 
 
 def _render(parser: argparse.ArgumentParser, out: Path) -> int:

@@ -1,4 +1,4 @@
-"""docs/benchmarks.svg, drawn from the figures of docs/benchmarks.json: the same figures give the same bytes."""
+"""docs/benchmarks.svg, drawn from docs/benchmarks.json: the same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import io
 from typing import Any
 
 
-def draw(figures: dict[str, Any]) -> str:
-    """The figure as SVG text: seconds of the pursuit as each size grows, and a line of equal growth."""
+def draw(results: dict[str, Any]) -> str:
+    """The figure as SVG text: seconds of the pursuit as each size grows, beside growth in proportion."""
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
-    curves = figures["pieces"].get("growth", {}).get("curves", {})
+    curves = results["pieces"].get("growth", {}).get("curves", {})
     with plt.rc_context({"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.size": 9, "path.simplify": False}):
         chart, axes = plt.subplots(1, max(len(curves), 1), figsize=(12, 3.4), layout="constrained", squeeze=False)
         for place, (name, points) in zip(axes[0], curves.items(), strict=False):

@@ -1,26 +1,24 @@
-"""How cost grows with each size, and what a memory budget costs."""
+"""How the time of a pursuit grows with each size, and what a memory budget costs."""
 
 from __future__ import annotations
 
 import hashlib
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.clock import clock, row
-from benchmarks.sizes import FULL, SMALL, BenchmarkSizes, Rows
+from benchmarks.sizes import FULL, SMALL, BenchmarkSizes, Rows, Say
 from vsa_checks.bundles import Dictionary, greedy_pursuit
 
-Say = Callable[[str], None]
 PARTS = (0.125, 0.25, 0.5, 1.0)
 
 
 def curves(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
-    """Seconds of a pursuit, set-up apart, as one of neurons, dictionary, dimension and max_tokens grows."""
+    """Seconds of a pursuit, without set-up, as one of neurons, dictionary, dimension and max_tokens grows."""
     shape = sizes.paper
     table, neurons = shape.dictionary(), shape.layer(0)
     base = {"neurons": shape.neurons // 4, "dictionary": shape.tokens // 2, "dimension": shape.d, "max_tokens": 16}
@@ -40,7 +38,7 @@ def curves(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
 
 
 def _set_up(words: Dictionary) -> float:
-    return clock(lambda: words.gram.foresee(2 * len(words.rows), keep=True))
+    return clock(lambda: words.gram.prepare(2 * len(words.rows), keep=True))
 
 
 def _pursued(neurons: Rows, words: Dictionary, tokens: int) -> float:
@@ -48,7 +46,7 @@ def _pursued(neurons: Rows, words: Dictionary, tokens: int) -> float:
 
 
 def memory(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
-    """The same pursuit under several budgets, each in a process of its own: seconds, peak of what it added, answers."""
+    """The same pursuit under several memory budgets, each in its own process: seconds, memory added, answers."""
     name = "small" if sizes is SMALL else "full"
     results: list[dict[str, Any]] = []
     for budget in sizes.budgets:
@@ -70,7 +68,7 @@ def memory(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
 
 
 def under_budget(sizes: BenchmarkSizes, budget: int) -> tuple[float, int, str]:
-    """Seconds, bytes added to the process at the most, and a digest of tokens and cosines of one layer's pursuit."""
+    """Seconds, most bytes added to the process, and a digest of tokens and cosines, of one layer's pursuit."""
     shape = sizes.paper
     table, neurons = shape.dictionary(), shape.layer(0)
     for few in (None, 2 * 10**8):
@@ -85,7 +83,7 @@ def under_budget(sizes: BenchmarkSizes, budget: int) -> tuple[float, int, str]:
 
 
 def _peak() -> int:
-    """The most bytes that this process has held; getrusage would count those of the process that began it as well."""
+    """The most bytes that this process has held; getrusage would also count those of its parent."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) * 1024
 

@@ -1,4 +1,4 @@
-"""What a timing was taken on, as found at run time."""
+"""The machine of a timing, as found at run time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory in GB, BLAS of NumPy and its kernels, and how busy the machine was beside this run."""
+    """Processor, cores, memory in GB, NumPy's BLAS with its kernels, and the load of the machine."""
     import threadpoolctl
 
     blas = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]

@@ -1,4 +1,4 @@
-"""What people write: a product per step, FAISS and a Python loop, a blocked product."""
+"""What people would write: a product per step, FAISS and a Python loop, a blocked product."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Ids = NDArray[np.int64]
 
 
 def obvious_pursuit(neurons: Rows, dictionary: Rows, steps: int) -> tuple[Ids, NDArray[np.float32], list[float]]:
-    """One matrix product per step, all tokens scored, the best taken: tokens (n, k), cosines (n, k), seconds a step."""
+    """Pursuit with one matrix product per step: all tokens are scored, and the best is taken.
+
+    Returns tokens (n, steps), cosines (n, steps) and the seconds of each step, for neurons (n, d), dictionary (m, d).
+    """
     unit = neurons / np.linalg.norm(neurons, axis=1, keepdims=True)
     projections = unit @ dictionary.T
     squares = (dictionary * dictionary).sum(axis=1)
@@ -38,7 +41,7 @@ def obvious_pursuit(neurons: Rows, dictionary: Rows, steps: int) -> tuple[Ids, N
 
 
 def flat_search(neurons: Rows, dictionary: Rows, neighbours: int) -> tuple[NDArray[np.float32], Ids]:
-    """FAISS's exact search for the tokens of largest cosine, set-up included: cosines (n, k) and tokens (n, k)."""
+    """FAISS's exact search for the k tokens of largest cosine, with set-up: cosines (n, k) and tokens (n, k)."""
     unit = dictionary / np.linalg.norm(dictionary, axis=1, keepdims=True)
     queries = neurons / np.linalg.norm(neurons, axis=1, keepdims=True)
     index = faiss.IndexFlatIP(unit.shape[1])
@@ -69,7 +72,7 @@ def plain_scan(neurons: Rows, dictionary: Rows) -> tuple[list[list[int]], list[f
 
 
 def half_gram(unit: Rows, block: int = 2048) -> None:
-    """One blocked product of half of the Gram matrix, and nothing done with it."""
+    """One blocked product of half of the Gram matrix of rows (n, d); the products are not used."""
     products = np.empty(block * block, np.float32)
     for i in range(0, len(unit), block):
         left = unit[i : i + block]

@@ -1,4 +1,4 @@
-"""What is timed. Each piece returns lines for the table, points for the figure, and whether answers agreed."""
+"""What is timed. Each piece returns lines of the table, points for the figure, and whether the answers agreed."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ import numpy as np
 from benchmarks import growth, other_ways
 from benchmarks.answers import CLOSE, against_every_token, on_real_weights
 from benchmarks.clock import clock, in_turns, row
-from benchmarks.sizes import BenchmarkSizes, Geometry
+from benchmarks.sizes import BenchmarkSizes, Geometry, Say
 from benchmarks.whole_run import where_time_goes
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan, ranked_scans
 from vsa_checks.orthogonality import pairwise_cosines
 
-Say = Callable[[str], None]
 Piece = Callable[[BenchmarkSizes, int, Say], dict[str, Any]]
 COUNTS = (1, 3, 5, 10)
 
 
 def pursuit_long(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
-    """The pursuit of many tokens over all layers of GPT-2 small against the obvious way."""
+    """The pursuit of many tokens over all layers of GPT-2 small, against the obvious way."""
     return _pursuit(sizes, sizes.paper, sizes.long, layers, "at least 30", say)
 
 
 def pursuit_short(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
-    """The pursuit of five tokens over all layers of the embedded model against the obvious way."""
+    """The pursuit of five tokens over all layers of the embedded model, against the obvious way."""
     return _pursuit(sizes, sizes.embedded, sizes.short, layers, "", say)
 
 
 def _pursuit(sizes: BenchmarkSizes, shape: Geometry, tokens: int, layers: int, target: str, say: Say) -> dict[str, Any]:
-    """Ours layer by layer, set-up in the first; before each a sample of the obvious way, scaled to the whole."""
+    """Ours layer by layer, with set-up in the first; before each a sample of the obvious way, scaled to the whole."""
     table, first = shape.dictionary(), shape.layer(0)
     greedy_pursuit(first[:4], table[:300], 3)  # compiles
     run = min(layers or shape.layers, shape.layers)
@@ -45,7 +44,7 @@ def _pursuit(sizes: BenchmarkSizes, shape: Geometry, tokens: int, layers: int, t
         seconds = other_ways.obvious_pursuit(neurons[:part], table, steps)[2]
         obvious.append(float(np.mean(seconds)) * tokens * shape.neurons / part)
         begin = time.perf_counter()
-        # the dictionary's own set-up falls into the first layer
+        # The first layer makes the dictionary.
         words = words or Dictionary.of(table)
         greedy_pursuit(neurons, words, tokens)
         ours.append(time.perf_counter() - begin)
@@ -100,12 +99,12 @@ def scan(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
         row(f"scan, K = {', '.join(map(str, COUNTS))} together, against K = {COUNTS[-1]} alone", several, one,
             [a / b for a, b in zip(seconds["one"], seconds["several"], strict=True)], "little under 1"),
     ]  # fmt: skip
-    # float32 products round differently: a decision on the edge may fall either way
+    # float32 products round differently, so that close decisions may differ.
     return {"rows": lines, "agrees": bool(np.mean(same) > 0.9 and np.mean(close) > 0.9)}
 
 
 def pairs(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
-    """All pairs with tails, histogram and maximum against one blocked product of half of the Gram matrix."""
+    """All pairs with tails, histogram and maximum, against one blocked product of half of the Gram matrix."""
     table = sizes.paper.dictionary()
     unit = table / np.linalg.norm(table, axis=1, keepdims=True)
     levels = (6 / np.sqrt(sizes.paper.d),)
@@ -128,7 +127,7 @@ def pairs(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
 
 
 def context(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:
-    """Weighted orthogonal matching pursuit by others: another problem, of like size, for context only."""
+    """Weighted orthogonal matching pursuit by other libraries: another problem of the same size, for context only."""
     from sklearn.linear_model import orthogonal_mp_gram
 
     shape = sizes.embedded
@@ -175,4 +174,4 @@ PIECES: dict[str, Piece] = {
     "whole-run": where_time_goes,
 }
 NOT_SMALL = ("real-weights", "whole-run")
-"""Pieces that have no small size: they take a real model as it is."""
+"""Pieces without a small size, because they take a real model as it is."""

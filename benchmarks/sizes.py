@@ -1,18 +1,21 @@
-"""Shapes of the models that are timed, with random weights, and how much of the slow ways is really run."""
+"""Shapes of the models that are timed, with random weights, and how much of the slow ways is run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
+Say = Callable[[str], None]
+"""Tells the user how far the work has come."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """A dictionary of `tokens` x `d` and `layers` (one for each matrix) of `neurons`."""
+    """A dictionary (tokens, d) and `layers` matrices (neurons, d)."""
 
     name: str
     tokens: int
@@ -31,7 +34,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class BenchmarkSizes:
-    """What is timed on: two shapes, what part of the slow ways is run, and a model for its real weights."""
+    """Two shapes, what part of the slow ways is run, and the model whose real weights are used."""
 
     paper: Geometry
     embedded: Geometry

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from vsa_checks.models import Model, describe, load
 
 __all__ = ["Model", "bundles", "describe", "isometry", "load", "nulls", "orthogonality", "theory"]
-__version__ = "0.1.0"
 
 _MODULES = ("bundles", "isometry", "nulls", "orthogonality", "theory")
 
 
 def __getattr__(name: str) -> Any:
     # Late, so that listing claims or collecting tests needs neither torch nor compiled loops.
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("vsa-checks")
     if name in _MODULES:
         return importlib.import_module(f"vsa_checks.{name}")
     if name in ("Model", "describe", "load"):

@@ -1,4 +1,4 @@
-"""`python -m vsa_checks`: commands beside `pytest claims/`."""
+"""`python -m vsa_checks`: the same as `vsa-checks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What linear binding does to a set of vectors: the similarity it keeps, and what unbinding brings back (2.2)."""
+"""Binding by a head's matrix: how far it changes similarities, and which vectors unbinding brings back (section 2.2).
+
+Binding multiplies a vector with a matrix, unbinding multiplies the result with the transpose, and cleanup takes the
+known vector whose dot product with that is largest. The *image* of a vector is its product with the matrix.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +15,45 @@ from vsa_checks.engine import loops
 from vsa_checks.engine.threads import share_out, workers
 
 BLOCK_ROWS, QUERIES, RIVALS = 4096, 256, 4096
-"""Rows that a thread maps at a time, and queries and possible mistakes for them that it compares at a time."""
+"""Block sizes of a thread: rows to multiply, queries to look for, and rows to compare them with."""
 TOGETHER = 1024
-"""Columns of maps side by side: single heads are too narrow for a matrix product to be fast."""
+"""Columns of the heads multiplied together: a single head is too narrow for a fast matrix product."""
 TIE = 1e-6
-"""Dot products are taken for equal within this share, some eight units in the last place of float32."""
+"""Dot products that differ by less than this share count as equal: about eight units in float32's last place."""
 
 
 @dataclass(frozen=True)
-class Bound:
-    """What each head does to the vectors: see `measure_maps`."""
+class HeadBinding:
+    """What binding by each head does to the vectors: the result of `measure_binding`.
+
+    Attributes
+    ----------
+    similarity_change : array (h,), root mean square of (cosine after - cosine before) over pairs
+        Over ALL pairs of rows whose image is not zero; NaN where there are fewer than two such rows.
+    recovered : bool array (h, q), whether unbinding and cleanup bring each query back
+    """
 
     similarity_change: NDArray[np.float64]
     recovered: NDArray[np.bool_]
 
 
 def head_maps(reads: ArrayLike, writes: ArrayLike | None = None) -> NDArray[np.float32]:
-    """Maps (h, d, r) whose images have the geometry of those of reads[h], or of reads[h] @ writes[h].
+    """Return narrow maps that give images the same dot products as reads[h], or as reads[h] @ writes[h].
 
-    reads (h, d, r); writes (h, r, d_out) or None. reads[h] @ writes[h] maps to at most r dimensions of d_out: the
-    images are given in coordinates there, in which their dot products are the same. Raises ValueError if shapes differ.
+    reads[h] @ writes[h] reaches at most r of its d_out dimensions. The map gives the image's coordinates in those.
+
+    Parameters
+    ----------
+    reads : array (h, d, r)
+    writes : array (h, r, d_out), optional
+
+    Returns
+    -------
+    float32 array (h, d, r)
+
+    Raises
+    ------
+    ValueError : shapes do not fit
     """
     read = np.asarray(reads, np.float64)
     if writes is None:
@@ -48,44 +71,58 @@ def head_maps(reads: ArrayLike, writes: ArrayLike | None = None) -> NDArray[np.f
 def gaussian_maps(
     heads: int, d: int, rank: int, rng: np.random.Generator, d_out: int | None = None
 ) -> NDArray[np.float32]:
-    """`head_maps` of Gaussian matrices: of one (d, rank), or with d_out of a product (d, rank) @ (rank, d_out)."""
+    """Draw `head_maps` (heads, d, rank) of Gaussian matrices (d, rank), or with d_out (d, rank) @ (rank, d_out)."""
     reads = rng.standard_normal((heads, d, rank)) / np.sqrt(d)
     return head_maps(reads, None if d_out is None else rng.standard_normal((heads, rank, d_out)) / np.sqrt(rank))
 
 
 def gram_square(unit: NDArray[np.float32]) -> float:
-    """Sum of the squared cosines of all ordered pairs of unit rows (n, d), each row with itself among them."""
-    return float(np.square(_moment(unit, unit)).sum())
+    """Sum the squared cosines of all ordered pairs of unit rows (n, d), including each row with itself."""
+    return float(np.square(_cross_moment(unit, unit)).sum())
 
 
-def measure_maps(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before: float | None = None) -> Bound:
-    """How far each head's binding changes cosines, and which queries unbinding and cleanup bring back.
+def measure_binding(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before: float | None = None) -> HeadBinding:
+    """Measure how far each head's binding changes cosines, and which queries unbinding and cleanup bring back.
 
-    unit (n, d) of norm one; maps (h, d, r); queries (q,) rows of `unit`; before, the `gram_square` of `unit` where it
-    is known already. similarity_change (h,): root mean square of (cosine after - cosine before) over ALL pairs of rows
-    that the head does not map to zero, NaN where fewer than two are left. recovered (h, q): whether of all rows the
-    query itself has the largest dot product with (query @ map) @ map^T, ties (to rounding) to the lowest row. Source:
-    paper, section 2.2.
+    A query is recovered if, of all rows, it has the largest dot product with (query @ map) @ map^T; ties, within
+    float32's rounding, go to the lowest row.
+
+    Parameters
+    ----------
+    unit : array (n, d), rows of unit norm
+    maps : array (h, d, r), see `head_maps`
+    queries : int array (q,), rows of `unit`
+    before : `gram_square` of `unit`, if it is known already
+
+    Returns
+    -------
+    HeadBinding
+
+    References
+    ----------
+    Paper, section 2.2.
     """
     words, keys, asked = np.asarray(unit, np.float32), np.asarray(maps, np.float32), np.asarray(queries, np.int64)
     before = gram_square(words) if before is None else before
     together = max(1, TOGETHER // keys.shape[2])
-    groups = [_group(words, keys[at : at + together], asked, before) for at in range(0, len(keys), together)]
-    return Bound(
+    groups = [_measure_group(words, keys[at : at + together], asked, before) for at in range(0, len(keys), together)]
+    return HeadBinding(
         np.concatenate([one.similarity_change for one in groups]), np.concatenate([one.recovered for one in groups])
     )
 
 
-def _group(words: NDArray[np.float32], keys: NDArray[np.float32], asked: NDArray[np.int64], before: float) -> Bound:
-    """`measure_maps` of heads whose images (n, h, r) are held at the same time."""
-    images, lengths, between, after = _through(words, keys)
+def _measure_group(
+    words: NDArray[np.float32], keys: NDArray[np.float32], asked: NDArray[np.int64], before: float
+) -> HeadBinding:
+    """Do `measure_binding` for heads few enough that all their images (n, h, r) fit in memory."""
+    images, lengths, between, after = _map_words(words, keys)
     change = np.full(len(keys), np.nan)
     for head in range(len(keys)):
         live = lengths[head] > 0
         n = int(live.sum())
         if n >= 2:
             first = before if n == len(words) else gram_square(words[live])
-            # The squared difference of two Gram matrices by moments; their diagonals are one in both and cancel.
+            # Squared difference of the two (n, n) Gram matrices, from smaller ones. Both diagonals are 1 and cancel.
             total = first - 2.0 * between[head] + after[head]
             change[head] = np.sqrt(max(total, 0.0) / (n * (n - 1.0)))
     orders = np.argsort(-lengths, axis=1)
@@ -93,20 +130,20 @@ def _group(words: NDArray[np.float32], keys: NDArray[np.float32], asked: NDArray
 
     def look(part: tuple[int, int], _: None) -> None:
         head, some = part[0], slice(part[1], part[1] + QUERIES)
-        recovered[head, some] = _named(images[:, head], lengths[head], orders[head], asked[some])
+        recovered[head, some] = _are_recovered(images[:, head], lengths[head], orders[head], asked[some])
 
     parts = [(head, start) for head in range(len(keys)) for start in range(0, len(asked), QUERIES)]
     share_out(look, parts, [None] * workers(len(parts)))
-    return Bound(change, recovered)
+    return HeadBinding(change, recovered)
 
 
-def _through(
+def _map_words(
     words: NDArray[np.float32], keys: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Images (n, h, r) of the words under maps (h, d, r), and their lengths (h, n).
+    """Map the words (n, d) by maps (h, d, r).
 
-    Then, by head, the summed squares of words^T @ after and of after^T @ after, where after holds the images at unit
-    length, or at zero where they are that.
+    Returns the images (n, h, r), their lengths (h, n), and two sums of squares by head (h,): of the entries of
+    words^T @ after and of after^T @ after, where `after` (n, r) is the head's images at unit length (or zero).
     """
     (n, d), (heads, _, rank) = words.shape, keys.shape
     side = np.ascontiguousarray(keys.transpose(1, 0, 2).reshape(d, heads * rank))
@@ -117,7 +154,7 @@ def _through(
         rows = slice(start, min(start + BLOCK_ROWS, n))
         unit = held[: rows.stop - start]
         np.matmul(words[rows], side, out=images[rows].reshape(-1, heads * rank))
-        loops.unit_images(images[rows], unit, lengths[:, rows])
+        loops.normalize_images(images[rows], unit, lengths[:, rows])
         each = [unit[:, head].T @ unit[:, head].copy() for head in range(heads)]
         return words[rows].T @ unit.reshape(-1, heads * rank), each
 
@@ -134,15 +171,15 @@ def _through(
     )
 
 
-def _named(
+def _are_recovered(
     images: NDArray[np.float32], lengths: NDArray[np.float64], order: NDArray[np.int64], asked: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Which of the rows `asked` have no larger dot product with any of the images (n, r) than with themselves.
+    """Tell which of the rows `asked` have no larger dot product with any image (n, r) than with their own.
 
-    Ties, to float32's rounding, go to the lowest row. A product larger than the image's with itself takes a longer
-    image, so that each is compared with those only, longest first as in `order`, until one is found.
+    Ties, within float32's rounding, go to the lowest row. Only an image longer than a row's own can have a larger dot
+    product with it. So images are tried from the longest (`order`) down to the row's own length.
     """
-    # A map to zero names row 0 of anything: that is no recovery.
+    # Where the image is zero all dot products are equal: that is no recovery, not even of row 0.
     named: NDArray[np.bool_] = lengths[asked] > 0
     own = np.square(lengths[asked])
     for start in range(0, len(order), RIVALS):
@@ -159,10 +196,10 @@ def _named(
     return named
 
 
-def _moment(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
-    """left^T @ right, (d, d'), summed in float64 a block of rows at a time."""
+def _cross_moment(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Compute left^T @ right for left (n, d) and right (n, d'), adding float32 products of blocks in float64."""
     total = np.zeros((left.shape[1], right.shape[1]))
     for start in range(0, len(left), BLOCK_ROWS):
-        # A copy: for a matrix with itself NumPy turns to a routine that is several times slower on such tall ones.
+        # The copy hides from NumPy that both may be one matrix: its routine for that is several times slower here.
         total += left[start : start + BLOCK_ROWS].T @ right[start : start + BLOCK_ROWS].copy()
     return total

@@ -1,4 +1,4 @@
-"""Neurons as boolean functions of the tokens in their bundles, asked of the stream on text (paper, section 2.4)."""
+"""Neurons as boolean functions (OR, AND) of the tokens in their bundles, tested on text (paper, section 2.4)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from numpy.typing import ArrayLike, NDArray
 from vsa_checks.bundles import Bundles
 
 HIGH = 0.95
-"""A neuron is driven where it lies above this quantile of its own values over the text."""
+"""A neuron is driven where its value lies above this quantile of its own values over the text."""
 REACH = 4
-"""Members at most this many tokens apart count as together."""
+"""Two members of a bundle that are at most this many tokens apart count as together."""
 
 
 @dataclass(frozen=True)
 class Driven:
-    """For each neuron (n,), what its bundle's members do to it on text.
+    """What the members of each neuron's bundle do to it on text; arrays (n,).
 
-    seen_alone: members that occur alone; driving_alone: those of them that drive it, on average over where they do;
-    seen_together: positions with two members or more; driven_together: whether these drive it on average.
+    Attributes
+    ----------
+    seen_alone : int, members that occur alone somewhere
+    driving_alone : int, those of them that drive the neuron, on average over the positions where they are alone
+    seen_together : int, positions with two or more members
+    driven_together : bool, whether the neuron is driven on average over those positions
     """
 
     seen_alone: NDArray[np.int64]
@@ -30,13 +34,13 @@ class Driven:
     driven_together: NDArray[np.bool_]
 
     def or_shares(self) -> NDArray[np.float64]:
-        """Share of members that alone drive their neuron, for the neurons with any member seen alone."""
+        """Return the share of members that alone drive their neuron, for neurons with a member seen alone."""
         asked = self.seen_alone > 0
         shares: NDArray[np.float64] = self.driving_alone[asked] / self.seen_alone[asked]
         return shares
 
     def ands(self) -> NDArray[np.bool_]:
-        """Whether members drive their neuron only together; for neurons with two of them seen alone, and together."""
+        """Tell whether members drive their neuron only together, for neurons with two seen alone and some together."""
         asked = (self.seen_alone >= 2) & (self.seen_together > 0)
         found: NDArray[np.bool_] = (self.driving_alone[asked] == 0) & self.driven_together[asked]
         return found
@@ -50,11 +54,19 @@ def driven_by_members(
     bundles: Bundles,
     block: int = 512,
 ) -> Driven:
-    """What members of bundles do to their neurons, window by window of a text.
+    """Measure what the members of bundles do to their neurons, on a text in windows.
 
-    stream: what the MLP reads (n, d), tokens (n,) and counted (n,: which positions count) of each window; neurons (m,
-    d), as they are. A member is alone where no other member stands before it in the window, together with others where
-    one stands at most REACH tokens before it. A bias moves a neuron's values and their quantile alike: none is needed.
+    A member is alone where no other member comes before it in the window, and together with others where one comes at
+    most REACH tokens before it. The neurons' biases are not needed: they move values and quantile by the same amount.
+
+    Parameters
+    ----------
+    stream : arrays (n, d), one per window; what the MLP reads
+    tokens : int arrays (n,), one per window
+    counted : bool arrays (n,), one per window; positions that count
+    neurons : array (m, d), input weights, not scaled
+    bundles : Bundles of the m neurons
+    block : neurons whose values are held at a time
     """
     read = np.concatenate([np.asarray(x)[np.asarray(c, bool)] for x, c in zip(stream, counted, strict=True)])
     where = _places(tokens, counted)
@@ -78,7 +90,7 @@ def driven_by_members(
 
 @dataclass(frozen=True)
 class _Places:
-    """Where one token occurs: window, position in it, and row among the counted positions (-1: not counted)."""
+    """Where one token occurs: windows, positions in them, and rows among all counted positions (-1: not counted)."""
 
     windows: NDArray[np.int64]
     positions: NDArray[np.int64]
@@ -96,7 +108,7 @@ def _places(tokens: Sequence[ArrayLike], counted: Sequence[ArrayLike]) -> dict[i
 
 
 def _alone_and_together(members: list[_Places]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
-    """For each member the rows where it is alone, and all rows with two members or more."""
+    """Find the rows where each member is alone, and all rows with two or more members."""
     alone, joint = [], []
     for place, one in enumerate(members):
         nearest = np.full(len(one.rows), np.inf)
@@ -111,10 +123,19 @@ def _alone_and_together(members: list[_Places]) -> tuple[list[NDArray[np.int64]]
 
 
 def own_bundle_auc(neurons: ArrayLike, dictionary: ArrayLike, bundles: Bundles) -> NDArray[np.float64]:
-    """How well each neuron's products tell its own bundle's members from all other tokens: area under the ROC curve.
+    """Measure how well a neuron's dot products separate its bundle from all other tokens: area under the ROC curve.
 
-    neurons (n, d), dictionary (V, d). This is circular, since members were chosen for such products: noise does as well
-    (docs/circularity.md). NaN where a bundle is empty or holds all tokens.
+    Shown only to warn of it: members were chosen for such products, so noise does as well (docs/circularity.md).
+
+    Parameters
+    ----------
+    neurons : array (n, d)
+    dictionary : array (V, d)
+    bundles : Bundles of the n neurons
+
+    Returns
+    -------
+    array (n,), NaN where a bundle is empty or holds all tokens
     """
     targets, words = np.asarray(neurons), np.asarray(dictionary)
     found = np.full(len(targets), np.nan)

@@ -1,4 +1,8 @@
-"""Bundles of tokens and of tokens bound by heads: a pursuit over dictionaries too large to exist at once (3.3)."""
+"""Greedy pursuit over tokens and over tokens bound by heads (paper, section 3.3).
+
+With one bound copy of each token per head the dictionary would be too large to hold. So its parts are kept as matrix
+products, and only dot products with a block of neurons are computed.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +17,28 @@ from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
 
 BLOCK_BYTES = 128 * 2**20
-"""Aim of the projections that a thread holds."""
+"""Memory that a thread's dot products should take."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Vectors (V, d) of a dictionary as a product: `left` (V, r) @ `right` (r, d), or `left` (V, d) itself."""
+    """Vectors (V, d) of a dictionary, given as left (V, r) @ right (r, d), or as left (V, d) alone."""
 
     left: NDArray[np.float32]
     right: NDArray[np.float32] | None = None
 
     def within(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What (n, r) has the dot products with `left` that `vectors` (n, d) have with the part."""
+        """Turn `vectors` (n, d) into (n, r) with the same dot products with `left` as `vectors` has with the part."""
         return vectors if self.right is None else vectors @ self.right.T
 
     def rows(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The vectors (n, d) at these places."""
+        """Return the vectors (n, d) at these places (n,)."""
         chosen = self.left[places].astype(np.float64)
         return chosen if self.right is None else chosen @ self.right
 
     @property
     def squares(self) -> NDArray[np.float32]:
-        """Squared norms (V,)."""
+        """Squared norms of the vectors (V,)."""
         if self.right is None:
             return np.einsum("ij,ij->i", self.left, self.left, dtype=np.float64).astype(np.float32)
         inner = self.left @ (self.right @ self.right.T)
@@ -43,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Pursued:
-    """What a pursuit found: part and place of each vector included (n, k), and the cosine after each (n, k)."""
+    """Result of a pursuit: part and place of each included vector (n, k), and the cosine after it (n, k)."""
 
     parts: NDArray[np.int64]
     places: NDArray[np.int64]
@@ -53,11 +57,25 @@ class Pursued:
 def pursue(
     neurons: ArrayLike, dictionary: Sequence[Part], max_tokens: int, *, progress: Progress | None = None
 ) -> Pursued:
-    """Add to each neuron's bundle, `max_tokens` times, the vector of any part that gives the highest cosine.
+    """Include in each neuron's bundle, `max_tokens` times, the vector of any part that gives the highest cosine.
 
-    neurons (n, d), none of them zero; each vector at most once, ties (to float32's rounding) to the first part and the
-    lowest place. As `bundles.greedy_pursuit` over all parts stacked, of which no more than a block of scores is ever
-    held. Raises ValueError for zero neurons, max_tokens < 1 or fewer vectors than that. Source: paper, section 3.3.
+    Does what `bundles.greedy_pursuit` would do with all parts stacked. Each vector is included at most once; ties,
+    within float32's rounding, go to the first part and the lowest place.
+
+    Parameters
+    ----------
+    neurons : array (n, d), none of them zero
+    dictionary : the parts
+    max_tokens : vectors per bundle
+    progress : called with the number of neurons done and of all
+
+    Raises
+    ------
+    ValueError : a zero neuron, max_tokens < 1, or fewer vectors than max_tokens
+
+    References
+    ----------
+    Paper, section 3.3.
     """
     live = live_rows(neurons)
     if live.n_excluded:
@@ -70,7 +88,7 @@ def pursue(
     cosines = np.zeros((n, max_tokens))
     step = max(1, min(n, BLOCK_BYTES // (4 * total)))
     starts, widest = range(0, n, step), max(len(part.left) for part in dictionary)
-    # Room for the projections on all parts and for the overlaps with one.
+    # For the neurons' dot products with all parts, and the sums' dot products with one part.
     scratch = [
         ([np.empty((step, len(part.left)), np.float32) for part in dictionary], np.empty(step * widest, np.float32))
         for _ in range(workers(len(starts)))
@@ -91,7 +109,7 @@ def pursue(
 
 @dataclass(frozen=True)
 class _Block:
-    """Some neurons at unit norm (n, d), and where their result goes."""
+    """Some neurons at unit norm (n, d), and the rows of the result that they fill."""
 
     unit: NDArray[np.float32]
     parts: NDArray[np.int64]
@@ -109,7 +127,7 @@ def _pursue_block(
     n, exact = len(block.unit), block.unit.astype(np.float64)
     for part, square, along_part in zip(dictionary, squares, projections, strict=True):
         np.matmul(part.within(block.unit), part.left.T, out=along_part)
-        along_part[:, square == 0] = -np.inf  # no direction to add: never the best
+        along_part[:, square == 0] = -np.inf  # so that zero vectors are never the best
     totals = np.zeros(exact.shape)
     scratch.fill(0.0)
     for step in range(block.parts.shape[1]):
@@ -121,7 +139,7 @@ def _pursue_block(
             overlaps = scratch[: n * len(part.left)].reshape(n, -1)
             if step:
                 np.matmul(part.within(sums), part.left.T, out=overlaps)
-            loops.better_addition(
+            loops.find_better_addition(
                 projections[number], overlaps, squares[number], number, along, square, scores, best_part, best_place
             )
         for number, part in enumerate(dictionary):

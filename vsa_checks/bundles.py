@@ -1,4 +1,16 @@
-"""Explaining neurons by unweighted sums of dictionary vectors: the paper's ranked scan and a greedy pursuit (3.2)."""
+"""Explains neurons as bundles of tokens (paper, section 3.2).
+
+A *dictionary* is a matrix with one vector per token, usually the centered embeddings. A *bundle* is the plain sum,
+without weights, of some of its vectors. The higher its cosine with a neuron's input weights, the better it explains the
+neuron. Two ways to find a bundle:
+
+- `ranked_scan`, the paper's way: go once through the tokens, the one most similar to the neuron first, and include
+  each one that raises the cosine. Cheap, and never looks back.
+- `greedy_pursuit`: look at all tokens before each inclusion and take the one that raises the cosine most. It reaches
+  higher cosines with the same number of tokens.
+
+Both return `Bundles`: the tokens of each neuron in order of inclusion, and the cosine after each.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.engine import loops
 from vsa_checks.engine.dictionary import Dictionary, repeated_rows
-from vsa_checks.engine.pursuit import block_within, pursue
+from vsa_checks.engine.pursuit import plan_block, pursue
 from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
 
@@ -19,15 +31,26 @@ if TYPE_CHECKING:
     import torch
 
 LEAST_COSINE = 0.05
-"""A token of smaller cosine with the neuron is never a candidate (paper, section 3.2)."""
+"""A token with a smaller cosine with the neuron is never a candidate (paper, section 3.2)."""
 
 BLOCK = 256
-"""Rows that a thread multiplies at a time: the same however many threads there are, so that rounding is."""
+"""Rows that a thread multiplies at a time. Fixed, because rounding would otherwise depend on the number of threads."""
 
 
 @dataclass(frozen=True)
 class Bundles:
-    """One bundle of tokens per neuron, in order of inclusion, and the cosine with the neuron after each."""
+    """One bundle of tokens per neuron, in order of inclusion, with the cosine after each.
+
+    The bundles lie one after another in flat arrays: that of neuron i at starts[i]:starts[i + 1]. Read them with
+    `tokens`, `path` and `cosine`.
+
+    Attributes
+    ----------
+    starts : int array (n_neurons + 1,)
+    token_ids, cosines : arrays (starts[-1],), dictionary rows, and the cosine after each inclusion
+    dead : bool array (n_neurons,), neurons whose weights are all zero; their bundles are empty
+    n_dictionary_excluded : int, zero rows of the dictionary, which are never included
+    """
 
     starts: NDArray[np.int64]
     token_ids: NDArray[np.int64]
@@ -39,16 +62,16 @@ class Bundles:
         return len(self.starts) - 1
 
     def tokens(self, neuron: int) -> NDArray[np.int64]:
-        """Dictionary rows in the bundle of `neuron`, in order of inclusion."""
+        """Return the dictionary rows (size,) in the bundle of a neuron, in order of inclusion."""
         return self.token_ids[self.starts[neuron] : self.starts[neuron + 1]]
 
     def path(self, neuron: int) -> NDArray[np.float64]:
-        """Cosine of the bundle of `neuron` after each inclusion."""
+        """Return the cosine (size,) of the bundle of a neuron after each inclusion."""
         return self.cosines[self.starts[neuron] : self.starts[neuron + 1]]
 
     @property
     def size(self) -> NDArray[np.int64]:
-        """Tokens in each bundle (n_neurons,)."""
+        """Number of tokens in each bundle (n_neurons,)."""
         return np.diff(self.starts)
 
     @property
@@ -57,7 +80,7 @@ class Bundles:
         return self._after(self.size)
 
     def cosine_at(self, k: int) -> NDArray[np.float64]:
-        """Cosine of each bundle after its first k tokens (n_neurons,); a smaller bundle's last cosine.
+        """Return the cosine of each bundle after k tokens (n_neurons,), or after all where it has fewer.
 
         Raises ValueError for k < 1.
         """
@@ -66,6 +89,7 @@ class Bundles:
         return self._after(np.minimum(self.size, k))
 
     def _after(self, count: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return each bundle's cosine after its first `count` tokens; 0 after none, NaN for a dead neuron."""
         padded = np.append(self.cosines, 0.0)
         last = np.where(count > 0, self.starts[:-1] + count - 1, len(self.cosines))
         return np.where(self.dead, np.nan, padded[last])
@@ -81,17 +105,35 @@ def greedy_pursuit(
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Bundles:
-    """Add to each neuron's bundle, `max_tokens` times, the token that gives the highest cosine.
+    """Include in each neuron's bundle, again and again, the token that gives the highest cosine.
 
-    neurons (n, d), taken at unit norm; dictionary (V, d), rows summed as they are. Each token at most once, ties
-    to the lowest row, no early stop: a bundle holds min(max_tokens, live rows) tokens. Dead neurons get an empty
-    bundle and a NaN cosine. `memory`: bytes that may be allocated, the dictionary's and the results among them; the
-    answers are the same. Fastest where it holds V^2 bytes beside; without that, matrix products are made every few
-    tokens (docs/benchmarks.md has the cost). By default up to 3 GB beside the dictionary. On a `device` of torch's the
-    answers are the same, and blocks are sized to its free memory; None is the compiled engine. Raises ValueError for
-    shapes that do not fit, max_tokens < 1, or `memory` that is too small or given for a device, VsaChecksError where
-    the device's memory is too small. Theory: greedy pursuit with unit weights (paper, section 3.2; Tropp 2004 for the
-    weighted kind).
+    Each token is included at most once, ties go to the lowest row, and there is no early stop: a bundle gets
+    `max_tokens` tokens, or all that are not zero. A dead neuron gets an empty bundle and a NaN cosine.
+
+    Parameters
+    ----------
+    neurons : array (n, d), taken at unit norm
+    dictionary : array (V, d) or Dictionary, rows summed as they are
+    max_tokens : tokens per bundle
+    block : neurons worked on together
+    memory : bytes that may be allocated, including dictionary and results; answers do not depend on it
+        Fastest with room for V^2 bytes beside these. With less, matrix products are made every few tokens (cost in
+        docs/benchmarks.md). By default up to 3 GB beside the dictionary.
+    device : torch device to compute on, within its free memory, with the same answers; None is the compiled engine
+    progress : called with the number of neurons done and of all
+
+    Returns
+    -------
+    Bundles
+
+    Raises
+    ------
+    ValueError : shapes that do not fit, max_tokens < 1, or `memory` too small or given with a device
+    VsaChecksError : the device's memory is too small
+
+    References
+    ----------
+    Paper, section 3.2. With weights: Tropp 2004, Greed is good, IEEE Trans. Inf. Theory 50.
     """
     words, unit, alive = _fit(neurons, dictionary)
     if max_tokens < 1:
@@ -103,7 +145,7 @@ def greedy_pursuit(
     picked = np.full((len(target), length), -1, np.int64)
     paths = np.zeros((len(target), length))
     if device is None:
-        planned = block_within(words, len(target), length, memory)
+        planned = plan_block(words, len(target), length, memory)
         pursue(words, target, picked, paths, block or planned, progress)
     else:
         from vsa_checks.engine.on_device import pursuit as on_device
@@ -122,16 +164,35 @@ def ranked_scan(
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Bundles:
-    """Explain neurons by the paper's procedure: one pass over the tokens that listed each neuron.
+    """Explain neurons by the paper's procedure: one pass over the tokens that list each neuron.
 
-    neurons (n, d), taken at unit norm; dictionary (V, d), rows summed as they are. Each token lists the
-    `neurons_per_token` neurons of largest cosine, ties to the lowest id (None: all). A neuron's candidates, those
-    of cosine >= .05, are gone through in order of cosine, ties to the lowest row; one is included if the bundle's
-    cosine strictly rises, and, below .1, if it rises by more than .04. On a `device` of torch's (None: the compiled
-    engine) candidates are found and ordered there, by cosines that may differ from the compiled engine's in float32's
-    last bit, so that two that are that close may change places. Raises ValueError for shapes that do not fit or
-    neurons_per_token < 1, VsaChecksError where the device's memory is too small. Source: paper, section 3.2, steps 1 to
-    4.
+    Each token lists the neurons it is most similar to, ties to the lowest neuron. The candidates of a neuron are the
+    tokens that list it and whose cosine with it is at least .05. They are tried in falling order of that cosine, ties
+    to the lowest row. One is included if the bundle's cosine rises; a candidate of cosine below .1 only if it rises by
+    more than .04.
+
+    Parameters
+    ----------
+    neurons : array (n, d), taken at unit norm
+    dictionary : array (V, d) or Dictionary, rows summed as they are
+    neurons_per_token : how many neurons each token lists; None for all
+    block : rows of neurons or tokens multiplied at a time
+    device : torch device to find and order the candidates on; None is the compiled engine
+        Its cosines may differ in float32's last bit. Two candidates as close as that may change places.
+    progress : called with the number of neurons done and of all
+
+    Returns
+    -------
+    Bundles
+
+    Raises
+    ------
+    ValueError : shapes that do not fit, or neurons_per_token < 1
+    VsaChecksError : the device's memory is too small
+
+    References
+    ----------
+    Paper, section 3.2, steps 1 to 4.
     """
     return ranked_scans(neurons, dictionary, [neurons_per_token], block=block, device=device, progress=progress)[0]
 
@@ -145,7 +206,10 @@ def ranked_scans(
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> list[Bundles]:
-    """Run `ranked_scan` for several numbers of neurons per token, sharing the products. Same shapes and errors."""
+    """Run `ranked_scan` for several numbers of neurons per token, and compute what they share once.
+
+    Parameters, errors and device are those of `ranked_scan`; returns one `Bundles` for each of `neurons_per_token`.
+    """
     words, unit, alive = _fit(neurons, dictionary)
     counts = [k for k in neurons_per_token if k is not None]
     if any(k < 1 for k in counts):
@@ -171,6 +235,7 @@ def ranked_scans(
 
 
 Scanned = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+"""Bundles of some neurons: their sizes, then all tokens and all cosines, one bundle after another."""
 
 
 def _scan_all(
@@ -180,13 +245,13 @@ def _scan_all(
     device: torch.device | None,
     progress: Progress | None,
 ) -> list[Scanned]:
-    """Scan with every token listing every neuron, a block of neurons at a time."""
+    """Scan where every token lists every neuron, a block of neurons at a time."""
     if device is not None:
         from vsa_checks.engine.on_device import scan as on_device
 
         parts: list[Scanned] = []
         least = float(np.float32(LEAST_COSINE))
-        on_device.candidates(
+        on_device.find_candidates(
             unit, words, least, device, block, lambda *found: parts.extend(_scan_ordered(words, *found)), progress
         )
         return parts
@@ -199,7 +264,7 @@ def _scan_all(
         cosines = np.matmul(neurons, words.vectors.T, out=products[: len(neurons)])
         cosines *= words.inverse
         cosines[:, copies] = cosines[:, originals]
-        return _scan(words, *loops.candidates(cosines, np.float32(LEAST_COSINE)))
+        return _scan(words, *loops.collect_candidates(cosines, np.float32(LEAST_COSINE)))
 
     def tell(done: int, _: int) -> None:
         if progress is not None:
@@ -211,7 +276,7 @@ def _scan_all(
 def _scan_listed(
     unit: NDArray[np.float32], words: Dictionary, ids: NDArray[np.int32], cosines: NDArray[np.float32]
 ) -> list[Scanned]:
-    """Scan with the lists (V, k) of neurons and cosines that the tokens made."""
+    """Scan where each token lists k neurons: `ids` and `cosines` (V, k)."""
     tokens, place = np.nonzero(cosines >= LEAST_COSINE)
     neurons, values = ids[tokens, place], cosines[tokens, place]
     order = np.lexsort((tokens, -values, neurons))
@@ -222,7 +287,7 @@ def _scan_listed(
 def _scan_ordered(
     words: Dictionary, ends: NDArray[np.int64], tokens: NDArray[np.int64], cosines: NDArray[np.float32]
 ) -> list[Scanned]:
-    """As `_scan`, some neurons at a time in each thread."""
+    """Do `_scan` in several threads, a block of neurons at a time in each."""
 
     def explain(start: int, _: None) -> Scanned:
         part = ends[start : start + BLOCK + 1]
@@ -239,8 +304,8 @@ def _scan(
     tokens: NDArray[np.int64],
     cosines: NDArray[np.float32],
 ) -> Scanned:
-    """Go once through each neuron's candidates, ends[i]:ends[i + 1] of tokens and cosines, in the order given."""
-    included, after = loops.scan(words.vectors, words.norms, ends, tokens, cosines)
+    """Scan the candidates of neuron i, in the order given: tokens[ends[i]:ends[i + 1]] and their cosines."""
+    included, after = loops.scan_candidates(words.vectors, words.norms, ends, tokens, cosines)
     kept = np.flatnonzero(included)
     sizes = np.diff(np.searchsorted(kept, ends))
     return sizes, tokens[kept], after[kept]
@@ -249,11 +314,11 @@ def _scan(
 def _listed_neurons(
     unit: NDArray[np.float32], words: Dictionary, count: int, block: int | None, device: torch.device | None
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The `count` neurons of largest cosine for each token (V, count), and the cosines; ties to the lowest id."""
+    """Find for each token the `count` neurons of largest cosine, ties to the lowest id: ids and cosines (V, count)."""
     if device is not None:
         from vsa_checks.engine.on_device import scan as on_device
 
-        return on_device.listed_neurons(unit, words, count, device, block)
+        return on_device.list_neurons(unit, words, count, device, block)
     n_words = len(words.rows)
     starts, scratch = _blocks(n_words, len(unit), block)
     ids = np.empty((n_words, count), np.int32)
@@ -265,7 +330,7 @@ def _listed_neurons(
         cosines = np.matmul(words.vectors[rows], unit.T, out=products[: rows.stop - start])
         cosines *= words.inverse[rows, None]
         cosines[:, copies] = cosines[:, originals]
-        loops.largest(cosines, ids[rows], top[rows])
+        loops.keep_largest(cosines, ids[rows], top[rows])
 
     share_out(rank, starts, scratch)
     copies, originals = words.copies
@@ -274,7 +339,7 @@ def _listed_neurons(
 
 
 def _blocks(n: int, width: int, block: int | None) -> tuple[range, list[NDArray[np.float32]]]:
-    """Where blocks of n rows begin, and room (rows, width) for the products of one in each thread."""
+    """Return where blocks of n rows start, and for each thread an array (rows, width) for the products of a block."""
     step = block or BLOCK
     starts = range(0, n, step)
     return starts, [np.empty((min(step, n), width), np.float32) for _ in range(workers(len(starts)))]
@@ -283,7 +348,7 @@ def _blocks(n: int, width: int, block: int | None) -> tuple[range, list[NDArray[
 def _fit(
     neurons: ArrayLike, dictionary: ArrayLike | Dictionary
 ) -> tuple[Dictionary, NDArray[np.float32], NDArray[np.bool_]]:
-    """Check that shapes agree; return the dictionary, the neurons at unit norm (0 where dead), which are alive."""
+    """Check that shapes agree; return the dictionary, the neurons at unit norm (0 where dead), and which are alive."""
     words = dictionary if isinstance(dictionary, Dictionary) else Dictionary.of(dictionary)
     array = np.asarray(neurons)
     live = live_rows(array)

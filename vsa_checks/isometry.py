@@ -1,4 +1,4 @@
-"""How evenly a head's matrix product stretches the space it reads: 1 for a scaled isometry (paper, section 2.2)."""
+"""How evenly a head's matrix product stretches the directions that it reads (paper, section 2.2)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
-    """(sum s^2)^2 / (rank sum s^4) over the singular values s of left @ right, for each head.
+    """Compute (sum s^2)^2 / (rank sum s^4) over the singular values s of left @ right, for each head.
 
-    left (h, d, rank), right (h, rank, d); returns (h,), NaN for a product that is zero. It does not change under
-    left @ A, A^-1 @ right. Computed from the two (rank, rank) Gram matrices. Raises ValueError if shapes differ.
+    It is 1 where all s are equal and 1 / rank where all but one are zero. Replacing the two matrices by left @ A and
+    A^-1 @ right leaves the model the same, and this number too.
+
+    Parameters
+    ----------
+    left : array (h, d, rank)
+    right : array (h, rank, d_out)
+
+    Returns
+    -------
+    array (h,), NaN where the product is zero
+
+    Raises
+    ------
+    ValueError : shapes do not fit
     """
+    # From the (rank, rank) Gram matrices of the two: the product itself is never made.
     a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
     if a.ndim != 3 or b.ndim != 3 or a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         raise ValueError(f"expected (h, d, rank) and (h, rank, d), got {a.shape} and {b.shape}")
@@ -25,7 +39,7 @@ def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
 def gaussian_isometry(
     d: int, rank: int, draws: int, rng: np.random.Generator, d_out: int | None = None
 ) -> NDArray[np.float64]:
-    """`isometry` of `draws` products of standard Gaussian (d, rank) and (rank, d_out) matrices (draws,)."""
+    """Compute the `isometry` (draws,) of products of random Gaussian matrices (d, rank) and (rank, d_out or d)."""
     out = d if d_out is None else d_out
     return np.concatenate(
         [isometry(rng.standard_normal((1, d, rank)), rng.standard_normal((1, rank, out))) for _ in range(draws)]

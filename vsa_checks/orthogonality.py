@@ -1,4 +1,8 @@
-"""Cosines between all pairs of a set of vectors: moments exactly, tails by blocks (paper sections 2.1 and 3.1)."""
+"""Cosines of all pairs of a set of vectors (paper, sections 2.1 and 3.1).
+
+Mean and root mean square come exactly from sums over the vectors. Maximum, tails and histogram come from one pass
+over the Gram matrix (the matrix of all dot products), a block at a time. n is the number of vectors, d their length.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +23,14 @@ if TYPE_CHECKING:
 HISTOGRAM_BINS = 400
 """Bins of the cosine histogram over [-1, 1]: .005 wide."""
 BLOCK = 2048
-"""Rows and columns of the Gram matrix that a thread multiplies at a time."""
+"""Rows and columns of the Gram matrix that a thread computes at a time."""
 ROWS, STRIP = 1024, 192
-"""Rows whose moments are taken at a time, and columns of the second moment that they are multiplied with at a time."""
+"""Block sizes of the sums over vectors: rows of the vectors, and columns of their second moment (d, d)."""
 
 
 @dataclass(frozen=True)
 class Live:
-    """The rows of a matrix that have a direction, at unit norm, and which rows they were."""
+    """Rows that are not zero, at unit norm (n, d), their row numbers (n,), and how many zero rows were left out."""
 
     unit: NDArray[np.float32]
     rows: NDArray[np.int64]
@@ -35,7 +39,17 @@ class Live:
 
 @dataclass(frozen=True)
 class PairwiseCosines:
-    """Figures over all off-diagonal pairs of n vectors, and each vector's own mean square and tail counts."""
+    """Cosines of all n (n - 1) / 2 pairs of n vectors.
+
+    Attributes
+    ----------
+    mean, rms, max_abs : float, over the cosines; `max_abs` is the largest absolute value
+    fraction_above : dict, share of pairs with |cos| above each threshold
+    histogram, bin_edges : int array (bins,) of pairs, and array (bins + 1,) from -1 to 1
+    mean_square_by_row : array (n,), mean squared cosine of each vector with the others
+    above_by_row : dict of int arrays (n,), pairs of each vector with |cos| above each threshold
+    rows : int array (n,), row numbers of the vectors; the `n_excluded` zero rows are left out
+    """
 
     n_vectors: int
     n_excluded: int
@@ -52,9 +66,15 @@ class PairwiseCosines:
 
 
 def live_rows(vectors: ArrayLike) -> Live:
-    """Return the rows of `vectors` (n, d) at unit norm, leaving out those of zero norm.
+    """Scale rows to unit norm, leaving out those of zero norm.
 
-    Raises ValueError if the array is not two-dimensional or holds NaN or infinite numbers.
+    Parameters
+    ----------
+    vectors : array (n, d)
+
+    Raises
+    ------
+    ValueError : the array is not two-dimensional, or holds NaN or infinite numbers
     """
     array = np.asarray(vectors)
     if array.ndim != 2:
@@ -65,21 +85,31 @@ def live_rows(vectors: ArrayLike) -> Live:
     rows = np.flatnonzero(norms > 0)
     unit = np.empty((len(rows), array.shape[1]), np.float32)
     alive = array if len(rows) == len(array) else array[rows]
-    # In float64, a buffer at a time: an array of quotients in float64 would take longer to make than to fill.
+    # Divided in float64 and rounded buffer by buffer: a whole array of float64 quotients would be slow to allocate.
     np.divide(alive, norms[rows, None], out=unit, dtype=np.float64, casting="same_kind")
     return Live(unit, rows, len(array) - len(rows))
 
 
 def centered(vectors: ArrayLike) -> NDArray[np.float32]:
-    """Return the rows of `vectors` (n, d) less their mean row, which is taken in float64."""
+    """Subtract the mean row, computed in float64, from each row of `vectors` (n, d); returns float32 (n, d)."""
     array = np.asarray(vectors)
     return (array - array.mean(axis=0, dtype=np.float64)).astype(np.float32)
 
 
 def row_mean_squares(unit: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean squared cosine of each unit row (n, d) with all the others (n,), from the smaller Gram matrix.
+    """Compute the mean squared cosine of each vector with all the others.
 
-    Raises ValueError for fewer than two rows: there is no pair to look at.
+    Parameters
+    ----------
+    unit : float32 array (n, d), rows of unit norm
+
+    Returns
+    -------
+    array (n,)
+
+    Raises
+    ------
+    ValueError : fewer than two rows
     """
     n, d = unit.shape
     if n < 2:
@@ -89,7 +119,7 @@ def row_mean_squares(unit: NDArray[np.float32]) -> NDArray[np.float64]:
         np.fill_diagonal(gram, 0.0)
         return (gram**2).sum(axis=1) / (n - 1)
     moment = second_moment(unit)
-    # It is symmetric: what lies below its diagonal is added above, and a strip of it ends at the diagonal.
+    # The moment is symmetric. With its lower half added to the upper one, a strip of columns needs no row below it.
     upper = np.triu(moment) + np.triu(moment, 1)
 
     def part(start: int) -> NDArray[np.float64]:
@@ -106,7 +136,7 @@ def row_mean_squares(unit: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def second_moment(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sum over the rows of `vectors` (n, d) of their outer products (d, d), in float64, a block at a time."""
+    """Compute vectors^T @ vectors, for vectors (n, d), in float64 and a block of rows at a time; returns (d, d)."""
 
     def part(start: int) -> NDArray[np.float64]:
         block = vectors[start : start + ROWS].astype(np.float64)
@@ -120,9 +150,15 @@ def second_moment(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def mean_cosine(unit: NDArray[np.float32]) -> float:
-    """Mean of the off-diagonal cosines of unit rows (n, d), exactly, from the norm of their sum.
+    """Compute the mean cosine of all pairs of vectors, exactly, from the norm of their sum.
 
-    Raises ValueError for fewer than two rows: there is no pair to look at.
+    Parameters
+    ----------
+    unit : float32 array (n, d), rows of unit norm
+
+    Raises
+    ------
+    ValueError : fewer than two rows
     """
     n = len(unit)
     if n < 2:
@@ -133,9 +169,15 @@ def mean_cosine(unit: NDArray[np.float32]) -> float:
 
 
 def rms_cosine(unit: NDArray[np.float32]) -> float:
-    """Root mean square of the off-diagonal cosines of unit rows (n, d), exactly, from their Gram matrix.
+    """Compute the root mean square cosine of all pairs of vectors, exactly, from their Gram matrix.
 
-    Raises ValueError for fewer than two rows: there is no pair to look at.
+    Parameters
+    ----------
+    unit : float32 array (n, d), rows of unit norm
+
+    Raises
+    ------
+    ValueError : fewer than two rows
     """
     n, d = unit.shape
     if n < 2:
@@ -153,14 +195,28 @@ def pairwise_cosines(
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> PairwiseCosines:
-    """Measure the cosines of ALL off-diagonal pairs of the rows of `vectors` (n, d).
+    """Measure the cosines of ALL pairs of vectors, never of a sample.
 
-    Mean and root mean square come from moments in float64; the maximum of |cos|, the share of pairs with |cos|
-    above each threshold and the histogram come from one pass over half of the Gram matrix, `block` rows at a
-    time (memory block^2 float32 for each thread beside a unit-norm copy). On a `device` of torch's (None: the compiled
-    engine) that pass is made there, on as many rows at a time as its free memory holds, and cosines may differ in
-    float32's last bit. Rows of zero norm are left out and counted. Raises ValueError if fewer than two rows have a
-    direction, VsaChecksError where the device's memory is too small. Source: paper, section 3.1 (M^T M).
+    Mean and root mean square are computed in float64. The rest is counted from float32 cosines, in one pass over half
+    of the Gram matrix. Memory: a copy of the vectors, and block^2 float32 numbers for each thread.
+
+    Parameters
+    ----------
+    vectors : array (n, d), of any norm; zero rows are left out and counted
+    thresholds : values of |cos| above which pairs are counted
+    block : rows and columns of the Gram matrix that are computed at a time
+    device : where to compute the Gram matrix; None is the compiled engine
+        A device works on as many rows at a time as its memory holds. Its cosines may differ in float32's last bit.
+    progress : called with the steps done and the number of all steps
+
+    Raises
+    ------
+    ValueError : fewer than two rows that are not zero, or as `live_rows`
+    VsaChecksError : the device's memory is too small
+
+    References
+    ----------
+    Paper, section 3.1 (M^T M).
     """
     live = live_rows(vectors)
     n = len(live.rows)
@@ -192,7 +248,7 @@ def pairwise_cosines(
 
 
 def _tally(unit: NDArray[np.float32], levels: NDArray[np.float32], block: int, progress: Progress | None) -> PairTally:
-    """Count all pairs of unit rows (n, d) by blocks of the Gram matrix, and tell `progress` after each."""
+    """Count all pairs of unit rows (n, d) by blocks of the Gram matrix."""
     n = len(unit)
     corners = [(i, j) for i in range(0, n, block) for j in range(i, n, block)]
     tallies = [PairTally.of(n, len(levels), HISTOGRAM_BINS) for _ in range(workers(len(corners)))]

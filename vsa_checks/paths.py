@@ -12,6 +12,8 @@ PACKAGE = Path(__file__).resolve().parent
 IN_CHECKOUT = (PACKAGE.parent / "claims" / "claims.toml").is_file()
 """Whether claims/ and fixtures/ lie beside the package; a wheel carries them inside it."""
 ROOT = PACKAGE.parent if IN_CHECKOUT else PACKAGE
+PYTEST_INI = ROOT / "pytest.ini"
+"""Of a checkout; an installed package has none."""
 CLAIMS = ROOT / "claims"
 CLAIMS_FILE = CLAIMS / "claims.toml"
 FIXTURES = ROOT / "fixtures"

@@ -1,4 +1,7 @@
-"""What heads write beside what binding the token that they attend to would give (paper, section 2.2)."""
+"""Compares what heads write with the token that they attend to, bound by their matrices (paper, section 2.2).
+
+Shapes: m positions, h heads, r dimensions of a head, d of the residual stream.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,20 @@ Floats = NDArray[np.floating]
 def attended_sources(
     pattern: ArrayLike, allowed: ArrayLike, rng: np.random.Generator, causal: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """For each destination and head the most attended source, and another source of the same context at random.
+    """Find the most attended source of each destination and head, and draw another source of the same context.
 
-    pattern (h, n, n: head, destination, source); allowed (n,): which positions may be source or destination. Returns
-    destinations (m,), and two (m, h) arrays of positions. The context of a destination is itself and what is before
-    it (all, if not causal); one with fewer than two allowed sources is left out.
+    The context of a destination is itself and all positions before it, or all positions where attention is not causal.
+    Destinations with fewer than two allowed sources are left out.
+
+    Parameters
+    ----------
+    pattern : array (h, n, n) of attention, by head, destination and source
+    allowed : bool array (n,), positions that may be source or destination
+
+    Returns
+    -------
+    destinations : int array (m,)
+    most, other : int arrays (m, h), positions of the most attended source and of the other one
     """
     attention, free = np.asarray(pattern), np.asarray(allowed, bool)
     h, n, _ = attention.shape
@@ -32,10 +44,17 @@ def attended_sources(
 
 
 def head_cosines(written: ArrayLike, bound: ArrayLike, metric: ArrayLike) -> Floats:
-    """Cosine of two vectors per position and head after W_O, computed within the head: (m, h).
+    """Compute the cosine that two vectors of a head have after W_O, without leaving the head's r dimensions.
 
-    written, bound (m, h, r): what a head has before W_O, and what it is compared with; metric (h, r, r): its
-    W_O W_O^T. 0 where either is zero.
+    Parameters
+    ----------
+    written : array (m, h, r), what each head has before W_O
+    bound : array (m, h, r), what to compare it with
+    metric : array (h, r, r), W_O W_O^T of each head
+
+    Returns
+    -------
+    array (m, h), 0 where either vector is zero
     """
     z, v = (np.asarray(one).transpose(1, 0, 2) for one in (written, bound))
     weighed, weighed_bound = z @ np.asarray(metric), v @ np.asarray(metric)
@@ -44,9 +63,17 @@ def head_cosines(written: ArrayLike, bound: ArrayLike, metric: ArrayLike) -> Flo
 
 
 def token_cosines(written: ArrayLike, vectors: ArrayLike, W_O: ArrayLike) -> Floats:
-    """Cosine of what heads write with other vectors of the stream: (m, h, k).
+    """Compute the cosines of what heads write with vectors of the residual stream.
 
-    written (m, h, r), vectors (k, d), W_O (h, r, d). 0 where either is zero.
+    Parameters
+    ----------
+    written : array (m, h, r), what each head has before W_O
+    vectors : array (k, d)
+    W_O : array (h, r, d)
+
+    Returns
+    -------
+    array (m, h, k), 0 where either vector is zero
     """
     z, u, o = np.asarray(written).transpose(1, 0, 2), np.asarray(vectors), np.asarray(W_O)
     squares = ((z @ (o @ o.transpose(0, 2, 1))) * z).sum(axis=2)
@@ -55,9 +82,21 @@ def token_cosines(written: ArrayLike, vectors: ArrayLike, W_O: ArrayLike) -> Flo
 
 
 def next_token_margin(outputs: ArrayLike, next_vectors: ArrayLike) -> tuple[float, float]:
-    """Mean cosine of outputs (n, d) with the vectors (n, d) of their next tokens, and with those of one another's.
+    """Compute the mean cosine of outputs with their own next tokens, and with those of other positions.
 
-    The second is the mean over all shuffles that leave no token in its place. Raises ValueError for n < 2.
+    Parameters
+    ----------
+    outputs : array (n, d)
+    next_vectors : array (n, d), the vector of each position's next token
+
+    Returns
+    -------
+    own : float
+    shuffled : float, the mean over all shuffles that leave no token in its place
+
+    Raises
+    ------
+    ValueError : fewer than two positions
     """
     left, right = _unit(np.asarray(outputs)), _unit(np.asarray(next_vectors))
     n = len(left)
@@ -69,11 +108,23 @@ def next_token_margin(outputs: ArrayLike, next_vectors: ArrayLike) -> tuple[floa
 
 
 def copying_scores(W_V: ArrayLike, W_O: ArrayLike, unembedding_of_embedding: ArrayLike) -> Floats:
-    """How far each head maps tokens to themselves: sum of eigenvalues over the sum of their sizes, -1 to 1 (h,).
+    """Measure how far each head copies tokens: the sum of eigenvalues of W_E W_V W_O W_U over the sum of their sizes.
 
-    The eigenvalues are those of W_E W_V W_O W_U, through the (r, r) matrix W_O (W_U W_E) W_V; W_V (h, d, r), W_O (h, r,
-    d), W_U W_E (d, d). 0 for a head that writes nothing. Source: Elhage et al. 2021, A Mathematical Framework for
-    Transformer Circuits.
+    The eigenvalues that are not zero are those of the (r, r) matrix W_O (W_U W_E) W_V.
+
+    Parameters
+    ----------
+    W_V : array (h, d, r)
+    W_O : array (h, r, d)
+    unembedding_of_embedding : array (d, d), W_U W_E
+
+    Returns
+    -------
+    array (h,) from -1 to 1, 0 for a head that writes nothing
+
+    References
+    ----------
+    Elhage et al. 2021, A Mathematical Framework for Transformer Circuits.
     """
     v, o = np.asarray(W_V, np.float64), np.asarray(W_O, np.float64)
     values = np.linalg.eigvals(o @ np.asarray(unembedding_of_embedding, np.float64) @ v)

@@ -1,4 +1,7 @@
-"""The residual stream as a bundle: how well it keeps its token, and how orthogonal its parts are (paper, section 2)."""
+"""The residual stream as a bundle: how well it keeps its token, how orthogonal its components are (paper, section 2).
+
+Shapes: n positions, V tokens of the vocabulary, d dimensions, c components (embeddings, attention and MLP outputs).
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from vsa_checks.engine import loops
 from vsa_checks.orthogonality import live_rows
 
 BLOCK = 128
+"""Positions compared with all tokens at a time."""
 
 
 def unit_rows(vectors: ArrayLike) -> NDArray[np.float32]:
-    """The rows of `vectors` (V, d) at unit norm; those without a direction stay zero. ValueError if none has one."""
+    """Scale rows (V, d) to unit norm; zero rows stay zero. Raises ValueError if all are zero, or as `live_rows`."""
     array = np.asarray(vectors, np.float32)
     live = live_rows(array)
     if not len(live.rows):
@@ -23,10 +27,17 @@ def unit_rows(vectors: ArrayLike) -> NDArray[np.float32]:
 
 
 def own_ranks(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) -> NDArray[np.int64]:
-    """Rank by cosine of each stream's own token among all tokens, 1 for the closest: (n,).
+    """Rank each position's own token among all tokens, by cosine with the stream there.
 
-    streams (n, d), unit (V, d) the `unit_rows` of all tokens, tokens (n,) which of them are the streams' own. Ties
-    count for the token.
+    Parameters
+    ----------
+    streams : array (n, d)
+    unit : float32 array (V, d), the `unit_rows` of all tokens
+    tokens : int array (n,), the token at each position
+
+    Returns
+    -------
+    int array (n,), 1 for the closest; tokens with an equal cosine do not push the own one down
     """
     vectors, own = np.asarray(streams, np.float32), np.asarray(tokens, np.int64)
     found = np.empty(len(own), np.int64)
@@ -38,7 +49,7 @@ def own_ranks(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) 
 
 
 def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) -> NDArray[np.int32]:
-    """Rank by cosine of every one of `tokens` (m,) for every stream (n, d): (n, m); see `own_ranks`."""
+    """Rank each of several tokens (m,) at each position (n, m), by cosine with the stream there; see `own_ranks`."""
     vectors, asked = np.asarray(streams, np.float32), np.asarray(tokens, np.int64)
     found = np.empty((len(vectors), len(asked)), np.int32)
     for start in range(0, len(vectors), BLOCK):
@@ -52,10 +63,20 @@ def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLi
 def shuffled_medians(
     ranks: NDArray[np.integer], types: NDArray[np.int64], draws: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Median rank over all positions (n,) of the token that each token was exchanged for, everywhere alike: (draws,).
+    """Compute the median rank that shuffled tokens reach: the null of `own_ranks`.
 
-    ranks (n, m) of the m different tokens of the text at each position; types (n,): which of them stands there. Where
-    a token recurs the stream is much the same: exchanged position by position, each would count as evidence anew.
+    Each draw exchanges the text's m different tokens for one another, each in the same way at all its positions. A
+    token's positions have much the same stream: exchanged one by one, they would count as independent evidence.
+
+    Parameters
+    ----------
+    ranks : int array (n, m), rank of each of the m tokens at each position, see `ranks_of_each`
+    types : int array (n,), which of the m tokens is at each position
+    draws : number of shuffles
+
+    Returns
+    -------
+    array (draws,), medians over positions
     """
     n, m = ranks.shape
     places = np.arange(n)
@@ -63,10 +84,20 @@ def shuffled_medians(
 
 
 def component_cosines(components: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Squared cosines among a stream's components at each position, each component's mean over positions removed.
+    """Compute the squared cosines between components at the same position, after removing each component's mean.
 
-    components (n, c, d). Returns the mean over all pairs of components at each position (n,), and the mean over
-    positions for each pair (c, c). Raises ValueError for fewer than two components, or one that never moves.
+    Parameters
+    ----------
+    components : array (n, c, d)
+
+    Returns
+    -------
+    by_position : array (n,), mean over all pairs of components
+    by_pair : array (c, c), mean over positions
+
+    Raises
+    ------
+    ValueError : fewer than two components, or one that is the same at all positions
     """
     parts = np.array(components, np.float32)
     n, c, _ = parts.shape
@@ -74,7 +105,7 @@ def component_cosines(components: ArrayLike) -> tuple[NDArray[np.float64], NDArr
         raise ValueError("fewer than two components have no cosine")
     size = np.abs(parts).max(axis=(0, 2))
     parts -= parts.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # What rounding leaves of a component that is the same everywhere is no direction.
+    # A component that is the same everywhere leaves only rounding errors, whose direction means nothing.
     still = np.abs(parts).max(axis=(0, 2)) <= 1e-5 * size
     if still.any():
         raise ValueError(f"component {int(np.flatnonzero(still)[0])} is the same at all positions")

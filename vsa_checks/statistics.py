@@ -1,4 +1,4 @@
-"""Intervals and p values: scipy's, put into the form that the results carry."""
+"""Confidence intervals, p values, and the random draws that they need."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 LEVEL = 0.95
+"""Confidence level of all intervals."""
 RESAMPLES = 999
+"""Bootstrap resamples of an interval."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A bootstrap interval over `unit` (tokens, neurons, heads, ...)."""
+    """A bootstrap interval; `unit` names what was resampled (tokens, neurons, heads, ...)."""
 
     low: float
     high: float
@@ -27,7 +29,7 @@ class Interval:
 
 
 def stream(seed: int, *names: object) -> np.random.Generator:
-    """Random numbers that depend on the run's seed and on what they are for, not on the order of the tests."""
+    """Make a random generator that depends only on the run's seed and on what it is for, not on the order of tests."""
     return np.random.default_rng([seed, *(zlib.crc32(str(name).encode()) for name in names)])
 
 
@@ -37,9 +39,19 @@ def bootstrap(
     rng: np.random.Generator,
     statistic: Callable[..., NDArray[np.float64]] = np.mean,
 ) -> Interval:
-    """Percentile bootstrap of a statistic (np.mean, np.median) of `values` (n,), resampled over units.
+    """Compute the percentile bootstrap interval of a statistic of independent values.
 
-    A single value gives an interval of no width. Raises ValueError for no values.
+    Equal values, or a single one, give an interval of no width.
+
+    Parameters
+    ----------
+    values : array (n,), one value per unit
+    unit : what the values belong to, in words
+    statistic : np.mean or np.median
+
+    Raises
+    ------
+    ValueError : no values
     """
     data = np.asarray(values, np.float64)
     if not len(data):
@@ -62,10 +74,16 @@ def bootstrap(
 def bootstrap_pairs(
     by_unit: ArrayLike, unit: str, rng: np.random.Generator, groups: ArrayLike | None = None
 ) -> Interval:
-    """Bootstrap of a mean over all pairs, from each vector's own mean over its pairs (n,).
+    """Compute the bootstrap interval of a mean over all pairs of vectors.
 
-    First-order (Hajek): a vector that is drawn twice moves the mean over pairs by twice its own mean's distance.
-    Pairs of one vector are dependent, so vectors are resampled, never pairs; `groups` (n,) resamples whole groups.
+    Pairs that share a vector are dependent, so vectors are resampled, never pairs. To first order (Hajek projection) a
+    vector adds to the mean over pairs twice the distance of its own mean from it.
+
+    Parameters
+    ----------
+    by_unit : array (n,), mean of each vector's pairs
+    unit : what is resampled, in words
+    groups : array (n,) of labels, optional; whole groups are resampled instead of vectors
     """
     own = np.asarray(by_unit, np.float64)
     center = own.mean()
@@ -77,35 +95,57 @@ def bootstrap_pairs(
 
 
 def tail_p(value: float, null: ArrayLike, direction: str) -> float:
-    """(b + 1)/(n + 1), b of the null draws (n,) being at least as far as `value` in the direction (">=" or "<=")."""
+    """Compute the p value (b + 1)/(n + 1), where b of n null draws are at least as extreme as the value.
+
+    Parameters
+    ----------
+    value : what was measured
+    null : array (n,), draws of the null
+    direction : ">=" where large values are extreme, "<=" where small ones are
+    """
     draws = np.asarray(null, np.float64)
     beyond = draws >= value if direction == ">=" else draws <= value
     return float((np.count_nonzero(beyond) + 1) / (len(draws) + 1))
 
 
 def share_p(hits: int, n: int, null_hits: int, null_n: int, direction: str = ">=") -> float:
-    """Exact permutation p of a share: neurons relabelled at random between the layer and the null.
+    """Compute the one-sided p value of Fisher's exact test: does a share differ from the null's share.
 
-    The limit of (b + 1)/(n + 1) over all relabellings: the hypergeometric tail (Fisher's exact test, one-sided).
+    It is the limit of `tail_p` over all ways to exchange neurons between the layer and the null.
+
+    Parameters
+    ----------
+    hits, n : neurons of the layer that count, and all of them
+    null_hits, null_n : the same for the null
+    direction : ">=" to test for a larger share than the null's, "<=" for a smaller one
     """
     law = stats.hypergeom(n + null_n, hits + null_hits, n)
     return float(law.sf(hits - 1) if direction == ">=" else law.cdf(hits))
 
 
 FLIPS = 9_999
+"""Random draws of signs or orders, where there are too many to try all."""
 ALL_FLIPS_UNITS = 13
-"""Up to so many units all sign flips are gone through instead of drawn."""
+"""Up to this many units all sign flips are tried instead of drawn."""
 ALL_ORDERS_UNITS = 7
+"""Up to this many things all orders are tried instead of drawn."""
 RELABELLINGS = 9_999
 
 
 def bootstrap_groups(
     groups: Sequence[ArrayLike], unit: str, rng: np.random.Generator, statistic: Callable[..., Any]
 ) -> Interval:
-    """Percentile bootstrap of a statistic of all values together, whole groups (texts, windows) resampled.
+    """Compute the percentile bootstrap interval of a statistic of all values, resampling whole groups (texts, windows).
 
-    groups: arrays of any lengths, equal in all but their first dimension; statistic takes their concatenation and
-    returns a number. A single group gives an interval of no width. Raises ValueError for no groups.
+    Parameters
+    ----------
+    groups : arrays of any lengths, equal in all but their first dimension; a single one gives no width
+    unit : what a group is, in words
+    statistic : takes concatenated groups, returns a number
+
+    Raises
+    ------
+    ValueError : no groups
     """
     arrays = [np.asarray(group) for group in groups]
     if not arrays:
@@ -117,10 +157,21 @@ def bootstrap_groups(
 
 
 def sign_flips(n_units: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Signs (draws, n_units) for a test of paired differences: each unit's as a whole, all of them or FLIPS drawn.
+    """Make the signs for a sign-flip test of paired differences.
 
-    The signs that leave everything as measured are not among them when all are gone through: (b + 1)/(n + 1) of
-    `tail_p` counts those, and is then exact. Raises ValueError for no units.
+    For few units these are all combinations but the one without a flip, which `tail_p` adds: its p value is exact.
+
+    Parameters
+    ----------
+    n_units : units whose difference keeps or changes its sign as a whole
+
+    Returns
+    -------
+    array (draws, n_units) of 1 and -1
+
+    Raises
+    ------
+    ValueError : no units
     """
     if n_units < 1:
         raise ValueError("no units whose signs could be flipped")
@@ -131,10 +182,21 @@ def sign_flips(n_units: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def orders(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Orders of n things (draws, n) for a test of their exchangeability: all but the one they stand in, or FLIPS drawn.
+    """Make the orders for a permutation test of n things.
 
-    Up to ALL_ORDERS_UNITS things all are gone through: (b + 1)/(n + 1) of `tail_p` counts the one left out, and is
-    exact. Raises ValueError for fewer than two things.
+    For few things these are all orders but the present one, which `tail_p` adds: its p value is exact.
+
+    Parameters
+    ----------
+    n : number of things
+
+    Returns
+    -------
+    int array (draws, n), each row an order of range(n)
+
+    Raises
+    ------
+    ValueError : fewer than two things
     """
     if n < 2:
         raise ValueError(f"{n} things have one order only")
@@ -144,7 +206,16 @@ def orders(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def relabelled_differences(values: ArrayLike, null_values: ArrayLike, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Difference of the two means in RELABELLINGS random relabellings of `values` (n,) and `null_values` (m,)."""
+    """Compute the difference of two means after exchanging values between the two sets at random.
+
+    Parameters
+    ----------
+    values, null_values : arrays (n,) and (m,)
+
+    Returns
+    -------
+    array (RELABELLINGS,), mean of n values minus mean of m values
+    """
     first, second = np.asarray(values, np.float64), np.asarray(null_values, np.float64)
     pooled, n = np.concatenate([first, second]), len(first)
     found, step = [], max(1, 2**22 // len(pooled))

@@ -1,1 +1,1 @@
-"""The explanation engine: compiled loops, the pursuit, its dictionary, threads, and the same on a torch device."""
+"""The explanation engine: dictionary, greedy pursuit, compiled loops, threads, and the same on a torch device."""

@@ -1,4 +1,8 @@
-"""A dictionary of vectors that bundles are made of, and the rows of its Gram matrix, kept small and made on demand."""
+"""The dictionary that bundles are made from, and its Gram matrix: the cosines between all its tokens.
+
+The pursuit needs rows of the Gram matrix. V^2 floats would be too many, so a cosine is kept as one byte, and rows are
+computed when first needed, by the loops in `gram_loops`.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,17 @@ from vsa_checks.engine import gram_loops
 from vsa_checks.engine.threads import share_out, workers
 
 GRAM_BYTES = 5 * 2**29
-"""Most memory for rows of the Gram matrix: 2.5 GiB, all rows of 50,257 tokens at a byte an entry."""
+"""Most memory for rows of the Gram matrix: 2.5 GiB, enough for all rows of 50,257 tokens at a byte an entry."""
 BATCH_BYTES = 64 * 2**20
+"""Memory for the float32 products of a batch of rows."""
 
 
 @dataclass(frozen=True)
 class Dictionary:
-    """Dictionary rows that have a direction, with their norms and original row numbers.
+    """Dictionary rows (V, d) that are not zero, with their norms and original row numbers (V,): see `of`.
 
-    All rows are scaled by one power of two, so that the largest norm lies in [1, 2): cosines of sums stay the same to
-    the last bit, and squares of norms can be held in float32.
+    All rows are scaled by the same power of two, which brings the largest norm into [1, 2). Cosines of sums stay the
+    same to the last bit, and squared norms fit into float32.
     """
 
     vectors: NDArray[np.float32]
@@ -31,9 +36,9 @@ class Dictionary:
 
     @classmethod
     def of(cls, vectors: ArrayLike) -> Dictionary:
-        """Take rows (V, d) as they are but for one scale, leaving out those of zero norm.
+        """Make a dictionary of rows (V, d), leaving out those that are zero.
 
-        Raises ValueError on NaN or infinity, another shape, or no row with a direction.
+        Raises ValueError for another shape, NaN or infinite numbers, or if all rows are zero.
         """
         array = np.ascontiguousarray(vectors, dtype=np.float32)
         if array.ndim != 2:
@@ -46,13 +51,13 @@ class Dictionary:
             raise ValueError("no row of the dictionary has a direction")
         exponent = -int(np.floor(np.log2(norms.max())))
         kept = array if len(rows) == len(array) else array[rows]
-        # As exact and much faster, where the factor is a float32.
+        # Where float32 holds the factor, multiplying is as exact as ldexp and much faster.
         kept = kept * np.float32(2.0**exponent) if abs(exponent) < 127 else np.ldexp(kept, exponent)
         return cls(kept, np.ldexp(norms[rows], exponent), rows, len(array) - len(rows))
 
     @cached_property
     def copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows that repeat an earlier one, and the first of their kind: see `repeated_rows`."""
+        """Rows that equal an earlier one, and the first row that each equals: see `repeated_rows`."""
         return repeated_rows(self.vectors)
 
     @cached_property
@@ -62,11 +67,11 @@ class Dictionary:
 
     @cached_property
     def gram(self) -> GramRows:
-        """Rows of the matrix of cosines between the dictionary's vectors."""
+        """The cosines between the dictionary's vectors, kept with the dictionary."""
         return GramRows(self)
 
-    def gram_within(self, budget: int) -> GramRows:
-        """The same with room for as many rows as fit into so many bytes; rows held so far are lost if it changes."""
+    def limit_gram(self, budget: int) -> GramRows:
+        """Give `gram` room for as many rows as fit into `budget` bytes; if that changes, rows made so far are lost."""
         held, fits = self.gram, int(min(len(self.rows), max(budget // len(self.rows), 1)))
         if fits != held.capacity:
             self.__dict__["gram"] = GramRows(self, budget)
@@ -75,13 +80,13 @@ class Dictionary:
 
 
 def repeated_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which rows of `vectors` (n, d) are equal to an earlier row, and for each the first such row.
+    """Find the rows of `vectors` (n, d) that equal an earlier row: their numbers, and the first row that each equals.
 
-    A matrix product may give equal rows products that differ in the last bit; ties are broken by id, so whoever ranks
-    products gives copies the product of the first.
+    A matrix product may give equal rows dot products that differ in the last bit. Since ties go to the lowest row, code
+    that ranks dot products must give each copy the value of the first row.
     """
     array = np.ascontiguousarray(vectors)
-    # Equal rows have equal sums of their bits; to compare whole rows takes longer than to multiply them.
+    # Compare sums of the bits first, which equal rows share: comparing whole rows takes longer than multiplying them.
     sums = array.view(np.uint32).sum(axis=1, dtype=np.uint64)
     _, place, count = np.unique(sums, return_inverse=True, return_counts=True)
     alike = np.flatnonzero(count[place] > 1)
@@ -92,19 +97,25 @@ def repeated_rows(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDAr
     return alike[again], original[again]
 
 
-def filling_bytes(words: Dictionary) -> int:
-    """What is allocated, beside the rows, while all rows of the Gram matrix are made."""
+def bytes_to_make_all(words: Dictionary) -> int:
+    """Return the bytes that `GramRows.prepare` allocates, beside the rows, to make all rows at once."""
     n_words, d = words.vectors.shape
     tile = min(gram_loops.TILE, n_words)
     return 4 * (2 * tile * d + tile * tile + n_words) * workers((n_words // tile) ** 2)
 
 
 class GramRows:
-    """Cosines of single tokens with all others, as bytes, made when first asked for and kept while memory lasts.
+    """Rows of the Gram matrix as bytes, made when first asked for and kept while there is room.
 
-    A byte tells a cosine to within half of the step of its row and tile; what that leaves open the pursuit scores
-    again exactly. `capacity` is how many rows are kept at a time. `lowest` (V,), the least cosine of a token with any
-    other, is kept for good; NaN where not yet known.
+    A byte times its step is within half a step of the cosine. Where that is too rough to choose a token, the pursuit
+    computes cosines exactly.
+
+    Attributes
+    ----------
+    capacity : number of rows that there is room for
+    rows, steps : int8 array (capacity, V), and step of each row and tile of columns (capacity, tiles)
+    slot : int array (V,), where each token's row is in `rows`; -1 if it is not there
+    lowest : float32 array (V,), least cosine of each token with any other; NaN if not known yet
     """
 
     def __init__(self, words: Dictionary, budget: int = GRAM_BYTES) -> None:
@@ -118,9 +129,10 @@ class GramRows:
         self.lowest = np.full(n_words, np.nan, np.float32)
 
     def slots(self, tokens: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where in `rows` and `steps` the rows of these tokens stand, after making those that are missing.
+        """Make the rows of these tokens that are missing, and return where all of them are in `rows` and `steps`.
 
-        Rows that no longer fit displace the ones made first. Raises ValueError if one call asks for more than fit.
+        If there is no room for the missing ones, all rows made before are dropped first. Raises ValueError if one call
+        asks for more rows than there is room for.
         """
         wanted = np.unique(tokens)
         missing = wanted[self.slot[wanted] < 0]
@@ -133,8 +145,8 @@ class GramRows:
         self._make(missing, keep=True)
         return self.slot[tokens]
 
-    def learn(self, tokens: NDArray[np.int64], keep: bool) -> None:
-        """Find out how low the cosines of these tokens go; makes what rows are missing, and keeps them if told to."""
+    def find_lowest(self, tokens: NDArray[np.int64], keep: bool) -> None:
+        """Fill in `lowest` for these tokens; their rows are made for it, and kept if `keep`."""
         if keep:
             self.slots(tokens)
         wanted = np.unique(tokens)
@@ -145,13 +157,16 @@ class GramRows:
         """Whether all rows are kept."""
         return self._filled == len(self.slot)
 
-    def foresee(self, picks: int, keep: bool) -> None:
-        """Make all rows at once, by half of the products, if so many picks to come promise to need most of them."""
+    def prepare(self, picks: int, keep: bool) -> None:
+        """Make all rows at once if a pursuit that includes `picks` tokens will probably need most of them.
+
+        The Gram matrix is symmetric, so this takes half of the products. `keep`: keep the rows, not just `lowest`.
+        """
         n_words = len(self.slot)
         known = np.count_nonzero(self.slot >= 0 if keep else ~np.isnan(self.lowest))
         fits = not keep or self.capacity == n_words
         if fits and known < n_words and (picks >= n_words or known >= n_words // 4):
-            self._complete(keep)
+            self._make_all(keep)
 
     def _make(self, tokens: NDArray[np.int64], keep: bool) -> None:
         batch = max(1, BATCH_BYTES // (4 * len(self.slot)))
@@ -159,17 +174,17 @@ class GramRows:
         for start in range(0, len(tokens), batch):
             some = tokens[start : start + batch]
             products = (self._words.vectors[some] * self._words.inverse[some, None]) @ self._words.vectors.T
-            gram_loops.quantize(products, self._words.inverse, some, self._filled, rows, self.steps, self.lowest)
+            gram_loops.quantize_rows(products, self._words.inverse, some, self._filled, rows, self.steps, self.lowest)
             if keep:
                 self.slot[some] = np.arange(self._filled, self._filled + len(some))
                 self._filled += len(some)
 
-    def _complete(self, keep: bool) -> None:
+    def _make_all(self, keep: bool) -> None:
         vectors, inverse = self._words.vectors, self._words.inverse[:, None]
         (n_words, d), rows = vectors.shape, self.rows if keep else self.rows[:0]
         tile = min(gram_loops.TILE, n_words)
         corners = [(i, j) for i in range(0, n_words, tile) for j in range(i, n_words, tile)]
-        # For the vectors of a tile's rows and columns at unit norm, its cosines, and the least of each token's.
+        # For each thread: unit vectors of a tile's rows and columns, the tile's cosines, and each token's least cosine.
         scratch = [
             (np.empty((2, tile, d), np.float32), np.empty(tile * tile, np.float32), np.zeros(n_words, np.float32))
             for _ in range(workers(len(corners)))
@@ -186,7 +201,7 @@ class GramRows:
             gram_loops.quantize_tile(cosines, i, j, rows, self.steps, lowest)
 
         if keep:
-            self.slot[:], self._filled = -1, 0  # if this ends early, no row is to be trusted
+            self.slot[:], self._filled = -1, 0  # if this is interrupted, no row can be trusted
         share_out(fill, corners, scratch)
         self.lowest[:] = np.minimum.reduce([lowest for _, _, lowest in scratch])
         if keep:

@@ -1,4 +1,11 @@
-"""Compiled inner loops. Each does plainly what its first line says; tests hold them against brute force."""
+"""Compiled loops of the measures: pairs of vectors, the ranked scan, ranks, bound tokens, images under binding.
+
+The loops of the greedy pursuit are in `pursuit_loops` and `pursuit_steps`, those of the Gram matrix in bytes in
+`gram_loops`. All are plain functions that the end of the file compiles.
+
+Names in loops over sums of vectors: `along` is the sum's dot product with the neuron, `square` its squared norm, and
+`reach` and `size` are the same two with one more vector added. An overlap is a dot product of the sum with a vector.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +20,7 @@ from vsa_checks.engine.compiled import compile_in_place
 
 
 class PairTally(NamedTuple):
-    """What one pass over the Gram matrix counts."""
+    """What one pass over the Gram matrix counts: see `of` and `tally_block`."""
 
     maximum: NDArray[np.float32]
     above: NDArray[np.int64]
@@ -21,12 +28,12 @@ class PairTally(NamedTuple):
 
     @classmethod
     def of(cls, n: int, n_levels: int, n_bins: int) -> PairTally:
-        """Zeroed counts: maximum (n,), above (n, n_levels), histogram (n_bins,)."""
+        """Make zeroed counts: maximum |cos| (n,), above (n, n_levels), histogram (n_bins,)."""
         return cls(np.zeros(n, np.float32), np.zeros((n, n_levels), np.int64), np.zeros(n_bins, np.int64))
 
     @classmethod
     def joined(cls, parts: Sequence[PairTally]) -> PairTally:
-        """What the parts count together."""
+        """Add up the counts of several parts."""
         return cls(
             np.max([part.maximum for part in parts], axis=0),
             np.sum([part.above for part in parts], axis=0),
@@ -36,14 +43,18 @@ class PairTally(NamedTuple):
 
 WEAK_COSINE, WEAK_RISE = 0.1, 0.04
 """A token of cosine below .1 is included only if the bundle's cosine rises by more than .04 (paper, section 3.2)."""
-CHUNK, CELLS = 256, 4096
+CHUNK = 256
+"""Entries of a row that are checked together, with vector instructions, before any is looked at by itself."""
+CELLS = 4096
+"""Cells that `count_above` sorts values into."""
 ROUNDING = 1e-5
-"""Allowance for float32 products, relative to the norms multiplied: an order of magnitude above what is seen."""
+"""Allowed error of float32 dot products, relative to the norms: about ten times the largest error seen."""
 LESS = np.float32(1.0 - ROUNDING)
+"""Factor that lowers a bound by the rounding allowed."""
 
 
-def _look(cosines, lowest, per_bin, last, place):  # type: ignore[no-untyped-def]
-    """Largest |cosine| of a chunk, how many lie above `lowest`, and, in `place`, the bin of each of at most `last`."""
+def _bin_cosines(cosines, lowest, per_bin, last, place):  # type: ignore[no-untyped-def]
+    """Put each cosine's bin, at most `last`, into `place`; return the largest |cos| and how many exceed `lowest`."""
     top, over = np.float32(0.0), np.int32(0)
     for c in range(len(cosines)):
         size = abs(cosines[c])
@@ -55,10 +66,9 @@ def _look(cosines, lowest, per_bin, last, place):  # type: ignore[no-untyped-def
     return top, over
 
 
-def _count(place, counts):  # type: ignore[no-untyped-def]
-    """Add one to counts (4, bins) for each place; four counters a bin, for the next pair mostly falls into the same
-    bin, and would wait for the last to be stored.
-    """
+def _count_bins(place, counts):  # type: ignore[no-untyped-def]
+    """Add one to a counter of counts (4, bins) for each bin number in `place`."""
+    # Four counters a bin: neighbours mostly fall into the same bin, and one counter would wait for its last store.
     first, second, third, fourth = counts[0], counts[1], counts[2], counts[3]
     whole = len(place) // 4
     for k in range(whole):
@@ -71,12 +81,13 @@ def _count(place, counts):  # type: ignore[no-untyped-def]
 
 
 def tally_block(cosines, first_row, first_column, levels, maximum, above, histogram):  # type: ignore[no-untyped-def]
-    """Count one block of the upper half of the Gram matrix; every pair counts once for each of its two rows.
+    """Count the pairs of one block of the upper half of the Gram matrix.
 
-    cosines (r, c) of rows from first_row and columns from first_column on; levels, rising. Adds to maximum (n,) of
-    |cos|, to above (n, levels), and to histogram (bins,) over [-1, 1]. Pairs above the lowest level are few, so that
-    only chunks that have one are looked at pair by pair.
+    cosines (r, c): rows from first_row on, columns from first_column on; levels: rising. Updates maximum (n,), the
+    largest |cos| of each row; above (n, levels), where a pair counts for both of its rows; and histogram (bins,) over
+    [-1, 1].
     """
+    # Few pairs lie above the lowest level, so only chunks with such a pair are gone through pair by pair.
     rows, columns = cosines.shape
     n_levels, n_bins = len(levels), len(histogram)
     lowest = levels[0] if n_levels else np.float32(np.inf)
@@ -88,9 +99,9 @@ def tally_block(cosines, first_row, first_column, levels, maximum, above, histog
         top = np.float32(0.0)
         for start in range(max(0, row - first_column + 1), columns, CHUNK):
             stop = min(start + CHUNK, columns)
-            most, over = _look(cosines[r, start:stop], lowest, per_bin, np.float32(n_bins - 1), place)
+            most, over = _bin_cosines(cosines[r, start:stop], lowest, per_bin, np.float32(n_bins - 1), place)
             top = max(top, most)
-            _count(place[: stop - start], counts)
+            _count_bins(place[: stop - start], counts)
             if over == 0:
                 continue
             for c in range(start, stop):
@@ -106,8 +117,8 @@ def tally_block(cosines, first_row, first_column, levels, maximum, above, histog
         histogram += counts[k]
 
 
-def candidates(cosines, least):  # type: ignore[no-untyped-def]
-    """Collect for each row of cosines (n, V) the entries of at least `least`, falling, ties to the lowest id.
+def collect_candidates(cosines, least):  # type: ignore[no-untyped-def]
+    """Collect the entries of each row of cosines (n, V) that are at least `least`, falling, ties to the lowest id.
 
     Returns ends (n + 1,), and ids and cosines of row i at ends[i]:ends[i + 1].
     """
@@ -137,11 +148,11 @@ def candidates(cosines, least):  # type: ignore[no-untyped-def]
     return ends, ids, values
 
 
-def scan(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
-    """Go once through each neuron's candidates in the order given, by the paper's rule of inclusion.
+def scan_candidates(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
+    """Go once through each neuron's candidates, in the order given, and include them by the paper's rule.
 
-    vectors (V, d); neuron i's candidates are ends[i]:ends[i + 1] of tokens and cosines. Returns which
-    candidates are included, and the bundle's cosine after each.
+    vectors (V, d); the candidates of neuron i are at ends[i]:ends[i + 1] of tokens and cosines. Returns for each
+    candidate whether it is included, and the bundle's cosine after it.
     """
     included = np.zeros(len(tokens), np.bool_)
     after = np.zeros(len(tokens))
@@ -154,8 +165,8 @@ def scan(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
             norm = norms[t]
             reach = np.float64(cosines[c]) * norm
             if cosines[c] < WEAK_COSINE:
-                # The most that any vector of this norm and projection can bring: its part across the neuron
-                # pointing straight against the bundle's.
+                # The highest cosine that any vector of this norm and dot product can give: the one whose part
+                # orthogonal to the neuron points exactly against the bundle's.
                 across = np.sqrt(max(square - along * along, 0.0))
                 gap = max(across - np.sqrt(max(norm * norm - reach * reach, 0.0)), 0.0)
                 most = (along + reach) / np.sqrt((along + reach) ** 2 + gap**2)
@@ -177,11 +188,8 @@ def scan(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
     return included, after
 
 
-def largest(values, ids, top):  # type: ignore[no-untyped-def]
-    """Keep for each row of values (n, m) its largest entries, in falling order, ties to the lowest id.
-
-    ids and top (n, k) receive them.
-    """
+def keep_largest(values, ids, top):  # type: ignore[no-untyped-def]
+    """Put the largest entries of each row of values (n, m) into ids and top (n, k): falling, ties to the lowest id."""
     n, m = values.shape
     k = ids.shape[1]
     for i in range(n):
@@ -201,32 +209,32 @@ def largest(values, ids, top):  # type: ignore[no-untyped-def]
                 filled += 1
 
 
-def _cell(value, lowest, per_cell):  # type: ignore[no-untyped-def]
-    """Which of CELLS cells a value falls into: never a lower one than a smaller value does."""
+def _find_cell(value, lowest, per_cell):  # type: ignore[no-untyped-def]
+    """Return which of CELLS cells a value falls into: a larger value never falls into a lower cell."""
     cell = (value - lowest) * per_cell
     cell = cell if cell > np.float32(0.0) else np.float32(0.0)
     return np.int64(cell if cell < np.float32(CELLS - 1) else np.float32(CELLS - 1))
 
 
 def count_above(values, rising, places, counts):  # type: ignore[no-untyped-def]
-    """How many of each row's values (n, V) lie above each of its levels.
+    """Count how many of each row's values (n, V) lie above each of the row's m levels.
 
-    rising (n, m): the row's levels in rising order; places (n, m): where in counts (n, m) each level's number goes.
+    rising (n, m): the levels in rising order; places (n, m): the column of counts (n, m) for each level's count.
     """
     n, m = rising.shape
     for i in numba.prange(n):
         between = np.zeros(m + 1, np.int64)
         lowest, width = rising[i, 0], rising[i, m - 1] - rising[i, 0]
         per_cell = np.float32(CELLS - 1) / width if width > np.float32(1e-30) else np.float32(0.0)
-        # A level in a lower cell than a value's lies below it: a search begins where the value's own cell does. Halving
-        # would branch the wrong way every other time.
+        # A level in a lower cell than a value lies below it, so the search begins at the first level of the value's
+        # cell. A binary search would be slower: the processor would guess every other branch wrong.
         first = np.zeros(CELLS + 1, np.int64)
         for level in range(m):
-            first[_cell(rising[i, level], lowest, per_cell) + 1] += 1
+            first[_find_cell(rising[i, level], lowest, per_cell) + 1] += 1
         for cell in range(CELLS):
             first[cell + 1] += first[cell]
         for value in values[i]:
-            low = first[_cell(value, lowest, per_cell)]
+            low = first[_find_cell(value, lowest, per_cell)]
             while low < m and rising[i, low] < value:
                 low += 1
             between[low] += 1
@@ -236,11 +244,9 @@ def count_above(values, rising, places, counts):  # type: ignore[no-untyped-def]
             counts[i, places[i, level]] = above
 
 
-def _reach(projections, overlaps, squares, along, square, least):  # type: ignore[no-untyped-def]
-    """How many of a chunk's vectors give a sum a score above `least` > 0, without a division: see `_better_addition`.
-
-    A count and not the largest, which compilers do not make of several entries at once.
-    """
+def _count_better(projections, overlaps, squares, along, square, least):  # type: ignore[no-untyped-def]
+    """Count the vectors of a chunk that give a sum a score above `least` > 0: see `find_better_addition`."""
+    # Without a division. A count and not a maximum, which the compiler would not turn into vector instructions.
     over = np.int32(0)
     for c in range(len(projections)):
         reach = along + projections[c]
@@ -249,13 +255,13 @@ def _reach(projections, overlaps, squares, along, square, least):  # type: ignor
     return over
 
 
-def better_addition(projections, overlaps, squares, number, along, square, scores, parts, places):  # type: ignore[no-untyped-def]
-    """Note where the addition of one of a part's vectors gives a running sum a better score than known so far.
+def find_better_addition(projections, overlaps, squares, number, along, square, scores, parts, places):  # type: ignore[no-untyped-def]
+    """Find the vector of a part whose addition to a neuron's sum gives a better score than the best known so far.
 
-    projections (n, V): vector . neuron, -inf for those to be passed over; overlaps (n, V): vector . sum; squares (V,):
-    the vectors' squared norms; along and square (n,): sum . neuron and the sum's squared norm. scores (n,), the squared
-    cosine with its sign, parts and places (n,) are changed where one of the vectors' is larger, to it, `number` and its
-    place; ties to the lowest place.
+    The score is the squared cosine with the sign of the cosine. projections (n, V): vectors . neurons, -inf for
+    vectors not to be used; overlaps (n, V): vectors . sums; squares (V,): squared norms of the vectors; along, square
+    (n,): sums . neurons, and squared norms of the sums. Where a vector is better, scores, parts and places (n,) are set
+    to its score, `number` (of the part) and place; ties go to the lowest place.
     """
     n, m = overlaps.shape
     for i in range(n):
@@ -265,7 +271,7 @@ def better_addition(projections, overlaps, squares, number, along, square, score
             along_chunk, overlap_chunk = projections[i, start:stop], overlaps[i, start:stop]
             size_chunk = squares[start:stop]
             least = top * LESS
-            if least > 0 and not _reach(along_chunk, overlap_chunk, size_chunk, along[i], square[i], least):
+            if least > 0 and not _count_better(along_chunk, overlap_chunk, size_chunk, along[i], square[i], least):
                 continue
             for c in range(stop - start):
                 reach = along[i] + along_chunk[c]
@@ -277,8 +283,8 @@ def better_addition(projections, overlaps, squares, number, along, square, score
             scores[i], parts[i], places[i] = top, number, place
 
 
-def unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
-    """Put images (n, h, r) at unit length into `unit`, zero where they are zero, and their lengths into (h, n)."""
+def normalize_images(images, unit, lengths):  # type: ignore[no-untyped-def]
+    """Put images (n, h, r) at unit length into `unit`, zeros where they are zero, and their lengths into (h, n)."""
     n, heads, rank = images.shape
     for i in range(n):
         for head in range(heads):
@@ -292,10 +298,10 @@ def unit_images(images, unit, lengths):  # type: ignore[no-untyped-def]
                 unit[i, head, k] = images[i, head, k] * share
 
 
-# Numbers are finite here, so that looking for extremes can be turned into vector instructions.
-compile_in_place(_count, _cell)
-compile_in_place(_look, _reach, fastmath={"nnan", "nsz"})
-compile_in_place(better_addition, nogil=True, fastmath={"nnan", "nsz"})
-compile_in_place(unit_images, nogil=True, fastmath={"reassoc"})
-compile_in_place(tally_block, candidates, scan, largest, nogil=True)
+# All numbers are finite, so "nnan" is safe: it lets the compiler use vector instructions.
+compile_in_place(_count_bins, _find_cell)
+compile_in_place(_bin_cosines, _count_better, fastmath={"nnan", "nsz"})
+compile_in_place(find_better_addition, nogil=True, fastmath={"nnan", "nsz"})
+compile_in_place(normalize_images, nogil=True, fastmath={"reassoc"})
+compile_in_place(tally_block, collect_candidates, scan_candidates, keep_largest, nogil=True)
 compile_in_place(count_above, parallel=True)

@@ -1,4 +1,4 @@
-"""Work shared out between threads, each of which multiplies its own matrices alone."""
+"""Shares work out between threads, each of which multiplies its own matrices alone."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _BLAS = ThreadpoolController().select(user_api="blas")
 
 @contextmanager
 def threads() -> Iterator[ThreadPoolExecutor]:
-    """Threads each of which multiplies its own matrices alone.
+    """Open a pool of threads, and let each matrix product within run on one thread.
 
-    Where one product is shared out instead, threads wait for one another before and after it, and by turning: whatever
-    comes between two products has to do without them.
+    If BLAS shared each product out between all threads, they would wait for one another before and after it, and what
+    is computed between two products would run on one thread only.
     """
     with _BLAS.limit(limits=1), ThreadPoolExecutor(numba.get_num_threads()) as pool:
         yield pool
@@ -36,10 +36,11 @@ def share_out(
     scratch: Sequence[Scratch],
     progress: Progress | None = None,
 ) -> list[Made]:
-    """work(item, one of `scratch`) of each item, in order; each thread has its own scratch while it is at work.
+    """Call work(item, scratch) for each item, in several threads; returns the results in the order of the items.
 
-    Scratch is made once and by the caller: fresh pages for every item would cost as much as filling them. `progress`
-    is told after each item how many are done and of how many. Raises what `work` or `progress` raise.
+    Each thread uses one element of `scratch`, memory that the caller makes once: fresh pages for every item would cost
+    as much as filling them. `progress` is called after each item with the number done and of all. Raises what `work`
+    and `progress` raise.
     """
     spare: SimpleQueue[Scratch] = SimpleQueue()
     for one in scratch:
@@ -62,5 +63,5 @@ def share_out(
 
 
 def workers(n_items: int) -> int:
-    """How many threads so many items are shared out between, and how much scratch they need."""
+    """Return how many threads share out this many items: the length that `scratch` must have."""
     return max(1, min(numba.get_num_threads(), n_items))

@@ -29,11 +29,31 @@ class Judgement:
 
 
 def judge(claim: Claim, measurement: Measurement, d_model: int) -> Judgement:
-    """Judge one measurement of a claim on a model of width d_model.
+    """Judge one measurement of a claim.
 
-    holds: the threshold is met, and every decisive null is beaten at p <= alpha and by delta. chance: it is met,
-    but a decisive null is not beaten. refuted: it is not met. Raises ExaminedNothing if there is nothing to judge,
-    and ValueError if a decisive null or the reference that the claim names was not measured.
+    `holds`: the threshold is met, and every decisive null is beaten at p <= alpha and by at least delta. `chance`: the
+    threshold is met, but a decisive null is not beaten. `refuted`: the threshold is not met.
+
+    Parameters
+    ----------
+    claim : Claim
+        Gives direction, threshold, alpha, delta and the names of the decisive nulls.
+    measurement : Measurement
+        Holds every decisive null of the claim, and the reference where the threshold is in units of it.
+    d_model : int
+        Width of the residual stream, for thresholds in units of 1/sqrt(d_model).
+
+    Returns
+    -------
+    Judgement
+        The verdict, its reason in words, and the threshold as a plain number.
+
+    Raises
+    ------
+    ExaminedNothing
+        If the measurement looked at nothing, or its value or a null is not finite.
+    ValueError
+        If a decisive null or a needed reference was not measured.
     """
     if measurement.n_examined < 1:
         raise ExaminedNothing(f"{claim.id} examined nothing")
@@ -72,8 +92,12 @@ def _met(direction: str, value: float, threshold: float) -> bool:
 
 
 def _beaten(claim: Claim, value: float, null: NullMeasurement) -> bool:
-    ahead = value - null.value if claim.direction == ">=" else null.value - value
-    return null.p_value <= claim.alpha and ahead >= claim.delta
+    return null.p_value <= claim.alpha and _lead(claim, value, null) >= claim.delta
+
+
+def _lead(claim: Claim, value: float, null: NullMeasurement) -> float:
+    """By how much a value beats a null in the claimed direction."""
+    return value - null.value if claim.direction == ">=" else null.value - value
 
 
 def _decisive(claim: Claim, measurement: Measurement) -> list[NullMeasurement]:
@@ -103,11 +127,11 @@ def _reason(claim: Claim, measurement: Measurement, threshold: float, verdict: s
 
 
 def _not_told(claim: Claim, measurement: Measurement) -> str:
-    """Which nulls stand in the way of `holds`: those not told from the value, and those beaten by too little."""
+    """Which decisive nulls rule out `holds`: those with p above alpha, and those beaten by less than delta."""
     level, close = [], []
     for null in _decisive(claim, measurement):
         at = f"{null.name} ({four_digits(null.value)}, p = {four_digits(null.p_value)})"
-        ahead = measurement.value - null.value if claim.direction == ">=" else null.value - measurement.value
+        ahead = _lead(claim, measurement.value, null)
         if null.p_value > claim.alpha:
             level.append(at)
         elif ahead < claim.delta:
@@ -116,7 +140,7 @@ def _not_told(claim: Claim, measurement: Measurement) -> str:
 
 
 def _side(claim: Claim, measurement: Measurement) -> str:
-    """Where a value that misses its threshold lies beside what chance gives."""
+    """Whether a value that misses its threshold lies above, at or below what chance gives."""
     nulls = _decisive(claim, measurement)
     if nulls:
         hardest = max(nulls, key=lambda null: null.p_value)

@@ -1,4 +1,4 @@
-"""What a measure of a claim hands to the judge: figures, and no opinion."""
+"""The result of measuring one subject, which goes to the judge: numbers, and no verdict."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vsa_checks.statistics import Interval
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks.statistics import Interval, tail_p
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,9 @@ class Reference:
 
 @dataclass(frozen=True)
 class NullMeasurement:
-    """The same figure where just the claimed structure was destroyed, over n draws.
+    """The same value where only the claimed structure was destroyed, over n draws.
 
-    p_value is the chance of a value at least as far in the claimed direction, p_opposite in the other.
+    p_value: how often chance gives a value at least as far in the claimed direction. p_opposite: in the other one.
     """
 
     name: str
@@ -31,10 +34,23 @@ class NullMeasurement:
     p_value: float
     p_opposite: float
 
+    @classmethod
+    def of_draws(
+        cls, name: str, value: float, drawn: NDArray[np.float64], direction: str, center: float | None = None
+    ) -> NullMeasurement:
+        """Compare a subject's value with draws of a null (n,), in the claimed direction ("<=" or ">=").
+
+        The null's own value in the report is `center`, by default the mean of the draws.
+        """
+        middle = float(drawn.mean()) if center is None else center
+        opposite = ">=" if direction == "<=" else "<="
+        p_value, p_opposite = (tail_p(value, drawn, side) for side in (direction, opposite))
+        return cls(name, middle, float(drawn.std(ddof=1)), len(drawn), p_value, p_opposite)
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """One subject's figures: the value with its interval, what stands beside it, and how much was looked at."""
+    """One subject's value with its interval, its nulls and reference, and how much was looked at or left out."""
 
     value: float
     interval: Interval
@@ -45,7 +61,7 @@ class Measurement:
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as JSON has it, floats to their last bit; details as they are."""
+        """The measurement in plain JSON types; no float loses a bit, and details stay as they are."""
         interval, nulls = vars(self.interval), [vars(null) for null in self.nulls]
         return {
             "value": float(self.value),
@@ -61,7 +77,7 @@ class Measurement:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Measurement:
-        """The measurement that `as_json` gave. Raises TypeError or KeyError for what it did not give."""
+        """The measurement that `as_json` wrote. Raises TypeError or KeyError for anything else."""
         reference = stored["reference"]
         read = {
             "interval": Interval(**stored["interval"]),

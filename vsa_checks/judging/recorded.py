@@ -1,4 +1,4 @@
-"""Recorded verdicts: what is known of a model, one file each, and what a run may therefore expect."""
+"""Recorded verdicts: one file for each model, which says what a run is expected to find."""
 
 from __future__ import annotations
 
@@ -23,15 +23,32 @@ class Known:
 
 
 def recorded_path(model: str) -> Path:
-    """Where the recorded verdicts of a registered model stand, whether or not they do."""
+    """The file for the recorded verdicts of a registered model; it may not exist."""
     return paths.VERDICTS / f"{model}.toml"
 
 
 def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) -> dict[str, Known]:
-    """Read recorded verdicts and check the whole file against the model's full enumeration of subjects.
+    """Read recorded verdicts and check the whole file against all subjects of the model.
 
-    Raises RecordedError for a damaged file, other weights than those recorded, an unknown verdict, or an id that
-    matches no subject.
+    Parameters
+    ----------
+    path : Path
+        The TOML file.
+    sha256 : str or None
+        Hash of the model's weights, which the file must name; None skips this check.
+    subject_ids : collection of str
+        The ids of all subjects that the model has.
+
+    Returns
+    -------
+    dict of str to Known
+        Verdict and reason by subject id.
+
+    Raises
+    ------
+    RecordedError
+        For a file that cannot be read or is damaged, for other weights, for an unknown verdict, and for an id that
+        matches no subject.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -59,7 +76,7 @@ def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) 
     for subject_id, entry in verdicts.items():
         if not isinstance(entry, dict) or entry.get("verdict") not in VERDICTS:
             raise RecordedError(
-                f"{path} gives {subject_id} no verdict among {', '.join(VERDICTS)}. Mend the entry, or write the "
+                f"{path} gives {subject_id} no verdict among {', '.join(VERDICTS)}. Correct the entry, or write the "
                 f"file anew with --record."
             )
         known[subject_id] = Known(entry["verdict"], str(entry.get("reason", "")))
@@ -67,13 +84,13 @@ def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) 
     if strangers:
         raise RecordedError(
             f"{path} records {len(strangers)} subjects that this model does not have, the first being "
-            f"{strangers[0]}. Mend the id, or write the file anew with --record."
+            f"{strangers[0]}. Correct the id, or write the file anew with --record."
         )
     return known
 
 
 def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Known]) -> None:
-    """Write recorded verdicts, one line each, sorted by id, replacing the file in one step."""
+    """Write recorded verdicts, one line each, sorted by id; the file is replaced in one step."""
     lines = [
         "# What was measured of one model: written by `pytest claims/ --record`, which replaces it.",
         f"model = {_quoted(model)}",
@@ -90,5 +107,5 @@ def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Know
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string: JSON's escapes are TOML's too, but for the delete character."""
+    """A TOML string. JSON's escapes are valid in TOML, which also wants the delete character escaped."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""What each check looks at: the full enumeration of subjects of a model, known from its shape alone."""
+"""What each check looks at: all subjects of a model, known from its shape before weights are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vsa_checks.models import BASES, Basis
 
 ATTENTION_MATRICES = ("W_Q", "W_K", "W_V", "W_O")
 BINDING_MAPS = ("W_Q", "W_K", "OV")
-"""What a head binds by: its query, its key, and the product W_V W_O."""
+"""The maps by which a head binds tokens: W_Q, W_K, and OV for the product W_V W_O."""
 
 
 class LayerShape(Protocol):
@@ -24,7 +24,7 @@ class LayerShape(Protocol):
 
     @property
     def gated(self) -> bool:
-        """Whether its MLP has two input matrices."""
+        """Whether its MLP has two input matrices, W_gate and W_in."""
         ...
 
 
@@ -55,7 +55,7 @@ class Subject:
 
 
 def mlp_inputs(shape: LayerShape) -> tuple[str, ...]:
-    """The matrices a layer's neurons read through: a gated MLP has two."""
+    """The matrices through which a layer's neurons read: a gated MLP has two."""
     return ("W_gate", "W_in") if shape.gated else ("W_in",)
 
 
@@ -77,22 +77,36 @@ def _places(claim: Claim, shape: LayerShape) -> Iterable[tuple[int | None, str |
         case "mlp-inputs":
             return [(None, matrix) for matrix in mlp_inputs(shape)]
         case "mlp-in-nonlinear":
-            # What a gated neuron is on for is settled by its gate: those are the products that the activation takes.
+            # In a gated MLP the nonlinearity acts on the products with W_gate, which comes first in mlp_inputs.
             return [(0, mlp_inputs(shape)[0])]
         case kind:
             raise ValueError(f"claim {claim.id} is about {kind!r}, which no model has")
 
 
 def enumerate_subjects(claim: Claim, shape: LayerShape, bases: Iterable[Basis] = BASES) -> list[Subject]:
-    """All subjects of a claim on a model of this shape, basis by basis. Raises ValueError for an unknown kind."""
+    """List all subjects of a claim on a model.
+
+    Parameters
+    ----------
+    claim : Claim
+        Its `subjects` says which kind of subject it has, its `primary` which of them are primary.
+    shape : LayerShape
+        Number of layers and kind of MLP; a `ModelInfo` has both.
+    bases : iterable of {"processed", "raw"}
+        The bases of the weights.
+
+    Returns
+    -------
+    list of Subject
+        Basis by basis, in order of layers.
+
+    Raises
+    ------
+    ValueError
+        If the claim's kind of subject is not known.
+    """
     return [
-        Subject(
-            claim.id,
-            basis,
-            layer,
-            matrix,
-            claim.primary == "all" or (claim.primary == "layer-0" and layer == 0),
-        )
+        Subject(claim.id, basis, layer, matrix, claim.primary == "all" or (claim.primary == "layer-0" and layer == 0))
         for basis in bases
         for layer, matrix in _places(claim, shape)
     ]

@@ -1,4 +1,4 @@
-"""The architectures this package reads: which class builds each one, and where its sizes stand."""
+"""The architectures this package reads: which class builds each, and which configuration fields hold its sizes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from vsa_checks.errors import ModelError
 
 LAYER_NORM = "layer_norm"
 RMS_NORM = "rms_norm"
+WEIGHT_NAMES = {
+    "attn": ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O"),
+    "mlp": ("W_in", "W_gate", "W_out", "b_in", "b_gate", "b_out"),
+}
+"""TransformerLens's names of the weights of a layer, by part; a model may lack some."""
 
 
 @dataclass(frozen=True)
 class Architecture:
     """What has to be known of a model type before its weights are read.
 
-    `keys` names the configuration fields that do not have the common name; `head_dim` is the model type's own
-    default where its configuration may leave the field out and d_model / n_heads would be wrong.
+    `keys` names the configuration fields that do not have the common name. `head_dim` is the model type's own
+    default, where its configuration may leave the field out and d_model / n_heads would be wrong.
     """
 
     hf_class: str
@@ -33,7 +38,7 @@ _GPT2_KEYS = {"n_layers": "n_layer", "d_model": "n_embd", "n_heads": "n_head", "
 _NEO_KEYS = {"n_layers": "num_layers", "n_heads": "num_heads"}
 _BLOOM_KEYS = {"n_layers": "n_layer", "n_heads": "n_head", "d_mlp": "n_inner"}
 
-# Every row is loaded from a small directory in tests/models/test_architectures.py, in both bases.
+# Every row is loaded from a small directory in tests/models/test_model_architectures.py, in both bases.
 ARCHITECTURES: dict[str, Architecture] = {
     "gpt2": Architecture("GPT2LMHeadModel", False, LAYER_NORM, keys=_GPT2_KEYS, gguf_names=("gpt2",)),
     "gpt_neo": Architecture("GPTNeoForCausalLM", False, LAYER_NORM, keys=_NEO_KEYS),
@@ -81,7 +86,7 @@ class Shape:
 
 
 def architecture(model_type: str, model: str) -> Architecture:
-    """The row of the table for a Hugging Face model type; ModelError naming the supported ones otherwise."""
+    """The row of the table for a Hugging Face model type. Raises ModelError for a type that is not supported."""
     if model_type in ARCHITECTURES:
         return ARCHITECTURES[model_type]
     raise ModelError(
@@ -91,7 +96,7 @@ def architecture(model_type: str, model: str) -> Architecture:
 
 
 def gguf_model_type(gguf_name: str, model: str) -> str:
-    """The Hugging Face model type of a GGUF architecture; ModelError naming the supported ones otherwise."""
+    """The Hugging Face model type of a GGUF architecture. Raises ModelError for one that is not supported."""
     for model_type, row in ARCHITECTURES.items():
         if gguf_name in row.gguf_names:
             return model_type
@@ -104,10 +109,7 @@ def gguf_model_type(gguf_name: str, model: str) -> str:
 
 
 def shape_from_config(config: Mapping[str, Any], model: str) -> Shape:
-    """Sizes of a model from the fields of its config.json.
-
-    Raises ModelError for a field that is missing or is no positive whole number.
-    """
+    """Sizes of a model from its config.json. Raises ModelError for a field that is not a positive whole number."""
     row = architecture(str(config.get("model_type")), model)
     keys = {**_COMMON_KEYS, **(row.keys or {})}
 
@@ -128,7 +130,7 @@ def shape_from_config(config: Mapping[str, Any], model: str) -> Shape:
     d_model = first(keys["d_model"], "hidden_size", "n_embed")
     n_heads = first(keys["n_heads"], "num_attention_heads")
     d_head = config.get("head_dim") or row.head_dim or d_model // n_heads
-    # Null means four times the width wherever these model types allow it.
+    # Where these model types allow null, it means four times the width.
     d_mlp = config.get(keys["d_mlp"]) or 4 * d_model
     n_kv_heads = config.get("num_key_value_heads") or (8 if row.hf_class.startswith("Mistral") else n_heads)
     return Shape(

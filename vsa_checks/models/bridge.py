@@ -8,6 +8,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from vsa_checks.errors import ModelError
+from vsa_checks.models.architectures import WEIGHT_NAMES
 from vsa_checks.models.info import ModelInfo
 
 if TYPE_CHECKING:
@@ -15,21 +16,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FLAGS = ("fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases")
-_ATTENTION = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")
-_MLP = ("W_in", "W_gate", "W_out", "b_in", "b_gate", "b_out")
 _PROBE_TOKENS = 4
 # Rounding in float32 moves log-probabilities by less than 1e-5 on all tested architectures.
 _SAME_FUNCTION = 0.01
-# What remains of a mean in float32, relative to the largest weight.
+# Largest mean that rounding to float32 leaves after centering, relative to the largest weight.
 _CENTERED = 1e-4
 
 
 class _WithoutCopies(TorchFunctionMode):
-    """Within it, clone() gives the tensor itself.
+    """Within it, clone() returns the tensor itself.
 
-    transformer_lens copies all weights at each of its three steps, and no step writes into them: with the
-    copies a model of 262,144 tokens in 640 dimensions takes 6.3 GB and 19 s to process, without them 3.1 GB
-    and 3 s.
+    transformer_lens copies all weights at each of its three steps and writes into none of the copies. With them a model
+    of 262,144 tokens in 640 dimensions takes 6.3 GB and 19 s to process, without them 3.1 GB and 3 s.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -42,17 +40,17 @@ def wrap(module: PreTrainedModel) -> TransformerBridge:
     """The TransformerBridge around a transformers module, in the raw basis and without tokenizer."""
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
-    # A neutral name: some of transformer_lens goes by names of known models.
+    # A neutral name: transformer_lens treats some models by their names.
     return build_bridge_from_module(
         module, module.config.architectures[0], hf_config=module.config, model_name="local-model"
     )
 
 
 def process(bridge: TransformerBridge, info: ModelInfo, unembedding: bool) -> dict[str, bool]:
-    """Rewrites the weights of a bridge in place as TransformerLens does by default; which steps took effect.
+    """Process the weights of a bridge in place as TransformerLens does by default, and say which steps took effect.
 
-    Raises ModelError when the processed model does not compute what the raw one does, or is not centered
-    where it should be.
+    Raises ModelError if the processed model does not compute what the raw one does, or if a weight that should be
+    centered is not.
     """
     tokens = torch.arange(min(_PROBE_TOKENS, bridge.cfg.n_ctx)).remainder(info.d_vocab)[None]
     with torch.no_grad():
@@ -79,7 +77,7 @@ def _flags(bridge: TransformerBridge, folded: bool, norm_is_identity: bool, unem
     layer_norm = config.normalization_type in ("LN", "LNPre") and not getattr(config, "final_rms", False)
     soft_cap = softcap_enabled(getattr(config, "output_logits_soft_cap", None))
     return {
-        # A norm that scales by one is folded without a trace.
+        # Folding a norm that scales by one changes no weight, so `folded` cannot show it.
         "fold_ln": folded or (bool(getattr(adapter, "supports_fold_ln", True)) and norm_is_identity),
         "center_writing_weights": layer_norm and bool(getattr(adapter, "supports_center_writing_weights", True)),
         "center_unembed": unembedding and not soft_cap,
@@ -111,16 +109,16 @@ def _confused(info: ModelInfo, what: str) -> ModelError:
 
 
 def read_tensors(bridge: TransformerBridge, info: ModelInfo, unembedding: bool) -> dict[str, torch.Tensor]:
-    """All weights of a bridge by TransformerLens names, as views that share its memory (KV heads as stored).
+    """All weights of a bridge by TransformerLens names, as views of its memory (key and value heads as stored).
 
-    Raises ModelError when their shapes are not those that `info` states.
+    Raises ModelError if their shapes are not those that `info` states.
     """
     tensors: dict[str, torch.Tensor | None] = {
         "embed.W_E": bridge.embed.W_E,
         "pos_embed.W_pos": _optional(bridge, "W_pos"),
     }
     for layer, block in enumerate(bridge.blocks):
-        for part, names in (("attn", _ATTENTION), ("mlp", _MLP)):
+        for part, names in WEIGHT_NAMES.items():
             component = getattr(block, part)
             tensors |= {f"blocks.{layer}.{part}.{name}": _optional(component, name) for name in names}
     if unembedding:

@@ -10,27 +10,41 @@ from pathlib import Path
 
 from vsa_checks.errors import ModelError
 from vsa_checks.models.architectures import Shape, architecture, gguf_model_type, shape_from_config
-from vsa_checks.models.files import file_sha256, find_weights, read_config, stored_dtype, weights_sha256
+from vsa_checks.models.files import FLOAT_NAMES, file_sha256, find_weights, read_config, stored_dtype, weights_sha256
 from vsa_checks.models.gguf_header import GGUFHeader, read_header
 from vsa_checks.models.info import ModelInfo
 from vsa_checks.models.registry import RegistryEntry
 from vsa_checks.models.sources import Located, Registry, locate, registry_entry
 from vsa_checks.models.vocabulary import directory_token_count, gguf_token_count, text_state
 
-_FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _EMBEDDING, _UNEMBEDDING = "token_embd.weight", "output.weight"
 
 
 def describe(name_or_path: str | os.PathLike[str], registry: Registry | None = None) -> ModelInfo:
-    """Identity and sizes of a model; for a hub model that is not cached, what the registry says.
+    """Describe a model without loading it: identity and sizes, in milliseconds and without torch.
 
-    Raises ModelError for what `locate` refuses, a missing or damaged file, and an unsupported architecture.
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        Name of a registered model, or path of a Hugging Face directory or a GGUF file.
+    registry : mapping of str to RegistryEntry, optional
+        The models that have names; by default those of fixtures/models.toml.
+
+    Returns
+    -------
+    ModelInfo
+        For a hub model that is not in the cache, what the registry says of it.
+
+    Raises
+    ------
+    ModelError
+        For a model that is not found, a damaged file, and an architecture that is not supported.
     """
     return describe_located(locate(name_or_path, registry))
 
 
 def describe_located(found: Located) -> ModelInfo:
-    """`describe` for a model already found."""
+    """`describe` for a model that was already found."""
     if found.path is None:
         return _from_registry(found)
     path = found.path
@@ -125,9 +139,9 @@ def _info(
 
 
 def gguf_shape(header: GGUFHeader, model: str) -> Shape:
-    """Sizes of the model in a GGUF file; ModelError naming a field or tensor that is missing.
+    """Sizes of the model in a GGUF file. Raises ModelError, which names the field or tensor that is missing.
 
-    The embedding gives the vocabulary and the query matrix the head width: the header may leave both out.
+    Vocabulary and head width come from the shapes of tensors, because the header may leave them out.
     """
     prefix = header.architecture
 
@@ -160,7 +174,7 @@ def gguf_shape(header: GGUFHeader, model: str) -> Shape:
 
 
 def missing_tensors(model: str, path: Path, names: list[str]) -> ModelError:
-    """The error for weights that should be in a file or directory and are not."""
+    """The error for weights that are missing from a file or directory."""
     listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     verb = "is" if len(names) == 1 else "are"
     return ModelError(
@@ -170,7 +184,7 @@ def missing_tensors(model: str, path: Path, names: list[str]) -> ModelError:
 
 
 def _gguf_storage(header: GGUFHeader) -> tuple[str, str | None]:
-    """Type of most weights, and the quantization in words (None when nothing is quantized)."""
+    """Type of most weights, and the quantization in words (None if nothing is quantized)."""
     matrices: Counter[str] = Counter()
     embeddings: Counter[str] = Counter()
     for entry in header.tensors.values():
@@ -179,16 +193,16 @@ def _gguf_storage(header: GGUFHeader) -> tuple[str, str | None]:
             group[entry.type_name] += prod(entry.shape)
 
     def words(group: Counter[str]) -> str:
-        return " and ".join(_FLOATS.get(kind, kind) for kind, _ in group.most_common())
+        return " and ".join(FLOAT_NAMES.get(kind, kind) for kind, _ in group.most_common())
 
     main = matrices.most_common(1)[0][0] if matrices else "F32"
-    quantized = any(kind not in _FLOATS for kind in (*matrices, *embeddings))
+    quantized = any(kind not in FLOAT_NAMES for kind in (*matrices, *embeddings))
     in_words = f"{words(matrices)} matrices, {words(embeddings)} embeddings" if quantized else None
-    return _FLOATS.get(main, main), in_words
+    return FLOAT_NAMES.get(main, main), in_words
 
 
 def _agree(entry: RegistryEntry, info: ModelInfo) -> None:
-    """The registry's figures are shown before the weights are there, so they must be those of the weights."""
+    """Raises ModelError if the registry, shown before the weights are there, says anything else than the files."""
     stated = {"architecture": entry.architecture, **asdict(entry.shape), "dtype": entry.dtype}
     stated["quantization"] = entry.quantization
     wrong = [

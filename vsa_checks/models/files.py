@@ -20,7 +20,7 @@ _BESIDE_GGUF = (".json", ".txt", ".model", ".jinja")
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _AGAIN = "Fetch or save the model again."
-_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+FLOAT_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _LONGEST_HEADER = 100_000_000
 
 
@@ -33,7 +33,7 @@ class WeightFiles:
 
 
 def read_json(path: Path, model: str) -> dict[str, Any]:
-    """A JSON object from a file of the model; ModelError when it cannot be read or is none."""
+    """A JSON object from a file of the model. Raises ModelError for a file that holds none or cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
@@ -47,7 +47,7 @@ def read_json(path: Path, model: str) -> dict[str, Any]:
 
 
 def read_config(directory: Path, model: str) -> dict[str, Any]:
-    """The config.json of a directory; ModelError when there is none."""
+    """The config.json of a directory. Raises ModelError if there is none, or if it says that weights are packed."""
     path = directory / CONFIG_FILE
     if not path.is_file():
         gguf = sorted(directory.glob("*.gguf"))
@@ -67,7 +67,7 @@ def read_config(directory: Path, model: str) -> dict[str, Any]:
 
 
 def find_weights(directory: Path, model: str) -> WeightFiles:
-    """The weight files of a directory, safetensors before .bin; ModelError when one is missing."""
+    """The weight files of a directory, safetensors before .bin. Raises ModelError if one is missing."""
     for names, pickle in ((_SAFETENSORS, False), (_PICKLES, True)):
         single, index = (directory / name for name in names)
         if single.is_file():
@@ -88,7 +88,7 @@ def find_weights(directory: Path, model: str) -> WeightFiles:
 
 
 def stored_dtype(weights: WeightFiles, config: dict[str, Any], model: str) -> str:
-    """Name of the type that most weights are stored in; ModelError for a damaged safetensors file."""
+    """Name of the type in which most weights are stored. Raises ModelError for a damaged safetensors file."""
     if weights.pickle:
         return str(config.get("dtype") or config.get("torch_dtype") or "float32")
     sizes: Counter[str] = Counter()
@@ -96,13 +96,13 @@ def stored_dtype(weights: WeightFiles, config: dict[str, Any], model: str) -> st
         for entry in safetensors_header(file, model).values():
             sizes[entry["dtype"]] += prod(entry["shape"])
     kind = sizes.most_common(1)[0][0] if sizes else "F32"
-    return _DTYPES.get(kind, kind)
+    return FLOAT_NAMES.get(kind, kind)
 
 
 def safetensors_header(path: Path, model: str) -> dict[str, dict[str, Any]]:
     """Tensor name -> dtype, shape and data_offsets, from the header of a safetensors file.
 
-    Raises ModelError when the header is no header or the file does not have the length that it states.
+    Raises ModelError if the header cannot be read or the file does not have the length that it states.
     """
 
     def bad(what: str) -> ModelError:
@@ -138,9 +138,9 @@ def weights_sha256(files: tuple[Path, ...]) -> str:
 
 
 def content_sha256(path: Path) -> str:
-    """Hex sha256 of all that a model is loaded from: each file of a directory, or a GGUF file and what lies beside it.
+    """Hex sha256 of all files that a model is loaded from: a whole directory, or a GGUF file with those beside it.
 
-    Beside a GGUF file transformers looks for configuration and tokenizer too. Raises OSError for a file that cannot
+    transformers looks for configuration and tokenizer beside a GGUF file too. Raises OSError for a file that cannot
     be read.
     """
     if path.is_dir():

@@ -1,7 +1,7 @@
-"""Reads what stands before the weights in a GGUF file: header fields and where each tensor lies.
+"""Reads what comes before the weights in a GGUF file: header fields and where each tensor lies.
 
-The gguf package's own reader builds one object per vocabulary entry (four seconds for 49,152 tokens); walking
-the bytes takes milliseconds, so a model can be described while tests are collected, without torch.
+The gguf package's own reader builds one object per vocabulary entry, which takes four seconds for 49,152 tokens.
+Walking the bytes takes milliseconds, so that a model can be described while tests are collected.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _TRUNCATED = "The file is cut short or damaged: fetch it again."
 
 
 class _Bad(Exception):
-    """What is wrong with the file, before its name is known."""
+    """Says what is wrong with the file; whoever knows its name turns this into a ModelError."""
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """One tensor of the file; `shape` slowest axis first, `nbytes` from byte `start` of the file."""
+    """One tensor of the file: `shape` with the slowest axis first, `nbytes` bytes from byte `start` on."""
 
     name: str
     shape: tuple[int, ...]
@@ -86,7 +86,7 @@ class GGUFHeader:
 def read_header(path: str | os.PathLike[str]) -> GGUFHeader:
     """Header of a GGUF file; read once per process while the file does not change.
 
-    Raises ModelError when the file is not GGUF, is cut short, or uses a version or type not known here.
+    Raises ModelError if the file is not GGUF, is cut short, or uses a version or type not known here.
     """
     file = Path(path)
     stat = file.stat()

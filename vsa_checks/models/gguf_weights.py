@@ -1,8 +1,7 @@
 """Builds the transformers module of a GGUF file, dequantized tensor by tensor.
 
-Field names, tensor names and the changes that llama.cpp's converter makes to tensors (rows of Q and K
-permuted, norms plus one, transposes) come from transformers' own tables; tests hold the result equal to its
-loader's.
+llama.cpp's converter renames fields and tensors, and changes some tensors (rows of Q and K permuted, norms plus one,
+transposes). What to undo comes from transformers' own tables; tests hold the result equal to that of its loader.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-# Blocks dequantized at once: large enough for numpy, small beside the tensor.
+# Blocks dequantized at a time: large enough for numpy to be fast, small beside the tensor.
 _BLOCKS = 1 << 18
 # Factors for long contexts; transformers takes them from the configuration instead.
 _NOT_WEIGHTS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
@@ -32,8 +31,8 @@ _NOT_WEIGHTS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_s
 def module_from_gguf(path: Path, model: str) -> tuple[PreTrainedModel, str]:
     """The module of a GGUF file, and a note on tensors that its architecture does not use ("" for none).
 
-    Raises ModelError for a damaged file, an unsupported architecture or type, and missing or misshapen
-    tensors.
+    Raises ModelError for a damaged file, an unsupported architecture or type, and tensors that are missing or have
+    the wrong shape.
     """
     import torch
     import transformers
@@ -58,7 +57,7 @@ def module_from_gguf(path: Path, model: str) -> tuple[PreTrainedModel, str]:
             tensor_key_mapping=names,
             parsed_parameters={"tensors": tensors},
         )
-        # A processor that has stored the tensor itself answers with no name.
+        # Without a name the processor has stored the tensor itself.
         if values.name is not None:
             tensors[names[values.name]] = torch.from_numpy(np.ascontiguousarray(values.weights))
     module, _ = module_from_tensors(config, tensors, model, path)
@@ -109,7 +108,7 @@ def gguf_config(header: GGUFHeader, model: str) -> Any:
     values["vocab_size"] = shape.d_vocab
     values["tie_word_embeddings"] = "output.weight" not in header.tensors
     if model_type == "gpt2":
-        # transformers' table leaves these at GPT-2's own defaults.
+        # transformers' table lacks these, which would leave them at GPT-2's own defaults.
         values |= {"n_inner": shape.d_mlp, "n_positions": int(values.get("n_ctx", 1024))}
     elif model_type != "bloom":
         values |= {"num_key_value_heads": shape.n_kv_heads, "intermediate_size": shape.d_mlp}

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-# What an encoder saved without its language-model head does not have; the head is then random and not served.
+# Prefix of the language-model head, which some encoders are saved without: it is then random, and not used.
 _HEAD = "cls."
 
 
 def module_from_directory(directory: Path, model: str) -> tuple[PreTrainedModel, bool]:
     """The module of a Hugging Face directory, and whether its unembedding is the model's own.
 
-    Raises ModelError for a damaged file, missing or misshapen tensors, and pickles that hold more than
-    tensors.
+    Raises ModelError for a damaged file, for tensors that are missing or have the wrong shape, and for pickles that
+    hold more than tensors.
     """
     from transformers import AutoConfig
 
@@ -62,7 +62,7 @@ def module_from_tensors(
 ) -> tuple[PreTrainedModel, bool]:
     """The module of a configuration with the given tensors as its weights (not copied).
 
-    Raises ModelError for missing or misshapen tensors.
+    Raises ModelError for tensors that are missing or have the wrong shape.
     """
     try:
         return _build(model, path, config, pretrained_model_name_or_path=None, state_dict=tensors)
@@ -78,7 +78,7 @@ def _build(model: str, path: Path, config: Any, **source: Any) -> tuple[PreTrain
 
     row = ARCHITECTURES[config.model_type]
     hf_class = getattr(transformers, row.hf_class)
-    # Whatever the file leaves out is drawn at random; the same file must give the same model.
+    # What the file leaves out is drawn at random, and the same file must give the same model.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module, report = hf_class.from_pretrained(
@@ -109,12 +109,12 @@ def _check_finite(module: PreTrainedModel, model: str, path: Path) -> None:
     import torch
 
     for name, tensor in module.named_parameters():
-        # One pass without a copy; NaN comes through as the minimum and the maximum.
+        # One pass without a copy: with a NaN, minimum and maximum are NaN.
         if not all(bool(torch.isfinite(edge)) for edge in torch.aminmax(tensor)):
             bad = int((~torch.isfinite(tensor)).sum())
             raise ModelError(
                 f"The model {model} cannot be trusted: {name} in {path} holds {bad:,} values that are NaN or "
-                f"infinite, of {tensor.numel():,}. No figure would mean anything; fetch, save or convert the "
+                f"infinite, of {tensor.numel():,}. No measurement would mean anything; fetch, save or convert the "
                 "model again."
             )
 

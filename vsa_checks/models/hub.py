@@ -72,15 +72,15 @@ def cached_snapshot(entry: RegistryEntry) -> Path | None:
 
 
 def unreachable(entry: RegistryEntry) -> str | None:
-    """Why the hub does not give a model now, in a few words; None when it does. Five seconds at most."""
+    """Why the hub does not offer a model now, in a few words; None if it does. Takes five seconds at most."""
     problem = _probe(entry)
     return problem if isinstance(problem, str) else None
 
 
 def download(entry: RegistryEntry) -> None:
-    """Downloads configuration, tokenizer and weights (safetensors where there are any) into the cache.
+    """Download configuration, tokenizer and weights (safetensors where there are any) into the cache.
 
-    Raises ModelError, within ten seconds when the hub is out of reach.
+    Raises ModelError, within ten seconds if the hub is out of reach.
     """
     names = _probe(entry)
     if isinstance(names, str):
@@ -99,7 +99,7 @@ def download(entry: RegistryEntry) -> None:
             cache_dir=str(cache_directory()),
             endpoint=endpoint(),
         )
-    except Exception as problem:  # whatever network, disk or hub raise, the person needs the same paragraph
+    except Exception as problem:  # whatever network, disk or hub raise, the user needs the same message
         raise not_there(entry, f"the download broke off ({_in_words(problem)})") from None
 
 
@@ -119,7 +119,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _probe(entry: RegistryEntry) -> list[str] | str:
-    """Names of the files the hub has for a model, or why it gives none."""
+    """Names of the files that the hub has for a model, or in one text why there is no answer."""
     if offline():
         return "the network is switched off (HF_HUB_OFFLINE)"
     answer: list[Any] = []

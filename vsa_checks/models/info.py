@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vsa_checks.models.architectures import Shape
+
 
 @dataclass(frozen=True)
-class ModelInfo:
+class ModelInfo(Shape):
     """Identity and sizes of one model, as they go into every report.
 
-    `location` is for people: hub id, distribution==version, or path. `sha256` is that of the weights file;
-    for several files that of the lines "name sha256" sorted by name; None while the weights are not on this
-    machine. `dtype` is how most weights are stored. `text` says whether there is a usable tokenizer,
-    `text_reason` why not.
+    `location` is for people: hub id, distribution==version, or path. `sha256` is that of the weights file; of several
+    files that of the lines "name sha256" sorted by name; None while the weights are not on this machine. `dtype` is
+    how most weights are stored. `text` says whether there is a usable tokenizer, `text_reason` why not.
     """
 
     name: str
@@ -21,13 +22,6 @@ class ModelInfo:
     sha256: str | None
     revision: str | None
     architecture: str
-    n_layers: int
-    d_model: int
-    n_heads: int
-    n_kv_heads: int
-    d_head: int
-    d_mlp: int
-    d_vocab: int
     dtype: str
     quantization: str | None
     is_paper_model: bool

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from vsa_checks.errors import ModelError, UsageError
+from vsa_checks.models.architectures import WEIGHT_NAMES
 from vsa_checks.models.description import describe_located
 from vsa_checks.models.info import ModelInfo
 from vsa_checks.models.sources import Located, Registry, ensure_available
@@ -30,12 +31,30 @@ def load(
     device: str = "cpu",
     registry: Registry | None = None,
 ) -> Model:
-    """Loads a model by name, from a Hugging Face directory, or from a GGUF file, in one basis of its weights.
+    """Load a model in one basis of its weights.
 
-    "processed" is TransformerLens's default processing as far as the architecture allows it
-    (`effective_flags`), "raw" the weights as stored. `device` is where activations are computed; the weights
-    stay on the CPU, float32.
-    Raises ModelError for a model that cannot be found, read or trusted, UsageError for an unknown basis.
+    Parameters
+    ----------
+    name_or_path : str or path-like
+        Name of a registered model, or path of a Hugging Face directory or a GGUF file.
+    basis : {"processed", "raw"}
+        "processed" is TransformerLens's default processing as far as the architecture allows it (`effective_flags` of
+        the result says how far), "raw" the weights as stored.
+    device : str
+        Where activations are computed, such as "cuda"; the weights stay on the CPU.
+    registry : mapping of str to RegistryEntry, optional
+        The models that have names; by default those of fixtures/models.toml.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ModelError
+        For a model that cannot be found, read or trusted.
+    UsageError
+        For an unknown basis.
     """
     if basis not in BASES:
         raise UsageError(f"The basis {basis!r} of the weights is not known. Use one of: {', '.join(BASES)}.")
@@ -68,9 +87,18 @@ def load(
 class Model(Mapping[str, "torch.Tensor"]):
     """Weights of one model in one basis: a mapping from TransformerLens names to float32 CPU tensors.
 
-    Shapes: W_Q (n_heads, d_model, d_head), W_K and W_V (n_kv_heads, d_model, d_head), W_O (n_heads, d_head,
-    d_model), W_in and W_gate (d_model, d_mlp), W_out (d_mlp, d_model), W_E (d_vocab, d_model), W_U (d_model,
-    d_vocab). The tensors share memory with the bridge: do not write into them.
+    The names are embed.W_E (d_vocab, d_model), unembed.W_U (d_model, d_vocab) and, for each layer i, blocks.i.attn.W_Q
+    (n_heads, d_model, d_head), W_K and W_V (n_kv_heads, d_model, d_head), W_O (n_heads, d_head, d_model), and
+    blocks.i.mlp.W_in and W_gate (d_model, d_mlp) and W_out (d_mlp, d_model), with their biases b_Q, b_in and so on.
+    model.W_Q and the like give all layers at once. The tensors share memory with the bridge: do not write into them.
+
+    Attributes
+    ----------
+    info : ModelInfo
+        Identity and sizes.
+    basis : {"processed", "raw"}
+    effective_flags : dict of str to bool
+        Which steps of TransformerLens's weight processing took effect.
     """
 
     def __init__(
@@ -107,7 +135,7 @@ class Model(Mapping[str, "torch.Tensor"]):
     def __repr__(self) -> str:
         return f"Model({self.info.name!r}, basis={self.basis!r}, {len(self)} tensors)"
 
-    # The tensors of two models are compared one by one, not the mappings.
+    # Mapping would compare contents, which tensors do not allow: only the same object is equal.
     __hash__ = object.__hash__
     __eq__ = object.__eq__
 
@@ -142,7 +170,7 @@ class Model(Mapping[str, "torch.Tensor"]):
     def __getattr__(self, name: str) -> Any:
         # W_Q, b_in and the like: stacked over layers.
         if name[:2] in ("W_", "b_"):
-            for part, names in _STACKED.items():
+            for part, names in WEIGHT_NAMES.items():
                 if name in names:
                     return self.stacked(part, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -160,9 +188,10 @@ class Model(Mapping[str, "torch.Tensor"]):
 
     @property
     def tokenizer(self) -> Any:
-        """The transformers tokenizer, read now (seconds for a GGUF file); None where `text_reason` says why.
+        """The transformers tokenizer, read on first use (seconds for a GGUF file); None if there is none to use.
 
-        Its encode adds a beginning-of-text token where it has one; add_special_tokens=False leaves it out.
+        `text_reason` then says why. Its encode adds a beginning-of-text token if it has one; add_special_tokens=False
+        leaves it out.
         """
         if self._tokenizer is _UNREAD:
             self._tokenizer, self._text_reason = None, self.info.text_reason
@@ -172,14 +201,14 @@ class Model(Mapping[str, "torch.Tensor"]):
 
     @property
     def text_reason(self) -> str:
-        """Why text cannot be read by this model, "" where it can; reads the tokenizer."""
+        """Why this model cannot read text, "" if it can; reads the tokenizer."""
         return self._text_reason if self.tokenizer is None else ""
 
     @property
     def bridge(self) -> TransformerBridge:
-        """The TransformerBridge in this basis, sharing the weights, with eager attention so that it gives patterns.
+        """The TransformerBridge in this basis, which shares the weights; its eager attention gives attention patterns.
 
-        It takes token ids; `run_with_cache` takes text as well.
+        It takes token ids; `run_with_cache` takes text too.
         """
         if not self._bridge_ready:
             if self._device != "cpu":
@@ -194,11 +223,30 @@ class Model(Mapping[str, "torch.Tensor"]):
         stop_at_layer: int | None = None,
         logits: bool = True,
     ) -> tuple[torch.Tensor, Any]:
-        """Logits (batch, position, d_vocab) and cached activations for text or token ids, without gradients.
+        """Run the model and keep activations, without gradients.
 
-        With stop_at_layer, layers from there on are not run, and the residual stream stands in for the logits; with
-        logits=False what the unembedding would read does, which takes a fifth of the time of a small model. Raises
-        ModelError for text where there is no usable tokenizer.
+        Parameters
+        ----------
+        tokens_or_text : array_like of int, shape (position,) or (batch, position), or str or list of str
+        names_filter : str, list of str or callable, optional
+            Which hooks to keep; by default all.
+        stop_at_layer : int, optional
+            The first layer that is not run.
+        logits : bool
+            False leaves the unembedding out, which saves a fifth of the time of a small model.
+
+        Returns
+        -------
+        Tensor, shape (batch, position, d_vocab)
+            The logits; the residual stream (batch, position, d_model) if stop_at_layer or logits=False ends the run
+            before them.
+        ActivationCache
+            Hook name to activations.
+
+        Raises
+        ------
+        ModelError
+            For text if there is no usable tokenizer.
         """
         import torch
 
@@ -229,12 +277,6 @@ def _stop(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
     from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
     raise StopAtLayerException(given[0])
-
-
-_STACKED = {
-    "attn": ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O"),
-    "mlp": ("W_in", "W_gate", "W_out", "b_in", "b_gate", "b_out"),
-}
 
 
 def _is_text(given: Any) -> bool:

@@ -22,9 +22,8 @@ SOURCES = ("hub", "package")
 class RegistryEntry:
     """One named model: where its weights come from, and what is known of it before they are there.
 
-    source "hub" has `id`, `revision` and `aliases` (other ids under which a cache may hold it); source
-    "package" has `distribution` ("name==version"), `file` (path inside the installation) and `sha256` of that
-    file.
+    With source "hub" it has `id`, `revision` and `aliases` (other ids under which a cache may hold it); with source
+    "package" it has `distribution` ("name==version"), `file` (path inside the installation) and the file's `sha256`.
     """
 
     name: str
@@ -56,10 +55,7 @@ def registry_path() -> Path:
 
 
 def read_registry(path: str | os.PathLike[str] | None = None) -> dict[str, RegistryEntry]:
-    """All named models, by name.
-
-    Raises ModelError when the file is missing, is not TOML, or an entry lacks a field.
-    """
+    """All named models, by name. Raises ModelError if the file is missing, is not TOML, or an entry lacks a field."""
     file = Path(path) if path is not None else registry_path()
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))

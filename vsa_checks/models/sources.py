@@ -35,10 +35,10 @@ class Located:
 
 
 def locate(name_or_path: str | os.PathLike[str], registry: Registry | None = None) -> Located:
-    """Finds a model on this machine, without network.
+    """Find a model on this machine, without network.
 
-    Raises ModelError for an unknown name, a path that is not there, a package that is not installed, and a
-    packaged file that is not the one recorded in the registry.
+    Raises ModelError for an unknown name, a path that does not exist, a package that is not installed, and a packaged
+    file with another sha256 than the registry's.
     """
     registry = read_registry() if registry is None else registry
     name = os.fspath(name_or_path)
@@ -64,9 +64,9 @@ def locate(name_or_path: str | os.PathLike[str], registry: Registry | None = Non
 
 
 def ensure_available(name_or_path: str | os.PathLike[str], registry: Registry | None = None) -> Located:
-    """Finds a model, downloading it first when it comes from a hub and is not cached.
+    """Find a model, and download it first if it comes from a hub and is not cached.
 
-    Raises ModelError, within ten seconds when the hub is out of reach.
+    Raises ModelError, within ten seconds if the hub is out of reach.
     """
     found = locate(name_or_path, registry)
     if found.path is None and found.entry is not None:
@@ -78,16 +78,16 @@ def ensure_available(name_or_path: str | os.PathLike[str], registry: Registry | 
 
 
 def registry_entry(found: Located) -> RegistryEntry:
-    """The registry entry of a named model."""
+    """The registry entry of a named model. Raises ModelError for a model given by its path."""
     if found.entry is None:
         raise ModelError(f"The model {found.name} is a path and has no entry in the list of named models.")
     return found.entry
 
 
 def default_model(registry: Registry | None = None) -> tuple[str, str]:
-    """Name of the model to use when none is given, and why in one line; takes a few seconds at most.
+    """Name of the model to use if none is given, and why in one line; takes a few seconds at most.
 
-    The paper's model when it is cached or its hub answers, otherwise the first packaged one.
+    It is the paper's model if that is cached or its hub answers, otherwise the first packaged one.
     """
     registry = read_registry() if registry is None else registry
     paper = next((entry for entry in registry.values() if entry.is_paper_model), None)

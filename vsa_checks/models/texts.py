@@ -20,12 +20,12 @@ MOST_TOKENS = 4_096
 WINDOW_TOKENS = 128
 LEAST_WINDOW = 16
 LEAST_WINDOWS = 7
-"""With windows as the unit, the p value of the sign flips reaches .01 from seven windows on."""
+"""With fewer windows the p value of sign flips over windows cannot reach .01."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """Passages that belong to no common context, under one name; sha256 of the file, or of "name sha256" lines."""
+    """Passages without a common context, under one name; sha256 of the file, or of "name sha256" lines of several."""
 
     name: str
     passages: tuple[str, ...]
@@ -34,7 +34,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Window:
-    """Token ids (n,) that a model reads at once; text stands at first:last, the tokenizer's own tokens around it."""
+    """Token ids (n,) that a model reads at once: text at first:last, around it the tokens that the tokenizer adds."""
 
     tokens: NDArray[np.int64]
     first: int
@@ -43,7 +43,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Reading:
-    """The windows of one text for one tokenizer; n_tokens of the text's n_in_text tokens stand in them."""
+    """The windows of one text for one tokenizer; they hold n_tokens of the text's n_in_text tokens."""
 
     windows: tuple[Window, ...]
     n_tokens: int
@@ -61,7 +61,7 @@ def shipped_text() -> Text:
 
 
 def read_text(path: Path) -> Text:
-    """One file as one passage, under its own name. Raises UsageError for one that no model could be measured on."""
+    """One file as one passage. Raises UsageError for a file that is unreadable, not in UTF-8 or too short."""
     remedy = f"Give --text a file of at least {LEAST_CHARACTERS:,} characters in UTF-8, or leave the option out."
     try:
         content = path.read_bytes()
@@ -80,10 +80,10 @@ def read_text(path: Path) -> Text:
 
 
 def cut(text: Text, tokenizer: Any, n_positions: int) -> Reading:
-    """Cut a text into windows of about equal length, passage by passage, each with the tokenizer's own tokens.
+    """Cut a text into windows of about equal length, passage by passage, each with the tokens that the tokenizer adds.
 
-    A window has at most WINDOW_TOKENS tokens and n_positions; shorter ones than LEAST_WINDOW are left out, and what
-    exceeds MOST_TOKENS. A model with fewer than LEAST_WINDOW positions gets no window.
+    A window has at most WINDOW_TOKENS tokens, or n_positions if that is less. Windows shorter than LEAST_WINDOW are
+    left out, and so is text beyond MOST_TOKENS. A model with fewer than LEAST_WINDOW positions gets no window.
     """
     before, after = _special_tokens(tokenizer)
     room = min(WINDOW_TOKENS, n_positions) - len(before) - len(after)
@@ -102,7 +102,7 @@ def _length(windows: list[Window]) -> int:
 
 
 def _special_tokens(tokenizer: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What the tokenizer puts before and after a text of its own accord, such as a beginning-of-text token."""
+    """The tokens that the tokenizer adds before and after a text, such as a beginning-of-text token."""
     plain, dressed = tokenizer.encode("a", add_special_tokens=False), tokenizer.encode("a")
     for start in range(len(dressed) - len(plain) + 1):
         if dressed[start : start + len(plain)] == plain:

@@ -30,7 +30,7 @@ def load_tokenizer(found: Located) -> tuple[Any, str]:
                 tokenizer = _read(found)  # it has no beginning-of-text token to add
             if not tokenizer.encode("a", add_special_tokens=False):
                 return None, f"the tokenizer in {found.path} knows no token for the letter a"
-        except Exception as problem:  # whatever its files are, the model serves without text
+        except Exception as problem:  # whatever is wrong with its files, the model can be used without text
             return (
                 None,
                 f"the tokenizer in {found.path} cannot be used ({type(problem).__name__}: {str(problem)[:300]})",
@@ -39,9 +39,10 @@ def load_tokenizer(found: Located) -> tuple[Any, str]:
 
 
 def _read(found: Located, **options: Any) -> Any:
-    """The tokenizer as transformers reads it; of a GGUF file, without the configuration.
+    """The tokenizer as transformers reads it.
 
-    That it would read by the gguf package's reader, which takes ten times as long as all the rest for 49,152 tokens.
+    For a GGUF file, naming the model type keeps transformers from reading the configuration: the gguf package's reader
+    takes ten times as long for that as all the rest, with 49,152 tokens.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
@@ -58,7 +59,7 @@ def _read(found: Located, **options: Any) -> Any:
 
 
 def attach_tokenizer(bridge: Any, tokenizer: Any) -> None:
-    """Gives a bridge its tokenizer after it was built without one, as transformer_lens does when booting."""
+    """Give a bridge that was built without tokenizer one, as transformer_lens does when it loads a model itself."""
     from transformer_lens.model_bridge.sources import detect_tokenizer_bos_eos
     from transformer_lens.model_bridge.sources.transformers import setup_tokenizer
 

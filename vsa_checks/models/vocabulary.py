@@ -40,13 +40,8 @@ class Vocabulary:
 
 @lru_cache(maxsize=1)
 def _byte_of_character() -> dict[str, int]:
-    # GPT-2 writes every byte as a printable character: itself where it is one, else the next free one from
-    # 256.
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
+    # GPT-2 writes every byte as a printable character: itself if it is one, else the next free one from 256 on.
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     characters = {chr(byte): byte for byte in printable}
     others = [byte for byte in range(256) if byte not in set(printable)]
     return characters | {chr(256 + at): byte for at, byte in enumerate(others)}
@@ -66,11 +61,7 @@ def _sentencepiece(piece: str) -> str:
     return piece.replace("▁", " ")
 
 
-_READ: dict[str, Callable[[str], str]] = {
-    "byte-level": _byte_level,
-    "sentencepiece": _sentencepiece,
-    "plain": str,
-}
+_READ: dict[str, Callable[[str], str]] = {"byte-level": _byte_level, "sentencepiece": _sentencepiece, "plain": str}
 
 
 def text_state(n_tokens: int | None, d_vocab: int) -> tuple[bool, str]:
@@ -98,12 +89,8 @@ def directory_token_count(directory: Path) -> int | None:
 
 
 def directory_vocabulary(directory: Path) -> Vocabulary | None:
-    """Token names of a directory's tokenizer.json, vocab.json or vocab.txt; None when none can be read."""
-    for name, read in (
-        ("tokenizer.json", _read_fast),
-        ("vocab.json", _read_bpe),
-        ("vocab.txt", _read_wordpiece),
-    ):
+    """Token names from tokenizer.json, vocab.json or vocab.txt of a directory; None if none of them can be read."""
+    for name, read in (("tokenizer.json", _read_fast), ("vocab.json", _read_bpe), ("vocab.txt", _read_wordpiece)):
         path = directory / name
         if path.is_file():
             stat = os.stat(path)
@@ -123,7 +110,7 @@ def _cached(read: Any, path: str, _size: int, _mtime: int) -> Vocabulary | None:
 
 
 def gguf_vocabulary(header: GGUFHeader) -> Vocabulary | None:
-    """Token names of a GGUF file; None when it holds none."""
+    """Token names of a GGUF file; None if it holds none."""
     if not header.array_length(_GGUF_TOKENS):
         return None
     style = {"gpt2": "byte-level", "llama": "sentencepiece", "t5": "sentencepiece"}

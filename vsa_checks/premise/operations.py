@@ -1,4 +1,7 @@
-"""Operations of vector symbolic architectures: bundling, binding, cleanup, and what is read back from a bundle."""
+"""Operations of vector symbolic architectures: bundling, binding, cleanup, and three ways to read a bundle.
+
+In all of them vectors are rows (n, d), and bundles are given by their members: row numbers (m, k).
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.orthogonality import live_rows, second_moment
 
 BLOCK_BYTES = 256 * 2**20
-"""Aim of the dot products that are held at a time."""
+"""Memory that the dot products held at a time should take."""
 Vectors = NDArray[np.floating[Any]]
 Members = NDArray[np.integer[Any]]
 
 
 def bundle(vectors: ArrayLike, members: ArrayLike) -> Vectors:
-    """Unweighted sums (m, d) of the rows of `vectors` (n, d) that `members` (m, k) names.
+    """Sum the members (m, k) of each bundle, rows of `vectors` (n, d), without weights; returns (m, d).
 
     Raises ValueError if a member is no row of `vectors`. Source: paper, section 2.
     """
@@ -42,15 +45,16 @@ def bind(vectors: ArrayLike, matrix: ArrayLike) -> Vectors:
 
 
 def unbind(bound: ArrayLike, matrix: ArrayLike) -> Vectors:
-    """Undo the binding of rows `bound` (n, r) by `matrix` (d, r) with its transpose, its inverse if it is orthogonal.
+    """Undo the binding of rows `bound` (n, r) by `matrix` (d, r), with the transpose; returns (n, d).
 
-    Returns (n, d). Raises ValueError for shapes that do not fit. Source: paper, section 2.2.
+    The transpose is the inverse of an orthogonal matrix only; for others the result is approximate. Raises ValueError
+    for shapes that do not fit. Source: paper, section 2.2.
     """
     return bind(bound, np.asarray(matrix).T)
 
 
 def cleanup(queries: ArrayLike, vectors: ArrayLike) -> NDArray[np.int64]:
-    """Row of `vectors` (n, d) with the largest dot product with each query (m, d), ties to the lowest; returns (m,).
+    """Find the row of `vectors` (n, d) with the largest dot product with each query (m, d), ties to the lowest: (m,).
 
     Raises ValueError for shapes that do not fit.
     """
@@ -62,7 +66,7 @@ def cleanup(queries: ArrayLike, vectors: ArrayLike) -> NDArray[np.int64]:
 
 
 def found_again(vectors: ArrayLike, matrix: ArrayLike) -> NDArray[np.bool_]:
-    """Whether cleanup names each of `vectors` (n, d) after it was bound by `matrix` (d, r) and unbound; returns (n,).
+    """Tell whether cleanup finds each of `vectors` (n, d) again after binding by `matrix` (d, r) and unbinding: (n,).
 
     Raises ValueError for shapes that do not fit. Source: paper, section 2.2.
     """
@@ -72,10 +76,10 @@ def found_again(vectors: ArrayLike, matrix: ArrayLike) -> NDArray[np.bool_]:
 
 
 def recalled(vectors: ArrayLike, members: ArrayLike) -> NDArray[np.bool_]:
-    """Whether each member's dot product with its bundle exceeds that of every row that is not in the bundle.
+    """Tell whether each member's dot product with its bundle exceeds that of every row outside the bundle: (m, k).
 
-    vectors (n, d), members (m, k) without repetition in a row; returns (m, k). Raises ValueError if a member is no
-    row of `vectors`, or if bundles leave no row out.
+    vectors (n, d); members (m, k), none twice in a bundle. Raises ValueError if a member is no row of `vectors`, or if
+    no row is outside the bundles.
     """
     words, rows = _members(vectors, members)
     if rows.shape[1] >= len(words):
@@ -90,10 +94,10 @@ def recalled(vectors: ArrayLike, members: ArrayLike) -> NDArray[np.bool_]:
 
 
 def decoded(vectors: ArrayLike, members: ArrayLike) -> NDArray[np.bool_]:
-    """Whether the rows whose dot product with a bundle exceeds 1/2 are its members and no others; returns (m,).
+    """Tell whether the rows whose dot product with a bundle exceeds 1/2 are exactly its members: (m,).
 
-    vectors (n, d) of unit norm, members (m, k). Raises ValueError if a member is no row of `vectors`. Source: Thomas,
-    Dasgupta, Rosing 2021.
+    vectors (n, d) of unit norm; members (m, k). Raises ValueError if a member is no row of `vectors`. Source: Thomas,
+    Dasgupta, Rosing 2021 (see `theory.decoding_bound`).
     """
     words, rows = _members(vectors, members)
     found = np.empty(len(rows), bool)
@@ -106,9 +110,9 @@ def decoded(vectors: ArrayLike, members: ArrayLike) -> NDArray[np.bool_]:
 
 
 def recovered(vectors: ArrayLike, members: ArrayLike) -> NDArray[np.bool_]:
-    """Whether greedy pursuit of a bundle, stopped at its size, names its members and no others; returns (m,).
+    """Tell whether greedy pursuit of a bundle, stopped at its size, finds exactly its members: (m,).
 
-    vectors (n, d), members (m, k). Raises ValueError if a member is no row of `vectors`.
+    vectors (n, d); members (m, k). Raises ValueError if a member is no row of `vectors`.
     """
     words, rows = _members(vectors, members)
     found = greedy_pursuit(bundle(words, rows), words, rows.shape[1])
@@ -116,10 +120,10 @@ def recovered(vectors: ArrayLike, members: ArrayLike) -> NDArray[np.bool_]:
 
 
 def similarity_change(before: ArrayLike, after: ArrayLike) -> float:
-    """Root mean square of (cosine after - cosine before) over ALL pairs of rows.
+    """Compute the root mean square of (cosine after - cosine before) over ALL pairs of rows.
 
-    before (n, d) and after (n, r) hold the same vectors in the same order; rows without a direction in either are left
-    out. Raises ValueError if the numbers of rows differ or fewer than two are left.
+    before (n, d) and after (n, r): the same vectors in the same order. Rows that are zero in either are left out.
+    Raises ValueError if the numbers of rows differ or fewer than two are left.
     """
     first, second = live_rows(before), live_rows(after)
     if len(first.rows) + first.n_excluded != len(second.rows) + second.n_excluded:
@@ -128,14 +132,14 @@ def similarity_change(before: ArrayLike, after: ArrayLike) -> float:
     n, d = len(left), first.unit.shape[1]
     if n < 2:
         raise ValueError(f"{n} vectors with a direction make no pair")
-    # The squared difference of the two Gram matrices by moments: (d + r)^2 numbers and not n^2. The diagonals cancel.
+    # The squared difference of the two Gram matrices, from (d + r)^2 numbers instead of n^2. Both diagonals are 1.
     moment = second_moment(np.concatenate([first.unit[left], second.unit[right]], axis=1))
     total = np.square(moment[:d, :d]).sum() - 2.0 * np.square(moment[:d, d:]).sum() + np.square(moment[d:, d:]).sum()
     return float(np.sqrt(max(total, 0.0) / (n * (n - 1))))
 
 
 def coherence(vectors: ArrayLike) -> float:
-    """Largest |cos| of two rows of `vectors` (n, d), n small: all pairs at once.
+    """Compute the largest |cos| of two rows of `vectors` (n, d), n small: all pairs at once.
 
     Raises ValueError for fewer than two rows with a direction.
     """
@@ -144,7 +148,7 @@ def coherence(vectors: ArrayLike) -> float:
 
 
 def closest_pair(vectors: ArrayLike) -> float:
-    """Largest cosine of two rows of `vectors` (n, d), n small, with its sign; 0 exactly for orthogonal whole numbers.
+    """Compute the largest cosine of two rows of `vectors` (n, d), n small; exactly 0 for orthogonal whole numbers.
 
     Raises ValueError for fewer than two rows with a direction.
     """
@@ -152,9 +156,9 @@ def closest_pair(vectors: ArrayLike) -> float:
 
 
 def cosine_matrix(vectors: ArrayLike, own: float) -> Vectors:
-    """Cosines of all pairs of the rows of `vectors` (n, d) that have a direction, with `own` for each with itself.
+    """Compute the cosines of all pairs of the m rows of `vectors` (n, d) that are not zero, with `own` on the diagonal.
 
-    Returns (live, live): all pairs at once, so n is to be small. Raises ValueError for fewer than two live rows.
+    Returns (m, m), all pairs at once, so n must be small. Raises ValueError for m < 2.
     """
     words = np.asarray(vectors)
     words = words if words.dtype.kind == "f" else words.astype(np.float64)

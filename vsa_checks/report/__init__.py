@@ -1,7 +1,8 @@
-"""Turns the results of a run into results.json, a page, lines for the terminal and cells for the test log."""
+"""Turns the results of a run into results.json, a page, a table, lines for the terminal and cells of the test log."""
 
 from vsa_checks.report.document import ReportError, assemble, read, validate, write
 from vsa_checks.report.page import render, write_page
+from vsa_checks.report.table import table
 from vsa_checks.report.terminal import summary
 
-__all__ = ["ReportError", "assemble", "read", "render", "summary", "validate", "write", "write_page"]
+__all__ = ["ReportError", "assemble", "read", "render", "summary", "table", "validate", "write", "write_page"]

@@ -1,4 +1,4 @@
-"""The table of all claims for the README: section, what is measured, threshold and its origin, recorded verdicts."""
+"""The README's table of all claims: section, what is measured, threshold and its origin, recorded verdicts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _threshold(claim: Claim) -> str:
 
 
 def _verdicts(subjects: list[Subject], known: Mapping[str, Known]) -> str:
-    """The verdict, or how many subjects have which: of the primary ones, or where there are none, of all."""
+    """The verdict of a single subject, or the number of each verdict: of primary subjects, or of all without these."""
     chosen = [subject for subject in subjects if subject.primary] or subjects
     counts = Counter(known[subject.id].verdict if subject.id in known else None for subject in chosen)
     if set(counts) == {None}:
@@ -64,7 +64,7 @@ def _verdicts(subjects: list[Subject], known: Mapping[str, Known]) -> str:
 
 
 def in_readme(text: str) -> str:
-    """`text` with the table between its two marks written anew. Raises UsageError if they are not there."""
+    """`text` with a new table between its two marks. Raises UsageError if they are missing."""
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
@@ -73,7 +73,7 @@ def in_readme(text: str) -> str:
 
 
 def write_readme(path: Path) -> bool:
-    """Bring the table in a README up to date; whether anything changed. Raises UsageError if it has no place for it."""
+    """Bring the table in a README up to date, and say whether that changed it. Raises UsageError without the marks."""
     old = path.read_text(encoding="utf-8")
     new = in_readme(old)
     if new != old:

@@ -1,18 +1,18 @@
-"""A result's free-form details as tables, drawings and, for what has no form of its own, as text."""
+"""A result's free-form details as tables, charts and, for what has neither form, as text."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vsa_checks.report import text
+from vsa_checks.report import formatting
 from vsa_checks.report.charts import curve, histogram
 
-LONGEST = 600  # characters of a value without a form of its own; the file has all of it
-FIRST = ("neurons_per_token", "tokens", "layer", "neuron", "head")  # what names a row of a table
+LONGEST = 600  # characters of a value that is shown as text; the file has all of it
+FIRST = ("neurons_per_token", "tokens", "layer", "neuron", "head")  # keys that name a row of a table
 
 
 def details_view(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of details as the page shows them: what lacks the agreed form as text, nothing dropped."""
+    """The parts of details as the page shows them. A part without one of the known forms is shown as text."""
     details = result["details"]
     title = result["id"]
     view: dict[str, Any] = {
@@ -24,9 +24,9 @@ def details_view(result: Mapping[str, Any]) -> dict[str, Any]:
     known = {name for name, content in view.items() if content} | {"q_value"}
     rest = [(name, content) for name, content in sorted(details.items()) if name not in known]
     view["tables"] = [(_name(name), table) for name, content in rest if (table := _down(content))]
-    view["figures"] = [(_name(name), _inline(content)) for name, content in rest if not _rows(content)]
+    view["values"] = [(_name(name), _inline(content)) for name, content in rest if not _rows(content)]
     view["q_value"] = details.get("q_value")
-    view["any"] = any(view[name] for name in ("by_head", "curve", "histogram", "tables", "figures"))
+    view["any"] = any(view[name] for name in ("by_head", "curve", "histogram", "tables", "values"))
     return view
 
 
@@ -37,7 +37,7 @@ def _rows(content: Any) -> list[Mapping[str, Any]] | None:
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """All keys: what names the row, then the plain figures, then those of nulls, whose names are longer."""
+    """All keys: those that name the row, then plain values, then values of nulls, whose names are longer."""
     keys = {key for row in rows for key in row}
     first = [key for key in FIRST if key in keys]
     return first + sorted(keys - set(first), key=lambda key: (key.count("_"), key))
@@ -63,24 +63,24 @@ def _down(content: Any) -> dict[str, Any] | None:
 
 
 def _name(key: str) -> str:
-    return text.visible(key).replace("_", " ")
+    return formatting.visible(key).replace("_", " ")
 
 
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
-        return [text.visible(value)]
-    return [text.visible(item) for item in value] if isinstance(value, list) else []
+        return [formatting.visible(value)]
+    return [formatting.visible(item) for item in value] if isinstance(value, list) else []
 
 
 def _inline(value: Any) -> str:
-    """Any value on one line: figures as the page writes them, a flat mapping as "name figure", else JSON."""
+    """Any value on one line: numbers as the page writes them, a flat mapping as "name value", the rest as JSON."""
     if value is None or isinstance(value, int | float):
-        return text.number(value)
+        return formatting.number(value)
     if isinstance(value, Mapping) and all(isinstance(v, int | float | str | None) for v in value.values()):
         written = "; ".join(f"{_name(key)} {_inline(item)}" for key, item in sorted(value.items()))
     elif isinstance(value, list) and all(isinstance(item, int | float | str) for item in value):
         written = ", ".join(_inline(item) for item in value)
     else:
         written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    written = text.visible(written)
+    written = formatting.visible(written)
     return written if len(written) <= LONGEST else written[:LONGEST] + " … (the rest is in results.json)"

@@ -1,4 +1,4 @@
-"""results.json, the source of truth of a run: built, validated against its schema, written and read."""
+"""results.json, the source of truth of a run: builds, validates, writes and reads it."""
 
 import dataclasses
 import json
@@ -36,11 +36,28 @@ def assemble(
     results: Sequence[Mapping[str, Any]],
     claims: Mapping[str, object],
 ) -> dict[str, Any]:
-    """The document of one run: model, environment, summary, and results sorted by id, with q-values.
+    """Build the content of results.json for one run; the arguments are not changed.
 
-    `model_info` is a mapping or an object with the fields of the schema's model (others left out), `claims`
-    maps ids to objects or mappings with the fields of its record. The arguments stay as they are. Raises
-    ReportError for a result whose claim is not among `claims`.
+    Parameters
+    ----------
+    model_info : ModelInfo or mapping
+        Fields that the schema does not have are left out.
+    environment : mapping
+        Versions, device, threads, seed and duration, as the schema's `environment` has them.
+    results : sequence of mapping
+        One entry for each subject, as `result_record` makes them.
+    claims : mapping of str to Claim or mapping
+        The claims by id, those that were not run too.
+
+    Returns
+    -------
+    dict
+        With a summary; the results are sorted by id, and the exploratory ones carry q-values.
+
+    Raises
+    ------
+    ReportError
+        For a result whose claim is not among `claims`, and for a claim that lacks a field.
     """
     records = {claim: _record(claim, content) for claim, content in claims.items()}
     plain_results = [_plain(result) for result in results]
@@ -64,13 +81,24 @@ def assemble(
 
 
 def validate(document: Mapping[str, Any]) -> None:
-    """Checks a document against the schema and itself; raises ReportError naming the first wrong place."""
+    """Check a document against the schema, and its summary against its results.
+
+    Parameters
+    ----------
+    document : mapping
+        The content of results.json.
+
+    Raises
+    ------
+    ReportError
+        Names the first place that is wrong.
+    """
     _no_infinities(document)
     from jsonschema import Draft202012Validator
 
     errors = list(Draft202012Validator(schema()).iter_errors(document))
     if errors:
-        # The shallowest error first: a missing key explains more than what follows from it.
+        # The outermost error first: a missing key explains more than what follows from it.
         first = min(errors, key=lambda error: (len(error.absolute_path), list(map(str, error.absolute_path))))
         message = first.message if len(first.message) < 300 else first.message[:150] + " … " + first.message[-120:]
         if first.validator == "anyOf" and list(first.absolute_path) == ["model"]:
@@ -80,21 +108,53 @@ def validate(document: Mapping[str, Any]) -> None:
 
 
 def write(document: Mapping[str, Any], directory: str | Path) -> Path:
-    """Writes a document that is valid to `directory`/results.json, whole or not at all; returns the path."""
+    """Validate a document and write it to results.json, whole or not at all.
+
+    Parameters
+    ----------
+    document : mapping
+        The content of results.json.
+    directory : str or Path
+        The folder to write into; it is made if need be.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ReportError
+        If the document is not valid.
+    OSError
+        If the folder cannot be written.
+    """
     validate(document)
+    path = Path(directory) / FILE_NAME
     text = json.dumps(document, allow_nan=False, indent=1, sort_keys=True)
-    return write_whole(Path(directory) / FILE_NAME, text + "\n")
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Replaces a text file in one step: whoever reads it sees the old file or the new one, never a part."""
     with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
     return path
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Reads a results file, or the one in a report directory; raises ReportError for one that is damaged."""
+    """Read and validate the results of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        A results.json, or the folder of a report.
+
+    Returns
+    -------
+    dict
+        The content of results.json.
+
+    Raises
+    ------
+    ReportError
+        If there is no such file, or if it is damaged or of another schema version.
+    """
     path = Path(path)
     if path.is_dir():
         path = path / FILE_NAME

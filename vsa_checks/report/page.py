@@ -8,10 +8,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from vsa_checks.report import text
+from vsa_checks.paths import replaced
+from vsa_checks.report import formatting
 from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, shares
 from vsa_checks.report.details import details_view
-from vsa_checks.report.document import write_whole
 from vsa_checks.report.summary import lead, place, worst_first
 
 FILE_NAME = "index.html"
@@ -37,20 +37,23 @@ def render(document: Mapping[str, Any]) -> str:
         summary=document["summary"],
         paper=document["paper"],
         schema_version=document["schema_version"],
-        paper_line=text.paper_line(document["model"]),
+        paper_line=formatting.paper_line(document["model"]),
         headline=_headline(claims),
         bases=_bases(results),
         recorded=_recorded(results),
         n_results=len(results),
         claims=claims,
         not_checked=[(claim, groups) for claim in claims if (groups := _not_checked(claim["results"]))],
-        verdicts=text.WORST_FIRST,
+        verdicts=formatting.WORST_FIRST,
     )
 
 
 def write_page(document: Mapping[str, Any], directory: str | Path) -> Path:
-    """Writes the page of a valid document to `directory`/index.html, whole or not; returns the path."""
-    return write_whole(Path(directory) / FILE_NAME, render(document))
+    """Write the page of a valid document to `directory`/index.html, whole or not at all, and return the path."""
+    path = Path(directory) / FILE_NAME
+    with replaced(path) as temporary:
+        temporary.write_text(render(document), encoding="utf-8", newline="\n")
+    return path
 
 
 @cache
@@ -63,11 +66,11 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": text.number,
-        "duration": text.duration,
-        "visible": text.visible,
-        "in_words": text.counts_in_words,
-        "rule": text.threshold_rule,
+        "number": formatting.number,
+        "duration": formatting.duration,
+        "visible": formatting.visible,
+        "in_words": formatting.counts_in_words,
+        "rule": formatting.threshold_rule,
         "glyph": _glyph,
         "section": _section,
     }
@@ -109,7 +112,7 @@ def _claim_view(claim: str, results: Sequence[Result], entry: Mapping[str, Any])
             {
                 "place": _place(r, both_bases),
                 "verdict": r["verdict"],
-                "value": r["value"] and text.number(r["value"]),
+                "value": r["value"] and formatting.number(r["value"]),
             }
             for r in results[:LISTED]
         ],
@@ -121,17 +124,14 @@ def _claim_view(claim: str, results: Sequence[Result], entry: Mapping[str, Any])
         "results": results,
         "tables": [
             (kind, rows, len(rows) <= OPEN_ROWS and kind == "primary")
-            for kind, members in (
-                ("primary", primary),
-                ("exploratory", [r for r in results if not r["primary"]]),
-            )
+            for kind, members in (("primary", primary), ("exploratory", [r for r in results if not r["primary"]]))
             if (rows := [_row(result, both_bases) for result in members])
         ],
     }
 
 
 def _effective(record: Mapping[str, Any], results: Sequence[Result]) -> float | None:
-    """The threshold in the metric's own unit, where the claim gives it in another; None if these differ."""
+    """The threshold as a plain number, if the claim gives it in a unit; None if subjects have different ones."""
     thresholds = {result["threshold"] for result in results if result["verdict"] != "not-checked"}
     return thresholds.pop() if record["threshold_unit"] != "1" and len(thresholds) == 1 else None
 
@@ -146,9 +146,9 @@ def _by_matrix(results: Sequence[Result]) -> dict[tuple[str, str | None], list[R
 
 
 def _where(results: Sequence[Result]) -> str:
-    """Where a strip's verdicts lie, in few words: the rarer verdict is named with its layers."""
+    """Which verdicts a strip shows, in few words: the rarer ones are named with their layers."""
     by_verdict = {
-        verdict: [r["subject"]["layer"] for r in results if r["verdict"] == verdict] for verdict in text.VERDICTS
+        verdict: [r["subject"]["layer"] for r in results if r["verdict"] == verdict] for verdict in formatting.VERDICTS
     }
     words = {"holds": "holds", "chance": "chance", "refuted": "refuted", "not-checked": "not checked"}
     found = {verdict: layers for verdict, layers in by_verdict.items() if layers}
@@ -159,7 +159,7 @@ def _where(results: Sequence[Result]) -> str:
     for verdict, layers in found.items():
         if verdict == most:
             continue
-        listed = text.layer_ranges(layers)
+        listed = formatting.layer_ranges(layers)
         where = f"layer {listed}" if len(layers) == 1 else f"layers {listed}"
         parts.append(f"{words[verdict]} at {where if len(listed) <= 24 else f'{len(layers)} layers'}")
     return "; ".join([*parts, f"{words[most]} at the other {len(found[most])}"])
@@ -172,7 +172,7 @@ def _place(result: Result, with_basis: bool) -> str:
 
 
 def _row(result: Result, with_basis: bool) -> dict[str, Any]:
-    """One subject of a claim's table: the result with the words for its cells."""
+    """One row of a claim's table: a result, and the words for its cells."""
     nulls = []
     for null in sorted(result["nulls"], key=lambda null: (not null["decisive"], null["name"])):
         ahead = None if result["value"] is None else lead(result, null["value"])
@@ -182,7 +182,7 @@ def _row(result: Result, with_basis: bool) -> dict[str, Any]:
         "result": result,
         "anchor": result["id"].replace("/", "."),
         "place": _place(result, with_basis),
-        "value": text.against(result["value"], result["threshold"]),
+        "value": formatting.against(result["value"], result["threshold"]),
         "nulls": nulls,
         "differs": bool(recorded) and recorded["verdict"] != result["verdict"],
         "details": details_view(result),
@@ -206,7 +206,7 @@ def _headline(claims: Sequence[Mapping[str, Any]]) -> str:
         "not-checked": "{} could not be checked at all",
     }
     judged = [claim for claim in claims if not claim["exploratory_only"]]
-    counts = {verdict: sum(claim["verdict"] == verdict for claim in judged) for verdict in text.WORST_FIRST}
+    counts = {verdict: sum(claim["verdict"] == verdict for claim in judged) for verdict in formatting.WORST_FIRST}
     parts = [phrases[verdict].format(n) for verdict, n in counts.items() if n]
     noun = "claim" if len(judged) == 1 else "claims"
     sentence = (
@@ -218,7 +218,7 @@ def _headline(claims: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _bases(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Each basis of weights in the run, with a sentence on what really was done to them."""
+    """Each basis of weights in the run, with a sentence on what was done to the weights."""
     found = []
     for basis in sorted({result["basis"] for result in results}):
         flags: dict[str, bool] = {}
@@ -239,7 +239,7 @@ def _bases(results: Sequence[Result]) -> list[tuple[str, str]]:
 
 
 def _recorded(results: Sequence[Result]) -> str:
-    """How the verdicts compare with what is on record for the model."""
+    """How the verdicts compare with those recorded for the model."""
     known = [result for result in results if result["recorded"]]
     if not known:
         return "No verdicts are on record for this model, so there is nothing to compare with."
@@ -254,12 +254,12 @@ def _recorded(results: Sequence[Result]) -> str:
 
 
 def _section(section: str) -> str:
-    """Where in the paper a claim stands; claims that go beyond it say so in words of their own."""
-    return f"paper, section {text.visible(section)}" if section[:1].isdigit() else text.visible(section)
+    """The place of a claim in the paper; a claim that goes beyond the paper has words instead of a section number."""
+    return f"paper, section {formatting.visible(section)}" if section[:1].isdigit() else formatting.visible(section)
 
 
 def _glyph(verdict: str) -> Markup:
-    """A sign beside the word of a verdict, so that colour is never the only mark."""
+    """A sign beside the word of a verdict, because colour must not be the only mark."""
     return Markup('<svg class="glyph" width="12" height="12" aria-hidden="true"><use href="#sign-{}"/></svg>').format(
         verdict
     )

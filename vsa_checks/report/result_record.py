@@ -54,7 +54,7 @@ def result_record(
 def not_checked_record(
     claim: Claim, subject: Subject, flags: dict[str, bool], reason: str, duration_s: float
 ) -> dict[str, Any]:
-    """One entry of results.json for a subject that does not exist on the model or cannot mean anything there."""
+    """One entry of results.json for a subject that was not checked, and why not."""
     return _record(claim, subject, flags, NOT_CHECKED, reason, duration_s)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vsa_checks.report.text import VERDICTS, WORST_FIRST
+from vsa_checks.report.formatting import VERDICTS, WORST_FIRST
 
 Result = Mapping[str, Any]
 MATRICES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "QK", "OV", "W_gate", "W_in", "W_out", "W_U")
@@ -30,7 +30,7 @@ def lead(result: Result, value: float) -> float:
 
 
 def hardest_null(result: Result) -> dict[str, Any] | None:
-    """The decisive null that comes closest to the value or passes it; where none is decisive, the closest."""
+    """The decisive null that comes closest to the value or passes it; without decisive ones, the closest of all."""
     nulls = [null for null in result["nulls"] if null["decisive"]] or list(result["nulls"])
     if not nulls or result["value"] is None:
         return None
@@ -44,29 +44,19 @@ def unfavourable(result: Result) -> tuple[int, float, tuple[Any, ...]]:
 
 
 def place(result: Result) -> tuple[Any, ...]:
-    """Sort key by place in the model: basis, layer as a number, matrix as data flows."""
+    """Sort key by place in the model: basis, layer, and matrix in the order in which the model uses them."""
     layer, matrix = result["subject"]["layer"], result["subject"]["matrix"]
     order = MATRICES.index(matrix) if matrix in MATRICES else len(MATRICES)
     return result["basis"], -1 if layer is None else layer, order, matrix or "", result["id"]
 
 
 def worst(results: Sequence[Result]) -> dict[str, Any]:
-    """The least favourable primary subject, in short; of claims without any, the exploratory one."""
+    """The least favourable primary subject, in short; for a claim without one, the least favourable exploratory one."""
     found = min([r for r in results if r["primary"]] or results, key=unfavourable)
     null = hardest_null(found)
-    keys = (
-        "id",
-        "primary",
-        "verdict",
-        "fragile",
-        "value",
-        "direction",
-        "threshold",
-        "threshold_origin",
-        "reference",
-    )
+    keys = ("id", "primary", "verdict", "fragile", "value", "direction", "threshold", "threshold_origin", "reference")
     return {key: found[key] for key in keys} | {
-        "null": null and {key: null[key] for key in ("name", "value", "p_value")},
+        "null": null and {key: null[key] for key in ("name", "value", "p_value")}
     }
 
 
@@ -75,18 +65,13 @@ def worst_first(by_claim: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
     def key(claim: str) -> tuple[Any, ...]:
         entry = by_claim[claim]
-        return (
-            WORST_FIRST.index(entry["verdict"]),
-            not entry["worst"]["primary"],
-            entry["record"]["section"],
-            claim,
-        )
+        return (WORST_FIRST.index(entry["verdict"]), not entry["worst"]["primary"], entry["record"]["section"], claim)
 
     return sorted(by_claim, key=key)
 
 
 def largest_p(result: Result) -> float | None:
-    """The largest p-value over the decisive nulls; None where one of them, or all, carry none."""
+    """The largest p-value of the decisive nulls; None if there are none or one of them lacks it."""
     p_values = [null["p_value"] for null in result["nulls"] if null["decisive"]]
     if result["verdict"] == "not-checked" or not p_values or None in p_values:
         return None
@@ -94,9 +79,9 @@ def largest_p(result: Result) -> float | None:
 
 
 def add_q_values(results: Sequence[dict[str, Any]]) -> None:
-    """Writes details.q_value on the exploratory results of one claim that carry p-values; changes no verdict.
+    """Set details.q_value of the exploratory results of one claim that have p-values; this changes no verdict.
 
-    Benjamini and Hochberg (1995), as scipy.stats.false_discovery_control has it. What stood there goes.
+    The correction is that of Benjamini and Hochberg (1995). Earlier q-values are removed.
     """
     for result in results:
         result["details"].pop("q_value", None)
@@ -110,7 +95,7 @@ def add_q_values(results: Sequence[dict[str, Any]]) -> None:
 
 
 def exploratory_counts(results: Iterable[Result], alpha: float | None) -> dict[str, int]:
-    """Counts of one claim's exploratory results, and how many that hold still do by their q-value."""
+    """Counts of one claim's exploratory results, and how many of those that hold have a q-value within alpha."""
     exploratory = [r for r in results if not r["primary"]]
     limit = 1.0 if alpha is None else alpha
     kept = sum(r["verdict"] == "holds" and r["details"].get("q_value", 0.0) <= limit for r in exploratory)
@@ -118,7 +103,7 @@ def exploratory_counts(results: Iterable[Result], alpha: float | None) -> dict[s
 
 
 def summarize(results: Sequence[Result], records: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """The summary part of results.json. `results` carry their q-values; `records` say what each claim is."""
+    """The summary of results.json, from results with q-values and from the record of each claim."""
     of_claim: dict[str, list[Result]] = {}
     for result in results:
         of_claim.setdefault(result["claim"], []).append(result)

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from vsa_checks.report import text
+from vsa_checks.report import formatting
 from vsa_checks.report.summary import worst_first
 
 STYLES = {"holds": "green", "chance": "yellow", "refuted": "red", "not-checked": "dim"}
@@ -19,11 +19,11 @@ _WIDTHS = {"holds": 5, "chance": 7, "refuted": 8, "not-checked": 8}
 def summary(
     document: Mapping[str, Any], console: Console, report: str | Path | None = None, n_from_cache: int = 0
 ) -> None:
-    """Prints the summary of a valid document, worst claims first, and at its end `report`, the page's path.
+    """Print the summary of a valid document, worst claims first, and at its end `report`, the page's path.
 
-    n_from_cache: how many of the results an earlier run measured. It stands in no report: those of both runs are equal.
+    n_from_cache: how many of the results an earlier run measured. It is in no report, because both runs' are equal.
 
-    Names are printed as they are, never read as markup; control characters are written out.
+    Names are never read as markup; control characters in them are written out.
     """
     wide = console.width >= WIDE
     _say(console, _model_line(document["model"]))
@@ -43,19 +43,19 @@ def summary(
         _say(console, f"{n_from_cache} of {n_results} results taken from the cache (--no-cache measures anew).", "dim")
     crashed = document["environment"].get("crashed", [])
     if crashed:
-        _say(console, f"{len(crashed)} tests failed without a verdict, and are not among these figures.", "bold red")
+        _say(console, f"{len(crashed)} tests failed without a verdict, and are not among these results.", "bold red")
     if report is not None:
-        _say(console, f"Report: {text.visible(report)}")
+        _say(console, f"Report: {formatting.visible(report)}")
 
 
 def _say(console: Console, line: str | Text, style: str = "") -> None:
-    """One line, never wrapped inside by rich and never read as markup."""
+    """Print one line, which rich neither wraps nor reads as markup."""
     console.print(line if isinstance(line, Text) else Text(line, style=style), soft_wrap=True, highlight=False)
 
 
 def _model_line(model: Mapping[str, Any]) -> Text:
-    line = Text(f"Model: {text.visible(model['name'])}. ", style="bold")
-    line.append(text.paper_line(model), style="" if model["is_paper_model"] else "bold red")
+    line = Text(f"Model: {formatting.visible(model['name'])}. ", style="bold")
+    line.append(formatting.paper_line(model), style="" if model["is_paper_model"] else "bold red")
     return line
 
 
@@ -73,14 +73,14 @@ def _claim_line(claim: str, entry: Mapping[str, Any], console: Console, wide: bo
     worst = entry["worst"]
     counts = entry["primary" if worst["primary"] else "exploratory"]
     line = Text(f"{claim}{'' if worst['primary'] else '*'}".ljust(width + 1) + " ")
-    for verdict in text.VERDICTS:
+    for verdict in formatting.VERDICTS:
         shown = f"{counts[verdict]:>{_WIDTHS[verdict] if wide else 4}}"
         line.append(shown, style=STYLES[verdict] if counts[verdict] else "dim")
     if worst["value"] is None:
         return line.append("  not checked", style="dim")
     digits = 4 if wide else 3
-    value = text.against(worst["value"], worst["threshold"], digits)
-    rule = f"{worst['direction']} {text.number(worst['threshold'], digits)}"
+    value = formatting.against(worst["value"], worst["threshold"], digits)
+    rule = f"{worst['direction']} {formatting.number(worst['threshold'], digits)}"
     line.append(f"  {value:<{9 if wide else 7}}", style=STYLES[worst["verdict"]])
     line.append(f" {rule} ({worst['threshold_origin']})".ljust(20) if wide else f" {rule:<9} ")
     room = console.width - len(line.plain)
@@ -88,24 +88,24 @@ def _claim_line(claim: str, entry: Mapping[str, Any], console: Console, wide: bo
 
 
 def _beside(worst: Mapping[str, Any], digits: int, room: int | None) -> str:
-    """The null, or else the reference: the figure, and as much of its name as there is room for."""
+    """The value of the null, or else of the reference, and as much of its name as there is room for."""
     null, reference = worst["null"], worst["reference"]
     if null is None and reference is None:
         return ""
     value = null["value"] if null else reference["value"]
-    figure = text.against(value, worst["value"], digits)
+    shown = formatting.against(value, worst["value"], digits)
     if room is None:
-        return figure if null else f"r {figure}"
+        return shown if null else f"r {shown}"
     name = null["name"] if null else "ref. " + reference["name"]
-    named = f"{figure} {text.visible(name)}"
-    return named if len(named) <= room else named[: max(room - 1, len(figure))] + "…"
+    named = f"{shown} {formatting.visible(name)}"
+    return named if len(named) <= room else named[: max(room - 1, len(shown))] + "…"
 
 
 def _totals(console: Console, totals: Mapping[str, Any]) -> None:
     for kind in ("primary", "exploratory"):
         counts = totals[kind]
         line = Text(f"{kind.capitalize()} subjects: ", style="bold")
-        line.append(text.counts_in_words(counts))
+        line.append(formatting.counts_in_words(counts))
         if kind == "exploratory" and counts["holds"]:
             line.append(f" ({counts['holds_after_bh']} after Benjamini-Hochberg)")
         _say(console, line + Text("."))

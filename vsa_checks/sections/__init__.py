@@ -1,1 +1,1 @@
-"""The paper section by section: how the figures of each claim are put together from the measures."""
+"""The paper section by section: how each claim is measured on a model. The tests in claims/ name these functions."""

@@ -32,7 +32,7 @@ GAUSSIAN = "Gaussian neurons"
 
 @dataclass(frozen=True)
 class Stream:
-    """What the first layer's MLP reads on text, window by window, and which of its positions count."""
+    """What the first layer's MLP reads on text (n, d), token ids (n,) and which positions count (n,), by window."""
 
     read: tuple[NDArray[np.float32], ...]
     tokens: tuple[NDArray[np.int64], ...]
@@ -42,7 +42,7 @@ class Stream:
 def or_share(bench: Workbench, subject: Subject) -> Measurement:
     """Mean over neurons of the share of bundle members that alone drive the neuron above its 95th percentile.
 
-    Raises NotChecked for a model that cannot read text and where no member occurs in it.
+    Raises NotChecked for a model that cannot read text, and if no member occurs alone in the text.
     """
     real, gaussian, matched = _all_driven(bench, subject)
     shares = real.or_shares()
@@ -69,9 +69,9 @@ def or_share(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def and_share(bench: Workbench, subject: Subject) -> Measurement:
-    """Share of neurons that no bundle member drives alone and two or more together do.
+    """Share of neurons that no bundle member drives alone, but two or more together do.
 
-    Raises NotChecked where the MLP has no bias, for a model that cannot read text, and where no neuron can be asked.
+    Raises NotChecked if the MLP has no bias, for a model that cannot read text, and if the text tests no neuron.
     """
     info = bench.model(subject.basis).info
     if bench.bias(subject.basis, 0, "mlp.b_gate" if info.gated else "mlp.b_in") is None:
@@ -94,9 +94,8 @@ def and_share(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def _all_driven(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driven]:
-    """What bundle members do to the layer's neurons, to Gaussian ones, and to ones of the same covariance."""
-    basis, matrix = subject.basis, subject.matrix
-    return bench.once(("driven", basis, matrix), lambda: _drive_all(bench, subject))
+    """What bundle members drive: the layer's neurons, Gaussian ones, and ones of the layer's mean and covariance."""
+    return bench.once(("driven", subject.basis, subject.matrix), lambda: _drive_all(bench, subject))
 
 
 def _drive_all(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driven]:
@@ -151,7 +150,7 @@ def _asked(name: str, hits: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _mean_null(
     bench: Workbench, subject: Subject, name: str, shares: NDArray[np.float64], null: NDArray[np.float64]
 ) -> NullMeasurement:
-    """The null neurons' mean share; p by relabelling neurons at random between the layer and the null."""
+    """The null neurons' mean share; p from exchanging neurons at random between the layer and the null."""
     if not len(null):
         raise NotChecked(f"no member of any bundle of the {name} occurs alone in the text")
     drawn = relabelled_differences(shares, null, bench.rng("relabelled", name, subject.id))

@@ -1,4 +1,4 @@
-"""Section 3.3: tokens bound by the heads of layer 0 explain first-layer neurons beside the tokens themselves."""
+"""Section 3.3: with tokens that layer-0 heads have bound, sums of five come closer to first-layer neurons."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from vsa_checks.workbench.access import Workbench
 
 TURNED, FAKE = "heads turned at random", "covariance-matched bound tokens"
 NULL_NEURONS = 512
-"""So many of the layer's neurons, drawn at random, meet the nulls: the rise is compared neuron by neuron."""
+"""How many of the layer's neurons, drawn at random, are compared with the nulls, neuron by neuron."""
 
 
 def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     """Mean rise of the pursuit cosine at k = 5 when tokens bound by layer 0's W_V W_O join the tokens.
 
-    Each head's bound tokens are scaled as one, to the tokens' rms norm. Beside it the rise with W_V R W_O in the place
-    of W_V W_O, R random orthogonal, and with Gaussian vectors of the bound tokens' mean and covariance. Raises
-    NotChecked if no head binds tokens to anything, or there are fewer tokens than a bundle holds.
+    All bound tokens of a head are scaled by one factor, to the tokens' rms norm. The nulls are the rise with W_V R W_O,
+    R random orthogonal, and with Gaussian vectors of the bound tokens' mean and covariance. Raises NotChecked if no
+    head binds tokens to anything, or if there are fewer tokens than a bundle holds.
     """
     assert subject.matrix is not None
     neurons = live_rows(layer_neurons(bench, subject.basis, 0, subject.matrix))
@@ -50,7 +50,7 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     alone = without.cosine_at(PURSUIT_TOKENS)[~without.dead]
     real = pursued(neurons.unit, bound)
     gain = real.cosines[:, -1] - alone
-    # Head by head, so that a null has one draw and all matrices meet the same.
+    # By head: each null is drawn once, and all matrices of the layer are compared with the same draw.
     turned = [turn(part, bench.rng("turned", head)) for head, part in enumerate(bound)]
     fake = [matched(part, bench.rng("fake tokens", head)) for head, part in enumerate(bound)]
     null_gains = {
@@ -74,7 +74,7 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def bound_tokens(bench: Workbench, basis: Basis) -> list[Part]:
-    """The centered tokens through each head of layer 0, as products; heads that map all to zero are left out."""
+    """The centered tokens times each head's W_V W_O in layer 0, as factors; heads that map all to zero are left out."""
     words = token_dictionary(bench, basis).vectors
     reads, writes = bench.weight(basis, 0, "W_V"), bench.weight(basis, 0, "W_O")
     length = np.sqrt(np.mean(Part(words).squares, dtype=np.float64))
@@ -88,17 +88,17 @@ def bound_tokens(bench: Workbench, basis: Basis) -> list[Part]:
 
 
 def turn(part: Part, rng: np.random.Generator) -> Part:
-    """left @ R @ right, R a random orthogonal matrix, at the same rms norm."""
+    """left @ R @ right with a random orthogonal matrix R, at the same rms norm."""
     assert part.right is not None
     rank = part.left.shape[1]
     return _at_length(Part(part.left @ _rotation(rank, rng), part.right), part)
 
 
 def matched(part: Part, rng: np.random.Generator) -> Part:
-    """Gaussian vectors of exactly the part's mean and covariance, at the same rms norm.
+    """Gaussian vectors with exactly the part's mean and covariance, at the same rms norm.
 
-    With the covariance of the law alone, that of few drawn vectors would stray further from even than the part's, and
-    explain less.
+    The draws themselves are given that covariance. If only the law had it, the covariance of a few draws would be less
+    even than the part's, and they would explain less.
     """
     left = part.left.astype(np.float64)
     drawn = rng.standard_normal(left.shape)
@@ -109,7 +109,7 @@ def matched(part: Part, rng: np.random.Generator) -> Part:
 
 
 def _root(rows: NDArray[np.float64], power: float) -> NDArray[np.float64]:
-    """This power of the covariance of rows (n, r), on what they span."""
+    """A power of the covariance (r, r) of rows (n, r), within the space that they span."""
     values, axes = np.linalg.eigh(np.cov(rows.T, bias=True).reshape(rows.shape[1], -1))
     spanned = values > values.max() * 1e-10
     root: NDArray[np.float64] = (axes[:, spanned] * values[spanned] ** power) @ axes[:, spanned].T
@@ -128,9 +128,9 @@ def _at_length(part: Part, other: Part) -> Part:
 def _paired(
     name: str, gain: NDArray[np.float64], asked: NDArray[np.int64], null: NDArray[np.float64]
 ) -> NullMeasurement:
-    """The null's mean rise, and the p of a paired t test over the neurons that were asked, either way.
+    """The null's mean rise, and p of a paired t test over the neurons that were compared, either way.
 
-    The mean over all neurons is the layer's own less the mean difference on those asked.
+    The mean rise over all neurons is the layer's own less the mean difference on the neurons compared.
     """
     rise = gain[asked] - null
     test: Callable[[str], float] = (

@@ -24,12 +24,12 @@ from vsa_checks.workbench.access import Workbench
 
 REORDERED, MATCHED = "layers in random order", "covariance-matched neurons"
 ROTATION_TAIL = 0.001
-"""A pair counts as linked if a random rotation between the layers gives so large a |cos| this seldom."""
+"""A pair counts as linked if a random rotation between the layers gives a |cos| so large only this often."""
 LEAST_LAYERS = 3
 NULL_NEURONS = 768
-"""Most neurons of each layer of the covariance-matched null, which is shown beside and decides nothing."""
+"""At most so many neurons of a layer are drawn for the covariance-matched null, which is shown and decides nothing."""
 TARGETS = 100
-"""Neurons of a later layer whose two strongest sources in layer 0 are looked at for the union of their bundles."""
+"""How many neurons of later layers are taken to test the union of the bundles of their two strongest sources."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Shares:
     n_pairs: NDArray[np.int64]
 
     def ratios(self, pairs: list[tuple[int, int]]) -> NDArray[np.float64]:
-        """Forward over acausal share of each (earlier, later): half a pair is added to both, so that none is zero."""
+        """Forward over acausal share of each (earlier, later); half a pair is added to both, so that none is zero."""
         earlier, later = np.array(pairs).T
         forward = self.table[earlier, later] + 0.5 / self.n_pairs[earlier, later]
         return forward / (self.table[later, earlier] + 0.5 / self.n_pairs[later, earlier])
@@ -49,8 +49,8 @@ class Shares:
 def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
     """Median over layer pairs of the share of linked (W_out, input) pairs forward over the share backward.
 
-    Beside it the same with the layers in random order, and of Gaussian neurons of each layer's mean and covariance.
-    Raises NotChecked under three layers or where a layer has no neurons of a direction.
+    The nulls are the same with the layers in random order, and of Gaussian neurons with each layer's mean and
+    covariance. Raises NotChecked with fewer than three layers, or if no neuron of a layer has a direction.
     """
     assert subject.matrix is not None
     n_layers = bench.model(subject.basis).info.n_layers
@@ -95,14 +95,25 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def linked_shares(
-    outputs: list[NDArray[np.float32]],
-    inputs: list[NDArray[np.float32]],
-    cut: float,
-    progress: Progress | None = None,
+    outputs: list[NDArray[np.float32]], inputs: list[NDArray[np.float32]], cut: float, progress: Progress | None = None
 ) -> Shares:
-    """Share of pairs of an output and an input vector with |cos| above `cut`, between all different layers.
+    """Share of linked pairs of an output and an input vector, between all different layers.
 
-    outputs and inputs hold one array (n, d) of unit vectors per layer. Source: paper, section 3.3.
+    Parameters
+    ----------
+    outputs, inputs : list of ndarray, shape (n, d)
+        Unit vectors of each layer.
+    cut : float
+        A pair is linked if its |cos| is above this.
+    progress : callable, optional
+
+    Returns
+    -------
+    Shares
+
+    References
+    ----------
+    The paper (arXiv:2412.07947), section 3.3.
     """
     n_layers = len(outputs)
     counts = np.array([[len(writers) * len(readers) for readers in inputs] for writers in outputs])
@@ -131,7 +142,7 @@ def _outputs(bench: Workbench, basis: Basis, layer: int) -> NDArray[np.float32]:
 def _over_layers(
     ratios: NDArray[np.float64], pairs: list[tuple[int, int]], n_layers: int, rng: np.random.Generator
 ) -> Interval:
-    """Bootstrap of the median over layers: pairs that share a layer are not independent, layers are drawn."""
+    """Bootstrap of the median. Layers are drawn, because pairs that share a layer are not independent."""
     earlier, later = np.array(pairs).T
     medians: list[float] = []
     while len(medians) < RESAMPLES:
@@ -146,10 +157,11 @@ def _over_layers(
 def _order_test(
     name: str, logs: NDArray[np.float64], value: float, n_layers: int, rng: np.random.Generator
 ) -> NullMeasurement:
-    """How often layers in random order have as many pairs forward above acausal; their median beside `value`.
+    """How often layers in random order have as many pairs of layers with a larger share forward than acausal.
 
-    logs: one per pair of layers (earlier, later), of the other sign the other way round. Pairs that share a layer are
-    not independent, so that a binomial sign test over pairs would take one odd layer for many.
+    logs holds the log ratio of each pair of layers (earlier, later); the reverse order has the other sign. A binomial
+    sign test over pairs would be wrong: pairs that share a layer are not independent, and one odd layer would count
+    many times.
     """
     table = np.zeros((n_layers, n_layers))
     upper = np.triu_indices(n_layers, 1)
@@ -165,7 +177,7 @@ def _order_test(
 
 
 def _by_distance(real: Shares, random: Shares, n_layers: int) -> dict[str, Any]:
-    """Mean share of linked pairs by how many layers the reader lies behind the writer; negative: before it."""
+    """Mean share of linked pairs by how many layers the reader comes after the writer (negative: before it)."""
     steps = [step for step in range(1 - n_layers, n_layers) if step]
 
     def mean(shares: Shares, step: int) -> float:
@@ -185,10 +197,10 @@ def _by_distance(real: Shares, random: Shares, n_layers: int) -> dict[str, Any]:
 def _unions(
     bench: Workbench, subject: Subject, outputs: NDArray[np.float32], inputs: list[NDArray[np.float32]]
 ) -> dict[str, float] | None:
-    """Whether a neuron that two layer-0 neurons feed reads the union of their bundles, against unlinked pairs.
+    """Whether a neuron that two layer-0 neurons feed reads the union of their bundles better than other pairs' unions.
 
-    The targets are those of all later layers whose second strongest source is strongest; gain is the cosine with both
-    bundles over that with the better one. Unlinked pairs are drawn from layer 0; all bundles hold five tokens.
+    Targets are the TARGETS neurons of later layers with the strongest second source. The gain is the cosine with both
+    bundles less the cosine with the better one. Unlinked pairs are drawn from layer 0; a bundle holds five tokens.
     """
     assert subject.matrix is not None
     words = token_dictionary(bench, subject.basis)
@@ -232,7 +244,7 @@ def _unions(
 
 
 def _two_largest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Places (n, 2) of the two largest of each row (n, m), the larger first, and the second's value; spoils it."""
+    """Columns (n, 2) of the two largest of each row (n, m), the larger first, and the second's value; spoils them."""
     rows = np.arange(len(cosines))
     first = cosines.argmax(axis=1)
     cosines[rows, first] = -np.inf

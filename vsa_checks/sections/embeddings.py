@@ -18,20 +18,20 @@ from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
 DUPLICATE_COSINE = 0.99
-"""Two centered tokens closer than this were most likely never told apart by training."""
+"""Two centered tokens closer than this were most likely never distinguished in training."""
 SMALL_NORM_DEVIATIONS = 6.0
 """A centered norm this many robust standard deviations below the median marks a token as unused."""
 
 
 def mean_zero(bench: Workbench, subject: Subject) -> Measurement:
-    """|mean e|^2 / mean |e|^2 over all tokens; interval over tokens, linearised."""
+    """|mean e|^2 / mean |e|^2 over all tokens; the interval resamples a linear approximation over tokens."""
     embedding = bench.embedding(subject.basis).astype(np.float64)
     squares = np.einsum("ij,ij->i", embedding, embedding)
     mean, size = embedding.mean(axis=0), squares.mean()
     if size == 0:
         raise NotChecked("every word embedding is zero")
     value = mean @ mean / size
-    # Each token's first-order pull on the ratio.
+    # By how much each token moves the ratio, to first order.
     pull = 2.0 * ((embedding - mean) @ mean) / size - value * (squares - size) / size
     return Measurement(
         value=float(value),
@@ -43,7 +43,10 @@ def mean_zero(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def component_mean(bench: Workbench, subject: Subject) -> Measurement:
-    """Mean over tokens of (1.e)^2 / (d |e|^2). Raises NotChecked where centering makes it zero or norms ignore it."""
+    """Mean over tokens of (1.e)^2 / (d |e|^2), the component along (1, ..., 1).
+
+    Raises NotChecked where centering makes it zero, and for models whose norms ignore it.
+    """
     if bench.model(subject.basis).info.norm != "layer_norm":
         raise NotChecked("the model has no LayerNorm: nothing in it takes the mean over components away")
     if subject.basis != "raw":
@@ -65,7 +68,7 @@ def component_mean(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def tokens_near_orthogonal(bench: Workbench, subject: Subject, *, center: bool) -> Measurement:
-    """Root mean square cosine over all pairs of tokens, with the figure without unused tokens beside it."""
+    """Root mean square cosine over all pairs of tokens; details have it without unused tokens too."""
     cosines = _cosines(bench, subject.basis, center)
     details = cosine_histogram(cosines, bench.model(subject.basis).info.d_model) | _trimmed(
         bench, subject.basis, center
@@ -99,7 +102,7 @@ def _cosines(bench: Workbench, basis: Basis, center: bool) -> PairwiseCosines:
 
 
 def _trimmed(bench: Workbench, basis: Basis, center: bool) -> dict[str, Any]:
-    """The rms cosine without unused tokens: centered norm far below the rest, or a near-duplicate of another."""
+    """The rms cosine without unused tokens: those with a centered norm far below the rest, and near-duplicates."""
     vectors = _vectors(bench, basis, True)
     norms = np.linalg.norm(vectors, axis=1)
     if np.count_nonzero(norms) < 2:  # all tokens alike: there are no used ones to tell from unused ones

@@ -15,7 +15,7 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.paths import PUBLISHED_FILE
-from vsa_checks.statistics import bootstrap, tail_p
+from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
 RANDOM_PATHS = "random paths"
@@ -24,7 +24,7 @@ PATHS = 999
 
 @dataclass(frozen=True)
 class Link:
-    """What one neuron writes is read by another, or by the unembedding of a token. A neuron is (layer, index)."""
+    """A neuron's output is read by another neuron, or by the unembedding of a token. A neuron is (layer, index)."""
 
     source: tuple[int, int]
     target: tuple[int, int] | None = None
@@ -40,20 +40,16 @@ def published_links() -> tuple[Link, ...]:
     """The links of fixtures/published.toml, in its order."""
     entries = tomllib.loads(PUBLISHED_FILE.read_text(encoding="utf-8"))["link"]
     return tuple(
-        Link(
-            tuple(entry["source"]),
-            tuple(entry["target"]) if "target" in entry else None,
-            entry.get("token"),
-        )
+        Link(tuple(entry["source"]), tuple(entry["target"]) if "target" in entry else None, entry.get("token"))
         for entry in entries
     )
 
 
 def published_path(bench: Workbench, subject: Subject) -> Measurement:
-    """Largest relative rank of a published link: 1/n if no neuron of its layer (token of the vocabulary) lies closer.
+    """Largest relative rank of a published link: 1/n if none of the n neurons of its layer (or tokens) lies closer.
 
-    Beside it the same of paths of the same layers through neurons drawn at random. Raises NotChecked on any model but
-    the paper's.
+    The null is the same for paths through the same layers with neurons drawn at random. Raises NotChecked on any model
+    but the paper's.
     """
     model = bench.model(subject.basis)
     if not model.info.is_paper_model:
@@ -68,16 +64,7 @@ def published_path(bench: Workbench, subject: Subject) -> Measurement:
         value=value,
         interval=bootstrap(ranks, "links", bench.rng("bootstrap", subject.id), np.max),
         n_examined=len(links),
-        nulls=(
-            NullMeasurement(
-                RANDOM_PATHS,
-                float(np.median(drawn)),
-                float(drawn.std(ddof=1)),
-                PATHS,
-                tail_p(value, drawn, "<="),
-                tail_p(value, drawn, ">="),
-            ),
-        ),
+        nulls=(NullMeasurement.of_draws(RANDOM_PATHS, value, drawn, "<=", float(np.median(drawn))),),
         details={
             "links": [
                 {
@@ -93,7 +80,7 @@ def published_path(bench: Workbench, subject: Subject) -> Measurement:
 
 
 class _Readers:
-    """What reads at the end of a link: the neurons of a layer, or the unembedding of each token."""
+    """What can read at the end of a link: the neurons of a layer, or the unembeddings of all tokens."""
 
     def __init__(self, bench: Workbench, subject: Subject, model: Model) -> None:
         self._bench, self._basis, self._model = bench, subject.basis, model
@@ -115,7 +102,7 @@ class _Readers:
         return self._unit[layer]
 
     def place(self, link: Link) -> tuple[int | None, int]:
-        """Layer (None for tokens) and row of a link's end. Raises NotChecked for a token that there is not."""
+        """Layer (None for tokens) and row of a link's end. Raises NotChecked for a token that does not exist."""
         if link.target is not None:
             return link.target
         if link.token not in self._tokens:
@@ -123,7 +110,7 @@ class _Readers:
         return None, self._tokens[link.token]
 
     def cosines(self, link: Link) -> NDArray[np.float32]:
-        """Cosine of what the source writes with every reader of the link's end."""
+        """Cosines of what the source writes with all readers at the link's end (n,)."""
         layer, index = link.source
         written = self._bench.weight(self._basis, layer, "W_out")[index]
         length = np.linalg.norm(written)
@@ -131,7 +118,7 @@ class _Readers:
         return cosines
 
     def cosine(self, link: Link) -> float:
-        """Cosine of what the source writes with what the link's end reads."""
+        """Cosine of what the source writes with the reader at the link's end."""
         return float(self.cosines(link)[self.place(link)[1]])
 
     def size(self, link: Link) -> int:
@@ -144,7 +131,7 @@ class _Readers:
         return float(np.count_nonzero(cosines >= cosines[self.place(link)[1]]) / len(cosines))
 
     def redrawn(self, links: tuple[Link, ...], rng: np.random.Generator) -> list[Link]:
-        """The same links, each neuron and token replaced, everywhere it stands, by a random one of its kind."""
+        """The same links, each neuron and token replaced in all links by a random one of its layer or vocabulary."""
         neurons: dict[tuple[int, int], tuple[int, int]] = {}
         tokens: dict[str, str] = {}
 

@@ -23,17 +23,20 @@ from vsa_checks.workbench.access import Workbench
 RANDOM, MATCHED = "random directions", "covariance-matched neurons"
 
 NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 5, 10, None)
-"""The paper does not say how many neurons a token lists; None, the last, lists all and is the claim's figure."""
+"""How many neurons a token lists, which the paper does not say. None lists all, and gives the claim's value."""
 PURSUIT_TOKENS = 5
 RANDOM_NEURONS = 20_000
 TAIL = 0.99
 LEAST_REACH = 0.5
-"""With fewer tokens than d/4 the best sum of a random direction cannot come near .5: the claim cannot mean anything."""
+"""With fewer tokens than d/4 no sum comes near a cosine of .5 with a random direction, and the claim means nothing."""
 
 
 @dataclass(frozen=True)
 class Scans:
-    """Cosines of the bundles that the paper's scan finds, for each number of neurons per token; no dead neurons."""
+    """Cosines (n,) and mean sizes of the bundles that the paper's scan finds, for each of NEURONS_PER_TOKEN.
+
+    Dead neurons, which have no direction, are only counted.
+    """
 
     cosines: tuple[NDArray[np.float64], ...]
     mean_tokens: tuple[float, ...]
@@ -41,9 +44,10 @@ class Scans:
 
 
 def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
-    """Share of neurons whose scanned bundle (K = all) has a cosine of at least `level`, beside both nulls.
+    """Share of neurons whose bundle by the paper's scan (K = all) has a cosine of at least `level`.
 
-    Raises NotChecked if the vocabulary is too small for the dimension.
+    The nulls are the same for random directions and for covariance-matched neurons. Raises NotChecked if the vocabulary
+    is too small for the dimension.
     """
     layer, matrix = _place(subject)
     neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
@@ -95,7 +99,7 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
 def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     """Share of a layer's neurons whose pursuit cosine at k = 5 exceeds the 99th percentile of random directions.
 
-    The null is the same share of Gaussian neurons with the layer's own mean and covariance.
+    The null is the same for Gaussian neurons with the layer's own mean and covariance.
     """
     layer, matrix = _place(subject)
     neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
@@ -152,28 +156,6 @@ def layer_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> ND
     return neurons
 
 
-def matched_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> nulls.Matched:
-    """The Gaussian of a layer's neurons, rows of W_out or columns of what they read through.
-
-    Fitted once: with the other matrices that the layer's neurons read through, or the outputs with those of all layers.
-    """
-    info, outputs = bench.model(basis).info, matrix == "W_out"
-    read = mlp_inputs(info)
-    together = [(layer, one) for one in (read if matrix in read else (matrix,))]
-    places = [(one, matrix) for one in range(info.n_layers)] if outputs else together
-
-    def fit() -> dict[tuple[int, str], nulls.Matched]:
-        rows = {}
-        for place in places:
-            with suppress(NotChecked):  # of a place that was not asked for
-                weight = bench.weight(basis, *place)
-                rows[place] = weight if outputs else np.ascontiguousarray(weight.T)
-        alive = [place for place in rows if np.count_nonzero(rows[place].any(axis=1)) > 1]
-        return dict(zip(alive, nulls.covariance_matched_each([rows[place] for place in alive]), strict=True))
-
-    return bench.once(("matched neurons", basis, *places), fit)[layer, matrix]
-
-
 def token_bundles(bench: Workbench, basis: Basis, layer: int, matrix: str) -> Bundles:
     """The bundles of five tokens that pursuit finds for a layer's neurons, found once."""
 
@@ -191,8 +173,46 @@ def token_bundles(bench: Workbench, basis: Basis, layer: int, matrix: str) -> Bu
     return bench.once(("pursuit", basis, layer, matrix), pursue)
 
 
+def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, label: str) -> Scans:
+    found = ranked_scans(neurons, words, NEURONS_PER_TOKEN, device=bench.torch_device, progress=bench.progress(label))
+    alive = ~found[0].dead
+    return Scans(
+        tuple(bundles.cosine[alive] for bundles in found),
+        tuple(float(bundles.size[alive].mean()) for bundles in found),
+        int((~alive).sum()),
+    )
+
+
+def _paths(found: Bundles, alive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Cosine after 1, 2, ... tokens of each live neuron (n, tokens)."""
+    length = int(found.size.max())
+    return np.stack([found.cosine_at(k)[alive] for k in range(1, length + 1)], axis=1)
+
+
+def matched_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> nulls.Matched:
+    """The Gaussian with the mean and covariance of a layer's neurons: of rows of W_out, or columns of an input matrix.
+
+    Both input matrices of a layer are fitted in one go, and so is W_out of all layers, to use all threads.
+    """
+    info, outputs = bench.model(basis).info, matrix == "W_out"
+    read = mlp_inputs(info)
+    together = [(layer, one) for one in (read if matrix in read else (matrix,))]
+    places = [(one, matrix) for one in range(info.n_layers)] if outputs else together
+
+    def fit() -> dict[tuple[int, str], nulls.Matched]:
+        rows = {}
+        for place in places:
+            with suppress(NotChecked):  # another place than this one may lack the matrix
+                weight = bench.weight(basis, *place)
+                rows[place] = weight if outputs else np.ascontiguousarray(weight.T)
+        alive = [place for place in rows if np.count_nonzero(rows[place].any(axis=1)) > 1]
+        return dict(zip(alive, nulls.covariance_matched_each([rows[place] for place in alive]), strict=True))
+
+    return bench.once(("matched neurons", basis, *places), fit)[layer, matrix]
+
+
 def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
-    """99th percentile of the pursuit cosine of random directions after each token, once per dictionary."""
+    """99th percentile of the pursuit cosine of random directions after each token (k,), found once per dictionary."""
 
     words = token_dictionary(bench, basis)
 
@@ -205,24 +225,23 @@ def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
     return bench.once(("pursuit random", id(words)), measure)
 
 
-def _paths(found: Bundles, alive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Cosine after 1, 2, ... tokens of each live neuron (n, tokens)."""
-    length = int(found.size.max())
-    return np.stack([found.cosine_at(k)[alive] for k in range(1, length + 1)], axis=1)
-
-
-def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, label: str) -> Scans:
-    found = ranked_scans(neurons, words, NEURONS_PER_TOKEN, device=bench.torch_device, progress=bench.progress(label))
-    alive = ~found[0].dead
-    return Scans(
-        tuple(bundles.cosine[alive] for bundles in found),
-        tuple(float(bundles.size[alive].mean()) for bundles in found),
-        int((~alive).sum()),
-    )
-
-
 def share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullMeasurement:
-    """The null's share, its spread over layers of this size, and the exact permutation p both ways."""
+    """Compare the share of a layer's neurons that hit with that of null neurons.
+
+    Parameters
+    ----------
+    name : str
+        What the null is called in the report.
+    hits : ndarray of bool, shape (n,)
+        The layer's neurons.
+    null_hits : ndarray of bool, shape (m,)
+        The null neurons.
+
+    Returns
+    -------
+    NullMeasurement
+        The null's share, its standard deviation over layers of n neurons, and p of the exact permutation test.
+    """
     share = float(null_hits.mean())
     counts = (int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits))
     return NullMeasurement(
@@ -262,7 +281,7 @@ def _scan_details(real: Scans, random: Scans, matched: Scans) -> dict[str, Any]:
 def _ceiling(
     bench: Workbench, subject: Subject, neurons: NDArray[np.float32], cosines: NDArray[np.float64]
 ) -> dict[str, float]:
-    """How far the span of the tokens lets any sum come, and the mean share of it that the bundles reach."""
+    """The largest cosine that any weighted sum of tokens could reach, and the mean share of it that bundles reach."""
     words = token_dictionary(bench, subject.basis)
     values, axes = bench.once(("span", id(words)), lambda: np.linalg.eigh(second_moment(words.vectors)))
     spanned = axes[:, values > values.max() * 1e-10]

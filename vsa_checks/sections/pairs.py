@@ -1,4 +1,4 @@
-"""Near-orthogonality of any set of vectors: the figures that sections on embeddings, attention and MLP share."""
+"""Near-orthogonality of any set of vectors: what the sections on embeddings, attention and MLP share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines
-from vsa_checks.statistics import Interval, bootstrap_pairs, tail_p
+from vsa_checks.statistics import Interval, bootstrap_pairs
 from vsa_checks.workbench.access import Workbench
 
 GAUSSIAN = "Gaussian matrices"
@@ -24,7 +24,7 @@ ARTIFACT_DEVIATIONS = 6.0
 
 
 def artifact_cut(d: int) -> float:
-    """The |cos| beyond which a pair counts as an artifact: 6/sqrt(d)."""
+    """The |cos| above which a pair counts as an artifact: 6/sqrt(d)."""
     return float(ARTIFACT_DEVIATIONS / np.sqrt(d))
 
 
@@ -36,7 +36,21 @@ def near_orthogonal(
     groups: ArrayLike | None = None,
     details: dict[str, Any] | None = None,
 ) -> Measurement:
-    """Root mean square cosine over all pairs, interval over `unit`, beside that of random directions."""
+    """Root mean square cosine over all pairs, beside that of random directions.
+
+    Parameters
+    ----------
+    bench : Workbench
+    subject : Subject
+    cosines : PairwiseCosines
+        All pairs of the subject's n vectors.
+    unit : str
+        What the interval resamples, such as "tokens".
+    groups : array_like, shape (n,), optional
+        The group of each vector, if whole groups are resampled.
+    details : dict, optional
+        What the report shows beside the value.
+    """
     return Measurement(
         value=cosines.rms,
         interval=_rms_interval(bench, subject, cosines, unit, groups),
@@ -55,9 +69,9 @@ def artifacts(
     groups: ArrayLike | None = None,
     details: dict[str, Any] | None = None,
 ) -> Measurement:
-    """Share of pairs with |cos| above 6/sqrt(d), interval over `unit`, beside the Beta law's tail.
+    """Share of pairs with |cos| above 6/sqrt(d), beside the tail of the Beta law; arguments as for near_orthogonal.
 
-    Raises NotChecked where d is so small that no cosine can exceed the cut.
+    Raises NotChecked if d is so small that no cosine can exceed the cut.
     """
     d = _width(bench, subject)
     cut = artifact_cut(d)
@@ -78,7 +92,7 @@ def artifacts(
 def beyond_random(
     bench: Workbench, subject: Subject, cosines: PairwiseCosines, unit: str, groups: ArrayLike | None = None
 ) -> Measurement:
-    """Root mean square cosine over the median of Gaussian matrices with the same shape and norms."""
+    """Root mean square cosine over the median that Gaussian matrices give; arguments as for near_orthogonal."""
     n, d = cosines.n_vectors, _width(bench, subject)
     drawn = bench.once(
         ("gaussian rms", n, d),
@@ -92,22 +106,13 @@ def beyond_random(
         interval=Interval(interval.low / median, interval.high / median, unit),
         n_examined=n,
         n_excluded=cosines.n_excluded,
-        nulls=(
-            NullMeasurement(
-                GAUSSIAN,
-                1.0,
-                float(ratios.std(ddof=1)),
-                len(ratios),
-                tail_p(value, ratios, "<="),
-                tail_p(value, ratios, ">="),
-            ),
-        ),
+        nulls=(NullMeasurement.of_draws(GAUSSIAN, value, ratios, "<=", 1.0),),
         details={"rms": cosines.rms, "median_of_gaussians": median},
     )
 
 
 def cosine_histogram(cosines: PairwiseCosines, d: int) -> dict[str, Any]:
-    """The histogram of all cosines, in bins of .02 as shares of pairs, beside the Beta law's."""
+    """Counts of all cosines in bins of .02, beside those that the Beta law gives."""
     edges = cosines.bin_edges[::4]
     counts = cosines.histogram.reshape(-1, 4).sum(axis=1)
     half = (d - 1) / 2

@@ -1,4 +1,4 @@
-"""Section 2: the members of a bundle are told from all other tokens by their dot products with it."""
+"""Section 2: the members of a bundle are recognised by their dot products with it, among all tokens."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
 BUNDLE_SIZE = 10
-"""Members of the bundles of which the claim speaks."""
+"""Size of the bundles of the claim; other sizes are a curve in the details."""
 CURVE_SIZES = (2, 4, 6, 8, BUNDLE_SIZE, 16, 24, 32, 48, 64, 96, 128)
 BUNDLES = 200
 INDEPENDENT = "independent vectors"
 HOPELESS = 0.05
-"""Where even independent vectors are recalled less often than this, there is nothing to be told."""
+"""If even independent vectors are recalled less often than this, the claim is not checked."""
 
 
 def bundle_recall(bench: Workbench, subject: Subject) -> Measurement:
     """Share of the members of bundles of ten centered unit embeddings that beat every token outside the bundle.
 
-    Beside it the same of independent vectors, for bundles of 2 to 128 as a curve. Raises NotChecked if the vocabulary
-    is not more than twice as large as a bundle, or the dimension too small for such bundles of any vectors.
+    The reference is the same for independent vectors. Raises NotChecked if the vocabulary is not more than twice as
+    large as a bundle, or if the dimension is too small for such bundles of any vectors.
     """
     unit = token_directions(bench, subject.basis).unit
     n, d = unit.shape
@@ -36,7 +36,7 @@ def bundle_recall(bench: Workbench, subject: Subject) -> Measurement:
     if BUNDLE_SIZE not in sizes:
         raise NotChecked(f"{n} tokens with a direction are too few for bundles of {BUNDLE_SIZE}")
     raw = token_dictionary(bench, subject.basis).vectors
-    # The same members whatever the vectors, of which there are as many each time.
+    # The same members for all kinds of vectors.
     members = {k: draw_bundles(n, k, BUNDLES, bench.rng("bundles", k)) for k in sizes}
     found = {k: recalled(unit, members[k]) for k in sizes}
     independent = nulls.random_directions(n, d, bench.rng("independent tokens"))
@@ -45,7 +45,7 @@ def bundle_recall(bench: Workbench, subject: Subject) -> Measurement:
     if chance < HOPELESS:
         raise NotChecked(f"of independent vectors of {d} dimensions {chance:.3f} are recalled: too few to be told from")
     long = {k: recalled(raw, members[k]) for k in sizes}
-    # Random vectors of this many dimensions have the tokens' rms cosine.
+    # Random vectors of this dimension have the tokens' rms cosine.
     effective = 1.0 / rms_cosine(unit) ** 2
     by_bundle = found[BUNDLE_SIZE].mean(axis=1)
 

@@ -1,4 +1,4 @@
-"""Section 2: the residual stream on text as a bundle of its token and of what each component adds."""
+"""Section 2: the residual stream on text as a bundle of the token and of what each component adds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import centered
 from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
-from vsa_checks.statistics import Interval, bootstrap_groups, tail_p
+from vsa_checks.statistics import Interval, bootstrap_groups
 from vsa_checks.theory import cosine_deviation
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import Seen, in_text, read, reading, require_decoder, sinks
@@ -22,14 +22,19 @@ from vsa_checks.workbench.activations import Seen, in_text, read, reading, requi
 SHUFFLED = "shuffled tokens"
 SHUFFLES = 999
 STREAM_BYTES = 256 * 2**20
-"""Of streams and components as many positions are kept, evenly spaced, as fit into this."""
+"""Components' outputs are kept at as many positions, evenly spaced, as fit into this."""
 CURVE_POSITIONS = 128
 CLOSEST_PAIRS = 10
 
 
 @dataclass(frozen=True)
 class StreamOnText:
-    """What was read: tokens and middle stream by window, streams of some positions by layer, components' cosines."""
+    """What was read of the text: by window tokens (n,) and the stream after the middle layer (n, d), sinks left out.
+
+    some_streams (layers, m, d) is the stream after each layer at m positions with the tokens some_tokens. squares: mean
+    squared cosine among components at each position kept, windows: the position's window; pair_squares (c, c): mean
+    over positions for each pair of the components in names. still: components that write the same everywhere.
+    """
 
     middle: int
     tokens: list[NDArray[np.int64]]
@@ -45,10 +50,10 @@ class StreamOnText:
 
 
 def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
-    """Median rank, by cosine with all embeddings, of the own token in the stream after layer n_layers // 2.
+    """Median rank of the position's own token, by cosine of the stream after layer n_layers // 2 with all embeddings.
 
-    Embeddings and stream as they are; details have both centered. Raises NotChecked for a model that cannot read text,
-    and for embeddings without a direction.
+    Embeddings and stream are taken as they are; details have both centered. Raises NotChecked for a model that cannot
+    read text, and for embeddings without a direction.
     """
     seen = _on_text(bench, subject.basis)
     embedding = bench.embedding(subject.basis)
@@ -66,16 +71,7 @@ def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
         interval=bootstrap_groups(own, "windows of text", bench.rng("bootstrap", subject.id), np.median),
         n_examined=len(everything),
         n_excluded=seen.n_sinks,
-        nulls=(
-            NullMeasurement(
-                SHUFFLED,
-                float(drawn.mean()),
-                float(drawn.std(ddof=1)),
-                len(drawn),
-                tail_p(value, drawn, "<="),
-                tail_p(value, drawn, ">="),
-            ),
-        ),
+        nulls=(NullMeasurement.of_draws(SHUFFLED, value, drawn, "<="),),
         details={
             "layer": seen.middle,
             "share_at_rank_1": float((everything == 1).mean()),
@@ -87,7 +83,8 @@ def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
 def components(bench: Workbench, subject: Subject) -> Measurement:
     """Root mean square cosine among embedding, attention and MLP outputs at a position, beside random directions.
 
-    Raises NotChecked for an encoder, a model that cannot read text, and where fewer than two components move.
+    Raises NotChecked for an encoder, a model that cannot read text, and if fewer than two components change over
+    positions.
     """
     require_decoder(bench, subject.basis, "in an encoder norms rescale the stream, which is no sum of its components")
     seen = _on_text(bench, subject.basis)
@@ -114,7 +111,7 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
     middle = info.n_layers // 2
     sources = _components(info.n_layers)
     found = reading(bench, basis)
-    step = every(STREAM_BYTES, 4 * info.d_model * 2 * len(sources), found.n_tokens)
+    step = stride(STREAM_BYTES, 4 * info.d_model * 2 * len(sources), found.n_tokens)
     sparse = max(1, -(-found.n_tokens // CURVE_POSITIONS))
     tokens, streams, parts, places, layers, asked = [], [], [], [], [], []
     n_sinks = read_before = 0
@@ -153,8 +150,8 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
     )
 
 
-def every(budget_bytes: int, bytes_each: int, n: int) -> int:
-    """Take every how many-th of n things of that size so that they fit into the budget."""
+def stride(budget_bytes: int, bytes_each: int, n: int) -> int:
+    """The least stride at which some of n things of one size, taken at even steps, fit into a budget."""
     return max(1, -(-n * bytes_each // budget_bytes))
 
 
@@ -167,14 +164,14 @@ def _components(n_layers: int) -> dict[str, str]:
 
 
 def _any_sink(seen: Seen, n_layers: int, causal: bool) -> NDArray[np.bool_]:
-    """Positions that are a sink in any layer: the stream carries what makes them one through the rest."""
+    """Positions that are a sink in any layer (n,): what makes them one stays in the stream of all later layers."""
     patterns = (seen.cache[f"blocks.{layer}.attn.hook_pattern"] for layer in range(n_layers))
     found: NDArray[np.bool_] = np.any([sinks(pattern, causal) for pattern in patterns], axis=0)
     return found
 
 
 def _by_layer(seen: StreamOnText, embedding: NDArray[np.float32], words: NDArray[np.float32]) -> dict[str, Any]:
-    """Median rank of the own token after each layer, as measured and with both stream and embeddings centered."""
+    """Median rank of the own token after each layer, as measured and with stream and embeddings centered."""
     tokens, centered_words = seen.some_tokens, unit_rows(centered(embedding))
     return {
         "x_label": "after layer",
@@ -194,7 +191,7 @@ def _by_layer(seen: StreamOnText, embedding: NDArray[np.float32], words: NDArray
 
 
 def _pairs(seen: StreamOnText) -> dict[str, Any]:
-    """The pairs of components that lie closest, and each component's own figure, by layer."""
+    """The closest pairs of components, and each component's own rms cosine with the others."""
     c = len(seen.names)
     upper = np.triu_indices(c, 1)
     order = np.argsort(-seen.pair_squares[upper], kind="stable")[:CLOSEST_PAIRS]
@@ -209,7 +206,7 @@ def _pairs(seen: StreamOnText) -> dict[str, Any]:
             for place in order
         ],
         "components": [
-            {"component": name, "rms_cosine": float(figure)} for name, figure in zip(seen.names, own, strict=True)
+            {"component": name, "rms_cosine": float(value)} for name, value in zip(seen.names, own, strict=True)
         ],
         "still_components": list(seen.still),
     }

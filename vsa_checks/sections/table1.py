@@ -43,9 +43,9 @@ def published_neurons() -> tuple[PublishedNeuron, ...]:
 
 
 def published_cosines(bench: Workbench, subject: Subject) -> Measurement:
-    """Largest distance from the published cosines at the one number of neurons per token that fits best.
+    """Largest distance from the published cosines, at the one number of neurons per token that fits best.
 
-    Raises NotChecked on any model but the paper's: its neurons are other neurons.
+    Raises NotChecked on any model but the paper's, which has other neurons.
     """
     model = bench.model(subject.basis)
     if not model.info.is_paper_model:
@@ -65,7 +65,7 @@ def published_cosines(bench: Workbench, subject: Subject) -> Measurement:
 def compare(
     model: Model, published: tuple[PublishedNeuron, ...], found: list[Bundles], rng: np.random.Generator
 ) -> Measurement:
-    """Set the bundles found for each number of neurons per token beside the published neurons."""
+    """Compare the bundles found, one set for each of NEURONS_PER_TOKEN, with the published neurons."""
     places = [neuron.index for neuron in published]
     distances = np.abs(
         np.stack([bundles.cosine[places] for bundles in found]) - [neuron.cosine for neuron in published]
@@ -95,7 +95,7 @@ def compare(
 
 
 def _named_tokens(model: Model, published: tuple[PublishedNeuron, ...], found: Bundles) -> list[dict[str, Any]]:
-    """How many of the tokens that the paper names stand in each bundle, with the hypergeometric p of so many."""
+    """How many of the tokens that the paper names are in each bundle, and the hypergeometric p of at least so many."""
     names = [model.token_name(token) for token in range(model.info.d_vocab)]
     rows = []
     for neuron in published:

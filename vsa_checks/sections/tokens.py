@@ -1,4 +1,4 @@
-"""The centered word embeddings, as the dictionary of bundles and as directions, made once for all claims on them."""
+"""The centered word embeddings, as a dictionary for bundles and as unit vectors, made once for all claims."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsa_checks.workbench.access import Workbench
 
 
 def token_dictionary(bench: Workbench, basis: Basis) -> Dictionary:
-    """The centered word embeddings; bases whose embeddings are the same share them and all that is made of them.
+    """The centered word embeddings. Bases with the same embeddings share them and all work that depends on them.
 
     Raises NotChecked if none has a direction.
     """

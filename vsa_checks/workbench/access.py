@@ -1,4 +1,4 @@
-"""What all measurements of a run share: the model in each basis, the seed, and work that need be done only once."""
+"""What all measurements of a run share: the model in each basis, random numbers, and work that is done only once."""
 
 from __future__ import annotations
 
@@ -25,19 +25,37 @@ Tracker = Callable[[str], Progress | None]
 
 @dataclass
 class TextUse:
-    """Whether some work asked for the text that the model reads, and how many tokens of it were read, if any."""
+    """Whether a piece of work used the text, and how many tokens of it the model read (None: none)."""
 
     asked: bool = False
     tokens_read: int | None = None
 
     def add(self, other: TextUse) -> None:
-        """Count what other work did as this work's own."""
+        """Add the use that other work made of the text."""
         self.asked |= other.asked
         self.tokens_read = other.tokens_read if self.tokens_read is None else self.tokens_read
 
 
 class Workbench:
-    """One model under measurement. Loads a basis when it is first asked for, and remembers shared work."""
+    """One model under measurement: its weights and text, and work that several claims share.
+
+    A basis of the weights is loaded when it is first asked for.
+
+    Parameters
+    ----------
+    name : str
+        Name or path of the model.
+    seed : int
+        Seed of all random numbers of the run.
+    device : str
+        Where torch computes: "cpu" or "cuda".
+    tracker : callable, optional
+        Called with a label when long work starts; returns what to call with (steps done, steps in all), or None.
+    loaded : Model, optional
+        The model in one basis, if it is already loaded.
+    text : Text, optional
+        What the model reads; by default the text that is shipped with the package.
+    """
 
     def __init__(
         self,
@@ -56,14 +74,14 @@ class Workbench:
         self._shared: dict[Hashable, tuple[Any, TextUse]] = {}
 
     def model(self, basis: Basis) -> Model:
-        """The model in this basis ("processed" or "raw"). Raises ModelError if it cannot be loaded."""
+        """The model in one basis of its weights, "processed" or "raw". Raises ModelError if it cannot be loaded."""
         if basis not in self._models:
             self._models[basis] = load(self.name, basis=basis, device=self.device)
         return self._models[basis]
 
     @property
     def torch_device(self) -> torch.device | None:
-        """Where torch is to find bundles and count pairs; None for the compiled engine."""
+        """The device on which torch finds bundles and counts pairs; None for the compiled loops on the CPU."""
         if self.device == "cpu":
             return None
         import torch
@@ -72,19 +90,19 @@ class Workbench:
 
     @property
     def text(self) -> Text:
-        """What the model reads where a claim is about activations."""
+        """The text that the model reads, for claims about activations."""
         self._use.asked = True
         if self._text is None:
             self._text = shipped_text()
         return self._text
 
     def tokens_were_read(self, n_tokens: int) -> None:
-        """Note that the model was run over so many tokens of the text."""
+        """Note how many tokens of the text the model was run over."""
         self._use.tokens_read = n_tokens
 
     @contextmanager
     def text_use(self) -> Iterator[TextUse]:
-        """What the work within has to do with the text, also by way of shared work that was done before."""
+        """Record which use the work inside makes of the text, also by shared work that was done before."""
         outer, within = self._use, TextUse()
         self._use = within
         try:
@@ -98,11 +116,35 @@ class Workbench:
         return self.model(basis).effective_flags
 
     def rng(self, *purpose: object) -> np.random.Generator:
-        """Random numbers of this run for this purpose, whatever was measured before."""
+        """Random numbers for one purpose.
+
+        Parameters
+        ----------
+        *purpose : object
+            Names the purpose by its text: the same purpose gives the same numbers in each run of one seed, whatever
+            was measured before.
+
+        Returns
+        -------
+        numpy.random.Generator
+        """
         return stream(self.seed, *purpose)
 
     def once(self, key: Hashable, work: Callable[[], T]) -> T:
-        """The result of `work`, done on the first call with this key."""
+        """The result of shared work, which is done on the first call with its key.
+
+        Parameters
+        ----------
+        key : hashable
+            Names the work and all that it depends on within a run, such as ("pursuit", basis, layer, matrix).
+        work : callable
+            Called without arguments.
+
+        Returns
+        -------
+        object
+            What `work` returned; do not change it. If it raises, the next call does the work again.
+        """
         if key not in self._shared:
             with self.text_use() as use:
                 made = work()
@@ -113,11 +155,29 @@ class Workbench:
         return result
 
     def progress(self, label: str) -> Progress | None:
-        """Something to tell how far long work has come; None when nobody watches."""
+        """What to call with (steps done, steps in all) during long work; None where no progress is shown."""
         return self._tracker(label) if self._tracker is not None else None
 
     def weight(self, basis: Basis, layer: int, matrix: str) -> NDArray[np.float32]:
-        """One weight matrix of a layer as TransformerLens shapes it. Raises NotChecked if the layer has none."""
+        """One weight matrix of a layer.
+
+        Parameters
+        ----------
+        basis : {"processed", "raw"}
+        layer : int
+        matrix : str
+            TransformerLens's name without its layer, such as "W_Q" or "W_in".
+
+        Returns
+        -------
+        ndarray, float32
+            Shaped as `vsa_checks.Model` says, such as (d_model, d_mlp) for W_in. Do not write into it.
+
+        Raises
+        ------
+        NotChecked
+            If the layer has no such matrix.
+        """
         part = "attn" if matrix in ("W_Q", "W_K", "W_V", "W_O") else "mlp"
         name, model = f"blocks.{layer}.{part}.{matrix}", self.model(basis)
         if name not in model:
@@ -125,10 +185,10 @@ class Workbench:
         return model[name].numpy()
 
     def bias(self, basis: Basis, layer: int, name: str) -> NDArray[np.float32] | None:
-        """One bias of a layer ("attn.b_V", "mlp.b_in"), None where the layer has none."""
+        """One bias of a layer, such as "attn.b_V" or "mlp.b_in"; None where the layer has none."""
         found = self.model(basis).get(f"blocks.{layer}.{name}")
         return None if found is None else found.numpy()
 
     def embedding(self, basis: Basis) -> NDArray[np.float32]:
-        """The word embeddings W_E (d_vocab, d_model)."""
+        """The word embeddings W_E (d_vocab, d_model). Do not write into them."""
         return self.model(basis)["embed.W_E"].numpy()

@@ -1,4 +1,4 @@
-"""Activations on text: one window after another, only what is asked for, and where attention sinks lie."""
+"""Activations on text, window by window and hook by hook, and which positions are attention sinks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vsa_checks.workbench.access import Workbench
 SINK_SHARE = 0.2
 """A sink gets at least this share of all attention of the destinations that can see it, over the heads of a layer."""
 SINK_DESTINATIONS = 8
-"""With fewer destinations a large share is no rarity."""
+"""With fewer destinations a large share is common."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Seen:
 
 
 def reading(bench: Workbench, basis: Basis) -> Reading:
-    """The windows that this model reads. Raises NotChecked without a tokenizer or with too little text for it."""
+    """The windows of text that this model reads. Raises NotChecked without a tokenizer or with too little text."""
     model = bench.model(basis)
     if model.tokenizer is None:
         raise NotChecked(f"the model cannot read text: {model.text_reason}")
@@ -45,10 +45,10 @@ def reading(bench: Workbench, basis: Basis) -> Reading:
 def read(
     bench: Workbench, basis: Basis, hooks: Sequence[str], label: str, stop_at_layer: int | None = None
 ) -> Iterator[Seen]:
-    """Run the model over the text, window by window, and hand on the hooks named.
+    """Run the model over the text, window by window, and yield the activations at the hooks named.
 
-    A hook is named in full, or as "*.attn.hook_z" for all blocks. Layers from stop_at_layer on are not run, nor
-    is the unembedding. Raises NotChecked as `reading` does.
+    A hook is named in full, or as "*.attn.hook_z" for all blocks. Layers from stop_at_layer on and the unembedding are
+    not run. Raises NotChecked as `reading` does.
     """
     model, windows = bench.model(basis), reading(bench, basis).windows
     whole = {name for name in hooks if not name.startswith("*")}
@@ -73,10 +73,25 @@ def require_decoder(bench: Workbench, basis: Basis, why: str) -> None:
 
 
 def sinks(pattern: ArrayLike, causal: bool) -> NDArray[np.bool_]:
-    """Which source positions of a layer (h, n, n: head, destination, source) are attention sinks (n,).
+    """Find the attention sinks of a layer: positions that get much attention from everywhere.
 
-    A source is one if the other destinations that can see it, SINK_DESTINATIONS or more, give it SINK_SHARE of their
-    attention or more, averaged over destinations and heads. Source: Xiao et al. 2023 (arXiv 2309.17453) for the word.
+    A position is one if at least SINK_DESTINATIONS other destinations can see it, and give it at least SINK_SHARE of
+    their attention, averaged over destinations and heads.
+
+    Parameters
+    ----------
+    pattern : array_like, shape (n_heads, n, n)
+        Attention by head, destination and source.
+    causal : bool
+        Whether a destination sees only the sources before it.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    References
+    ----------
+    Xiao et al. (2023), arXiv:2309.17453, for the word.
     """
     mean = np.asarray(pattern, np.float64).mean(axis=0)
     n = len(mean)
@@ -88,7 +103,7 @@ def sinks(pattern: ArrayLike, causal: bool) -> NDArray[np.bool_]:
 
 
 def in_text(window: Window) -> NDArray[np.bool_]:
-    """Which positions of a window (n,) hold text and are not the first: the first is a sink in most models."""
+    """Which positions of a window (n,) hold text, the first left out: it is a sink in most models."""
     places = np.arange(len(window.tokens))
     found: NDArray[np.bool_] = (places >= max(window.first, 1)) & (places < window.last)
     return found

@@ -1,4 +1,4 @@
-"""All that a figure depends on beside its subject: what is named here and differs makes it another figure."""
+"""What a measurement depends on beside its subject. If any of it differs, a kept measurement is not used."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from vsa_checks import paths
 from vsa_checks.models import ModelInfo
 from vsa_checks.models.files import content_sha256
+from vsa_checks.models.kept_weights import code_digest
 from vsa_checks.models.sources import locate
-from vsa_checks.models.weights_cache import code_digest
 
 ABOUT_THE_COPY = ("name", "source", "location", "sha256", "revision", "licence", "notes")
-"""What `ModelInfo` says of this copy of a model and no figure depends on; the content's own hash stands beside it."""
+"""Fields of `ModelInfo` that describe this copy of the model. Measurements depend on the hash of its files instead."""
 LIBRARIES = (
     "faiss-cpu",
     "gguf",
@@ -35,7 +35,9 @@ NUMERICAL_VARIABLES = (
     *("ATEN_", "BLIS_", "CUBLAS_", "CUDA_", "DNNL_", "GOMP_", "GOTO_", "KMP_", "MKL_", "NPY_", "NUMBA_", "NVIDIA_"),
     *("OMP_", "ONEDNN_", "OPENBLAS_", "PYTORCH_", "TORCH_"),
 )
-"""How the environment variables start by which threads and kernels of the libraries are chosen."""
+"""Prefixes of the environment variables that choose threads and kernels in the libraries."""
+NOT_NUMERICAL = ("KMP_DUPLICATE_LIB_OK",)
+"""scikit-learn sets it when something imports it, in this process and for those that it starts; no number changes."""
 
 
 def model_content(name: str) -> str:
@@ -46,7 +48,7 @@ def model_content(name: str) -> str:
 
 
 def dependencies(name: str, info: ModelInfo, seed: int, device: str) -> dict[str, Any]:
-    """Content of the model and of the code, seed, device, libraries and machine, as plain JSON.
+    """What the measurements of a run depend on, as plain JSON: model, code, seed, device, libraries and machine.
 
     Raises ModelError, and OSError for a file that cannot be read.
     """
@@ -70,7 +72,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _machine() -> dict[str, Any]:
-    """Processor and threads: with others, kernels add up in another order and the last bits differ."""
+    """Processor and threads: on others, kernels add in another order and the last bits differ."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features().flatten()
@@ -78,7 +80,11 @@ def _machine() -> dict[str, Any]:
         "system": [platform.system(), platform.machine(), *platform.libc_ver()],
         "processor": [binding.get_host_cpu_name(), hashlib.sha256(features.encode()).hexdigest()],
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "variables": {key: value for key, value in sorted(os.environ.items()) if key.startswith(NUMERICAL_VARIABLES)},
+        "variables": {
+            key: value
+            for key, value in sorted(os.environ.items())
+            if key.startswith(NUMERICAL_VARIABLES) and key not in NOT_NUMERICAL
+        },
     }
 
 

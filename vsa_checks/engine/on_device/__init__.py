@@ -1,1 +1,1 @@
-"""The explanation engine's products and choices on a torch device, to the answers of the compiled engine."""
+"""The explanation engine on a torch device: the same answers as the compiled engine gives, or nearly (see `scan`)."""

@@ -1,4 +1,4 @@
-"""Arrays on a device, and work on as many rows at a time as its memory holds."""
+"""Puts arrays on a device, and works on as many rows at a time as its memory holds."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from vsa_checks.engine.threads import Progress
 from vsa_checks.errors import VsaChecksError
 
 SHARE = 0.5
-"""Part of the free memory that a block is planned for; the rest is left to the libraries' own work space."""
+"""Share of the free memory that a block is planned for; the rest is for the libraries' own working memory."""
 ELSEWHERE = 2**28
-"""Bytes taken for free where the device does not tell."""
+"""Bytes assumed to be free where the device does not say."""
 MOST_CELLS = 2**28
-"""Most entries of one block: more would make it no faster, and leave nothing to tell of progress."""
+"""Most entries of one block: larger blocks are not faster, and progress could be reported too rarely."""
 
 
 def free_bytes(device: torch.device) -> int:
-    """Free memory of a CUDA device, what PyTorch holds and does not use included; `ELSEWHERE` of another device."""
+    """Return the free memory of a CUDA device, including what PyTorch holds unused; `ELSEWHERE` for other devices."""
     if device.type != "cuda":
         return ELSEWHERE
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -29,20 +29,20 @@ def free_bytes(device: torch.device) -> int:
 
 
 def rows_within(free: int, width: int, cell: int) -> int:
-    """How many rows of `width` entries, `cell` bytes each, a block has where so many bytes are free; at least one."""
+    """Return how many rows of `width` entries of `cell` bytes a block has, given the free bytes; at least one."""
     return max(1, min(int(free * SHARE) // (width * cell), MOST_CELLS // width))
 
 
-def placed(array: NDArray[np.generic], device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
-    """The array on the device."""
+def to_device(array: NDArray[np.generic], device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Copy an array to the device."""
     return torch.from_numpy(array).to(device, dtype)
 
 
 def by_blocks(n: int, rows: int, work: Callable[[int, int], None], progress: Progress | None) -> None:
-    """work(start, stop) of n rows, `rows` at a time, and `progress` after each block; half as many if they do not fit.
+    """Call work(start, stop) for n rows, `rows` at a time, and `progress` after each block.
 
-    `work` is called again for the same rows where the device had too little memory, so that it must change nothing
-    before it has all it needs. Raises torch.OutOfMemoryError where a single row does not fit.
+    If the device runs out of memory, `work` is called again with half of the rows. So it must change nothing before
+    it has all the memory it needs. Raises torch.OutOfMemoryError if a single row does not fit.
     """
     start = 0
     while start < n:
@@ -61,7 +61,7 @@ def by_blocks(n: int, rows: int, work: Callable[[int, int], None], progress: Pro
 
 @contextmanager
 def within_memory(device: torch.device) -> Iterator[None]:
-    """Raise VsaChecksError, with the remedy, where the work within finds too little memory on the device."""
+    """Turn a lack of memory on the device into a VsaChecksError that says what to do."""
     try:
         yield
     except torch.OutOfMemoryError as error:

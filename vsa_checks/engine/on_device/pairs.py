@@ -1,4 +1,4 @@
-"""Tails of the cosines of all pairs on a device, from products in float64 that are rounded once (see `scan`)."""
+"""Counts the cosines of all pairs on a device, from products in float64 that are rounded once (see `scan`)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from vsa_checks.engine.loops import PairTally
-from vsa_checks.engine.on_device.memory import by_blocks, free_bytes, placed, rows_within, within_memory
+from vsa_checks.engine.on_device.memory import by_blocks, free_bytes, rows_within, to_device, within_memory
 from vsa_checks.engine.threads import Progress
 
 CELL = 24
-"""Bytes of all that is held at a time for one pair."""
+"""Bytes held at a time for one pair."""
 
 
 def tally(
@@ -22,15 +22,15 @@ def tally(
     block: int | None,
     progress: Progress | None,
 ) -> PairTally:
-    """Count all pairs of unit rows (n, d) by strips of the upper half of their Gram matrix.
+    """Count all pairs of unit rows (n, d), some rows of the upper half of their Gram matrix at a time.
 
-    Each pair counts for both of its rows in what lies above each of `levels`, and once in the histogram. The largest
-    |cosine| of a row is that with the rows after it, -inf for the last. Raises VsaChecksError if one row does not fit
-    into the device's memory.
+    A pair with |cosine| above one of `levels` counts for both of its rows; in the histogram it counts once. The maximum
+    of a row is over the rows after it, -inf for the last. Raises VsaChecksError if one row does not fit into the
+    device's memory.
     """
     found = PairTally.of(len(unit), len(levels), n_bins)
     with within_memory(device):
-        vectors = placed(unit, device, torch.float64)
+        vectors = to_device(unit, device, torch.float64)
 
         def work(start: int, stop: int) -> None:
             cosines = (vectors[start:stop] @ vectors[start:].T).float()
@@ -43,7 +43,7 @@ def tally(
             by_column = [one.sum(dim=0).cpu().numpy() for one in over]
             del sizes, over
             bins = cosines.add_(1).mul_(n_bins / 2).clamp_(0, n_bins - 1).int()
-            bins[:, : stop - start].masked_fill_(below, n_bins)  # one more bin, for what is no pair
+            bins[:, : stop - start].masked_fill_(below, n_bins)  # an extra bin, for entries that are no pair
             counts = bins.ravel().bincount(minlength=n_bins + 1)[:n_bins].cpu().numpy()
             found.maximum[start:stop] = top
             found.histogram[:] += counts

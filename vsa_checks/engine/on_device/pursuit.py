@@ -1,9 +1,9 @@
-"""The greedy pursuit on a device: all tokens are looked at in float32, those that may be best scored in float64.
+"""The greedy pursuit on a device: float32 bounds for all tokens, exact float64 cosines for those that may be best.
 
-At each step float32 gives a lower and an upper bound of the cosine that each token would bring, `ROUNDING` apart at
-least, as in the compiled engine. A token whose upper bound falls short of the highest lower one is out; the others,
-mostly one or two, are scored from the vectors in float64, so that the choice is exact and ties go to the lowest row.
-Overlaps with the sums are multiplied anew at each step: kept and added to, their rounding would add up.
+At each step float32 gives a lower and an upper bound of the cosine that each token would bring, with the same allowance
+for `ROUNDING` as in the compiled engine. Tokens whose upper bound is below the highest lower bound are out. The others,
+mostly one or two, are computed in float64 from the vectors. So the choice is exact, and ties go to the lowest row.
+Overlaps with the sums are computed afresh at each step: if they were updated, their rounding errors would add up.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from vsa_checks.engine.dictionary import Dictionary
 from vsa_checks.engine.loops import ROUNDING
-from vsa_checks.engine.on_device.memory import by_blocks, free_bytes, placed, rows_within, within_memory
+from vsa_checks.engine.on_device.memory import by_blocks, free_bytes, rows_within, to_device, within_memory
 from vsa_checks.engine.pursuit_loops import LEAST_SQUARE, NOTHING
 from vsa_checks.engine.threads import Progress
 
 CELL = 40
-"""Bytes of all that is held at a time for one neuron and one token."""
+"""Bytes held at a time for one neuron and one token."""
 EXACT_BYTES = 2**26
-"""Aim of the vectors that are scored together in float64."""
+"""Memory that the vectors computed together in float64 should take."""
 
 
 class DeviceWords(NamedTuple):
-    """A dictionary on a device: vectors (V, d), norms and one over each (V,), and the next copy of each row or -1."""
+    """A dictionary on a device: vectors (V, d), norms, 1 / norms, and `next_copies` (V,)."""
 
     vectors: torch.Tensor
     norms: torch.Tensor
@@ -38,17 +38,17 @@ class DeviceWords(NamedTuple):
 
     @classmethod
     def of(cls, words: Dictionary, device: torch.device) -> DeviceWords:
-        """Place a dictionary on the device."""
+        """Copy a dictionary to the device."""
         return cls(
-            placed(words.vectors, device),
-            placed(words.norms, device, torch.float32),
-            placed(words.inverse, device),
-            placed(next_copies(words), device),
+            to_device(words.vectors, device),
+            to_device(words.norms, device, torch.float32),
+            to_device(words.inverse, device),
+            to_device(next_copies(words), device),
         )
 
 
 def next_copies(words: Dictionary) -> NDArray[np.int64]:
-    """The next row that equals each row of the dictionary (V,), -1 where none does."""
+    """Find for each row of the dictionary the next row that equals it (V,), or -1."""
     copies, originals = words.copies
     chain = np.full(len(words.rows), -1)
     order = np.lexsort((copies, originals))
@@ -60,10 +60,10 @@ def next_copies(words: Dictionary) -> NDArray[np.int64]:
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Multiply float32 as float32 within: TF32 keeps 10 of the 23 bits, far fewer than the bounds allow for."""
+    """Switch off TF32, which keeps 10 of float32's 23 bits: far fewer than the bounds allow for."""
     try:
         before = torch.get_float32_matmul_precision()
-    except RuntimeError:  # what was set by PyTorch's newer way its older one refuses to tell
+    except RuntimeError:  # this older API refuses to report what was set with PyTorch's newer one
         before = "high" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "highest"
     torch.set_float32_matmul_precision("highest")
     try:
@@ -81,28 +81,28 @@ def pursue(
     block: int | None,
     progress: Progress | None,
 ) -> None:
-    """Put tokens (n, k) and cosines (n, k) of each neuron's pursuit into `picked` and `paths`.
+    """Put the tokens and cosines of each neuron's pursuit into `picked` and `paths` (n, k).
 
-    target (n, d): neurons at unit norm, `block` of them at a time, or as many as fit into the device's free memory.
-    k must not exceed the tokens that there are. Raises VsaChecksError if one neuron does not fit.
+    target (n, d): neurons at unit norm, worked on `block` at a time, or as many as fit into the device's free memory.
+    k must not exceed the number of tokens. Raises VsaChecksError if one neuron does not fit.
     """
     with within_memory(device), full_float32():
         there = DeviceWords.of(words, device)
 
         def work(start: int, stop: int) -> None:
-            tokens, cosines = _bundles(there, placed(target[start:stop], device), picked.shape[1])
+            tokens, cosines = _bundles(there, to_device(target[start:stop], device), picked.shape[1])
             picked[start:stop], paths[start:stop] = tokens.cpu().numpy(), cosines.cpu().numpy()
 
         by_blocks(len(target), block or rows_within(free_bytes(device), sum(words.vectors.shape), CELL), work, progress)
 
 
 def _bundles(words: DeviceWords, unit: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens and cosines (n, length) of the pursuits of neurons (n, d), all grown by one token at a time."""
+    """Return tokens and cosines (n, length) of the pursuits of neurons (n, d), which all grow one token at a time."""
     n = len(unit)
     rows = torch.arange(n, device=unit.device)
     projections = unit @ words.vectors.T
     totals = torch.zeros(unit.shape, dtype=torch.float64, device=unit.device)
-    # A row waits until the row that it repeats is taken: so copies tie, and go by id, whatever their products are.
+    # A copy is barred until the row that it repeats is taken. So ties go by id, even if their products differ.
     barred = torch.zeros(projections.shape, dtype=torch.bool, device=unit.device)
     barred[:, words.next_copy[words.next_copy >= 0]] = True
     tokens = torch.empty((n, length), dtype=torch.int64, device=unit.device)
@@ -127,7 +127,7 @@ def _bundles(words: DeviceWords, unit: torch.Tensor, length: int) -> tuple[torch
 
 
 def _first_bounds(words: DeviceWords, projections: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lower and upper bounds (n, V) of each token's own cosine with the neurons, however short the token is."""
+    """Bound each token's own cosine with the neurons, from below and above (n, V); short tokens are no less exact."""
     cosines = projections * words.inverse
     return cosines - ROUNDING, cosines + ROUNDING
 
@@ -135,9 +135,9 @@ def _first_bounds(words: DeviceWords, projections: torch.Tensor) -> tuple[torch.
 def _bounds(
     words: DeviceWords, projections: torch.Tensor, unit: torch.Tensor, totals: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lower and upper bounds (n, V) of the cosines with the neurons of the sums (n, d) with each token added."""
+    """Bound the cosine of each sum (n, d) + token with the sum's neuron, from below and above (n, V)."""
     along, square = (totals * unit).sum(dim=1, keepdim=True), totals.square().sum(dim=1, keepdim=True)
-    # Products err by a part of the norms multiplied; 2 x norm x norm is at most the sum of their squares.
+    # The error of a dot product is relative to the product of the norms, and twice that is at most `parts`.
     parts = square.float() + words.norms.square()
     reach = along.float() + projections
     size = (totals.float() @ words.vectors.T).mul_(2).add_(parts)
@@ -150,9 +150,9 @@ def _bounds(
 def _exact(
     words: DeviceWords, unit: torch.Tensor, totals: torch.Tensor, neurons: torch.Tensor, tokens: torch.Tensor
 ) -> torch.Tensor:
-    """Cosines (m,), in float64, of the sums of these neurons, each with one of these tokens added.
+    """Compute in float64 the cosines (m,) of these neurons' sums with one of these tokens added each.
 
-    0 where a sum has cancelled. The vectors are scored in parts of one size, so that all add up in the same order.
+    A sum that has cancelled has cosine 0. All parts have the same size, so every dot product adds up in the same order.
     """
     n_parts = max(1, -(-len(tokens) * 24 * unit.shape[1] // EXACT_BYTES))
     size = -(-len(tokens) // n_parts)

@@ -7,34 +7,34 @@ from typing import Any
 from markupsafe import Markup
 
 from vsa_checks.report.charts.scale import Scale, fit
-from vsa_checks.report.text import ORIGINS, against, number, threshold_rule, visible
+from vsa_checks.report.formatting import ORIGINS, against, number, threshold_rule, visible
 
 WIDTH, HEIGHT = 180, 20
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One line of the comparison: what it is, a drawing that says no more than the words do, the figure."""
+    """One line of the comparison: a name, a drawing, and the number that the drawing shows."""
 
     kind: str
     name: str
     drawing: Markup
-    figure: str
+    number: str
 
 
 def lanes(result: Mapping[str, Any]) -> list[Lane]:
     """Lanes for the value, the threshold, each decisive null (or, without one, each null), and the reference.
 
-    None for a subject that was not checked.
+    A subject that was not checked has none.
     """
     if result["value"] is None:
         return []
     nulls = [null for null in result["nulls"] if null["decisive"]] or list(result["nulls"])
     value, threshold, reference, ci = result["value"], result["threshold"], result["reference"], result["ci"]
-    figures = [value, threshold, ci and ci["low"], ci and ci["high"], reference and reference["value"]]
+    numbers = [value, threshold, ci and ci["low"], ci and ci["high"], reference and reference["value"]]
     for null in nulls:
-        figures += [null["value"] - (null["spread"] or 0.0), null["value"] + (null["spread"] or 0.0)]
-    scale = fit(figures, 7, WIDTH - 7)
+        numbers += [null["value"] - (null["spread"] or 0.0), null["value"] + (null["spread"] or 0.0)]
+    scale = fit(numbers, 7, WIDTH - 7)
     zone = _zone(scale, threshold, result["direction"])
     found = []
     if value is not None:

@@ -7,8 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from vsa_checks.report.charts.scale import Scale, fit, frame, label, value_axis
+from vsa_checks.report.formatting import WORST_FIRST, layer_ranges, number, threshold_rule
 from vsa_checks.report.summary import hardest_null
-from vsa_checks.report.text import WORST_FIRST, layer_ranges, number, threshold_rule
 
 Result = Mapping[str, Any]
 _WORDS = {"refuted": "refuted", "chance": "met by chance", "holds": "holds", "not-checked": "not checked"}
@@ -32,9 +32,9 @@ def bars_by_layer(results: Sequence[Result], title: str) -> Markup:
     height = 34
     width_of_bar = 5 if len(results) > 18 else 9
     width = len(results) * (width_of_bar + 1) + 1
-    figures = [*(result["value"] for result in results), *map(_threshold, results)]
+    values = [*(result["value"] for result in results), *map(_threshold, results)]
     chance = [null["value"] if (null := hardest_null(result)) else None for result in results]
-    scale = fit([*figures, *chance], height - 2, 2, from_zero=True)
+    scale = fit([*values, *chance], height - 2, 2, from_zero=True)
     base = scale(max(scale.low, 0.0))
     shapes = dict.fromkeys(WORST_FIRST, "")
     for index, result in enumerate(results):
@@ -93,7 +93,7 @@ def lines_by_layer(results: Sequence[Result], title: str) -> Markup:
 
 
 def _layer(result: Result, x: float, scale: Scale, bottom: float) -> Markup:
-    """The marks of one layer, with the figures as a tooltip."""
+    """The marks of one layer, with their numbers as a tooltip."""
     words = f"layer {result['subject']['layer']}: {_WORDS[result['verdict']]}"
     if result["value"] is None:
         return Markup('<g><title>{}</title><path class="gap" d="M{} {}h6"/></g>').format(words, x - 3, bottom - 3)
@@ -115,22 +115,22 @@ def point(verdict: str, x: float, y: float) -> Markup:
     return Markup('<circle class="dot {}" cx="{}" cy="{}" r="4"/>').format(verdict, x, y)
 
 
-def _steps(edges: Sequence[float], figures: Sequence[float | None], scale: Scale) -> str:
-    """A line level over each layer; equal neighbours in one stroke, gaps where a figure is missing."""
+def _steps(edges: Sequence[float], values: Sequence[float | None], scale: Scale) -> str:
+    """A line that is level over each layer; equal neighbours in one stroke, gaps where a value is missing."""
     path = ""
     before: float | None = None
-    for (left, right), figure in zip(pairwise(edges), figures, strict=True):
-        if figure is None:
+    for (left, right), value in zip(pairwise(edges), values, strict=True):
+        if value is None:
             before = None
             continue
-        y = scale(figure)
+        y = scale(value)
         path += f"H{right:g}" if y == before else f"M{left:g} {y:g}H{right:g}"
         before = y
     return path or "M0 0"
 
 
 def _threshold(result: Result) -> float | None:
-    """The threshold really applied; of a subject that was not checked there is none."""
+    """The threshold that was applied; None for a subject that was not checked."""
     return None if result["value"] is None else result["threshold"]
 
 

@@ -1,4 +1,4 @@
-"""What a measure shows beside its value: curves and histograms from a result's details."""
+"""Curves and histograms from the details of a result."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vsa_checks.report.charts.scale import Scale, fit, frame, label, value_axis
-from vsa_checks.report.text import number, visible
+from vsa_checks.report.formatting import number, visible
 
 WIDTH, LEFT, TOP, BOTTOM = 420, 48, 8, 140
 LINES = 6  # as many line styles as the style sheet has
@@ -74,7 +74,7 @@ def histogram(content: Any, title: str) -> Markup | None:
     edges = [*edges[shown.start : shown.stop : merge], edges[shown.stop]]
     shares, expected = _merged(shares[shown], merge), _merged(expected[shown], merge)
     across = Scale(edges[0], edges[-1], LEFT, WIDTH - 8)
-    # Bins may differ in width, so what is drawn is the share per bin, not a density: the counts as they came.
+    # Bins may differ in width: what is drawn is the share of each bin, not a density.
     up = fit([0.0, *shares, *expected], BOTTOM, TOP, from_zero=True)
     parts = [value_axis(up, LEFT, WIDTH - 8), _x_axis(across, content.get("x_label", "value"))]
     parts.append(Markup('<path class="counts" d="{}"/>').format(_outline(edges, shares, across, up)))
@@ -98,7 +98,7 @@ def _merged(shares: Sequence[float], bins: int) -> list[float]:
 
 
 def _filled(*series: Sequence[float]) -> slice:
-    """The bins from the first to the last that show: empty tails would squeeze the rest."""
+    """The bins from the first to the last that can be seen: empty tails would squeeze the rest."""
     bins = max(len(one) for one in series)
     filled = [i for i in range(bins) if any(one and one[i] > 1e-4 for one in series)]
     return slice(max(filled[0] - 1, 0), min(filled[-1] + 2, bins)) if filled else slice(0, bins)

@@ -1,4 +1,4 @@
-"""Axes: where a figure lies, which figures to write beside the axis, and the frame every drawing shares."""
+"""Axes: where a number lies, which numbers stand beside the axis, and the frame of every chart."""
 
 import math
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from vsa_checks.report.text import number, visible
+from vsa_checks.report.formatting import number, visible
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A linear map from figures `low` to `high` to places `start` to `end` of a drawing."""
+    """A linear map from numbers between `low` and `high` to places between `start` and `end` of a chart."""
 
     low: float
     high: float
@@ -19,12 +19,12 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
-        """The place of a figure, kept inside the drawing."""
+        """The place of a number, kept inside the chart."""
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + min(max(share, 0.0), 1.0) * (self.end - self.start), 1)
 
     def ticks(self, wanted: int = 4) -> list[float]:
-        """Round figures inside the scale, about as many as wanted."""
+        """Round numbers inside the scale, about as many as wanted."""
         step = (self.high - self.low) / wanted
         power = 10.0 ** math.floor(math.log10(step))
         step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= step * 0.999)
@@ -32,9 +32,9 @@ class Scale:
         return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
 
 
-def fit(figures: Iterable[float | None], start: float, end: float, from_zero: bool = False) -> Scale:
-    """A scale for all figures, with a little room: from 0 where that costs little, to 1 for shares."""
-    known = [figure for figure in figures if figure is not None]
+def fit(values: Iterable[float | None], start: float, end: float, from_zero: bool = False) -> Scale:
+    """A scale for all values, with a little room: from 0 where that costs little, to 1 for shares."""
+    known = [value for value in values if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     if low >= 0 and (from_zero or low <= 0.6 * high):
         low = 0.0
@@ -46,19 +46,19 @@ def fit(figures: Iterable[float | None], start: float, end: float, from_zero: bo
 
 
 def frame(width: int, height: int, kind: str, title: str, description: str, content: str) -> Markup:
-    """An SVG image, with title and description for those who do not see it; `content` is escaped SVG."""
+    """An SVG image, with title and description for those who cannot see it; `content` is escaped SVG."""
     opening = Markup('<svg class="{0}" viewBox="0 0 {1} {2}" width="{1}" height="{2}" role="img"><title>{3}</title>')
     text = Markup("<desc>{}</desc>").format(visible(description)) if description else Markup("")
     return opening.format(kind, width, height, visible(title)) + text + Markup(content) + Markup("</svg>")
 
 
 def label(x: float, y: float, text: object, anchor: str = "start") -> Markup:
-    """A text in a drawing."""
+    """A text in a chart."""
     return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, y, anchor, visible(text))
 
 
 def value_axis(scale: Scale, left: float, right: float) -> Markup:
-    """Horizontal grid lines with their figures at the left."""
+    """Horizontal grid lines with their numbers at the left."""
     lines = Markup("").join(
         Markup('<path class="grid" d="M{} {}H{}"/>').format(left, scale(tick), right)
         + label(left - 5, scale(tick) + 3.5, number(tick), "end")

@@ -1,4 +1,4 @@
-"""Arrays kept on disk between runs: found by what they were made from, checked whenever they are read."""
+"""Weights by TransformerLens names, kept on disk in each basis and read from there without torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,14 +15,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import paths
+from vsa_checks.models.description import describe_located
+from vsa_checks.models.info import ModelInfo
+from vsa_checks.models.model import Basis, load
+from vsa_checks.models.sources import ensure_available
+from vsa_checks.models.tokenizer import vocabulary_of
+from vsa_checks.models.vocabulary import Vocabulary
 from vsa_checks.paths import replaced
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
+@dataclass(frozen=True)
+class KeptWeights:
+    """The weights of one model in one basis (float32 arrays), and the names of its tokens."""
+
+    info: ModelInfo
+    basis: Basis
+    arrays: Mapping[str, NDArray[np.float32]]
+    vocabulary: Vocabulary | None
+
+    def token_name(self, token: int) -> str:
+        """Readable name of a token, leading space kept; its id as text where there is no tokenizer."""
+        return self.vocabulary.name(token) if self.vocabulary is not None else str(token)
+
+
+def load_weights(name_or_path: str, basis: Basis, cache: WeightsCache) -> KeptWeights:
+    """Weights by name or path: from `cache` if they are there, else loaded and then kept in it.
+
+    Raises ModelError for a model that cannot be found, read or trusted.
+    """
+    found = ensure_available(name_or_path)
+    info = describe_located(found)
+
+    def make() -> dict[str, NDArray[np.float32]]:
+        model = load(name_or_path, basis=basis)
+        return {name: tensor.numpy() for name, tensor in model.items()}
+
+    # A hub revision without a hash identifies the weights too.
+    key = {"what": "weights", "sha256": info.sha256, "revision": info.revision, "name": info.name, "basis": basis}
+    arrays: Mapping[str, NDArray[np.float32]] = cache.arrays(key, make)  # type: ignore[assignment]
+    return KeptWeights(info, basis, arrays, vocabulary_of(found) if info.text else None)
+
+
 @cache
 def code_digest() -> str:
-    """Digest of this package's source: another version's figures are never taken for this one's."""
+    """Hash of this package's source, so that nothing which another version made is ever used."""
     digest = hashlib.sha256()
     for path in sorted(paths.PACKAGE.rglob("*.py")):
         digest.update(str(path.relative_to(paths.PACKAGE)).encode() + b"\0" + path.read_bytes())
@@ -29,16 +68,16 @@ def code_digest() -> str:
 
 
 class WeightsCache:
-    """A folder of arrays by key. What cannot be read, or does not match, is made anew; None keeps nothing."""
+    """A folder of arrays by key. A file that is damaged or does not match is made anew; no folder keeps nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
     def arrays(self, key: Mapping[str, str | int | float | None], make: Callable[[], Arrays]) -> Arrays:
-        """The arrays of this key (with the digest of the code), from the folder or from `make`, which are then kept.
+        """The arrays of a key and of this version of the code, from the folder or from `make`, which are then kept.
 
-        An array is read from disk, and checked against its checksum, when it is asked for; one that is damaged has
-        all arrays of the key made anew.
+        Each array is read and checked against its checksum when it is asked for. If one is damaged, all arrays of the
+        key are made anew.
         """
         if self.folder is None:
             return make()
@@ -60,7 +99,7 @@ class _Stored:
 
     @classmethod
     def open(cls, path: Path, key: str) -> _Stored | None:
-        """The file of this key; None if there is none, or it is not what its name says."""
+        """The file of this key; None if there is none, or if it holds something else."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -109,7 +148,7 @@ class _Checked(Mapping[str, NDArray[np.generic]]):
 
 
 def _write(path: Path, key: str, arrays: Arrays) -> None:
-    """Keep arrays, whole or not at all. A folder that cannot be written keeps nothing: the figures are there."""
+    """Keep arrays, whole or not at all. If the folder cannot be written, the run goes on without keeping them."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 

@@ -1,7 +1,7 @@
-"""Measured figures kept on disk: taken again where nothing differs that they depend on, and measured anew otherwise.
+"""Measurements kept on disk between runs, and used again where nothing that they depend on has changed.
 
-Each file holds the sha256 of its content, and the content the hash of its key: what is cut short, altered or renamed is
-no entry. That guards against damage, not against somebody who forges an entry with its sha256.
+Each file starts with the sha256 of its content, and the content names its key: a file that was cut short, altered or
+renamed is ignored. This guards against damage, not against somebody who forges an entry with its sha256.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.models.texts import Text, shipped_text
 from vsa_checks.paths import replaced
-from vsa_checks.workbench.measured import Measure, Measured
+from vsa_checks.workbench.outcome import Measure, Outcome
 
 FOLDER = "measurements"
-"""Under the folder of the cache."""
+"""Name of the folder within the cache."""
 MOST_BYTES = 256 * 2**20
 UNUSED_S = 30 * 24 * 3600.0
 _ENTRY = re.compile(r"[0-9a-f]{64}\.json|\.[0-9a-f]{64}\.json\.[0-9a-f]+\.tmp")
 
 
 class KeptMeasurements:
-    """The figures of one run's model. What cannot be read is not there, and what cannot be written is not kept."""
+    """The kept measurements of one run's model. A file that cannot be read or written is passed over in silence."""
 
     def __init__(
         self,
@@ -45,10 +45,11 @@ class KeptMeasurements:
         unchanged: Callable[[], bool] = lambda: True,
         place: str = "",
     ) -> None:
-        """Nothing is kept where folder is None, nor when `unchanged` no longer holds of the model's files.
+        """Keep measurements in a folder of `folder`; None keeps nothing.
 
-        depends_on: what the figures of this run depend on, as plain JSON. text: what the model reads. place: where it
-        lies: a reason that names it holds for that place only.
+        depends_on: what the measurements of this run depend on, as plain JSON. text: gives what the model reads.
+        unchanged: tells whether the model's files are still the same; if not, nothing is kept any more. place: path
+        of the model; a reason that names it is not kept, because it holds for that path only.
         """
         self._folder = folder / FOLDER if folder is not None else None
         self._depends_on, self._read_text, self._unchanged, self._place = depends_on, text, unchanged, place
@@ -56,34 +57,34 @@ class KeptMeasurements:
     # --- what is kept ---------------------------------------------------------------------------------------------
 
     def flags(self, basis: Basis) -> dict[str, bool] | None:
-        """The steps of weight processing that took effect in this basis; None if it is not known without loading."""
+        """Which steps of weight processing took effect in this basis; None if that is not kept."""
         found = self._read(self._key(flags=basis))
         return found if isinstance(found, dict) else None
 
     def keep_flags(self, basis: Basis, flags: Mapping[str, bool]) -> None:
-        """Keep what took effect when the model was loaded."""
+        """Keep which steps of weight processing took effect when the model was loaded."""
         self._write(self._key(flags=basis), dict(flags))
 
     def threads(self) -> int | None:
-        """How many threads PyTorch takes in such a run; None if it is not known without importing it."""
+        """How many threads PyTorch uses in such a run; None if that is not kept."""
         found = self._read(self._key(threads="of PyTorch"))
         return found if isinstance(found, int) else None
 
     def keep_threads(self, threads: int) -> None:
-        """Keep how many threads PyTorch took."""
+        """Keep how many threads PyTorch used."""
         self._write(self._key(threads="of PyTorch"), threads)
 
     def find(
         self, claim: Claim, subject: Subject, flags: Mapping[str, bool], measure: Measure, options: Mapping[str, Any]
-    ) -> Measured | None:
-        """What was measured of a subject; None if that is not known, or what measures is none of this package's."""
+    ) -> Outcome | None:
+        """The kept outcome of a subject; None without one, or if the measure is not a function of this package."""
         if _name(measure) is None or self._folder is None:
             return None
         for text in (None, self._text):
             found = self._read(self._subject_key(claim, subject, flags, measure, options, text))
             if found is not None:
                 with suppress(KeyError, TypeError):
-                    return Measured.from_json(found)
+                    return Outcome.from_json(found)
         return None
 
     def keep(
@@ -93,18 +94,18 @@ class KeptMeasurements:
         flags: Mapping[str, bool],
         measure: Measure,
         options: Mapping[str, Any],
-        measured: Measured,
+        outcome: Outcome,
     ) -> None:
-        """Keep what was measured of a subject."""
-        text = self._text if measured.text_asked else None
-        if _name(measure) is None or (measured.text_asked and text is None):
+        """Keep the outcome of a subject."""
+        text = self._text if outcome.text_asked else None
+        if _name(measure) is None or (outcome.text_asked and text is None):
             return
-        if self._place and self._place in measured.reason:
+        if self._place and self._place in outcome.reason:
             return
-        self._write(self._subject_key(claim, subject, flags, measure, options, text), measured.as_json())
+        self._write(self._subject_key(claim, subject, flags, measure, options, text), outcome.as_json())
 
     def prune(self) -> None:
-        """Remove what was not used for a month, and beyond MOST_BYTES what was not used for longest."""
+        """Remove what was not used for a month; beyond MOST_BYTES in all, remove first what was unused for longest."""
         if self._folder is None:
             return
         found = []
@@ -127,7 +128,7 @@ class KeptMeasurements:
         try:
             text = self._read_text()
         except VsaChecksError:
-            return None  # the claims that need it will say so
+            return None  # the claims that need the text report the error
         return {"name": text.name, "sha256": text.sha256}
 
     def _subject_key(
@@ -149,7 +150,7 @@ class KeptMeasurements:
         )
 
     def _key(self, **more: Any) -> str | None:
-        """Hex sha256 of all that an entry depends on; None for what cannot be told from another by its JSON."""
+        """Hex sha256 of all that an entry depends on; None if JSON cannot hold it."""
         try:
             return hashlib.sha256(json.dumps([self._depends_on, more], sort_keys=True).encode()).hexdigest()
         except TypeError:
@@ -158,7 +159,7 @@ class KeptMeasurements:
     # --- files ----------------------------------------------------------------------------------------------------
 
     def _read(self, key: str | None) -> Any:
-        """The content kept under a key; None if there is none or it is not as it was written."""
+        """The content kept under a key; None if there is none or it is damaged."""
         if self._folder is None or key is None:
             return None
         path = self._folder / f"{key}.json"
@@ -177,7 +178,7 @@ class KeptMeasurements:
         return found
 
     def _write(self, key: str | None, content: Any) -> None:
-        """Keep content, whole or not at all."""
+        """Keep content under a key, whole or not at all."""
         if self._folder is None or key is None or not self._unchanged():
             return
         body = json.dumps({"key": key, "content": content}).encode()
@@ -186,7 +187,7 @@ class KeptMeasurements:
 
 
 def _name(measure: Measure) -> str | None:
-    """Module and name of a function of this package; None for any other: its code may change unseen."""
+    """Module and name of a function of this package; None for any other, whose code could change unnoticed."""
     module, name = getattr(measure, "__module__", None) or "", getattr(measure, "__qualname__", "")
     own = module.split(".")[0] == __name__.split(".")[0]
     return f"{module}.{name}" if own and getattr(sys.modules.get(module), name, None) is measure else None

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, written from the figures of docs/benchmarks.json."""
+"""docs/benchmarks.md, written from docs/benchmarks.json."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 import jinja2
 
-from calibration.tables import table
+from calibration.page import table
 
 PAGE = Path(__file__).with_name("page.md.j2")
 
 
-def render(figures: dict[str, Any]) -> str:
+def render(results: dict[str, Any]) -> str:
     """The whole page in Markdown."""
-    pieces = figures["pieces"]
+    pieces = results["pieces"]
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     return environment.from_string(PAGE.read_text(encoding="utf-8")).render(
-        small=figures["small"],
+        small=results["small"],
         ratios=_ratios(pieces),
         machines=_machines(pieces),
         growth=_growth(pieces["growth"]["curves"]) if "growth" in pieces else "",
@@ -66,7 +66,7 @@ def _claims(claims: list[dict[str, Any]]) -> str:
 
 
 def _answers(checks: list[dict[str, Any]]) -> str:
-    """What was compared, each kind in one line: places, comparisons, how many differ, the largest difference."""
+    """One line for each kind of check: places, comparisons, how many differ, the largest difference."""
     lines = []
     for what in dict.fromkeys(one["what"] for one in checks):
         alike = [one for one in checks if one["what"] == what]

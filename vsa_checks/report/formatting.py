@@ -1,4 +1,4 @@
-"""Figures and names as a reader sees them; the same words on the page, the terminal and the log."""
+"""Numbers, names and counts as a reader sees them, alike on the page, on the terminal and in the log."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -10,12 +10,12 @@ DIRECTION_SIGNS = {"<=": "≤", ">=": "≥"}
 ORIGINS = {"paper": "the paper's", "ours": "ours"}
 NOTHING = "–"
 
-# Characters that draw nothing but move or hide their neighbours: controls, bidirectional marks, zero widths.
+# Unicode categories of invisible characters, some of which move or hide their neighbours.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def visible(text: object) -> str:
-    """Text with control and formatting characters written out (ESC as \\x1b): it steers no display."""
+    """Text with control and formatting characters written out (ESC as \\x1b), so that none can act on a display."""
     return "".join(
         character
         if character == " " or unicodedata.category(character) not in _INVISIBLE
@@ -25,7 +25,7 @@ def visible(text: object) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A figure in `digits` significant digits, very small and large ones with an exponent; None as a dash."""
+    """A number with `digits` significant digits, very small and large ones with an exponent; None as a dash."""
     if value is None:
         return NOTHING
     if isinstance(value, bool):
@@ -43,7 +43,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def against(value: float | None, other: float | None, digits: int = 4) -> str:
-    """A figure with as many digits as it takes to show that it is not the other one (0.79996 against 0.8)."""
+    """A number with enough digits to show that it is not the other one (0.79996 against 0.8)."""
     if value is None or other is None or value == other:
         return number(value, digits)
     return next((number(value, n) for n in range(digits, 17) if number(value, n) != number(other, n)), repr(value))
@@ -71,7 +71,7 @@ def duration(seconds: float) -> str:
 
 
 def threshold_rule(result: Mapping[str, Any]) -> str:
-    """What a result was held to: "≥ 0.8"."""
+    """Direction and threshold of a result: "≥ 0.8"."""
     sign = DIRECTION_SIGNS.get(result["direction"], result["direction"])
     return f"{sign} {number(result['threshold'])}"
 
@@ -83,12 +83,8 @@ def paper_line(model: Mapping[str, Any]) -> str:
     return "The paper's own model (GPT-2 small) was NOT checked."
 
 
-def counts_in_words(counts: Mapping[str, int], short: bool = False) -> str:
+def counts_in_words(counts: Mapping[str, int]) -> str:
     """Verdict counts that are not zero, worst first: "1 refuted, 2 met by chance, 27 hold"."""
-    words = {
-        "refuted": ("refuted", "refuted"),
-        "chance": ("chance", "met by chance"),
-        "holds": ("hold" if counts["holds"] != 1 else "holds", "hold" if counts["holds"] != 1 else "holds"),
-        "not-checked": ("not checked", "not checked"),
-    }
-    return ", ".join(f"{counts[v]} {words[v][0 if short else 1]}" for v in WORST_FIRST if counts[v]) or "none"
+    holds = "holds" if counts["holds"] == 1 else "hold"
+    words = {"refuted": "refuted", "chance": "met by chance", "holds": holds, "not-checked": "not checked"}
+    return ", ".join(f"{counts[verdict]} {words[verdict]}" for verdict in WORST_FIRST if counts[verdict]) or "none"

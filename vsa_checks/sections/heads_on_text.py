@@ -1,0 +1,172 @@
+"""One reading of the text for both claims about attention on text: what each head writes, window by window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks import rebinding
+from vsa_checks.models import Basis
+from vsa_checks.sections.isometry import per_query_head
+from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.activations import Seen, in_text, read, sinks
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One head's clearest rebinding: at a destination, from a source, and what it had there before W_O (r,)."""
+
+    cosine: float
+    window: int
+    destination: int
+    source: int
+    attention: float
+    written: NDArray[np.float32]
+
+
+@dataclass
+class LayerOnText:
+    """What was found of one layer; lists have one entry for each window: means over its destinations, by head (h,)."""
+
+    rebinds: list[Array]
+    """cos^2 with the bound token of the most attended source, minus the same with another source's."""
+    reads: list[Array]
+    """As `rebinds`, with what the head read at the source in place of the bound token."""
+    copies: list[Array]
+    """Cosine with the unembedding of the most attended token, minus the same with the other source's."""
+    level: list[Array]
+    """cos^2 with the bound token of the most attended source."""
+    resting: list[Array]
+    """Share of attention on the first position and on sinks."""
+    margins: list[tuple[float, float]]
+    """Mean cosine of the layer's output with the next token's unembedding, and with a shuffled one."""
+    traced: list[Traced | None]
+    """Each head's clearest rebinding."""
+    live: NDArray[np.bool_]
+    """Heads whose W_V and W_O are not zero (h,)."""
+    n_sinks: int = 0
+    n_destinations: int = 0
+    n_next: int = 0
+
+
+@dataclass(frozen=True)
+class HeadWeights:
+    """What one layer's heads read and write with, per query head, the value's bias, and W_O W_O^T."""
+
+    W_V: NDArray[np.float32]
+    W_O: NDArray[np.float32]
+    b_V: NDArray[np.float32]
+    metric: NDArray[np.float32]
+
+
+def on_text(bench: Workbench, basis: Basis) -> list[LayerOnText]:
+    """What was found of all layers, from one reading of the text. Raises NotChecked as `activations.reading` does."""
+    return bench.once(("attention on text", basis), lambda: _read_all(bench, basis))
+
+
+def _read_all(bench: Workbench, basis: Basis) -> list[LayerOnText]:
+    model = bench.model(basis)
+    embedding = bench.embedding(basis)
+    unembedding = None if model.W_U is None else model.W_U.numpy().T
+    weights = [head_weights(bench, basis, layer) for layer in range(model.info.n_layers)]
+    layers = [_empty(one) for one in weights]
+    rng = bench.rng("another source", basis)
+    hooks = ("*.attn.hook_pattern", "*.attn.hook_z", "*.attn.hook_v", "*.hook_attn_out")
+    for place, seen in enumerate(read(bench, basis, hooks, f"attention on text ({basis})")):
+        tokens = seen.window.tokens
+        vectors = None if unembedding is None else np.ascontiguousarray(unembedding[tokens])
+        for layer, found in enumerate(layers):
+            _add_window(seen, place, layer, found, weights[layer], embedding[tokens], vectors, model.info.causal, rng)
+    return layers
+
+
+def _add_window(
+    seen: Seen,
+    place: int,
+    layer: int,
+    found: LayerOnText,
+    heads: HeadWeights,
+    embeddings: NDArray[np.float32],
+    unembeddings: NDArray[np.float32] | None,
+    causal: bool,
+    rng: np.random.Generator,
+) -> None:
+    """Add to `found` what one layer does in one window."""
+    block = f"blocks.{layer}"
+    pattern = seen.cache[f"{block}.attn.hook_pattern"]
+    h, r, _ = heads.W_O.shape
+    n = len(pattern[0])
+    resting = sinks(pattern, causal)
+    allowed = in_text(seen.window) & ~resting
+    found.n_sinks += int((resting & in_text(seen.window)).sum())
+    at, most, other = rebinding.attended_sources(pattern, allowed, rng, causal)
+    if len(at):
+        # The values' bias is written whatever the head attends to.
+        written = seen.cache[f"{block}.attn.hook_z"].reshape(n, h, r)[at] - heads.b_V
+        values = seen.cache[f"{block}.attn.hook_v"].reshape(n, -1, r)
+        values = np.repeat(values, h // values.shape[1], axis=1) - heads.b_V
+        bound = (embeddings @ heads.W_V).transpose(1, 0, 2)
+        each = np.arange(h)
+        cosines = rebinding.head_cosines(written, bound[most, each], heads.metric)
+        others = rebinding.head_cosines(written, bound[other, each], heads.metric)
+        found.rebinds.append((cosines**2 - others**2).mean(axis=0))
+        found.level.append((cosines**2).mean(axis=0))
+        read_cosines = [
+            rebinding.head_cosines(written, values[chosen, each], heads.metric) ** 2 for chosen in (most, other)
+        ]
+        found.reads.append((read_cosines[0] - read_cosines[1]).mean(axis=0))
+        found.resting.append(1.0 - pattern[:, at][:, :, allowed].sum(axis=2).mean(axis=1))
+        if unembeddings is not None:
+            towards = rebinding.token_cosines(written, unembeddings, heads.W_O)
+            gap = np.take_along_axis(towards, most[:, :, None], 2) - np.take_along_axis(towards, other[:, :, None], 2)
+            found.copies.append(gap[:, :, 0].mean(axis=0))
+        found.n_destinations += len(at)
+        _trace(found, place, cosines, at, most, pattern, written)
+    before = np.flatnonzero(allowed[:-1] & in_text(seen.window)[1:])
+    if unembeddings is not None and causal and len(before) >= 2:
+        outputs = seen.cache[f"{block}.hook_attn_out"][before]
+        found.margins.append(rebinding.next_token_margin(outputs, unembeddings[before + 1]))
+        found.n_next += len(before)
+
+
+def _trace(
+    found: LayerOnText,
+    place: int,
+    cosines: NDArray[np.floating],
+    at: NDArray[np.int64],
+    most: NDArray[np.int64],
+    pattern: NDArray[np.float32],
+    written: NDArray[np.float32],
+) -> None:
+    """Keep each head's clearest rebinding, from a source that is another position."""
+    for head in range(cosines.shape[1]):
+        moved = np.where(most[:, head] != at, cosines[:, head], -1.0)
+        best = int(moved.argmax())
+        kept = found.traced[head]
+        if moved[best] > (0.0 if kept is None else kept.cosine):
+            i, j = int(at[best]), int(most[best, head])
+            found.traced[head] = Traced(
+                float(moved[best]), place, i, j, float(pattern[head, i, j]), written[best, head].copy()
+            )
+
+
+def head_weights(bench: Workbench, basis: Basis, layer: int) -> HeadWeights:
+    """One layer's weights for each query head, value heads repeated for the query heads that share them."""
+    W_O = bench.weight(basis, layer, "W_O")
+    W_V = bench.weight(basis, layer, "W_V")
+    bias = bench.bias(basis, layer, "attn.b_V")
+    h, r, _ = W_O.shape
+    if bias is None:
+        bias = np.zeros((len(W_V), r), np.float32)
+    return HeadWeights(
+        per_query_head(W_V, h), W_O, per_query_head(bias.reshape(-1, r), h), W_O @ W_O.transpose(0, 2, 1)
+    )
+
+
+def _empty(heads: HeadWeights) -> LayerOnText:
+    live = np.asarray(heads.W_V.any(axis=(1, 2)) & heads.W_O.any(axis=(1, 2)))
+    return LayerOnText([], [], [], [], [], [], [None] * len(live), live)

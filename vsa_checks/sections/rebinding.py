@@ -1,0 +1,167 @@
+"""Section 2.2 on text: what heads write, beside the tokens that they attend to and the token that comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vsa_checks import rebinding
+from vsa_checks.errors import NotChecked
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
+from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import Basis
+from vsa_checks.sections.heads_on_text import Array, LayerOnText, Traced, head_weights, on_text
+from vsa_checks.statistics import bootstrap, bootstrap_groups, sign_flips
+from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.activations import reading, require_decoder
+
+ANOTHER_SOURCE, SHUFFLED = "another source of the context", "shuffled next token"
+COPIES = 0.05
+"""A head counts as copying if its cosine with the attended token's unembedding leads another source's by this much."""
+TRACED_TOKENS = 5
+
+
+def rebinds(bench: Workbench, subject: Subject) -> Measurement:
+    """Layer median over heads of cos^2 with e_j W_V W_O of the most attended source j, minus another source's.
+
+    Raises NotChecked for a model that cannot read text, and where all heads write nothing.
+    """
+    layer = _layer(subject)
+    seen = on_text(bench, subject.basis)[layer]
+    if not seen.live.any():
+        raise NotChecked("every head of the layer has a product of zero")
+    if not seen.n_destinations:
+        raise NotChecked("no position of the text has two sources that are neither the first nor sinks")
+    rows = np.stack(seen.rebinds)[:, seen.live]
+
+    def median(means: Array) -> Array:
+        middle: Array = np.median(means, axis=-1)
+        return middle
+
+    value = float(median(rows.mean(axis=0)))
+    return Measurement(
+        value=value,
+        interval=bootstrap_groups(
+            [row[None] for row in rows],
+            "windows of text",
+            bench.rng("bootstrap", subject.id),
+            lambda chosen: median(chosen.mean(axis=0)),
+        ),
+        n_examined=seen.n_destinations,
+        n_excluded=int((~seen.live).sum()),
+        nulls=(_flip_null(bench, subject, ANOTHER_SOURCE, rows, value, median),),
+        details=_head_details(bench, subject, layer, seen),
+    )
+
+
+def next_token(bench: Workbench, subject: Subject) -> Measurement:
+    """Mean cosine of a layer's attention output with the next token's unembedding, minus a shuffled next token's.
+
+    The second is a mean over all shuffles within a window that leave no token in its place. Raises NotChecked for an
+    encoder, a model that cannot read text, and a layer whose attention writes nothing.
+    """
+    require_decoder(bench, subject.basis, "no next token is predicted")
+    if bench.model(subject.basis).W_U is None:
+        raise NotChecked("the model has no unembedding")
+    seen = on_text(bench, subject.basis)[_layer(subject)]
+    if not seen.live.any():
+        raise NotChecked("every head of the layer has a product of zero")
+    if not seen.margins:
+        raise NotChecked("no window of the text has two positions to shuffle")
+    own, shuffled = np.array(seen.margins).T
+    rows = (own - shuffled)[:, None]
+    value = float(rows.mean())
+    return Measurement(
+        value=value,
+        interval=bootstrap(rows[:, 0], "windows of text", bench.rng("bootstrap", subject.id)),
+        n_examined=seen.n_next,
+        nulls=(_flip_null(bench, subject, SHUFFLED, rows, value, lambda means: means[..., 0]),),
+        details={
+            "cosine_with_next_token": float(own.mean()),
+            "cosine_with_shuffled_token": float(shuffled.mean()),
+            "n_windows": len(rows),
+            "n_sinks": seen.n_sinks,
+        },
+    )
+
+
+def _layer(subject: Subject) -> int:
+    if subject.layer is None:
+        raise ValueError(f"{subject.id} names no layer")
+    return subject.layer
+
+
+def _flip_null(
+    bench: Workbench, subject: Subject, name: str, rows: Array, value: float, statistic: Callable[[Array], Array]
+) -> NullMeasurement:
+    """The statistic of window means (windows, m) with the two sides of whole windows exchanged at random."""
+    signs = sign_flips(len(rows), bench.rng(name, subject.id))
+    drawn = statistic(signs @ rows / len(rows))
+    return NullMeasurement.of_draws(name, value, drawn, ">=")
+
+
+def _head_details(bench: Workbench, subject: Subject, layer: int, seen: LayerOnText) -> dict[str, Any]:
+    """Each head's numbers, which heads copy what they attend to, and one vector traced through the clearest head."""
+    columns: dict[str, Array] = {
+        "value": np.mean(seen.rebinds, axis=0),
+        "cos_squared": np.mean(seen.level, axis=0),
+        "value_as_read": np.mean(seen.reads, axis=0),
+        "attention_at_rest": np.mean(seen.resting, axis=0),
+    }
+    scores = _copying(bench, subject.basis, layer)
+    if scores is not None:
+        columns |= {"copies": np.mean(seen.copies, axis=0), "ov_eigenvalues": scores}
+    heads = [int(head) for head in np.flatnonzero(seen.live)]
+    by_head = [{"head": head, **{name: float(column[head]) for name, column in columns.items()}} for head in heads]
+    details: dict[str, Any] = {
+        "by_head": by_head,
+        "n_windows": len(seen.rebinds),
+        "n_sinks": seen.n_sinks,
+        "copying_heads": [entry["head"] for entry in by_head if entry.get("copies", 0.0) >= COPIES],
+        "notes": [
+            "value as read: with the normalised stream at the source in place of its token's embedding. attention at"
+            " rest: on the first position and on sinks. copies: cosine with the attended token's unembedding, minus"
+            " another source's; ov eigenvalues: how far the head maps tokens to themselves (Elhage et al. 2021)."
+        ],
+    }
+    best = max(heads, key=lambda head: columns["value"][head])
+    traced = seen.traced[best]
+    if traced is not None:
+        details["traced"] = _told(bench, subject.basis, layer, best, traced)
+    return details
+
+
+def _copying(bench: Workbench, basis: Basis, layer: int) -> Array | None:
+    """How far each head's W_V W_O maps tokens to themselves (h,); None without unembedding."""
+    model = bench.model(basis)
+    unembedding = model.W_U
+    if unembedding is None:
+        return None
+    product = bench.once(("W_U W_E", basis), lambda: (unembedding @ model.W_E).numpy())
+    heads = head_weights(bench, basis, layer)
+    return rebinding.copying_scores(heads.W_V, heads.W_O, product).astype(np.float64)
+
+
+def _told(bench: Workbench, basis: Basis, layer: int, head: int, traced: Traced) -> dict[str, Any]:
+    """A traced rebinding in words: what was attended to, and the tokens that the written vector is closest to."""
+    model, heads = bench.model(basis), head_weights(bench, basis, layer)
+    tokens = reading(bench, basis).windows[traced.window].tokens
+    source = int(tokens[traced.source])
+    told: dict[str, Any] = {
+        "head": head,
+        "at": model.token_name(int(tokens[traced.destination])),
+        "attends_to": model.token_name(source),
+        "positions_back": traced.destination - traced.source,
+        "attention": traced.attention,
+        "cosine": traced.cosine,
+    }
+    if model.W_U is not None:
+        vectors = model.W_U.numpy()
+        norms = bench.once(("norms of W_U", basis), lambda: np.maximum(np.linalg.norm(vectors, axis=0), 1e-12))
+        bound = bench.embedding(basis)[source] @ heads.W_V[head]
+        for name, vector in (("writes", traced.written), ("binding_alone", bound)):
+            closest = np.argsort(-(vector @ heads.W_O[head] @ vectors) / norms, kind="stable")[:TRACED_TOKENS]
+            told[name] = ", ".join(repr(model.token_name(int(token))) for token in closest)
+    return told

@@ -1,0 +1,74 @@
+"""Measuring one subject, and what comes of it: a measurement, or the reason why there is none."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vsa_checks.errors import NotChecked
+from vsa_checks.judging.measurement import Measurement
+from vsa_checks.judging.subjects import Subject
+from vsa_checks.workbench.access import Workbench
+
+Measure = Callable[..., Measurement]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A measurement, or None and the reason; whether it needed the text, tokens read of it, and the seconds it took."""
+
+    measurement: Measurement | None
+    reason: str
+    text_asked: bool
+    tokens_read: int | None
+    duration_s: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome in plain JSON types; no float loses a bit."""
+        return {**vars(self), "measurement": None if self.measurement is None else self.measurement.as_json()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Outcome:
+        """The outcome that `as_json` wrote. Raises TypeError or KeyError for anything else."""
+        measured = stored["measurement"]
+        return cls(**{**stored, "measurement": None if measured is None else Measurement.from_json(measured)})
+
+
+def measure_subject(bench: Workbench, subject: Subject, measure: Measure, options: Mapping[str, Any]) -> Outcome:
+    """Measure one subject.
+
+    The result goes through JSON, so that a new measurement and one kept from an earlier run are judged alike.
+
+    Parameters
+    ----------
+    bench : Workbench
+        The model under measurement.
+    subject : Subject
+    measure : callable
+        Called as measure(bench, subject, **options); a function of `vsa_checks.sections`.
+    options : mapping of str to object
+        Keyword arguments of the measure.
+
+    Returns
+    -------
+    Outcome
+        Without a measurement if the measure raised NotChecked.
+
+    Raises
+    ------
+    TypeError
+        If the details of the measurement hold what JSON does not have.
+    Exception
+        Whatever else the measure raises.
+    """
+    measurement, reason, start = None, "", time.perf_counter()
+    with bench.text_use() as use:
+        try:
+            measurement = measure(bench, subject, **options)
+        except NotChecked as unchecked:
+            reason = str(unchecked)
+    found = Outcome(measurement, reason, use.asked, use.tokens_read, time.perf_counter() - start)
+    return Outcome.from_json(json.loads(json.dumps(found.as_json())))
