@@ -1,4 +1,4 @@
-"""Section 2.1: word embeddings have a mean near zero, so that LayerNorm costs nothing."""
+"""Section 2.1: word embeddings have a mean near zero, so LayerNorm's centering changes little."""
 
 import pytest
 

@@ -2,19 +2,19 @@
 
 import pytest
 
-from vsa_checks.sections import attention, attention_text, binding
+from vsa_checks.sections import binding, isometry, rebinding
 
 
 @pytest.mark.claim("attention-ov-isometry")
 def test_attention_ov_isometry(subject, check):
     """Each head's W_V W_O stretches all directions that it reads about evenly."""
-    check(subject, attention.ov_isometry)
+    check(subject, isometry.ov_isometry)
 
 
 @pytest.mark.claim("attention-qk-isometry")
 def test_attention_qk_isometry(subject, check):
     """Each head's W_Q W_K^T weighs all directions that it compares about evenly."""
-    check(subject, attention.qk_isometry)
+    check(subject, isometry.qk_isometry)
 
 
 @pytest.mark.claim("binding-preserves-similarity")
@@ -32,10 +32,10 @@ def test_unbinding_recovers(subject, check):
 @pytest.mark.claim("attention-rebinds")
 def test_attention_rebinds(subject, check):
     """What heads write on text points to the tokens that they attend to, bound by W_V W_O."""
-    check(subject, attention_text.rebinds)
+    check(subject, rebinding.rebinds)
 
 
 @pytest.mark.claim("attention-next-token")
 def test_attention_next_token(subject, check):
     """The attention output on text points to the unembedding of the token that comes next."""
-    check(subject, attention_text.next_token)
+    check(subject, rebinding.next_token)

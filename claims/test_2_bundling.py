@@ -1,7 +1,7 @@
-"""Section 2, the premise: random vectors of many dimensions are nearly orthogonal, so that their sums can be read.
+"""Section 2, the premise: random vectors of many dimensions are nearly orthogonal, so their sums can be read.
 
-No model is needed here: the laws on which the paper's picture rests are held against simulations, and where they say
-that a bundle can no longer be read, it must not be readable.
+No model is needed here. The laws that the paper builds on are compared with simulations. Where a law says that a
+bundle can no longer be read, reading it must fail.
 """
 
 from functools import partial
@@ -21,11 +21,11 @@ from vsa_checks.orthogonality import centered, pairwise_cosines
 from vsa_checks.premise import constructions, trials
 from vsa_checks.premise import operations as vsa
 
-# Tolerances. A simulation agrees with a law within 4.5 of its own standard errors: a right law fails in about one of
+# Tolerances. A simulation agrees with a law within 4.5 of its own standard errors: a correct law fails in about one of
 # 100,000 examples. Enough is drawn for `singles_out` to reject, in the same example, the law for half and for twice the
-# size. `slack` stands only where a law is a limit or an approximation: it is the most that the law is off at the sizes
-# drawn here, found by integrating the exact Beta law of the cosines. What holds for all vectors, and not on average,
-# is held to ROUNDING, many times the error of float32 products.
+# size. `slack` is given only where a law is a limit or an approximation: it is the law's largest error at the sizes
+# drawn here, found by integrating the exact Beta law of the cosines. What holds for all vectors, not just on average,
+# must hold to within ROUNDING, many times the error of float32 products.
 ROUNDING = 1e-5
 
 # Derandomized: the same examples every time. No shrinking: a smaller seed is not a simpler one.
@@ -40,7 +40,7 @@ tightnesses = st.sampled_from(np.linspace(0.05, 0.95, 38).tolist())  # none of t
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Problems are so small here that threads cost more than they save, most of all on a busy machine."""
+    """Run on one thread: the problems are so small that more threads cost more than they save."""
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     with threadpool_limits(1):
@@ -62,7 +62,7 @@ def test_cosines_of_random_vectors_deviate_by_one_over_the_root_of_d(seed, d):
 @law_holds
 @given(seeds, st.sampled_from([(128, 0.25), (256, 0.2), (512, 0.12)]))
 def test_large_cosines_of_random_vectors_are_as_rare_as_the_beta_law_says(seed, case):
-    """Cosines far from zero are as rare as the Beta law has them, so that an excess of them is an artifact."""
+    """Cosines far from zero are as rare as the Beta law says, so an excess of them is an artifact."""
     d, size = case
     found = trials.tail_trials(300, d, size, 100, np.random.default_rng(seed))
     assert found.singles_out(partial(theory.cosine_tail, size=size), d)
@@ -96,7 +96,7 @@ def test_no_vectors_beat_the_welch_bound(data, d):
 @always
 @given(seeds, st.integers(2, 40))
 def test_the_welch_bound_is_reached(seed, d):
-    """A regular simplex reaches the Welch bound with its largest |cos|, orthonormal pairs of opposites with the rms."""
+    """A regular simplex reaches the Welch bound with its largest |cos|, axes and their opposites with the rms."""
     rng = np.random.default_rng(seed)
     corners, opposites = (
         pairwise_cosines(constructions.simplex(d, rng)),
@@ -150,7 +150,7 @@ def test_many_more_nearly_orthogonal_vectors_than_dimensions_fit():
 @always
 @given(st.integers(100, 900), st.floats(0.1, 0.3))
 def test_that_number_of_random_vectors_keeps_within_eps_by_the_coherence_law(d, size):
-    """The two laws fit: e^(d eps^2/4) random vectors keep within eps, and the number for 2d dimensions does not."""
+    """The two laws fit: e^(d eps^2/4) random vectors have all |cos| < eps, the number for 2d dimensions has not."""
     count, too_many = (round(theory.nearly_orthogonal_count(dims, size)) for dims in (d, 2 * d))
     assume(count > 10)
     assert theory.largest_cosine(count, d) < size < theory.largest_cosine(too_many, d)
@@ -170,7 +170,7 @@ def test_a_bundle_has_cosine_one_over_root_k_with_its_members(seed, d, k):
 @law_holds
 @given(seeds, dimensions, st.sampled_from([1, 10, 30, 100]))
 def test_crosstalk_deviates_by_the_root_of_k_over_d(seed, d, k):
-    """A vector outside a bundle of k meets it by chance only: its dot product deviates by sqrt(k/d)."""
+    """A vector outside a bundle of k resembles it by chance only: its dot product deviates by sqrt(k/d)."""
     found = trials.crosstalk_trials(d, k, 300, np.random.default_rng(seed))
     assert found.singles_out(partial(theory.crosstalk_deviation, k), d)
 
@@ -178,17 +178,17 @@ def test_crosstalk_deviates_by_the_root_of_k_over_d(seed, d, k):
 @law_holds
 @given(seeds, st.sampled_from([(512, 50), (512, 100), (1024, 100), (1024, 200)]), st.sampled_from([100, 300, 1000]))
 def test_recall_of_members_follows_the_capacity_law(seed, case, n):
-    """A member is told from n - 1 other vectors as often as Frady, Kleyko and Sommer's p_corr has it."""
+    """A member is told from n - 1 other vectors as often as the law p_corr of Frady, Kleyko and Sommer says."""
     d, k = case
     found = trials.recall_trials(d, k, n, 30, np.random.default_rng(seed))
-    # The law takes a member's crosstalk for that of k others, not k - 1, and its tails for normal.
+    # The law assumes crosstalk from k others, not k - 1, and normal tails.
     assert found.singles_out(partial(theory.recall_probability, k=k, n=n), d, slack=0.007)
 
 
 @law_holds
 @given(seeds, st.sampled_from([(256, 4, 256), (512, 8, 512), (1024, 16, 1024)]))
 def test_recall_collapses_beyond_capacity(seed, case):
-    """Few members are all recalled among 1,000 vectors; of as many members as dimensions hardly any is."""
+    """Few members are all recalled among 1,000 vectors; with as many members as dimensions hardly any is."""
     d, few, many = case
     rng = np.random.default_rng(seed)
     assert trials.recall_trials(d, few, 1000, 5, rng).value > 0.999
@@ -213,7 +213,7 @@ def test_a_common_mean_destroys_recall_and_centering_restores_it(seed, d):
 @always
 @given(seeds, st.integers(1, 30), st.floats(0.05, 0.95))
 def test_the_closed_form_of_a_bundles_cosine(seed, k, cosine):
-    """Vectors orthogonal but for one target, summed, come as near to it as the closed form says, one after another."""
+    """Sums of vectors that share only a target come as near to it as the closed form says, at each size."""
     target, vectors = constructions.fan(k, cosine, 64, np.random.default_rng(seed))
     path = greedy_pursuit(target, vectors, k).path(0)
     assert len(path) == k
@@ -227,14 +227,14 @@ def test_chance_bundles_follow_the_closed_form(seed, shape, k):
     """The sum of the k most similar of n random vectors comes as near to a random direction as the closed form says."""
     n, d = shape
     found = trials.chance_bundle_trials(k, n, d, False, 30, np.random.default_rng(seed))
-    # Middle quantiles stand for means of the largest cosines: .004 too high for k = 1, less for more.
+    # The law uses middle quantiles for means of the largest cosines: .004 too high for k = 1, less for larger k.
     assert found.singles_out(partial(theory.chance_bundle_cosine, k, n), d, slack=0.005)
 
 
 @law_holds
 @given(seeds, st.sampled_from([(2000, 128), (4000, 256)]), st.sampled_from([5, 10, 20]))
 def test_greedy_pursuit_finds_more_in_noise_than_the_closed_form(seed, shape, k):
-    """A pursuit uses the crosstalk between vectors too, so that noise gives it more: it needs a null of its own."""
+    """A pursuit uses the crosstalk between vectors too, so noise gives it more: it needs a null of its own."""
     n, d = shape
     found = trials.chance_bundle_trials(k, n, d, True, 5, np.random.default_rng(seed))
     assert found.exceeds(theory.chance_bundle_cosine(k, n, d))
@@ -243,7 +243,7 @@ def test_greedy_pursuit_finds_more_in_noise_than_the_closed_form(seed, shape, k)
 @law_holds
 @given(seeds, st.sampled_from([64, 256]))
 def test_pursuit_recovers_every_bundle_below_the_coherence_bound(seed, d):
-    """Where coherence < 1/(2k - 1), greedy pursuit names the members of every bundle of k, and no other vector."""
+    """Where coherence < 1/(2k - 1), greedy pursuit finds the members of every bundle of k, and no other vector."""
     vectors = constructions.spikes_and_waves(d)
     k = theory.greedy_recovery_bound(vsa.coherence(vectors))
     assert k >= 4
@@ -265,7 +265,7 @@ def test_pursuit_recovers_bundles_of_random_vectors_below_the_coherence_bound(se
 @always
 @given(seeds, st.integers(2, 12), tightnesses)
 def test_recovery_fails_just_beyond_the_coherence_bound(seed, k, tightness):
-    """Members at their worst are recovered below the bound and lost above it."""
+    """The members that are hardest to recover are recovered below the bound and lost above it."""
     vectors = constructions.trap(k, tightness, 32, np.random.default_rng(seed))
     promised = theory.greedy_recovery_bound(vsa.coherence(vectors))
     assert vsa.recovered(vectors, [range(k)]).all() == (k <= promised)
@@ -285,7 +285,7 @@ def test_decoding_is_exact_below_its_coherence_bound(seed, d):
 @always
 @given(seeds, st.integers(1, 12), tightnesses)
 def test_decoding_fails_just_beyond_its_coherence_bound(seed, k, tightness):
-    """Members at their worst are decoded below the bound and not above it."""
+    """The members that are hardest to decode are decoded below the bound and not above it."""
     vectors = constructions.trap(k, tightness, 32, np.random.default_rng(seed))
     assert vsa.decoded(vectors, [range(k)]).all() == (k <= theory.decoding_bound(vsa.coherence(vectors)))
 
@@ -293,7 +293,7 @@ def test_decoding_fails_just_beyond_its_coherence_bound(seed, k, tightness):
 @always
 @given(seeds, st.integers(2, 10))
 def test_a_duplicated_token_cannot_be_recovered(seed, k):
-    """Of two equal vectors none can be told to be the member: a pursuit explains the bundle, with the wrong one."""
+    """Which of two equal vectors is the member cannot be told: a pursuit explains the bundle with the wrong one."""
     rng = np.random.default_rng(seed)
     vectors, members = constructions.with_a_twin(rng.choice([-1.0, 1.0], (100, 256)), k, rng)
     assert theory.greedy_recovery_bound(vsa.coherence(vectors)) == 0

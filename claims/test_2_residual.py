@@ -13,5 +13,5 @@ def test_residual_keeps_token(subject, check):
 
 @pytest.mark.claim("residual-components")
 def test_residual_components(subject, check):
-    """What the components add at a position is nearly orthogonal."""
+    """The vectors that the components add at a position are nearly orthogonal."""
     check(subject, residual.components)

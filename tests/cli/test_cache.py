@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vsa_checks import paths
-from vsa_checks.models import weights_cache as caches
-from vsa_checks.models.weights_cache import WeightsCache
+from vsa_checks.models import kept_weights as caches
+from vsa_checks.models.kept_weights import WeightsCache
 
 KEY: dict[str, str | int | float | None] = {"what": "test", "sha256": "ab", "n": 3}
 

@@ -8,16 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.planted import Planted, planted_model
-from fixtures.planted_circuits import bound_token_neurons
+from fixtures.planted import Planted, bound_token_neurons, planted_model
 from fixtures.small_models import GATED, Sizes
 from tests.models import tiny
 from vsa_checks.bundles import greedy_pursuit, ranked_scan
-from vsa_checks.cli import explain as module
-from vsa_checks.cli.explain import explain
+from vsa_checks.cli.explain import print_explanation
 from vsa_checks.cli.main import main
-from vsa_checks.models.weights import KeptWeights, load_weights
-from vsa_checks.models.weights_cache import WeightsCache
+from vsa_checks.cli.neuron import METHODS, Method, explain
+from vsa_checks.models.kept_weights import KeptWeights, WeightsCache, load_weights
 from vsa_checks.orthogonality import centered
 from vsa_checks.paths import CACHE_VARIABLE
 
@@ -41,8 +39,8 @@ def test_the_planted_bundle_is_found_beyond_both_bands(planted: Planted, weights
         assert [step.name for step in found.steps] == [str(step.token) for step in found.steps]
 
 
-@pytest.mark.parametrize("method", module.METHODS)
-def test_tokens_and_cosines_are_those_of_the_measures(method: module.Method, weights: KeptWeights) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_tokens_and_cosines_are_those_of_the_measures(method: Method, weights: KeptWeights) -> None:
     neurons, words = weights.arrays["blocks.0.mlp.W_in"].T, centered(weights.arrays["embed.W_E"])
     found = explain(weights, 0, 40, method=method, max_tokens=7)
     known = greedy_pursuit(neurons[40:41], words, 7) if method == "pursuit" else ranked_scan(neurons[40:41], words)
@@ -197,14 +195,12 @@ def test_hostile_token_names_steer_no_terminal(
 ) -> None:
     from rich.console import Console
 
-    from vsa_checks.cli.main import _print
-
     class Hostile:
         def name(self, token: int) -> str:
             return "\x1b[31m[red]evil\u202e\n"
 
     hostile = KeptWeights(weights.info, weights.basis, weights.arrays, Hostile())  # type: ignore[arg-type]
-    _print(explain(hostile, 0, 20, max_tokens=2), Console(highlight=False))
+    print_explanation(explain(hostile, 0, 20, max_tokens=2), Console(highlight=False))
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\u202e" not in out
     assert "'\\x1b[31m[red]evil\\u202e\\n'" in out

@@ -1,1 +1,1 @@
-"""The commands beside `pytest claims/`."""
+"""The command `vsa-checks`: each of its commands is a module here."""

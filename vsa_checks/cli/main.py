@@ -1,36 +1,46 @@
-"""The command line of `python -m vsa_checks`: explain one neuron; bring the README's table of claims up to date."""
+"""The command line of `vsa-checks` and of `python -m vsa_checks`: what can be asked for, and who answers."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+import vsa_checks
 from vsa_checks.errors import VsaChecksError
-from vsa_checks.models.weights_cache import WeightsCache
-from vsa_checks.paths import cache_folder
-from vsa_checks.report.text import visible
-
-if TYPE_CHECKING:
-    from vsa_checks.cli.explain import Explanation
 
 USAGE_ERROR = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 2 for input that cannot be used, said in one paragraph."""
-    options = _parser().parse_args(arguments)
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments
+        The words after the program's name; by default those that it was started with.
+
+    Returns
+    -------
+    int
+        The exit code: pytest's for `run`, else 0, or 2 for input that cannot be used, which is said in one paragraph.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # Each command is a module of this folder, imported when it is asked for: most need libraries that take seconds.
+    if words[:1] == ["run"]:  # every other word is pytest's, --help too
+        return int(importlib.import_module("vsa_checks.cli.run").run(words[1:]))
+    if words == ["--version"]:
+        print(vsa_checks.__version__)
+        return 0
+    options = _parser().parse_args(words)
     try:
-        return int(options.run(options))
+        return int(importlib.import_module(f"vsa_checks.cli.{options.command}").run(options))
     except VsaChecksError as error:
-        print(f"{visible(error)}", file=sys.stderr)
+        from vsa_checks.report.formatting import visible
+
+        print(visible(error), file=sys.stderr)
         return USAGE_ERROR
     except BrokenPipeError:  # the reader has seen enough (a pager, head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -38,8 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m vsa_checks")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = argparse.ArgumentParser(prog="vsa-checks", description=vsa_checks.__doc__)
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    commands.add_parser("run", help="measure the claims on a model (--model NAME|PATH, and all of pytest's options)")
     one = commands.add_parser("explain", help="what one MLP neuron reads and writes")
     one.add_argument("model", metavar="MODEL", help="a registered model, or a path")
     one.add_argument("layer", metavar="LAYER", type=int)
@@ -51,100 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the nulls (default: 0)")
     one.add_argument("--no-cache", action="store_true", help="neither read nor keep weights in the cache")
     one.add_argument("--json", action="store_true", help="print JSON")
-    one.set_defaults(run=_explain)
-    readme = commands.add_parser("readme", help="bring the table of claims in README.md up to date")
-    readme.set_defaults(run=_readme)
+    commands.add_parser("models", help="list the models that can be named")
+    commands.add_parser("readme", help="in a checkout: bring the table of claims in README.md up to date")
     return parser
-
-
-def _explain(options: argparse.Namespace) -> int:
-    from vsa_checks.cli.explain import explain
-    from vsa_checks.models.weights import load_weights
-
-    weights = load_weights(options.model, options.basis, WeightsCache(None if options.no_cache else cache_folder()))
-    found = explain(
-        weights,
-        options.layer,
-        options.neuron,
-        options.matrix,
-        options.method,
-        options.max_tokens,
-        seed=max(options.seed, 0),
-    )
-    if options.json:
-        print(json.dumps(found.as_dict(), indent=1, allow_nan=False))
-        return 0
-    console = Console(highlight=False)
-    _print(found, console)
-    return 0
-
-
-def _readme(_: argparse.Namespace) -> int:
-    from vsa_checks.paths import ROOT
-    from vsa_checks.report.claims_table import write_readme
-
-    print("README.md: the table of claims was", "written." if write_readme(ROOT / "README.md") else "current.")
-    return 0
-
-
-def _print(found: Explanation, console: Console) -> None:
-    place = f"{visible(found.model)}, layer {found.layer}, neuron {found.neuron}, {found.matrix} ({found.basis} basis)"
-    console.print(Text(place, style="bold"), soft_wrap=True)
-    more = found.bundle_size - len(found.steps)
-    console.print(
-        Text(
-            f"Bundle of token embeddings by {'greedy pursuit' if found.method == 'pursuit' else 'the ranked scan'}"
-            f" over {found.n_tokens:,} tokens{f'; {more:,} more follow' if more else ''}"
-        ),
-        soft_wrap=True,
-    )
-    table = Table("", "token", "alone", "bundle", "random directions", "covariance-matched", box=None, pad_edge=False)
-    for column in table.columns[2:]:
-        column.justify = "right"
-    table.columns[0].justify = "right"
-    for count, step in enumerate(found.steps, 1):
-        beyond = step.cosine > step.matched[1] and step.cosine > step.random[1]
-        table.add_row(
-            str(count),
-            Text(_quoted(step.name)),
-            f"{step.alone:.3f}",
-            Text(f"{step.cosine:.3f}", style="bold green" if beyond else ""),
-            _range(step.random),
-            _range(step.matched),
-        )
-    console.print(table)
-    console.print(Text("bundle: cosine after the token; the bands hold nine of ten null neurons", style="dim"))
-    _section(console, "Heads that write what it reads (1 is chance), and tokens so bound")
-    for head in found.heads:
-        _line(console, f"{head.layer}.{head.head}", f"{head.strength:.2f}", _tokens(head.tokens))
-    if found.sources:
-        _section(
-            console, f"Earlier neurons that write what it reads (chance would give {found.source_bar:.3f} at best)"
-        )
-        for source in found.sources:
-            _line(console, f"{source.layer}-{source.neuron}", f"{source.cosine:.3f}", "")
-    if found.promotes:
-        _section(console, "What it writes, beside the unembedding")
-        _line(console, "up", "", _tokens(found.promotes))
-        _line(console, "down", "", _tokens(found.suppresses))
-
-
-def _section(console: Console, title: str) -> None:
-    console.print()
-    console.print(Text(title, style="bold"))
-
-
-def _line(console: Console, name: str, figure: str, rest: str) -> None:
-    console.print(Text(f"  {name:>8}  {figure:>6}  {rest}".rstrip()), soft_wrap=True)
-
-
-def _range(band: tuple[float, float]) -> str:
-    return f"{band[0]:.3f} to {band[1]:.3f}"
-
-
-def _tokens(tokens: Sequence[tuple[str, float]]) -> str:
-    return "  ".join(f"{_quoted(name)} {cosine:.2f}" for name, cosine in tokens)
-
-
-def _quoted(name: str) -> str:
-    return f"'{visible(name)}'"

@@ -17,7 +17,7 @@ from vsa_checks.plugin.run import RUN, ClaimsRun
 from vsa_checks.plugin.verdicts import Chance, Refuted, VerdictChanged
 from vsa_checks.report.result_record import not_checked_record, result_record
 from vsa_checks.workbench.access import Workbench
-from vsa_checks.workbench.measured import Measure, measure_subject
+from vsa_checks.workbench.outcome import Measure, measure_subject
 
 CALL_PASSED = pytest.StashKey[bool]()
 RESULT_PROPERTY, CLAIM_PROPERTY = "vsa_result", "vsa_claim"

@@ -15,7 +15,7 @@ from vsa_checks.models import Model
 from vsa_checks.plugin import finish
 from vsa_checks.plugin.check import CALL_PASSED, CLAIM_PROPERTY, bench_fixture, check_fixture, expectation_marks
 from vsa_checks.plugin.options import add_options, listing
-from vsa_checks.plugin.run import RUN, ClaimsRun, concerns_claims, make_run
+from vsa_checks.plugin.run import CHOSEN_MODEL, RUN, ClaimsRun, concerns_claims, make_run
 from vsa_checks.plugin.tally import Tally
 from vsa_checks.plugin.verdicts import Verdict
 
@@ -128,6 +128,10 @@ class Controller:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.tally.expect(item.nodeid for item in session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[CHOSEN_MODEL] = self.run.name
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:

@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.models import BASES
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--model": {"metavar": "NAME|PATH", "help": "a registered model (--list-models), or a path"},
+    "--basis": {
+        "choices": (*BASES, "both"),
+        "default": "processed",
+        "help": "which weights (default: processed)",
+    },
+    "--report-dir": {"metavar": "DIR", "help": "where the report goes (default: reports/<model>)"},
+    "--device": {
+        "choices": ("cpu", "cuda"),
+        "default": "cpu",
+        "help": "where to run the model, find bundles and count pairs; the rest is done on the CPU (default: cpu)",
+    },
+    "--seed": {"type": int, "default": 0, "metavar": "N", "help": "seed of nulls and intervals (default: 0)"},
+    "--text": {"metavar": "FILE", "help": "what the model reads (default: the passages of fixtures/texts/)"},
+    "--record": {"action": "store_true", "help": "write the measured verdicts as the recorded ones"},
+    "--recorded": {"metavar": "FILE", "help": "the file of recorded verdicts, for a model given as a path"},
+    "--no-recorded": {"action": "store_true", "help": "ignore recorded verdicts: only `holds` passes"},
+    "--no-cache": {
+        "action": "store_true",
+        "help": "measure everything anew: neither take measurements from the cache nor keep them",
+    },
+    "--list-claims": {"action": "store_true", "help": "list the claims and exit"},
+    "--list-models": {"action": "store_true", "help": "list the registered models and exit"},
+}
+
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the options of the claims to pytest's."""
     group = parser.getgroup("claims", "what to check the paper's claims on")
-    group.addoption("--model", metavar="NAME|PATH", help="a registered model (--list-models), or a path")
-    group.addoption("--basis", choices=(*BASES, "both"), default="processed", help="which weights (default: processed)")
-    group.addoption("--report-dir", metavar="DIR", help="where the report goes (default: reports/<model>)")
-    group.addoption(
-        "--device",
-        choices=("cpu", "cuda"),
-        default="cpu",
-        help="where to run the model, find bundles and count pairs; the rest is done on the CPU (default: cpu)",
-    )
-    group.addoption("--seed", type=int, default=0, metavar="N", help="seed of nulls and intervals (default: 0)")
-    group.addoption("--text", metavar="FILE", help="what the model reads (default: the passages of fixtures/texts/)")
-    group.addoption("--record", action="store_true", help="write the measured verdicts as the recorded ones")
-    group.addoption("--recorded", metavar="FILE", help="the file of recorded verdicts, for a model given as a path")
-    group.addoption("--no-recorded", action="store_true", help="ignore recorded verdicts: only `holds` passes")
-    group.addoption(
-        "--no-cache",
-        action="store_true",
-        help="measure everything anew: neither take figures from the cache nor keep them",
-    )
-    group.addoption("--list-claims", action="store_true", help="list the claims and exit")
-    group.addoption("--list-models", action="store_true", help="list the registered models and exit")
+    for name, meaning in OPTIONS.items():
+        group.addoption(name, **meaning)
+
+
+def settled(arguments: Sequence[str]) -> list[str]:
+    """The same arguments, each value of our options joined to its option: `--model=DIR` for `--model DIR`.
+
+    So no value is taken for a folder of tests by a pytest that does not know these options yet.
+    """
+    joined: list[str] = []
+    waiting = False
+    for word in arguments:
+        if waiting:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+        waiting = not waiting and word in OPTIONS and "action" not in OPTIONS[word]
+    return joined
 
 
 def listing(config: pytest.Config) -> str | None:
@@ -44,10 +70,7 @@ def listing(config: pytest.Config) -> str | None:
             for claim in load_claims().values()
         )
     if config.option.list_models:
-        from vsa_checks.models.registry import read_registry
+        from vsa_checks.cli.models import listing as models
 
-        return "\n".join(
-            f"{entry.name:16} {entry.source:8} {entry.location}  {entry.notes}".rstrip()
-            for entry in read_registry().values()
-        )
+        return models()
     return None

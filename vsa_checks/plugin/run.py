@@ -17,8 +17,9 @@ from vsa_checks.models import BASES, Basis, Model, ModelInfo, default_model, des
 from vsa_checks.models.sources import locate
 from vsa_checks.models.texts import Text, read_text, shipped_text
 from vsa_checks.paths import cache_folder
+from vsa_checks.plugin.entry import is_claims
 from vsa_checks.workbench.dependencies import dependencies, model_content
-from vsa_checks.workbench.kept import KeptMeasurements
+from vsa_checks.workbench.kept_measurements import KeptMeasurements
 
 
 @dataclass
@@ -55,16 +56,17 @@ class ClaimsRun:
 
 
 RUN = pytest.StashKey[ClaimsRun]()
+CHOSEN_MODEL = "vsa_chosen_model"
+"""Under this name the model that was chosen without --model is handed to xdist's workers."""
 
 
 def concerns_claims(config: pytest.Config) -> bool:
     """Whether what pytest was asked to run includes the claims."""
-    claims = paths.CLAIMS
-    for argument in config.args:
-        path = (config.invocation_params.dir / argument.split("::")[0]).resolve()
-        if path == claims or claims in path.parents or path in claims.parents:
-            return True
-    return False
+    folder = config.invocation_params.dir
+    return any(
+        is_claims(argument, folder, config.option.pyargs) or (folder / argument).resolve() in paths.CLAIMS.parents
+        for argument in config.args
+    )
 
 
 def make_run(config: pytest.Config) -> ClaimsRun:
@@ -75,8 +77,9 @@ def make_run(config: pytest.Config) -> ClaimsRun:
             "--model was given an empty name. Name a registered model (--list-models lists them) or a path, or leave "
             "the option out for the default."
         )
-    name, because = (option.model, "") if option.model else default_model()
-    config.option.model = name  # xdist hands the options to its workers: they must not choose anew
+    # A worker of xdist must not choose anew.
+    asked: str | None = option.model or getattr(config, "workerinput", {}).get(CHOSEN_MODEL)
+    name, because = (asked, "") if asked else default_model()
     if option.record and option.no_recorded:
         raise UsageError("--record and --no-recorded exclude each other: leave one of them out.")
     if option.recorded and option.no_recorded:

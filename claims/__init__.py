@@ -1,0 +1,1 @@
+"""The specification: claims.toml, and one test module per section of the paper."""

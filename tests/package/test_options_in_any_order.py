@@ -1,0 +1,58 @@
+"""In a checkout: the claims' options before or after the claims, and nothing taken from the folder of a model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.models import tiny
+from tests.plugin.runs import ENVIRONMENT, QUICK
+from vsa_checks.paths import CLAIMS, ROOT
+from vsa_checks.plugin.options import settled
+
+
+def test_values_are_joined_to_their_options_and_nothing_else() -> None:
+    given = ["--model", "D", "-k", "x", "--record", "--seed=3", "--basis", "raw", "claims/", "--text"]
+    assert settled(given) == ["--model=D", "-k", "x", "--record", "--seed=3", "--basis=raw", "claims/", "--text"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose folder holds what pytest would take for its configuration, and code that it would run."""
+    folder = tiny.write_hf(tmp_path_factory.mktemp("hostile") / "model", "gpt2")
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option more\nrequired_plugins = not-there\n")
+    for place in (folder, folder / "more"):
+        place.mkdir(exist_ok=True)
+        (place / "conftest.py").write_text(f"open({str(folder.parent / 'ran')!r}, 'w').close()\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        (ROOT, "--model MODEL claims/"),
+        (ROOT, "--model MODEL --seed 3 claims/test_2_1_embeddings.py"),
+        (ROOT.parent, f"--basis raw --model MODEL {CLAIMS}"),
+        (CLAIMS, "--model MODEL"),
+    ],
+    ids=["model first", "a module", "from elsewhere", "in the folder of claims"],
+)
+def test_the_order_of_options_does_not_matter(folder: Path, words: str, model: Path) -> None:
+    arguments = [str(model) if word == "MODEL" else word for word in words.split()]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments, *QUICK, "--collect-only", "-q", "-k", "embedding-mean-zero"],
+        cwd=folder,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    basis = "raw" if "raw" in arguments else "processed"
+    line = f"claims/test_2_1_embeddings.py::test_embedding_mean_zero[embedding-mean-zero.{basis}]"
+    assert line in done.stdout.splitlines()
+    assert not (model.parent / "ran").exists(), "code in the model's folder was run"

@@ -1,0 +1,60 @@
+"""What pytest loads wherever this package is installed: it adds the claims' options and hooks where claims are named.
+
+Any other run of pytest is left as it is: an option like --model would clash with those of other plugins.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from vsa_checks.paths import CLAIMS, IN_CHECKOUT, PYTEST_INI, ROOT
+
+PACKAGE = "vsa_checks.claims"
+"""The claims by the name that `pytest --pyargs` takes."""
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Called when this module is loaded: after pytest has read its configuration, before it loads any conftest.py."""
+    config: pytest.Config = pluginmanager.get_plugin("pytestconfig")  # type: ignore[assignment]
+    if not _claims_are_named(config):
+        return
+    from vsa_checks.plugin.options import settled
+
+    given = config.invocation_params
+    arguments = settled(given.args)
+    values = {word for word in given.args if word not in arguments}
+    if config.inipath != PYTEST_INI and any(os.path.exists(given.dir / value) for value in values):
+        # pytest did not know our options when it looked for its configuration, and took such a value, the folder of
+        # a model say, for a folder of tests. Nothing of what it found there may count: pytest starts anew.
+        for path in config.getini("pythonpath"):
+            if str(path) in sys.path:
+                sys.path.remove(str(path))
+        raise SystemExit(pytest.main(arguments, given.plugins))
+    pluginmanager.import_plugin("vsa_checks.plugin.hooks")
+
+
+def is_claims(argument: str, folder: Path, pyargs: bool) -> bool:
+    """Whether this argument of pytest, given in this folder, names the claims: theirs, one of them, or the checkout."""
+    name = argument.split("::")[0]
+    if pyargs and f"{name}.".startswith(f"{PACKAGE}."):
+        return True
+    path = (folder / name).resolve()
+    return path == CLAIMS or CLAIMS in path.parents or (IN_CHECKOUT and path == ROOT)
+
+
+def _claims_are_named(config: pytest.Config) -> bool:
+    """Whether the command line names the claims, or names nothing and stands where they are."""
+    known, given = config.known_args_namespace, config.invocation_params
+    named = [word for word in known.file_or_dir if word in given.args]  # and not what a configuration adds
+    if any(is_claims(word, given.dir, known.pyargs) for word in named):
+        return True
+    if not is_claims(".", given.dir, pyargs=False):
+        return False
+    from vsa_checks.plugin.options import settled
+
+    # Before pytest knows our options, their values stand among the arguments.
+    return not set(named).intersection(settled(given.args))
