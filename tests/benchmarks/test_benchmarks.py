@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import command, growth, other_ways, whole_run
+from benchmarks import command, growth, other_ways
 from benchmarks.answers import against_every_token, agree
 from benchmarks.pieces import PIECES
 from benchmarks.sizes import SMALL
@@ -87,10 +87,9 @@ def test_answers_on_real_weights_agree_but_for_rounding(
     assert agree([fine, one]) == agrees
 
 
-def test_every_claim_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_claim_is_timed(tmp_path: Path) -> None:
     save(tmp_path, GATED, gaussian_weights(GATED, np.random.default_rng(1)))
-    monkeypatch.setattr(whole_run, "MODEL", str(tmp_path))
-    found = PIECES["whole-run"](TINY, 1, lambda line: None)
+    found = PIECES["whole-run"](replace(TINY, model=str(tmp_path)), 1, lambda line: None)
     assert [one["claim"] for one in found["claims"]] == [
         claim.id for claim in sorted(load_claims().values(), key=lambda one: one.section)
     ]
@@ -118,21 +117,21 @@ def test_the_obvious_pursuit_is_ours() -> None:
     assert len(seconds) == 9
 
 
-def test_the_command_writes_page_figure_and_figures_without_naming_the_host(tmp_path: Path) -> None:
+def test_the_command_writes_page_figure_and_numbers_without_naming_the_host(tmp_path: Path) -> None:
     settings = os.environ | {"OPENBLAS_CORETYPE": "Nonsense", "OPENBLAS_L2_SIZE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--small", "--only", "pairs", "--only", "scan", "--out", str(tmp_path)],
         capture_output=True, text=True, env=settings,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "benchmarks.json").read_text())
-    assert list(figures["pieces"]) == ["scan", "pairs"]
+    numbers = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert list(numbers["pieces"]) == ["scan", "pairs"]
     page = (tmp_path / "benchmarks.md").read_text()
-    assert "figures of `--small`" in page and figures["pieces"]["scan"]["machine"]["processor"] in page
+    assert "numbers of `--small`" in page and numbers["pieces"]["scan"]["machine"]["processor"] in page
     assert os.uname().nodename not in page and str(Path.home()) not in page
-    again = (tmp_path / "benchmarks.svg").read_bytes()
+    (tmp_path / "benchmarks.svg").unlink()
     assert command.run(["--render", "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "benchmarks.svg").read_bytes() == again
+    assert "</svg>" in (tmp_path / "benchmarks.svg").read_text()
 
 
 def test_rendering_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

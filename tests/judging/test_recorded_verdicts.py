@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vsa_checks import paths
@@ -21,15 +21,7 @@ KNOWN = {
     "neurons-cos50/raw/L0/W_in": Known("chance", "1 meets >= 0.8"),
     "neurons-table1/raw": Known("not-checked", "not this model"),
 }
-HOSTILE = [
-    'quotes " and \'\'\' and """',
-    "back\\slash \\n \\u0041",
-    "two\nlines\r\nand a tab\t",
-    "控 ünïcødé 🙂 \u2028 \u202e \ufeff",
-    "\x00 \x01 \x1b[31m \x7f \x80 \x9f",
-    "] = {verdict = 'holds'} # [verdicts]",
-    "",
-]
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def written(path: Path, known: dict[str, Known], model: str = "tiny") -> Path:
@@ -48,37 +40,30 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert again.read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_reasons_and_ids_survive(text: str, tmp_path: Path) -> None:
-    known = {"a/raw": Known("holds", text), f"b{text}/raw": Known("chance", "plain")}
-    assert read_recorded(written(tmp_path / "f.toml", known), SHA, known) == known
-
-
-@pytest.mark.parametrize("name", [text.replace("\x00", "") for text in HOSTILE if text])
-def test_hostile_model_names_survive(name: str, tmp_path: Path) -> None:
-    """A model given as a path may have any name, also one with a line break."""
-    path = written(tmp_path / "f.toml", KNOWN, model=name)
-    assert read_recorded(path, SHA, KNOWN) == KNOWN
-    assert tomllib.loads(path.read_text(encoding="utf-8"))["model"] == name
-
-
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
-@given(reason=st.text(st.characters(exclude_categories=["Cs"])), verdict=st.sampled_from(VERDICTS))
-def test_any_reason_survives(reason: str, verdict: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    known = {"a/raw/L0": Known(verdict, reason)}
-    path = tmp_path_factory.getbasetemp() / "any-reason.toml"
-    assert read_recorded(written(path, known), SHA, known) == known
+@given(reason=ANY_TEXT, name=ANY_TEXT, model=ANY_TEXT, verdict=st.sampled_from(VERDICTS))
+@example(
+    reason='"\'\' """ \\ \\n \\u0041',
+    name="two\nlines\r\n\t\x00\x1b[31m\x7f\x80",
+    model="\u2028 \u202e \ufeff",
+    verdict="holds",
+)
+@example(reason="] = {verdict = 'holds'} # [verdicts]", name="", model="] = {verdict = 'holds'}", verdict="chance")
+def test_any_reason_id_and_model_name_survives(
+    reason: str, name: str, model: str, verdict: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A model given as a path may have any name, also one with a line break."""
+    known = {"a/raw": Known(verdict, reason), f"b{name}/raw": Known("chance", "plain")}
+    path = written(tmp_path_factory.getbasetemp() / "any-reason.toml", known, model=model)
+    assert read_recorded(path, SHA, known) == known
+    assert tomllib.loads(path.read_text(encoding="utf-8"))["model"] == model
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = written(tmp_path / "f.toml", KNOWN)
     written(path, {"embedding-mean-zero/raw": Known("refuted", "new")})
     assert list(read_recorded(path, SHA, KNOWN)) == ["embedding-mean-zero/raw"]
-
-
-def test_nothing_recorded_of_a_subject_is_no_error(tmp_path: Path) -> None:
-    path = written(tmp_path / "f.toml", {})
-    assert read_recorded(path, SHA, KNOWN) == {}
+    assert read_recorded(written(path, {}), SHA, KNOWN) == {}
 
 
 def test_a_reason_may_be_left_out(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from vsa_checks import binding
-from vsa_checks.binding import gaussian_maps, gram_square, head_maps, measure_maps
+from vsa_checks.binding import gaussian_maps, gram_square, head_maps, measure_binding
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.premise.operations import found_again, similarity_change
+from vsa_checks.premise.operations import found_again
 
 N, D, RANK, HEADS = 70, 24, 6, 3
 
@@ -39,28 +39,19 @@ def brute_recovered(unit: NDArray[np.floating], matrix: NDArray[np.floating], qu
 
 
 @pytest.mark.parametrize("product", [False, True], ids=["one matrix", "a product"])
-def test_both_figures_are_those_of_the_obvious_way(
+def test_both_numbers_are_those_of_the_obvious_way(
     product: bool, unit: NDArray[np.float32], rng: np.random.Generator
 ) -> None:
     reads = rng.standard_normal((HEADS, D, RANK))
     writes = rng.standard_normal((HEADS, RANK, D + 3))
     asked = np.arange(0, N, 2)
-    found = measure_maps(unit, head_maps(reads, writes if product else None), asked)
+    found = measure_binding(unit, head_maps(reads, writes if product else None), asked)
     for head in range(HEADS):
         whole = reads[head] @ writes[head] if product else reads[head]
         exact = unit.astype(np.float64)
         assert found.similarity_change[head] == pytest.approx(brute_change(exact, exact @ whole), rel=1e-5)
-        assert found.similarity_change[head] == pytest.approx(similarity_change(unit, exact @ whole), rel=1e-5)
         assert found.recovered[head].tolist() == [brute_recovered(exact, whole, int(query)) for query in asked]
-        assert found.recovered[head].tolist() == found_again(exact, whole)[asked].tolist()
     assert 0 < found.recovered.mean() < 1
-
-
-def test_a_rotation_changes_no_cosine_and_loses_no_token(unit: NDArray[np.float32], rng: np.random.Generator) -> None:
-    rotation = np.linalg.qr(rng.standard_normal((D, D)))[0]
-    found = measure_maps(unit, head_maps(7.0 * rotation[None]), np.arange(N))
-    assert found.similarity_change[0] < 1e-3
-    assert found.recovered.all()
 
 
 def test_a_projection_changes_cosines_by_what_theory_says() -> None:
@@ -69,7 +60,7 @@ def test_a_projection_changes_cosines_by_what_theory_says() -> None:
     rng = np.random.default_rng(0)
     unit = live_rows(rng.standard_normal((n, d))).unit
     frames = np.stack([np.linalg.qr(rng.standard_normal((d, rank)))[0] for _ in range(6)])
-    changes = measure_maps(unit, head_maps(frames), [0]).similarity_change
+    changes = measure_binding(unit, head_maps(frames), [0]).similarity_change
     # The dot product before is uncorrelated with what projecting adds to it; each has its own variance.
     assert changes == pytest.approx(np.sqrt(1 / rank - 1 / d), rel=0.03)
 
@@ -77,33 +68,15 @@ def test_a_projection_changes_cosines_by_what_theory_says() -> None:
 def test_a_head_that_forgets_a_direction_loses_the_tokens_in_it(rng: np.random.Generator) -> None:
     axes = np.eye(6, dtype=np.float32)
     keep = np.diag([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
-    found = measure_maps(axes, head_maps(keep[None]), np.arange(6))
+    found = measure_binding(axes, head_maps(keep[None]), np.arange(6))
     assert found.recovered[0].tolist() == [True, True, True, False, False, False]
     assert found.similarity_change[0] == 0.0  # of the three that are left, all orthogonal as before
 
 
-def test_a_head_that_maps_to_nothing_has_no_figure(unit: NDArray[np.float32]) -> None:
-    found = measure_maps(unit, np.zeros((1, D, RANK)), np.arange(N))
+def test_a_head_that_maps_to_nothing_has_no_number(unit: NDArray[np.float32]) -> None:
+    found = measure_binding(unit, np.zeros((1, D, RANK)), np.arange(N))
     assert np.isnan(found.similarity_change[0])
     assert not found.recovered.any()
-
-
-def test_scale_rotation_of_the_heads_own_space_and_of_all_space_change_nothing(
-    unit: NDArray[np.float32], rng: np.random.Generator
-) -> None:
-    reads, writes = rng.standard_normal((1, D, RANK)), rng.standard_normal((1, RANK, D))
-    inner, outer = (np.linalg.qr(rng.standard_normal((k, k)))[0] for k in (RANK, D))
-    mix = rng.standard_normal((RANK, RANK)) + 3 * np.eye(RANK)
-    first = measure_maps(unit, head_maps(reads, writes), np.arange(N))
-    for maps, words in (
-        (head_maps(3 * reads, writes), unit),
-        (head_maps(reads @ inner, inner.T @ writes), unit),
-        (head_maps(reads @ mix, np.linalg.inv(mix) @ writes), unit),
-        (head_maps(outer.T @ reads, writes @ outer), (unit @ outer).astype(np.float32)),
-    ):
-        again = measure_maps(words, maps, np.arange(N))
-        assert again.similarity_change == pytest.approx(first.similarity_change, rel=1e-4)
-        assert (again.recovered != first.recovered).mean() < 0.05  # a near-tie may fall the other way
 
 
 def test_what_is_known_of_the_tokens_beforehand_changes_nothing(
@@ -111,8 +84,8 @@ def test_what_is_known_of_the_tokens_beforehand_changes_nothing(
 ) -> None:
     maps = gaussian_maps(HEADS, D, RANK, rng, D)
     assert gram_square(unit) == pytest.approx(np.sum((unit.astype(np.float64) @ unit.T) ** 2), rel=1e-6)
-    first = measure_maps(unit, maps, np.arange(N))
-    again = measure_maps(unit, maps, np.arange(N), gram_square(unit))
+    first = measure_binding(unit, maps, np.arange(N))
+    again = measure_binding(unit, maps, np.arange(N), gram_square(unit))
     assert np.array_equal(first.similarity_change, again.similarity_change)
     assert np.array_equal(first.recovered, again.recovered)
 
@@ -124,12 +97,12 @@ def test_heads_and_words_in_blocks_give_what_single_heads_do(
     maps[1] = np.outer(np.eye(D)[0], np.eye(RANK)[0])  # the words without the first coordinate map to zero here
     words = unit.copy()
     words[3:20, 0] = 0.0
-    singly = [measure_maps(words, one[None], np.arange(N)) for one in maps]
+    singly = [measure_binding(words, one[None], np.arange(N)) for one in maps]
     monkeypatch.setattr(binding, "TOGETHER", 2 * RANK)
     monkeypatch.setattr(binding, "BLOCK_ROWS", 16)
     monkeypatch.setattr(binding, "RIVALS", 8)
     monkeypatch.setattr(binding, "QUERIES", 9)
-    found = measure_maps(words, maps, np.arange(N))
+    found = measure_binding(words, maps, np.arange(N))
     assert found.similarity_change == pytest.approx(np.concatenate([one.similarity_change for one in singly]), rel=1e-5)
     assert np.array_equal(found.recovered, np.concatenate([one.recovered for one in singly]))
     exact = words.astype(np.float64)
@@ -142,7 +115,7 @@ def test_heads_and_words_in_blocks_give_what_single_heads_do(
 
 def test_of_equal_words_the_first_is_named(unit: NDArray[np.float32], rng: np.random.Generator) -> None:
     twice = np.concatenate([unit, unit])
-    found = measure_maps(twice, gaussian_maps(1, D, D, rng), np.arange(2 * N))
+    found = measure_binding(twice, gaussian_maps(1, D, D, rng), np.arange(2 * N))
     assert found.recovered[0, :N].any()
     assert not found.recovered[0, N:].any()
 

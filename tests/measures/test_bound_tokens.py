@@ -1,4 +1,4 @@
-"""The pursuit over products: the same as over their vectors stacked, and as the obvious way."""
+"""The pursuit over products: the same as over their vectors stacked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fixtures.planted_circuits import bound_token_neurons
+from fixtures.planted import bound_token_neurons
 from fixtures.small_models import GATED, Sizes
+from tests import oracles
 from vsa_checks import bound_tokens
 from vsa_checks.bound_tokens import Part, pursue
 from vsa_checks.bundles import greedy_pursuit
@@ -38,37 +39,13 @@ def stacked(parts: list[Part]) -> NDArray[np.float64]:
     return np.concatenate([part.rows(np.arange(len(part.left))) for part in parts])
 
 
-def obvious(neuron: NDArray[np.floating], vectors: NDArray[np.float64], k: int) -> tuple[list[int], list[float]]:
-    target, total, chosen, path = neuron / np.linalg.norm(neuron), np.zeros(len(neuron)), [], []
-    for _ in range(k):
-        scores = []
-        for place, vector in enumerate(vectors):
-            new = total + vector
-            length = np.linalg.norm(new)
-            allowed = place not in chosen and vector.any() and length > 0
-            scores.append(target @ new / length if allowed else -np.inf)
-        chosen.append(int(np.argmax(scores)))
-        path.append(float(max(scores)))
-        total = total + vectors[chosen[-1]]
-    return chosen, path
-
-
 def test_it_finds_what_the_obvious_way_finds(parts: list[Part], rng: np.random.Generator) -> None:
     neurons = drawn(rng, 12, D)
     found = pursue(neurons, parts, 6)
     for i, neuron in enumerate(neurons.astype(np.float64)):
-        chosen, path = obvious(neuron, stacked(parts), 6)
+        chosen, path = oracles.pursuit(neuron, stacked(parts), 6)
         assert (60 * found.parts[i] + found.places[i]).tolist() == chosen
         assert found.cosines[i] == pytest.approx(path, abs=1e-6)
-
-
-def test_it_is_greedy_pursuit_over_the_vectors_stacked(parts: list[Part], rng: np.random.Generator) -> None:
-    neurons = drawn(rng, 40, D)
-    found = pursue(neurons, parts, 5)
-    known = greedy_pursuit(neurons, stacked(parts).astype(np.float32), 5)
-    for i in range(len(neurons)):
-        assert (60 * found.parts[i] + found.places[i]).tolist() == known.tokens(i).tolist()
-        assert found.cosines[i] == pytest.approx(known.path(i), abs=1e-6)
 
 
 def test_blocks_change_nothing(parts: list[Part], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:

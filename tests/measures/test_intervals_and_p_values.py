@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from scipy import stats
 
-from tests.measures.oracles import Rows
+from tests.oracles import Rows
 from vsa_checks.statistics import (
     bootstrap,
     bootstrap_groups,
@@ -40,12 +38,6 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(statistic: np.u
         found = bootstrap(rng.standard_normal(40), "neurons", rng, statistic)
         covered += found.low <= 0 <= found.high
     assert 0.89 <= covered / 200 <= 0.985
-
-
-def test_the_median_has_an_interval_of_its_own() -> None:
-    values = np.concatenate([np.zeros(60), np.full(40, 100.0)])
-    assert bootstrap(values, "heads", np.random.default_rng(3), np.median).low == 0
-    assert bootstrap(values, "heads", np.random.default_rng(3)).low > 20
 
 
 def test_values_without_spread_give_no_width_and_no_values_an_error() -> None:
@@ -128,7 +120,7 @@ def test_tail_p_by_hand(value: float, direction: str, p: float) -> None:
 
 @pytest.mark.parametrize(
     ("hits", "n", "null_hits", "null_n"),
-    [(9, 40, 2, 40), (2, 40, 9, 40), (5, 30, 5, 30), (0, 20, 0, 20), (20, 20, 0, 20), (3, 10, 40, 200), (7, 50, 1, 13)],
+    [(9, 40, 2, 40), (5, 30, 5, 30), (0, 20, 0, 20), (20, 20, 0, 20), (3, 10, 40, 200)],
 )
 def test_share_p_is_fishers_exact_test(hits: int, n: int, null_hits: int, null_n: int) -> None:
     table = [[hits, n - hits], [null_hits, null_n - null_hits]]
@@ -138,15 +130,6 @@ def test_share_p_is_fishers_exact_test(hits: int, n: int, null_hits: int, null_n
     assert share_p(hits, n, null_hits, null_n) == share_p(hits, n, null_hits, null_n, ">=")
 
 
-def test_share_p_is_the_limit_of_relabelling_at_random() -> None:
-    rng = np.random.default_rng(9)
-    everyone = np.array([1] * 12 + [0] * 48)
-    shuffled = rng.permuted(np.tile(everyone, (20_000, 1)), axis=1)[:, :25].sum(axis=1)
-    for hits in (3, 5, 8):
-        p = share_p(hits, 25, 12 - hits, 35)
-        assert tail_p(hits, shuffled, ">=") == pytest.approx(p, abs=4 * np.sqrt(p / 20_000))
-
-
 def test_random_streams_depend_on_their_purpose_and_not_on_their_order() -> None:
     first = stream(0, "null", "L3").random(4)
     stream(0, "something else").random(1000)
@@ -154,12 +137,6 @@ def test_random_streams_depend_on_their_purpose_and_not_on_their_order() -> None
     others = [stream(1, "null", "L3"), stream(0, "null", "L4"), stream(0, "null"), stream(0, "L3", "null"), stream(0)]
     drawn = [tuple(first), *(tuple(other.random(4)) for other in others)]
     assert len(set(drawn)) == 6
-
-
-def test_streams_of_many_purposes_are_uncorrelated() -> None:
-    drawn = np.array([stream(0, "pursuit matched", "raw", layer, "W_in").random(2000) for layer in range(12)])
-    for one, other in pairwise(drawn):
-        assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(2000)
 
 
 # --- windows of text as units ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.measures.oracles import Rows
+from tests.oracles import Rows
 from vsa_checks import nulls
 from vsa_checks.isometry import gaussian_isometry, isometry
 from vsa_checks.orthogonality import live_rows
@@ -37,12 +37,6 @@ def test_float32_weights_are_multiplied_in_float64() -> None:
         np.testing.assert_allclose(isometry(one, other), exact, rtol=1e-12)
 
 
-def test_one_direction_that_dominates_gives_one_over_rank() -> None:
-    left, right = heads()
-    left[:, :, 0] *= 1e6
-    np.testing.assert_allclose(isometry(left, right), 1 / 4, rtol=1e-5)
-
-
 def test_an_orthogonal_map_and_its_multiples_give_one() -> None:
     rng = np.random.default_rng(2)
     q, _ = np.linalg.qr(rng.standard_normal((9, 4)))
@@ -65,7 +59,6 @@ def test_a_head_that_does_nothing_has_none() -> None:
     left[1] = 0
     with warnings.catch_warnings(action="error"):
         assert np.isnan(isometry(left, right)).tolist() == [False, True, False]
-    assert np.isnan(isometry(left, right)).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -87,18 +80,6 @@ def test_gaussian_products_may_have_another_width_on_the_way_out() -> None:
 
 
 # --- nulls ----------------------------------------------------------------------------------------------------
-
-
-def layer(seed: int = 0) -> Rows:
-    """Vectors with a mean, with directions of much and little variance, and of different norms."""
-    rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((60, 5)) * [4, 2, 1, 0.5, 0.1] + [0.5, 0, -1, 0, 0]
-    return (rows * 10 ** rng.uniform(-2, 2, (60, 1))).astype(np.float32)
-
-
-def moments(rows: Rows) -> tuple[Rows, Rows]:
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit.mean(axis=0), np.cov(unit.T)
 
 
 def strong_layer(rows: int = 20_000, d: int = 12) -> NDArray[np.float64]:
@@ -165,26 +146,7 @@ def test_its_fit_is_that_of_the_obvious_way() -> None:
     assert np.linalg.norm(found - (second - np.outer(mean, mean))) < 0.03 * np.linalg.norm(found)
 
 
-def test_its_fit_is_the_formula_row_by_row() -> None:
-    unit = live_rows(strong_layer(50, 6)).unit.astype(np.float64)
-    lengths, squares = [1.0] * 50, [1.0] * 50
-    for _ in range(60):
-        mean = sum(length * row for length, row in zip(lengths, unit, strict=True)) / 50
-        second = sum(square * np.outer(row, row) for square, row in zip(squares, unit, strict=True)) / 50
-        inverse = np.linalg.inv(second - np.outer(mean, mean))
-        for i, row in enumerate(unit):
-            a, b = row @ inverse @ row, row @ inverse @ mean
-            lengths[i] = (b + (b * b + 20 * a) ** 0.5) / (2 * a)
-            squares[i] = lengths[i] ** 2 + 1 / (a + 5 / lengths[i] ** 2)
-        scale = float(np.mean(squares))
-        lengths, squares = [one / scale**0.5 for one in lengths], [one / scale for one in squares]
-    found_mean, found = nulls.gaussian_of_directions(unit)
-    np.testing.assert_allclose(found_mean, mean, atol=2e-4)
-    np.testing.assert_allclose(found, second - np.outer(mean, mean), atol=2e-4)
-
-
-@pytest.mark.parametrize("spread", [1.0, 30.0, 3000.0], ids=["round", "long", "needle"])
-@pytest.mark.parametrize("push", [0.0, 0.5, 2.0], ids=["centred", "off centre", "far off"])
+@pytest.mark.parametrize(("spread", "push"), [(1.0, 2.0), (30.0, 0.0), (30.0, 0.5), (3000.0, 0.5)])
 def test_larger_steps_end_where_plain_rounds_do_and_no_later(
     spread: float, push: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,11 +182,14 @@ def test_twice_as_many_rows_as_dimensions_do_not_settle_a_gaussian() -> None:
         assert drawn.dtype == np.float32
 
 
-def test_lengths_of_rows_change_nothing() -> None:
+def test_lengths_of_rows_and_dead_rows_change_nothing() -> None:
     rows = strong_layer(400)
     lengths = np.random.default_rng(0).lognormal(0.0, 1.0, (400, 1))
-    same = [nulls.covariance_matched(one).draw(10, np.random.default_rng(3)) for one in (rows, lengths * rows)]
+    sets = (rows, np.concatenate([np.zeros((30, 12)), lengths * rows]))
+    same = [nulls.covariance_matched(one).draw(10, np.random.default_rng(3)) for one in sets]
     np.testing.assert_allclose(same[0], same[1], atol=1e-4)
+    with pytest.raises(ValueError, match="fewer than two"):
+        nulls.covariance_matched(np.concatenate([rows[:1], np.zeros((3, 12))]))
 
 
 def test_a_layer_that_leaves_directions_out_is_matched_within_its_span() -> None:
@@ -233,47 +198,6 @@ def test_a_layer_that_leaves_directions_out_is_matched_within_its_span() -> None
     drawn = nulls.covariance_matched(rows).draw(50, np.random.default_rng(0))
     assert np.isfinite(drawn).all()
     assert np.abs(drawn[:, 4:]).max() < 1e-3 < np.abs(drawn[:, :4]).max()
-
-
-def test_few_vectors_are_matched_by_their_mean_and_covariance_at_unit_length() -> None:
-    rows = strong_layer(20)
-    unit = live_rows(rows).unit
-    drawn = nulls.covariance_matched(rows).draw(40_000, np.random.default_rng(1))
-    np.testing.assert_allclose(drawn.mean(axis=0), unit.mean(axis=0), atol=0.02)
-    np.testing.assert_allclose(np.cov(drawn.T), np.cov(unit.T), atol=0.02)
-
-
-def test_they_are_not_the_null_of_random_directions() -> None:
-    """Otherwise a layer that only has a mean or a few strong directions would look like structure."""
-    drawn = nulls.covariance_matched(layer()).draw(4000, np.random.default_rng(2))
-    random = nulls.random_directions(4000, 5, np.random.default_rng(2))
-    assert np.linalg.norm(drawn.mean(axis=0)) > 5 * np.linalg.norm(random.mean(axis=0))
-    matched, isotropic = (np.linalg.eigvalsh(np.cov(rows.T)) for rows in (drawn, random))
-    assert matched[-1] / matched[0] > 10
-    assert isotropic[-1] / isotropic[0] < 1.3
-
-
-def test_covariance_matched_vectors_leave_dead_rows_out_and_lengths_aside() -> None:
-    rows = layer()
-    with_dead = np.concatenate([np.zeros((30, 5), np.float32), rows * np.float32(7)])
-    same = [nulls.covariance_matched(one).draw(10, np.random.default_rng(3)) for one in (rows, with_dead)]
-    np.testing.assert_allclose(same[0], same[1], atol=1e-6)
-    with pytest.raises(ValueError, match="fewer than two"):
-        nulls.covariance_matched(np.concatenate([rows[:1], np.zeros((3, 5))]))
-
-
-def test_more_dimensions_than_vectors_give_vectors_in_their_span() -> None:
-    rows = np.random.default_rng(4).standard_normal((6, 40)).astype(np.float32)
-    drawn = nulls.covariance_matched(rows).draw(100, np.random.default_rng(5))
-    spanned = np.linalg.qr(rows.T)[0]
-    np.testing.assert_allclose(drawn @ spanned @ spanned.T, drawn, atol=1e-4)
-
-
-def test_random_directions_are_unit_and_point_everywhere() -> None:
-    rows = nulls.random_directions(5000, 8, np.random.default_rng(6))
-    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
-    assert np.abs(rows.mean(axis=0)).max() < 4.5 / np.sqrt(8 * 5000)
-    np.testing.assert_allclose(np.cov(rows.T), np.eye(8) / 8, atol=4.5 * np.sqrt(2 / 5000) / 8)
 
 
 def test_nulls_are_what_the_seed_draws() -> None:
@@ -292,7 +216,7 @@ def test_nulls_are_what_the_seed_draws() -> None:
     expected = three.mean(axis=0) + noise @ (three - three.mean(axis=0)) / np.sqrt(2)
     found = nulls.covariance_matched(three).draw(5, np.random.default_rng(13))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-    assert found.dtype == nulls.permuted_coordinates(three, np.random.default_rng(0)).dtype == np.float32
+    assert found.dtype == np.float32
 
 
 def test_vectors_all_alike_have_no_spread() -> None:
@@ -300,14 +224,6 @@ def test_vectors_all_alike_have_no_spread() -> None:
     rows = np.tile(np.random.default_rng(14).standard_normal(6), (40_000, 1))
     drawn = nulls.covariance_matched(rows).draw(3, np.random.default_rng(15))
     np.testing.assert_allclose(drawn, rows[:3] / np.linalg.norm(rows[0]), rtol=0, atol=2e-7)
-
-
-def test_permuted_coordinates_keep_each_rows_numbers_and_not_their_places() -> None:
-    rows = np.arange(6 * 50, dtype=np.float32).reshape(6, 50)
-    found = nulls.permuted_coordinates(rows, np.random.default_rng(7))
-    np.testing.assert_array_equal(np.sort(found, axis=1), rows)
-    orders = {tuple(row - row.min()) for row in found}
-    assert len(orders) == 6, "each row in an order of its own"
 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 100), (100, 40)])

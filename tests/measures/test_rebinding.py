@@ -78,18 +78,6 @@ def test_cosines_within_the_head_are_those_of_what_is_written(rng: np.random.Gen
             assert towards[i, head] == pytest.approx([cosine(out, vector) for vector in vectors])
 
 
-def test_a_head_that_binds_what_it_attends_to_has_a_cosine_of_one(rng: np.random.Generator) -> None:
-    n, h, d, r = 20, 2, 16, 8
-    embeddings, W_V, W_O = (rng.standard_normal(shape) for shape in ((n, d), (h, d, r), (h, r, d)))
-    source = rng.integers(n, size=(n, h))
-    bound = (embeddings @ W_V).transpose(1, 0, 2)
-    written = 0.3 * bound[source, np.arange(h)]
-    metric = W_O @ W_O.transpose(0, 2, 1)
-    assert rebinding.head_cosines(written, bound[source, np.arange(h)], metric) == pytest.approx(np.ones((n, h)))
-    wrong = rebinding.head_cosines(written, bound[(source + 1) % n, np.arange(h)], metric)
-    assert np.abs(wrong).mean() < 0.5
-
-
 def test_the_margin_is_the_mean_over_all_shuffles(rng: np.random.Generator) -> None:
     outputs, following = rng.standard_normal((2, 6, 5))
     own, shuffled = rebinding.next_token_margin(outputs, following)

@@ -112,12 +112,7 @@ def test_flags_differ_as_the_architectures_do(model_of) -> None:
 def test_sizes_and_attributes(model_of, model_type: str) -> None:
     model = model_of(model_type, "raw")
     info, row = model.info, ARCHITECTURES[model_type]
-    assert (info.architecture, info.gated, info.norm, info.causal) == (
-        model_type,
-        row.gated,
-        row.norm,
-        row.causal,
-    )
+    assert (info.architecture, info.gated, info.norm, info.causal) == (model_type, row.gated, row.norm, row.causal)
     assert info.dtype == "float32"
     assert not info.text
     assert info.text_reason

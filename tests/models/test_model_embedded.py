@@ -59,22 +59,6 @@ def test_it_knows_the_capital_of_france(smollm2: Any) -> None:
     assert smollm2.tokenizer.decode([504, 3575]) == "The capital"
 
 
-def test_its_sizes(smollm2: Any) -> None:
-    shapes = {
-        "embed.W_E": (49152, 576),
-        "unembed.W_U": (576, 49152),
-        "blocks.29.attn.W_Q": (9, 576, 64),
-        "blocks.29.attn.W_K": (3, 576, 64),
-        "blocks.29.attn.W_O": (9, 64, 576),
-        "blocks.29.mlp.W_in": (576, 1536),
-        "blocks.29.mlp.W_gate": (576, 1536),
-        "blocks.29.mlp.W_out": (1536, 576),
-    }
-    assert {name: tuple(smollm2[name].shape) for name in shapes} == shapes
-    assert smollm2.W_pos is None
-    assert smollm2.b_in is None
-
-
 def test_the_encoder_equals_what_transformers_reads() -> None:
     from transformers import BertModel
 

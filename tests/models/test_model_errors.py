@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from vsa_checks.errors import ModelError
 from vsa_checks.models import describe, load, read_registry
 
 TRUNCATED_AT = (3, 12, 60, 700, -64)
+EMBEDDED = read_registry()["smollm2-135m"]
+PACKAGE: dict[str, Any] = {"source": "package", **vars(EMBEDDED.shape)} | {
+    name: getattr(EMBEDDED, name)
+    for name in ("distribution", "file", "sha256", "architecture", "licence", "dtype", "quantization")
+}
 
 
 def refusal(call: Any, *arguments: Any) -> str:
@@ -47,17 +53,9 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_directory_without_configuration(tmp_path: Path) -> None:
     message = refusal(load, tmp_path)
-    assert str(tmp_path) in message
-    assert "config.json" in message
+    assert str(tmp_path) in message and "config.json" in message
     gguf = tiny.write_gguf(tmp_path / "model.gguf", "llama")
     assert f"Give the file {gguf}" in refusal(load, tmp_path)
-
-
-def test_a_directory_without_weights(llama: Path) -> None:
-    (llama / "model.safetensors").unlink()
-    message = refusal(describe, llama)
-    assert "model.safetensors" in message
-    assert str(llama) in message
 
 
 def test_a_file_that_is_no_model(tmp_path: Path, llama: Path) -> None:
@@ -69,58 +67,62 @@ def test_a_file_that_is_no_model(tmp_path: Path, llama: Path) -> None:
     assert "Give a .gguf file" in refusal(load, text)
 
 
-def test_a_configuration_that_is_no_json(llama: Path) -> None:
-    (llama / "config.json").write_text("{")
-    assert "cannot be read as JSON" in refusal(load, llama)
-    (llama / "config.json").write_text("[]")
-    assert "no JSON object" in refusal(load, llama)
+def configured(**changes: Any) -> Callable[[Path], object]:
+    """Changes fields of the configuration."""
+
+    def change(directory: Path) -> None:
+        config = json.loads((directory / "config.json").read_text())
+        (directory / "config.json").write_text(json.dumps({**config, **changes}))
+
+    return change
 
 
-def test_an_unsupported_architecture_names_the_supported(llama: Path, tmp_path: Path) -> None:
-    config = json.loads((llama / "config.json").read_text())
-    (llama / "config.json").write_text(json.dumps({**config, "model_type": "mamba"}))
+def with_damaged_header(directory: Path) -> None:
+    content = bytearray((directory / "model.safetensors").read_bytes())
+    content[8:12] = b"\xff\xff\xff\xff"
+    (directory / "model.safetensors").write_bytes(content)
+
+
+UP = "model__layers__{}__mlp__up_proj__weight"
+SPOILED: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
+    "no weights": (lambda d: (d / "model.safetensors").unlink(), ("model.safetensors",)),
+    "a configuration that is no JSON": (lambda d: (d / "config.json").write_text("{"), ("cannot be read as JSON",)),
+    "a configuration that is no object": (lambda d: (d / "config.json").write_text("[]"), ("no JSON object",)),
+    "an unsupported architecture": (configured(model_type="mamba"), ("'mamba'", "gpt2, gpt_neo")),
+    "packed weights": (configured(quantization_config={"quant_method": "awq"}), ("awq",)),
+    "a missing tensor": (
+        lambda d: tiny.edit_weights(d, **{UP.format(1): None}), ("model.layers.1.mlp.up_proj.weight is missing",)
+    ),
+    "a tensor of another shape": (
+        lambda d: tiny.edit_weights(d, **{UP.format(0): torch.ones(41, 24)}), ("up_proj", "(41, 24)")
+    ),
+    "a damaged header": (with_damaged_header, ("header cannot be read",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_what_is_wrong_with_a_directory_is_named(case: str, llama: Path) -> None:
+    spoil, words = SPOILED[case]
+    spoil(llama)
     message = refusal(load, llama)
-    assert "'mamba'" in message
-    assert "gpt2, gpt_neo" in message
+    for word in (str(llama), *words):
+        assert word in message
+
+
+def test_an_unsupported_architecture_of_a_gguf_file_names_the_supported(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(tiny.GGUF_ARCHITECTURES, "llama", "rwkv6")
-        path = tiny.write_gguf(tmp_path / "model.gguf", "llama")
-    message = refusal(load, path)
-    assert "'rwkv6'" in message
-    assert "gemma3, gpt2, llama" in message
-
-
-def test_packed_weights_are_refused(llama: Path) -> None:
-    config = json.loads((llama / "config.json").read_text())
-    (llama / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "awq"}}))
-    assert "awq" in refusal(describe, llama)
-
-
-def test_a_missing_tensor_is_named(llama: Path) -> None:
-    tiny.edit_weights(llama, model__layers__1__mlp__up_proj__weight=None)
-    message = refusal(load, llama)
-    assert "model.layers.1.mlp.up_proj.weight is missing" in message
-    assert str(llama) in message
+        message = refusal(load, tiny.write_gguf(tmp_path / "model.gguf", "llama"))
+    assert "'rwkv6'" in message and "gemma3, gpt2, llama" in message
 
 
 @pytest.mark.parametrize("name", ["blk.1.ffn_up.weight", "output_norm.weight", "token_embd.weight"])
 def test_a_tensor_missing_from_a_gguf_file_is_named(tmp_path: Path, name: str) -> None:
     path = tiny.write_gguf(tmp_path / "model.gguf", "llama", drop=name)
     message = refusal(load, path)
-    assert "missing" in message
-    assert str(path) in message
-    own = {
-        "blk.1.ffn_up.weight": "model.layers.1.mlp.up_proj.weight",
-        "output_norm.weight": "model.norm.weight",
-    }
-    assert own.get(name, name) in message
-
-
-def test_a_tensor_of_another_shape_is_named(llama: Path) -> None:
-    tiny.edit_weights(llama, model__layers__0__mlp__up_proj__weight=torch.ones(41, 24))
-    message = refusal(load, llama)
-    assert "up_proj" in message
-    assert "(41, 24)" in message
+    own = {"blk.1.ffn_up.weight": "model.layers.1.mlp.up_proj.weight", "output_norm.weight": "model.norm.weight"}
+    for word in ("missing", str(path), own.get(name, name)):
+        assert word in message
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -156,14 +158,6 @@ def test_a_safetensors_file_cut_short(llama: Path, length: int) -> None:
         message = refusal(call, llama)
         assert "model.safetensors" in message
         assert "fetch it again" in message
-
-
-def test_a_safetensors_file_with_a_damaged_header(llama: Path) -> None:
-    weights = llama / "model.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[8:12] = b"\xff\xff\xff\xff"
-    weights.write_bytes(content)
-    assert "header cannot be read" in refusal(describe, llama)
 
 
 def test_a_missing_part_of_the_weights_is_named(tmp_path: Path) -> None:
@@ -203,10 +197,7 @@ def test_a_part_of_a_split_gguf_file_and_a_tensor_without_values(tmp_path: Path)
         writer = gguf.GGUFWriter(path, "llama")
         writer.add_uint16("split.count", count)
         writer.add_tensor("token_embd.weight", np.ones(shape, dtype=np.float32))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        tiny.close(writer, path)
     assert "split into 3 files" in refusal(describe, tmp_path / "split.gguf")
     assert "(0, 4)" in refusal(describe, tmp_path / "empty.gguf")
 
@@ -216,10 +207,7 @@ def test_a_gguf_header_without_its_fields(tmp_path: Path) -> None:
 
     path = tmp_path / "model.gguf"
     writer = gguf.GGUFWriter(path, "llama")
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    tiny.close(writer, path)
     assert "token_embd.weight" in refusal(describe, path)
 
 
@@ -259,21 +247,3 @@ def test_a_package_that_is_not_installed(tmp_path: Path) -> None:
     assert "0" * 64 in message
     assert PACKAGE["sha256"] in message
     assert "n_layers 30 instead of 31" in refusal(describe, "other", registry)
-
-
-def _package() -> dict[str, Any]:
-    entry = read_registry()["smollm2-135m"]
-    return {
-        "source": "package",
-        "distribution": entry.distribution,
-        "file": entry.file,
-        "sha256": entry.sha256,
-        "architecture": entry.architecture,
-        "licence": entry.licence,
-        "dtype": entry.dtype,
-        "quantization": entry.quantization,
-        **vars(entry.shape),
-    }
-
-
-PACKAGE = _package()

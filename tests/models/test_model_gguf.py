@@ -143,10 +143,7 @@ def test_unpacking_in_parts_equals_the_package(tmp_path: Path, monkeypatch, kind
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_tensor("before", np.ones(3, dtype=np.float32))
     writer.add_tensor("packed", packed, raw_dtype=code)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    tiny.close(writer, path)
     header = read_header(path)
     assert header.tensors["packed"].shape == (7, 96)
     for blocks in (1, 4, 1 << 18):

@@ -20,25 +20,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def entry(model_type: str, **changes: Any) -> dict[str, Any]:
-    shape = {
-        "n_layers": 2,
-        "d_model": 24,
-        "n_heads": 4,
-        "n_kv_heads": 4 if model_type == "gpt2" else 2,
-        "d_head": 6,
-        "d_mlp": 40,
-        "d_vocab": tiny.D_VOCAB,
-    }
-    return {
-        "source": "hub",
-        "id": f"people/tiny-{model_type}",
-        "revision": "main",
-        "architecture": model_type,
-        "licence": "MIT",
-        "dtype": "float32",
-        **shape,
-        **changes,
-    }
+    shape = {"n_layers": 2, "d_model": 24, "n_heads": 4, "d_head": 6, "d_mlp": 40, "d_vocab": tiny.D_VOCAB}
+    shape["n_kv_heads"] = 4 if model_type == "gpt2" else 2
+    common = {"source": "hub", "revision": "main", "licence": "MIT", "dtype": "float32"}
+    return {**common, "id": f"people/tiny-{model_type}", "architecture": model_type, **shape, **changes}
 
 
 @pytest.fixture
@@ -104,11 +89,7 @@ def test_what_a_cache_holds_must_be_the_named_model(
 
 @pytest.mark.parametrize("variable", ["HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"])
 def test_the_cache_is_where_the_environment_says(
-    hub: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    registry: dict[str, RegistryEntry],
-    variable: str,
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: dict[str, RegistryEntry], variable: str
 ) -> None:
     monkeypatch.delenv("HF_HUB_CACHE")
     monkeypatch.setenv(variable, str(tmp_path / "place"))
@@ -177,11 +158,7 @@ def test_the_default_is_the_paper_model_where_it_can_be_had(
 
 @pytest.mark.parametrize("pickled", [False, True])
 def test_only_what_is_needed_is_downloaded(
-    hub: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    registry: dict[str, RegistryEntry],
-    pickled: bool,
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: dict[str, RegistryEntry], pickled: bool
 ) -> None:
     import huggingface_hub
 
@@ -239,17 +216,8 @@ def test_files_as_the_hub_has_them_for_gpt2(hub: Path, tmp_path: Path, registry:
     tensors = {name: p.detach().clone() for name, p in module.transformer.named_parameters()}
     tensors |= {f"h.{layer}.attn.bias": torch.ones(1, 1, 32, 32).tril() for layer in range(2)}
     save_file(tensors, directory / "model.safetensors")
-    config = {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "n_ctx": 32,
-        "n_positions": 32,
-        "n_embd": 24,
-        "n_inner": 40,
-        "n_head": 4,
-        "n_layer": 2,
-        "vocab_size": tiny.D_VOCAB,
-    }
+    config = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_ctx": 32, "vocab_size": tiny.D_VOCAB}
+    config |= tiny.CONFIGS["gpt2"]
     (directory / "config.json").write_text(json.dumps(config))
     tiny.write_hub_cache(hub, registry["small"].id, COMMIT, directory, "main")
     model = load("small", registry=registry)

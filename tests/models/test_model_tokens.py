@@ -54,22 +54,21 @@ def test_names_agree_with_the_tokenizer(tmp_path: Path) -> None:
         assert decoded == model.token_name(token) or "�" in decoded
 
 
-def test_the_older_files_are_read(tmp_path: Path) -> None:
-    (tmp_path / "vocab.json").write_text(json.dumps({"Ġa": 1, "b": 0}))
+UNIGRAM = {"model": {"vocab": [["<unk>", 0.0], ["▁the", -1.0]]}, "decoder": {"replacement": "▁"}}
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "names"),
+    [
+        ("vocab.json", json.dumps({"Ġa": 1, "b": 0}), ["b", " a", "2"]),
+        ("vocab.txt", "[PAD]\n##s\n", ["[PAD]", "##s", "2"]),
+        ("tokenizer.json", json.dumps(UNIGRAM), ["<unk>", " the", "2"]),
+    ],
+)
+def test_the_older_files_are_read(file: str, content: str, names: list[str], tmp_path: Path) -> None:
+    (tmp_path / file).write_text(content)
     vocabulary = directory_vocabulary(tmp_path)
-    assert vocabulary is not None
-    assert [vocabulary.name(token) for token in range(3)] == ["b", " a", "2"]
-    (tmp_path / "vocab.json").unlink()
-    (tmp_path / "vocab.txt").write_text("[PAD]\n##s\n")
-    vocabulary = directory_vocabulary(tmp_path)
-    assert vocabulary is not None
-    assert [vocabulary.name(token) for token in range(2)] == ["[PAD]", "##s"]
-    (tmp_path / "vocab.txt").unlink()
-    unigram = {"model": {"vocab": [["<unk>", 0.0], ["▁the", -1.0]]}, "decoder": {"replacement": "▁"}}
-    (tmp_path / "tokenizer.json").write_text(json.dumps(unigram))
-    vocabulary = directory_vocabulary(tmp_path)
-    assert vocabulary is not None
-    assert vocabulary.name(1) == " the"
+    assert vocabulary is not None and [vocabulary.name(token) for token in range(3)] == names
 
 
 def test_a_damaged_tokenizer_leaves_the_weights(tmp_path: Path) -> None:

@@ -173,11 +173,7 @@ def write_registry(path: Path, **entries: dict[str, Any]) -> Path:
     """Writes a list of named models; values are written as JSON, which TOML reads."""
     lines: list[str] = []
     for name, table in entries.items():
-        lines += [
-            f"[{json.dumps(name)}]",
-            *(f"{key} = {json.dumps(value)}" for key, value in table.items()),
-            "",
-        ]
+        lines += [f"[{json.dumps(name)}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items()), ""]
     path.write_text("\n".join(lines))
     return path
 
@@ -287,6 +283,11 @@ def write_gguf(
         else:
             kind = gguf.GGMLQuantizationType["Q8_0" if name == "token_embd.weight" else quantization]
             writer.add_tensor(name, gguf.quants.quantize(tensor, kind), raw_dtype=kind)
+    return close(writer, path)
+
+
+def close(writer: Any, path: Path) -> Path:
+    """Write a GGUF file to its end."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,22 +12,29 @@ from typing import Any
 import pytest
 import torch
 
+from fixtures.cases import CASES
+from fixtures.cases.named_models import NAMED_MODELS, NAMED_TEXTS
 from fixtures.claim_tests import claim_test
-from tests.meta.claim_cases import Case
-from tests.meta.fixture_models import FIXTURE_MODELS, TEXTS
-from tests.meta.stand_ins import as_paper_model
-from tests.sections.stand_in import assert_same
+from tests.meta.benches import as_paper_model
 from vsa_checks import bundles, orthogonality
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.judge import NOT_CHECKED, judge
-from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import Model, load
 from vsa_checks.workbench.access import Workbench
 
-FIGURES = 1e-6
-"""What figures may differ by: cosines are rounded to float32."""
+NOISE = 1e-6
+"""What numbers may differ by: cosines are rounded to float32."""
+
+
+def same(found: Any, expected: Any) -> bool:
+    """Equality of nested JSON; numbers up to rounding."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(same(found[key], one) for key, one in expected.items())
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(same, found, expected))
+    return bool(found == (pytest.approx(expected, abs=NOISE) if isinstance(expected, float) else expected))
 
 
 class OnTorch(Workbench):
@@ -40,30 +49,31 @@ class OnTorch(Workbench):
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Model]:
-    """A model of fixture_models.py in the raw basis, by name."""
+    """A named model of fixtures/cases in the raw basis, by name."""
 
     @cache
     def model(name: str) -> Model:
         directory: Path = tmp_path_factory.mktemp("model")
-        FIXTURE_MODELS[name](directory)
+        NAMED_MODELS[name](directory)
         return load(str(directory), basis="raw")
 
     return model
 
 
-def outcome(bench: Workbench, subject: Subject) -> tuple[str, Measurement | str]:
-    """The verdict on a subject, and all its figures, or the reason why there are none."""
+def outcome(bench: Workbench, subject: Subject) -> tuple[str, Any]:
+    """The verdict on a subject, and all its numbers as JSON, or the reason why there are none."""
     try:
         measured = claim_test(subject.claim).measure(bench, subject)
     except NotChecked as reason:
         return NOT_CHECKED, str(reason)
-    return judge(load_claims()[subject.claim], measured, bench.model(subject.basis).info.d_model).verdict, measured
+    verdict = judge(load_claims()[subject.claim], measured, bench.model(subject.basis).info.d_model).verdict
+    return verdict, json.loads(json.dumps(measured.as_json()))
 
 
 def assert_as_compiled(
     compiled: Workbench, there: Workbench, subjects: list[Subject], monkeypatch: pytest.MonkeyPatch
 ) -> set[str]:
-    """Verdicts and figures are the same, and no compiled product is made for them; returns the claims with figures."""
+    """Verdicts and numbers are the same, and no compiled product is made for them; returns the claims with numbers."""
 
     def refuse(*_: Any) -> Any:
         raise AssertionError("the compiled engine was asked")
@@ -72,34 +82,24 @@ def assert_as_compiled(
     monkeypatch.setattr(bundles, "pursue", refuse)
     monkeypatch.setattr(bundles, "_blocks", refuse)
     monkeypatch.setattr(orthogonality, "_tally", refuse)
-    for subject, (verdict, figures) in zip(subjects, expected, strict=True):
+    for subject, (verdict, numbers) in zip(subjects, expected, strict=True):
         found, measured = outcome(there, subject)
-        assert found == verdict, subject.id
-        assert_same(measured, figures, subject.id, FIGURES)
+        assert found == verdict and same(measured, numbers), subject.id
     return {subject.claim for subject, (verdict, _) in zip(subjects, expected, strict=True) if verdict != NOT_CHECKED}
 
 
 @pytest.mark.parametrize(("name", "text"), [("planted, gated", None), ("reader, heads on the token before", "pairs")])
 def test_every_claim_comes_out_as_with_the_compiled_engine(
-    name: str,
-    text: str | None,
-    loaded: Callable[[str], Model],
-    device: torch.device,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, text: str | None, loaded: Callable[[str], Model], device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, read = loaded(name), None if text is None else TEXTS[text]()
+    model, read = loaded(name), None if text is None else NAMED_TEXTS[text]()
     compiled, there = Workbench(name, loaded=model, text=read), OnTorch(name, loaded=model, text=read)
     there.engine = device
     subjects = [s for claim in load_claims().values() for s in enumerate_subjects(claim, model.info)]
-    with_figures = assert_as_compiled(compiled, there, [s for s in subjects if s.basis == "raw"], monkeypatch)
-    asked = {
-        "neurons-cos50",
-        "neurons-beyond-chance",
-        "embedding-artifacts",
-        "attention-artifacts",
-        "mlp-out-artifacts",
-    }
-    assert asked | ({"neuron-or"} if text else set()) <= with_figures
+    with_numbers = assert_as_compiled(compiled, there, [s for s in subjects if s.basis == "raw"], monkeypatch)
+    asked = {f"{name}-artifacts" for name in ("embedding", "attention", "mlp-out")}
+    asked |= {"neurons-cos50", "neurons-beyond-chance"}
+    assert asked | ({"neuron-or"} if text else set()) <= with_numbers
 
 
 def test_the_published_neurons_are_scanned_there(
@@ -107,7 +107,7 @@ def test_the_published_neurons_are_scanned_there(
 ) -> None:
     model = loaded("planted")
     compiled = as_paper_model(
-        Workbench("planted", loaded=model), Case("planted", basis="raw", published=0.02), monkeypatch
+        Workbench("planted", loaded=model), replace(CASES["neurons-table1"].holds[0], basis="raw"), monkeypatch
     )
     there = OnTorch("planted", loaded=model)
     there.engine = device

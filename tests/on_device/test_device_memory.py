@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.measures.oracles import Rows
+from tests.oracles import Rows
 from vsa_checks.bundles import greedy_pursuit, ranked_scan
 from vsa_checks.engine.on_device import memory
 from vsa_checks.errors import VsaChecksError

@@ -7,10 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tests.measures.test_pairwise_cosines import EXAMPLES, THRESHOLDS, assert_equal_to_pairs
+from tests.measures.test_measure_properties import test_pairs_of_any_small_rows  # noqa: F401 - on a device
+from tests.measures.test_pairwise_cosines import (  # noqa: F401 - these too
+    EXAMPLES,
+    THRESHOLDS,
+    test_every_number_is_that_of_all_pairs,
+    test_exact_cosines_count_as_above_only_where_they_are_above,
+    test_vectors_that_make_no_pair_are_refused,
+)
 from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
 
 
@@ -25,13 +30,6 @@ def assert_identical(found: PairwiseCosines, expected: PairwiseCosines) -> None:
         else:
             assert type(one) is type(other)
             np.testing.assert_array_equal(one, other, err_msg=field.name)
-
-
-@pytest.mark.parametrize("block", [None, 1, 3, 7])
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_every_figure_is_that_of_all_pairs(example: str, block: int | None, device: torch.device) -> None:
-    vectors = EXAMPLES[example]
-    assert_equal_to_pairs(pairwise_cosines(vectors, THRESHOLDS, block=block, device=device), vectors)
 
 
 @pytest.mark.parametrize("block", [None, 1, 16, 50])
@@ -61,21 +59,8 @@ def test_vectors_of_real_norms_differ_by_rounding_alone(device: torch.device) ->
             assert np.abs(found.above_by_row[level] - compiled.above_by_row[level]).max() <= 2
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 30), st.integers(1, 12), st.integers(1, 40))
-def test_any_gaussians(seed: int, n: int, d: int, block: int) -> None:
-    vectors = np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
-    found = pairwise_cosines(vectors, THRESHOLDS, block=block, device=torch.device("cpu"))
-    assert_equal_to_pairs(found, vectors)
-
-
 def test_progress_runs_to_its_end(device: torch.device) -> None:
     heard: list[tuple[int, int]] = []
     vectors = EXAMPLES["n>d"]
     pairwise_cosines(vectors, block=20, device=device, progress=lambda *told: heard.append(told))
     assert heard == [(20, 41), (40, 41), (41, 41)]
-
-
-def test_vectors_that_make_no_pair_are_refused(device: torch.device) -> None:
-    with pytest.raises(ValueError, match="make no pair"):
-        pairwise_cosines(np.array([[0.0, 0], [1, 2]]), device=device)

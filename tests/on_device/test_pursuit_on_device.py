@@ -10,29 +10,29 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.measures import oracles, test_greedy_pursuit
-from tests.measures.oracles import Rows
+from tests import oracles
+from tests.engine.test_greedy_pursuit import (  # noqa: F401 - on a device
+    KINDS,
+    example,
+    test_a_vocabulary_of_several_chunks,
+    test_each_step_takes_the_token_that_gives_the_highest_cosine,
+    test_lengths_whose_squares_float32_cannot_hold,
+    test_neurons_that_are_all_dead_give_empty_bundles,
+    test_progress_runs_to_its_end,
+    test_short_tokens_beside_long_ones,
+    test_ties_go_to_the_lowest_id,
+)
+from tests.measures.test_measure_properties import (  # noqa: F401 - these too
+    test_pursuit_of_any_small_problem,
+    test_pursuit_of_rows_with_duplicates_zeros_and_opposites,
+)
 from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit
 from vsa_checks.engine.on_device import pursuit
 from vsa_checks.orthogonality import live_rows
 
-KINDS = (*test_greedy_pursuit.KINDS, "one dimension", "cancelling", "tenfold", "far from zero")
 CPU = torch.device("cpu")
-
-
-def example(kind: str, seed: int = 0) -> tuple[Rows, Rows]:
-    """Neurons and dictionary of one kind."""
-    neurons, words = test_greedy_pursuit.example(kind, seed)
-    match kind:
-        case "one dimension":
-            neurons, words = neurons[:, :1], words[:, :1]
-        case "cancelling":
-            words = np.concatenate([words[:20], -words[:20]])
-        case "tenfold":
-            words = np.concatenate([words[:4]] * 10)
-        case "far from zero":
-            words += 4
-    return neurons, words
+ROUNDED = ("one dimension", "cancelling")
+"""Kinds with ties that rounding decides."""
 
 
 def assert_same(found: Bundles, expected: Bundles) -> None:
@@ -46,52 +46,15 @@ def assert_same(found: Bundles, expected: Bundles) -> None:
         assert getattr(found, name).dtype == getattr(expected, name).dtype
 
 
-@pytest.mark.parametrize("max_tokens", [1, 2, 5, 40, 60])
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_step_takes_the_token_that_gives_the_highest_cosine(
-    kind: str, max_tokens: int, device: torch.device
-) -> None:
-    neurons, words = example(kind)
-    oracles.assert_pursued(greedy_pursuit(neurons, words, max_tokens, device=device), neurons, words, max_tokens)
-
-
 @pytest.mark.parametrize("block", [None, 1, 4])
 @pytest.mark.parametrize("max_tokens", [1, 5, 12])
-@pytest.mark.parametrize("kind", test_greedy_pursuit.KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ROUNDED])
 def test_bundles_are_those_of_the_compiled_engine(
     kind: str, max_tokens: int, block: int | None, device: torch.device
 ) -> None:
     neurons, words = example(kind, 1)
     found = greedy_pursuit(neurons, words, max_tokens, device=device, block=block)
     assert_same(found, greedy_pursuit(neurons, words, max_tokens))
-
-
-def test_ties_that_are_no_copies_go_to_the_lowest_id(device: torch.device) -> None:
-    """Vectors of 16 signs and powers of two: all sums are exact, and equal cosines are common."""
-    rng = np.random.default_rng(5)
-    neurons = rng.choice([-1.0, 1.0], (8, 16)).astype(np.float32)
-    words = (rng.choice([-1.0, 1.0], (50, 16)) * 2.0 ** rng.integers(0, 3, (50, 1))).astype(np.float32)
-    found = greedy_pursuit(neurons, words, 6, device=device)
-    cosines = np.array([[oracles.cosine(*pair) for pair in zip([n] * 50, words, strict=True)] for n in neurons])
-    ties = (cosines == cosines.max(axis=1, keepdims=True)).sum(axis=1)
-    assert (ties > 1).sum() >= 3, "the example has too few ties to be one"
-    assert found.token_ids.reshape(8, 6)[:, 0].tolist() == cosines.argmax(axis=1).tolist()
-    assert_same(found, greedy_pursuit(neurons, words, 6))
-
-
-@pytest.mark.parametrize("scale", [1e-38, 1e-16, 1e30])
-def test_lengths_whose_squares_float32_cannot_hold(scale: float, device: torch.device) -> None:
-    neurons, words = example("planted", 3)
-    words *= np.float32(scale)
-    assert_same(greedy_pursuit(neurons, words, 5, device=device), greedy_pursuit(neurons, words, 5))
-
-
-def test_short_tokens_beside_long_ones(device: torch.device) -> None:
-    neurons, words = example("gaussian", 3)
-    words[::2] *= np.float32(1e-17)
-    found = greedy_pursuit(neurons, words, 30, device=device)
-    oracles.assert_pursued(found, neurons, words, 30)
-    assert any(t % 2 == 0 for t in found.token_ids.reshape(6, 30)[:, 0]), "the example has no short token to be found"
 
 
 def test_many_tokens_of_the_norms_of_a_real_model(device: torch.device) -> None:
@@ -123,16 +86,6 @@ def test_any_gaussians_give_what_the_compiled_engine_gives(seed: int, n: int, n_
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 5), st.integers(1, 45))
-def test_small_whole_numbers_with_ties_copies_and_sums_that_cancel(seed: int, n_words: int, d: int, k: int) -> None:
-    rng = np.random.default_rng(seed)
-    neurons = rng.integers(-2, 3, (4, d)).astype(np.float32)
-    words = rng.integers(-2, 3, (n_words, d)).astype(np.float32)
-    words[0, 0] = 1
-    oracles.assert_pursued(greedy_pursuit(neurons, words, k, device=CPU), neurons, words, k)
-
-
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.sampled_from([0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0]))
 def test_bounds_hold_the_cosine_even_where_sums_nearly_cancel(seed: int, size: int, apart: float) -> None:
     rng = np.random.default_rng(seed)
@@ -151,7 +104,8 @@ def test_bounds_hold_the_cosine_even_where_sums_nearly_cancel(seed: int, size: i
             there, torch.from_numpy(unit @ dictionary.vectors.T), torch.from_numpy(unit), torch.from_numpy(totals)
         )
     )
-    own, first = _first_bounds(there, unit, dictionary)
+    alone = pursuit._first_bounds(there, torch.from_numpy(unit @ dictionary.vectors.T))
+    own, first = (bound.numpy() for bound in alone)
     for i in range(3):
         for t in range(50):
             whole = totals[i] + dictionary.vectors[t]
@@ -162,11 +116,6 @@ def test_bounds_hold_the_cosine_even_where_sums_nearly_cancel(seed: int, size: i
             assert lowest[i, t] <= exact <= highest[i, t]
     # and apart from what cancels they are close
     assert np.median(highest - lowest) < 1e-3
-
-
-def _first_bounds(there: pursuit.DeviceWords, unit: Rows, dictionary: Dictionary) -> tuple[Rows, Rows]:
-    lowest, highest = pursuit._first_bounds(there, torch.from_numpy(unit @ dictionary.vectors.T))
-    return lowest.numpy(), highest.numpy()
 
 
 def test_few_tokens_are_scored_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,15 +169,9 @@ def test_the_next_copy_of_each_row() -> None:
     assert pursuit.next_copies(Dictionary.of(np.eye(3))).tolist() == [-1, -1, -1]
 
 
-def test_dead_neurons_progress_and_a_budget(device: torch.device) -> None:
-    heard: list[tuple[int, int]] = []
-    neurons, words = example("dead rows")
-    greedy_pursuit(neurons, words, 2, device=device, block=3, progress=lambda *told: heard.append(told))
-    assert heard == [(3, 4), (4, 4)]
-    dead = greedy_pursuit(np.zeros((3, 12)), words, 4, device=device)
-    assert len(dead) == 3 and len(dead.token_ids) == 0 and np.isnan(dead.cosine).all()
+def test_a_budget_is_that_of_the_compiled_engine(device: torch.device) -> None:
     with pytest.raises(ValueError, match="its own free memory"):
-        greedy_pursuit(neurons, words, 2, device=device, memory=10**9)
+        greedy_pursuit(*example("gaussian"), 2, device=device, memory=10**9)
 
 
 def _precision() -> str:

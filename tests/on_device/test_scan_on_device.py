@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tests.measures import oracles
-from tests.measures.oracles import Rows
-from tests.measures.test_ranked_scan import COUNTS, KINDS, example
+from tests import oracles
+from tests.measures.test_measure_properties import test_scan_of_any_small_problem  # noqa: F401 - on a device
+from tests.measures.test_ranked_scan import (  # noqa: F401 - these too
+    COUNTS,
+    KINDS,
+    example,
+    test_dead_neurons_are_told_from_neurons_that_nothing_explains,
+    test_exact_arithmetic_with_many_ties,
+    test_progress_runs_to_its_end,
+    test_several_numbers_of_neurons_per_token_share_products_and_nothing_else,
+)
+from tests.oracles import Rows
 from vsa_checks import bundles
-from vsa_checks.bundles import Bundles, ranked_scan, ranked_scans
+from vsa_checks.bundles import Bundles, ranked_scan
 
 
 def assert_same_bundles(found: Bundles, expected: Bundles, clear: list[int]) -> None:
@@ -40,19 +47,6 @@ def test_bundles_are_those_of_the_steps_and_of_the_compiled_engine(
         found = ranked_scan(neurons, words, neurons_per_token, block=block, device=device)
         oracles.assert_scanned(found, neurons, expected)
         assert_same_bundles(found, compiled, clear)
-
-
-@pytest.mark.parametrize("neurons_per_token", COUNTS)
-def test_exact_arithmetic_with_many_ties(neurons_per_token: int | None, device: torch.device) -> None:
-    """Vectors of 16 signs: every cosine is a multiple of 1/16, and all sums are exact."""
-    rng = np.random.default_rng(4)
-    neurons = rng.choice([-1.0, 1.0], (10, 16)).astype(np.float32)
-    words = (rng.choice([-1.0, 1.0], (70, 16)) * 2.0 ** rng.integers(-2, 3, (70, 1))).astype(np.float32)
-    neurons[7] = neurons[2]
-    found = ranked_scan(neurons, words, neurons_per_token, block=4, device=device)
-    for i, one in enumerate(oracles.scan(neurons, words, neurons_per_token, exact=True)):
-        assert found.tokens(i).tolist() == one.tokens, f"neuron {i}"
-    assert_same_bundles(found, ranked_scan(neurons, words, neurons_per_token), list(range(10)))
 
 
 @pytest.mark.parametrize("neurons_per_token", [None, 2])
@@ -85,15 +79,6 @@ def _products_differ(monkeypatch: pytest.MonkeyPatch) -> None:
         return to_float32(made) + 1e-6 * (rows[:, None] + columns)
 
     monkeypatch.setattr(torch.Tensor, "float", rounded)
-
-
-def test_several_numbers_of_neurons_per_token_share_products_and_nothing_else(device: torch.device) -> None:
-    neurons, words = example("dead rows", 3)
-    together = ranked_scans(neurons, words, [10, None, 1, 3, 500], device=device)
-    for count, found in zip([10, None, 1, 3, None], together, strict=True):
-        alone = ranked_scan(neurons, words, count, device=device)
-        for name in ("starts", "token_ids", "cosines"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
 
 
 def test_neurons_of_many_blocks_and_threads(device: torch.device) -> None:
@@ -136,29 +121,12 @@ def test_dead_neurons_one_token_and_no_neuron(device: torch.device) -> None:
         assert dead.dead.all() and len(dead) == 3 and len(dead.token_ids) == len(dead.cosines) == 0
 
 
-def test_progress_runs_to_its_end(device: torch.device) -> None:
-    heard: list[tuple[int, int]] = []
-    neurons, words = example("gaussian")
-    ranked_scan(neurons, words, block=5, device=device, progress=lambda *told: heard.append(told))
-    assert heard == [(5, 12), (10, 12), (12, 12)]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 60), st.integers(1, 20), st.integers(1, 8))
-def test_any_gaussians_give_what_the_steps_give(seed: int, n: int, n_words: int, d: int, k: int) -> None:
-    rng = np.random.default_rng(seed)
-    neurons, words = (rng.standard_normal((rows, d)).astype(np.float32) for rows in (n, n_words))
-    for count in (k, None):
-        found = ranked_scan(neurons, words, count, device=torch.device("cpu"), block=1 + seed % 3)
-        oracles.assert_scanned(found, neurons, oracles.scan(neurons, words, count))
-
-
 def test_the_compiled_products_are_not_made_beside(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> Rows:
         raise AssertionError("this is the compiled engine's")
 
-    monkeypatch.setattr(bundles.loops, "candidates", refuse)
-    monkeypatch.setattr(bundles.loops, "largest", refuse)
+    monkeypatch.setattr(bundles.loops, "collect_candidates", refuse)
+    monkeypatch.setattr(bundles.loops, "keep_largest", refuse)
     neurons, words = example("planted")
     assert ranked_scan(neurons, words, device=device).size.sum() > 0
     assert ranked_scan(neurons, words, 2, device=device).size.sum() > 0

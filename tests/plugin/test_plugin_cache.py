@@ -1,4 +1,4 @@
-"""Runs that take figures from the cache: the same file but for times, and never a figure that is not this run's."""
+"""Runs that take measurements from the cache: the same file but for times, and never one that is not this run's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,28 +67,17 @@ def again(whole: Run, plain: Path, cache_folder: Path, light: Server, tmp_path_f
     return run
 
 
-def test_a_second_run_writes_the_same_file_to_the_last_bit(whole: Run, again: Run) -> None:
+def test_a_second_run_writes_the_same_file_to_the_last_bit_and_loads_no_model(whole: Run, again: Run) -> None:
     assert n_from_cache(whole) == 0
     assert n_from_cache(again) == len(again.results) == len(whole.results) > 50
     texts = [json.dumps(but_for_the_run(run.document), sort_keys=True) for run in (whole, again)]
     assert texts[0] == texts[1]
-
-
-def test_it_loads_no_weights_and_no_library_of_models(again: Run) -> None:
-    assert "numpy" in again.modules
-    assert not {"torch", "transformer_lens", "transformers"} & again.modules
-
-
-def test_what_was_measured_took_its_seconds_and_the_run_took_its_own(whole: Run, again: Run) -> None:
+    assert "numpy" in again.modules and not {"torch", "transformer_lens", "transformers"} & again.modules
+    # what was measured took its seconds, and the run took its own
     measuring = sum(result["duration_s"] for result in again.results.values())
     assert measuring == sum(result["duration_s"] for result in whole.results.values())
     assert again.document["environment"]["duration_s"] < measuring
-
-
-def test_the_terminal_says_how_much_came_from_the_cache_and_the_reports_are_equal(whole: Run, again: Run) -> None:
-    words = f"{len(again.results)} of {len(again.results)} results taken from the cache"
-    for run, times in ((again, 1), (whole, 0)):
-        assert run.output.count(words) == times
+    for run in (whole, again):
         assert "cache" not in (run.report_dir / "index.html").read_text(encoding="utf-8")
 
 
@@ -114,7 +103,7 @@ def test_two_processes_take_from_the_cache_what_one_kept(
 
 
 def test_what_is_measured_is_read_from_files_that_the_key_knows(whole: Run, opened_files: Path) -> None:
-    """Of the project's files its code, the specification, the texts, the paper's figures and the list of models."""
+    """Of the project's files its code, the specification, the texts, the paper's numbers and the list of models."""
     opened = {Path(line).relative_to(ROOT) for line in opened_files.read_text().splitlines()}
     data = {path for path in opened if path.suffix != ".py" and "__pycache__" not in path.parts}
     texts = {path for path in data if path.parent == Path("fixtures/texts")}
@@ -129,7 +118,7 @@ def test_what_is_measured_is_read_from_files_that_the_key_knows(whole: Run, open
 
 @pytest.fixture(scope="module")
 def few(plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
-    """A run of some quick claims, and the folder of the figures that it kept."""
+    """A run of some quick claims, and the folder of the measurements that it kept."""
     folder = tmp_path_factory.mktemp("few")
     run = warm.claims(plain, folder / "report", *FEW, env=with_cache(folder / "cache"))
     assert run.code == 1 and len(run.results) == N_FEW and n_from_cache(run) == 0, run.output[-3000:]
@@ -138,7 +127,7 @@ def few(plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def kept(few: tuple[Run, Path], tmp_path: Path) -> Path:
-    """The figures of `few` in a folder of this test's own."""
+    """The measurements of `few` in a folder of this test's own."""
     return Path(shutil.copytree(few[1], tmp_path / "kept"))
 
 
@@ -170,16 +159,6 @@ def test_what_is_damaged_is_measured_anew_and_mended(
     assert results_of(third) == results_of(run)
 
 
-def test_entries_that_are_all_rubbish_cost_nothing_but_the_time(
-    few: tuple[Run, Path], kept: Path, plain: Path, warm: Server, tmp_path: Path
-) -> None:
-    for place, path in enumerate(entries(kept)):
-        path.write_bytes([b"", b"\xff\x00" * 99, b"{}", b"\n", b"[1, 2]"][place % 5])
-    run = warm.claims(plain, tmp_path / "report", *FEW, env=with_cache(kept))
-    assert (n_from_cache(run), results_of(run)) == (0, results_of(few[0]))
-    assert but_for_the_run(run.document)["environment"] == but_for_the_run(few[0].document)["environment"]
-
-
 def copy_of(plain: Path, folder: Path) -> Path:
     return Path(shutil.copytree(plain, folder / "model"))
 
@@ -196,39 +175,17 @@ def other_weights(model: Path) -> None:
     assert file.stat().st_size == before.st_size
 
 
-def other_config(model: Path) -> None:
-    config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps({**config, "layer_norm_epsilon": 1e-3}))
-
-
-def other_tokenizer(model: Path) -> None:
-    content = json.loads((model / "tokenizer.json").read_text())
-    content["added_tokens"] = content.get("added_tokens", [])[:-1]
-    (model / "tokenizer.json").write_text(json.dumps(content, indent=7))
-
-
-CHANGES: dict[str, Callable[[Path], None]] = {
-    "weights": other_weights,
-    "config": other_config,
-    "tokenizer": other_tokenizer,
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_another_model_at_the_same_path_is_measured(
-    change: str, kept: Path, plain: Path, warm: Server, tmp_path: Path
-) -> None:
+def test_another_model_at_the_same_path_is_measured(kept: Path, plain: Path, warm: Server, tmp_path: Path) -> None:
     model = copy_of(plain, tmp_path)
     same = warm.claims(model, tmp_path / "same", *FEW, env=with_cache(kept))
     assert n_from_cache(same) == N_FEW, "the same files at another place are the same model"
-    CHANGES[change](model)
+    other_weights(model)
     assert n_from_cache(warm.claims(model, tmp_path / "other", *FEW, env=with_cache(kept))) == 0
 
 
 OTHER_RUNS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "seed": (("--seed", "1"), {}),
-    "threads": ((), {"OMP_NUM_THREADS": "2"}),
-    "basis": (("--basis", "processed"), {}),
+    "basis": (("--basis", "processed"), {"OMP_NUM_THREADS": "2"}),
 }
 
 
@@ -241,7 +198,7 @@ def test_another_run_is_measured(change: str, kept: Path, plain: Path, warm: Ser
     assert n_from_cache(again) == N_FEW
 
 
-def test_another_text_is_read_again_and_figures_of_weights_alone_are_not(
+def test_another_text_is_read_again_and_numbers_of_weights_alone_are_not(
     plain: Path, warm: Server, tmp_path: Path
 ) -> None:
     only = ("-k", "residual-components or mean-zero", *FEW[2:])
@@ -266,17 +223,6 @@ def test_no_cache_neither_takes_nor_keeps(
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in entries(kept)} == before
     warm.claims(plain, tmp_path / "report", *FEW, "--no-cache", env=with_cache(tmp_path / "none"))
     assert not (tmp_path / "none").exists()
-
-
-def test_a_folder_that_cannot_be_written_costs_only_the_time(
-    few: tuple[Run, Path], plain: Path, warm: Server, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("I was here before")
-    for _ in range(2):
-        run = warm.claims(plain, tmp_path / "report", *FEW, env=with_cache(tmp_path / "file"))
-        assert (n_from_cache(run), run.code, results_of(run)) == (0, few[0].code, results_of(few[0]))
-        assert "Traceback" not in run.output
-    assert (tmp_path / "file").read_text() == "I was here before"
 
 
 BROKEN = {
@@ -316,7 +262,7 @@ claims["embedding-mean-zero"] = dataclasses.replace(claims["embedding-mean-zero"
 """
 
 
-def test_figures_from_the_cache_are_judged_by_the_claim_as_it_stands(
+def test_numbers_from_the_cache_are_judged_by_the_claim_as_it_stands(
     few: tuple[Run, Path], kept: Path, plain: Path, warm: Server, tmp_path: Path
 ) -> None:
     env = with_cache(kept, **plugin(tmp_path, "strict", STRICT))

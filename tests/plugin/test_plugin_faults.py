@@ -100,7 +100,7 @@ def broken(plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) 
 def test_a_broken_measure_fails_whatever_is_recorded(subject: str, broken: Run) -> None:
     assert broken.code == 1, broken.output[-3000:]
     assert broken.outcomes[subject.replace("/", ".")] in ("FAILED", "ERROR")
-    assert subject not in broken.results, "there is no figure to report"
+    assert subject not in broken.results, "there is no number to report"
     (entry,) = [one for one in broken.document["environment"]["crashed"] if subject.replace("/", ".") in one["test"]]
     assert BROKEN[subject][1] in entry["message"]
 

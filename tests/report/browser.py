@@ -1,6 +1,5 @@
 """Drives Debian's chromium over its DevTools pipe: no driver, no port, no network."""
 
-import base64
 import fcntl
 import json
 import os
@@ -107,11 +106,7 @@ class Browser:
         """Loads a file at the width given, in CSS pixels, and waits until it is drawn."""
         self.events.clear()
         self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 600,
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
@@ -126,12 +121,6 @@ class Browser:
         if "exceptionDetails" in answer:
             raise RuntimeError(f"the browser failed at {expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
-
-    def screenshot(self, path: Path, whole: bool = True) -> Path:
-        """Writes a PNG of the page, or of its first screen."""
-        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
-        path.write_bytes(base64.b64decode(data))
-        return path
 
     def complaints(self) -> list[str]:
         """What the browser wrote to its console or log since the page was opened: errors and warnings."""

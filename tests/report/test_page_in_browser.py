@@ -1,13 +1,13 @@
 """The page as a browser shows it: chromium, without a window."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.report import factory
 from tests.report.browser import REMEDY, Browser
-from tests.report.factory import FakeModelInfo, Json
-from tests.report.hostile import hostile_document
+from tests.report.factory import INFO, Json
 from vsa_checks.report import write_page
 
 WIDTHS = [400, 1200]
@@ -66,15 +66,15 @@ def test_anchors_lead_to_their_claims(width: int, large_page: Path, browser: Bro
 def test_links_to_subjects_open_their_table(large_page: Path, browser: Browser) -> None:
     """A subject in a closed part of the page is shown when a link leads to it."""
     browser.open(large_page, 1200)
-    target = "document.getElementById('s-neuron-or.processed.L0.W_in')"
+    target = "document.getElementById('s-neuron-or.processed.L0.W_gate')"
     browser.evaluate(f"{target}.closest('details').open = false")
-    browser.evaluate("document.querySelector('#not-checked a[href=\"#s-neuron-or.processed.L0.W_in\"]').click()")
+    browser.evaluate("document.querySelector('#not-checked a[href=\"#s-neuron-or.processed.L0.W_gate\"]').click()")
     box = browser.evaluate(f"{target}.getBoundingClientRect().toJSON()")
     assert box["height"] > 0
 
 
 def test_value_threshold_and_chance_stand_on_one_axis(large_page: Path, browser: Browser) -> None:
-    """For the 80% figure, the model and both nulls lie on the claimed side, next to each other."""
+    """For the share of 80%, the model and both nulls lie on the claimed side, next to each other."""
     browser.open(large_page, 1200)
     marks = browser.evaluate(
         """(() => {
@@ -129,7 +129,7 @@ def test_people_who_do_not_see_the_drawings_are_told(large_page: Path, browser: 
 
 
 def test_hostile_text_stays_text(tmp_path: Path, browser: Browser) -> None:
-    browser.open(write_page(hostile_document(), tmp_path), 400)
+    browser.open(write_page(factory.hostile(), tmp_path), 400)
     assert browser.evaluate("document.querySelectorAll('script, img, iframe, object').length") == 0
     assert browser.evaluate("[...document.querySelectorAll('*')].filter(e => e.onerror || e.onload).length") == 0
     assert browser.complaints() == []
@@ -139,7 +139,7 @@ def test_hostile_text_stays_text(tmp_path: Path, browser: Browser) -> None:
 
 
 def test_long_names_do_not_widen_the_page(tmp_path: Path, browser: Browser) -> None:
-    document = factory.document(model=FakeModelInfo(name="a/very-long-model-name" * 12, location="/x" * 200))
+    document = factory.document(model=replace(INFO, name="a/very-long-model-name" * 12, location="/x" * 200))
     browser.open(write_page(document, tmp_path), 400)
     assert browser.evaluate("document.documentElement.scrollWidth") <= 400
 

@@ -1,4 +1,4 @@
-"""The claims on attention and MLP outputs, every figure from vectors taken out of the weights one by one."""
+"""The claims on attention and MLP outputs, from vectors taken out of the weights one by one."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.measures import oracles
-from tests.measures.oracles import Rows
-from tests.sections.stand_in import WIDTH, Bench, assert_same, bench_of
+from tests import oracles
+from tests.oracles import Rows
+from tests.sections.stand_in import WIDTH, Bench, bench_of
 from vsa_checks import isometry as isometries
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, Reference
+from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import Basis
 from vsa_checks.orthogonality import pairwise_cosines
-from vsa_checks.sections import attention, mlp, pairs
-from vsa_checks.statistics import bootstrap, stream
+from vsa_checks.sections import attention, isometry, mlp
 
-HEADS, RANK = 12, 5
+HEADS, RANK = 4, 5
 CUT = 6 / 7
+# Grouped queries: two heads share each key and value matrix.
 SHAPES = {
     "W_Q": (HEADS, WIDTH, RANK),
-    "W_K": (6, WIDTH, RANK),
-    "W_V": (6, WIDTH, RANK),
+    "W_K": (HEADS // 2, WIDTH, RANK),
+    "W_V": (HEADS // 2, WIDTH, RANK),
     "W_O": (HEADS, RANK, WIDTH),
 }
 Measure = Callable[..., Measurement]
 
 
-def layer(seed: int = 0, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Rows]:
+def layer(seed: int = 0) -> dict[str, Rows]:
     """Weights of one layer: heads that differ, some vectors that are alike, within a head and between heads."""
     rng = np.random.default_rng(seed)
-    weights = {name: rng.standard_normal(shape) for name, shape in (shapes or SHAPES).items()}
+    weights = {name: rng.standard_normal(shape) for name, shape in SHAPES.items()}
     for name, weight in weights.items():
         # The vectors of a head stand along the axis that is not the model's.
         vectors = weight if name == "W_O" else weight.transpose(0, 2, 1)
@@ -45,82 +46,67 @@ def layer(seed: int = 0, shapes: dict[str, tuple[int, ...]] | None = None) -> di
     return weights
 
 
-def bench(weights: dict[str, Rows], number: int = 2, **others: Any) -> Bench:
+def bench(weights: dict[str, Rows], number: int = 2) -> Bench:
     part = {name: "attn" if name in SHAPES else "mlp" for name in weights}
-    return bench_of({f"blocks.{number}.{part[name]}.{name}": weight for name, weight in weights.items()}, **others)
+    return bench_of({f"blocks.{number}.{part[name]}.{name}": weight for name, weight in weights.items()})
 
 
-def subject(matrix: str | None = None, number: int = 2) -> Subject:
-    return Subject("a-claim", "raw", number, matrix)
+def subject(matrix: str | None = None, number: int = 2, basis: Basis = "raw") -> Subject:
+    return Subject("a-claim", basis, number, matrix)
 
 
-def vectors_of(matrix: str, weight: Rows) -> list[list[Rows]]:
-    """For each head its vectors, one per head dimension."""
-    by_head = []
-    for head in weight:
-        rank = head.shape[0] if matrix == "W_O" else head.shape[1]
-        by_head.append([head[r] if matrix == "W_O" else head[:, r] for r in range(rank)])
-    return by_head
+def rms(rows: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(list(oracles.pair_cosines(np.array(rows)).values())))))
+
+
+def share(rows: Any) -> float:
+    return float(np.mean(np.abs(list(oracles.pair_cosines(np.array(rows)).values())) > CUT))
 
 
 # --- vectors of one attention matrix --------------------------------------------------------------------------
 
-FIGURES: list[tuple[Measure, Measure, Callable[[Rows], float]]] = [
-    (attention.heads_near_orthogonal, pairs.near_orthogonal, lambda cosines: float(np.sqrt(np.mean(cosines**2)))),
-    (attention.heads_artifacts, pairs.artifacts, lambda cosines: float(np.mean(np.abs(cosines) > CUT))),
-]
-
 
 @pytest.mark.parametrize("matrix", SHAPES)
-@pytest.mark.parametrize(("measure", "plain", "figure"), FIGURES)
-def test_vectors_of_an_attention_matrix(
-    measure: Measure, plain: Measure, figure: Callable[[Rows], float], matrix: str
-) -> None:
+def test_vectors_of_an_attention_matrix(matrix: str) -> None:
     weights = layer()
-    by_head = vectors_of(matrix, weights[matrix].astype(np.float32))
-    rows = np.array([vector for head in by_head for vector in head])
-    heads = np.array([place for place, head in enumerate(by_head) for vector in head if vector.any()])
-    own = [figure(np.array(list(oracles.pair_cosines(np.array(head)).values()))) for head in by_head]
-    within = {
-        "within_heads_median": float(np.median(own)),
-        "worst_head": int(np.argmax(own)),
-        "by_head": [{"head": head, "value": value} for head, value in enumerate(own)],
-    }
+    by_head = [[head[r] if matrix == "W_O" else head[:, r] for r in range(RANK)] for head in weights[matrix]]
+    rows = [vector for head in by_head for vector in head]
     one = bench(weights)
-    expected = plain(one, subject(matrix), pairwise_cosines(rows, (CUT,)), "heads", heads, within)
-    assert expected.n_excluded == 1
-    found = measure(one, subject(matrix))
-    assert_same(found, expected)
-    assert found.value == pytest.approx(figure(np.array(list(oracles.pair_cosines(rows).values()))), abs=1e-6)
+    for measure, number in ((attention.heads_near_orthogonal, rms), (attention.heads_artifacts, share)):
+        found = measure(one, subject(matrix))
+        assert found.value == pytest.approx(number(rows), abs=1e-6)
+        assert (found.n_examined, found.n_excluded, found.interval.unit) == (len(rows) - 1, 1, "heads")
+        own = [number(head) for head in by_head]
+        assert found.details["by_head"] == [
+            {"head": head, "value": pytest.approx(value, abs=1e-6)} for head, value in enumerate(own)
+        ]
+        assert found.details["within_heads_median"] == pytest.approx(np.median(own), abs=1e-6)
+        assert found.details["worst_head"] == np.argmax(own)
+    beyond = attention.heads_beyond_random(one, subject(matrix))
+    assert beyond.details["rms"] == pytest.approx(rms(rows), abs=1e-6) and beyond.interval.unit == "heads"
 
 
-@pytest.mark.parametrize("matrix", SHAPES)
-def test_vectors_of_an_attention_matrix_beside_gaussians(matrix: str) -> None:
-    weights = layer(1)
-    by_head = vectors_of(matrix, weights[matrix].astype(np.float32))
-    rows = np.array([vector for head in by_head for vector in head])
-    heads = np.array([place for place, head in enumerate(by_head) for vector in head if vector.any()])
-    one = bench(weights)
-    expected = pairs.beyond_random(one, subject(matrix), pairwise_cosines(rows, (CUT,)), "heads", heads)
-    assert_same(attention.heads_beyond_random(one, subject(matrix)), expected)
+@pytest.mark.parametrize("matrix", ["W_K", "W_V"])
+def test_whole_heads_are_resampled(matrix: str) -> None:
+    """Of two heads each can be all that is drawn: a head's mean square moves the mean by twice its distance."""
+    rows = [vector for head in layer()[matrix] for vector in head.T]
+    cosines = oracles.pair_cosines(np.array(rows))
+    own = {i: np.mean([c**2 for pair, c in cosines.items() if i in pair]) for i in range(10) if i != 3}
+    center = np.mean(list(own.values()))
+    heads = [np.mean([own[i] for i in own if i // RANK == head]) for head in (0, 1)]
+    found = attention.heads_near_orthogonal(bench(layer()), subject(matrix)).interval
+    assert (found.low, found.high) == pytest.approx(tuple(np.sqrt(sorted(2 * head - center for head in heads))))
 
 
-@pytest.mark.parametrize("measure", [attention.heads_near_orthogonal, attention.heads_artifacts])
-def test_a_single_head_has_its_dimensions_resampled(measure: Measure) -> None:
-    weights = layer(2)
-    found = measure(bench({"W_K": weights["W_K"][:1]}), subject("W_K"))
-    assert found.interval.unit == "head dimensions"
-    assert found.interval.low < found.interval.high
-    assert found.details["within_heads_median"] == pytest.approx(found.value)
-    assert attention.heads_beyond_random(bench({"W_K": weights["W_K"][:1]}), subject("W_K")).interval.unit == (
-        "head dimensions"
-    )
-    assert measure(bench(weights), subject("W_K")).interval.unit == "heads"
-    assert attention.heads_beyond_random(bench(weights), subject("W_K")).interval.unit == "heads"
+def test_a_single_head_has_its_dimensions_resampled() -> None:
+    one = bench({"W_K": layer(2)["W_K"][:1]})
+    for measure in (attention.heads_near_orthogonal, attention.heads_artifacts, attention.heads_beyond_random):
+        found = measure(one, subject("W_K"))
+        assert found.interval.unit == "head dimensions" and found.interval.low < found.interval.high
 
 
-def test_heads_without_a_pair_have_no_figure_of_their_own() -> None:
-    weight = layer(3)["W_Q"][:4]
+def test_heads_without_a_pair_have_no_number_of_their_own() -> None:
+    weight = layer(3)["W_Q"]
     weight[1, :, 1:] = 0
     weight[2] = 0
     weight[3, :, 2:] = 0
@@ -143,30 +129,16 @@ def test_fewer_than_two_vectors_are_not_checked() -> None:
     assert attention.heads_near_orthogonal(bench({"W_Q": weight}), subject("W_Q")).value == pytest.approx(1)
 
 
-def test_each_matrix_of_each_layer_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-
-    def counted(vectors: Rows, thresholds: tuple[float, ...], device: None) -> Any:
-        seen.append(len(vectors))
-        return pairwise_cosines(vectors, thresholds, device=device)
-
-    one = bench_of(
-        {f"blocks.{number}.attn.{name}": weight for number in (0, 1) for name, weight in layer(number).items()}
-    )
-    monkeypatch.setattr(attention, "pairwise_cosines", counted)
-    values = set()
-    for number in (0, 1):
-        for matrix in ("W_K", "W_V"):
-            found = [
-                measure(one, subject(matrix, number))
-                for measure in (attention.heads_beyond_random, attention.heads_beyond_random)
-            ]
-            assert found[0] == found[1]
-            values.add(found[0].value)
-    assert len(values) == 4 and len(seen) == 4
-
-
 # --- how evenly heads stretch ---------------------------------------------------------------------------------
+
+
+def uneven(size: int = WIDTH) -> dict[str, Rows]:
+    """Heads that stretch the more unevenly, the later; they write into so many dimensions."""
+    weights = layer(5)
+    for head in range(HEADS):
+        weights["W_Q"][head, :, 0] *= 1 + head
+        weights["W_O"][head, 0] *= 1 + head
+    return weights | {"W_O": weights["W_O"][:, :, :size]}
 
 
 def even(product: Rows) -> float:
@@ -174,52 +146,29 @@ def even(product: Rows) -> float:
     return float(squares.sum() ** 2 / (RANK * (squares**2).sum()))
 
 
-def uneven(seed: int = 5) -> dict[str, Rows]:
-    """Grouped queries: two heads share each key and value matrix. Heads stretch the more unevenly, the later."""
-    rng = np.random.default_rng(seed)
-    weights = {name: rng.standard_normal(shape) for name, shape in SHAPES.items()}
-    for head in range(HEADS):
-        weights["W_Q"][head, :, 0] *= 1 + head
-        weights["W_O"][head, 0] *= 1 + head
-    return weights
-
-
-CIRCUITS: list[tuple[Measure, Callable[[dict[str, Rows], int], Rows]]] = [
-    (attention.ov_isometry, lambda weights, head: weights["W_V"][head // 2] @ weights["W_O"][head]),
-    (attention.qk_isometry, lambda weights, head: weights["W_Q"][head] @ weights["W_K"][head // 2].T),
-]
-
-
-@pytest.mark.parametrize(("measure", "product"), CIRCUITS)
-def test_isometry_of_the_heads_of_a_layer(measure: Measure, product: Callable[[dict[str, Rows], int], Rows]) -> None:
-    weights = uneven()
-    by_head = [even(product(weights, head)) for head in range(HEADS)]
-    drawn = isometries.gaussian_isometry(WIDTH, RANK, 100, stream(3, "gaussian isometry", WIDTH, RANK, WIDTH), WIDTH)
-    expected = Measurement(
-        value=float(np.median(by_head)),
-        interval=bootstrap(by_head, "heads", stream(3, "bootstrap", "a-claim/raw/L2"), np.median),
-        n_examined=HEADS,
-        reference=Reference("product of Gaussians", float(np.median(drawn))),
-        details={
-            "by_head": [{"head": head, "value": value} for head, value in enumerate(by_head)],
-            "worst_head": int(np.argmin(by_head)),
-        },
-    )
-    assert_same(measure(bench(weights), subject()), expected)
-
-
-@pytest.mark.parametrize(("measure", "matrix"), [(attention.ov_isometry, "W_O"), (attention.qk_isometry, "W_Q")])
-def test_heads_that_do_nothing_are_left_out(measure: Measure, matrix: str) -> None:
-    weights = uneven()
-    whole = measure(bench(weights), subject())
-    weights[matrix][[0, 2, 4, 5, 6, 8, 9, 10, 11]] = 0
+@pytest.mark.parametrize("circuit", ["ov", "qk"])
+def test_isometry_of_the_heads_of_a_layer(circuit: str) -> None:
+    weights, measure = uneven(), {"ov": isometry.ov_isometry, "qk": isometry.qk_isometry}[circuit]
+    q, k, v, o = weights.values()
+    by_head = [even(v[head // 2] @ o[head] if circuit == "ov" else q[head] @ k[head // 2].T) for head in range(HEADS)]
+    one = bench(weights)
+    found = measure(one, subject())
+    assert (found.value, found.n_examined, found.n_excluded) == pytest.approx((np.median(by_head), HEADS, 0))
+    assert found.details["by_head"] == [{"head": head, "value": pytest.approx(x)} for head, x in enumerate(by_head)]
+    assert found.details["worst_head"] == np.argmin(by_head)
+    # of four heads the least even and the most even can be the median of all that is drawn
+    assert (found.interval.low, found.interval.high) == pytest.approx((min(by_head), max(by_head)))
+    assert found.interval.unit == "heads"
+    assert one.drawn_for == [("gaussian isometry", WIDTH, RANK, WIDTH), ("bootstrap", subject().id)]
+    # heads that do nothing are left out
+    weights[f"W_{circuit[0].upper() if circuit == 'qk' else 'O'}"][[0, 2]] = 0
     found = measure(bench(weights), subject())
-    assert (found.n_examined, found.n_excluded) == (3, 9)
-    kept = [whole.details["by_head"][head] for head in (1, 3, 7)]
-    assert_same(found.details["by_head"], kept)
-    assert found.value == pytest.approx(np.median([one["value"] for one in kept]))
-    assert found.details["worst_head"] == 7
-    weights[matrix][:] = 0
+    assert (found.n_examined, found.n_excluded) == (2, 2)
+    assert found.details["by_head"] == [{"head": head, "value": pytest.approx(by_head[head])} for head in (1, 3)]
+    assert found.value == pytest.approx((by_head[1] + by_head[3]) / 2)
+    assert found.details["worst_head"] == (1 if by_head[1] < by_head[3] else 3)
+    for matrix in ("W_Q", "W_O"):
+        weights[matrix][:] = 0
     with pytest.raises(NotChecked, match="every head of the layer has a product of zero"):
         measure(bench(weights), subject())
 
@@ -227,30 +176,21 @@ def test_heads_that_do_nothing_are_left_out(measure: Measure, matrix: str) -> No
 def test_gaussian_products_are_drawn_once_for_each_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """Heads may write into another width than they read, and then have another reference."""
     drawn: list[tuple[int, int, int, int | None]] = []
-    real = isometries.gaussian_isometry
 
     def counted(d: int, rank: int, draws: int, rng: np.random.Generator, d_out: int | None = None) -> Rows:
         drawn.append((d, rank, draws, d_out))
-        return real(d, rank, draws, rng, d_out)
+        return np.array([0.1, 0.2, 0.7]) * len(drawn)
 
     monkeypatch.setattr(isometries, "gaussian_isometry", counted)
-    weights, narrow = uneven(), uneven()
-    narrow["W_O"] = narrow["W_O"][:, :, :20]
-    one = bench_of(
-        {
-            f"blocks.{number}.attn.{name}": weight
-            for number, whole in ((2, weights), (3, narrow))
-            for name, weight in whole.items()
-        }
-    )
-    assert attention.ov_isometry(one, subject()) == attention.ov_isometry(one, subject())
-    attention.qk_isometry(one, subject())
-    wide, thin = attention.ov_isometry(one, subject()), attention.ov_isometry(one, subject(number=3))
+    layers = {2: uneven(), 3: uneven(20)}
+    one = bench_of({f"blocks.{at}.attn.{name}": one for at, layer in layers.items() for name, one in layer.items()})
+    found = [isometry.ov_isometry(one, subject(number=at)) for at in (2, 2, 3)] + [isometry.qk_isometry(one, subject())]
     assert drawn == [(WIDTH, RANK, 100, WIDTH), (WIDTH, RANK, 100, 20)]
-    assert wide.reference != thin.reference
+    references = [(measured.reference.name, measured.reference.value) for measured in found if measured.reference]
+    assert references == [("product of Gaussians", value) for value in (0.2, 0.2, 0.4, 0.2)]
 
 
-@pytest.mark.parametrize("measure", [attention.ov_isometry, attention.qk_isometry, attention.heads_artifacts])
+@pytest.mark.parametrize("measure", [isometry.ov_isometry, isometry.qk_isometry, attention.heads_artifacts])
 def test_a_layer_without_the_matrix_is_not_checked(measure: Measure) -> None:
     with pytest.raises(NotChecked, match=r"layer 7 of this model has no W_[QV]"):
         measure(bench(layer()), subject("W_Q", 7))
@@ -267,41 +207,44 @@ def outputs(seed: int = 0) -> Rows:
     return rows
 
 
-WRITTEN: list[tuple[Measure, Measure]] = [
-    (mlp.outputs_near_orthogonal, pairs.near_orthogonal),
-    (mlp.outputs_artifacts, pairs.artifacts),
-    (mlp.outputs_beyond_random, pairs.beyond_random),
-]
+def test_vectors_that_neurons_write() -> None:
+    one, rows = bench({"W_out": outputs()}), outputs()
+    near = mlp.outputs_near_orthogonal(one, subject())
+    beyond, tails = mlp.outputs_beyond_random(one, subject()), mlp.outputs_artifacts(one, subject())
+    assert (near.value, beyond.details["rms"], tails.value) == pytest.approx((rms(rows), rms(rows), share(rows)))
+    for found in (near, tails, beyond):
+        assert (found.n_examined, found.n_excluded, found.interval.unit) == (30, 1, "neurons")
 
 
-@pytest.mark.parametrize(("measure", "plain"), WRITTEN)
-def test_vectors_that_neurons_write(measure: Measure, plain: Measure) -> None:
-    one = bench({"W_out": outputs()})
-    expected = plain(one, subject(), pairwise_cosines(outputs().astype(np.float32), (CUT,)), "neurons")
-    assert expected.n_examined == 30
-    assert_same(measure(one, subject()), expected)
-
-
-@pytest.mark.parametrize(("measure", "plain"), WRITTEN)
-def test_layers_are_measured_by_themselves_and_once(measure: Measure, plain: Measure) -> None:
-    one = bench_of(
-        {f"blocks.{number}.mlp.W_out": outputs(number) for number in (0, 1)},
-        processed={f"blocks.{number}.mlp.W_out": outputs(number + 2) for number in (0, 1)},
-    )
-    values = {
-        mlp.outputs_near_orthogonal(one, Subject("a-claim", basis, number)).value
-        for basis in ("raw", "processed")
-        for number in (0, 1)
-    }
-    assert len(values) == 4
-    assert measure(one, subject(number=0)) == measure(one, subject(number=0))
-
-
-@pytest.mark.parametrize(("measure", "plain"), WRITTEN)
-def test_fewer_than_two_neurons_that_write_are_not_checked(measure: Measure, plain: Measure) -> None:
+def test_fewer_than_two_neurons_that_write_are_not_checked() -> None:
     rows = np.zeros((3, WIDTH))
     rows[1] = 1
-    with pytest.raises(NotChecked, match="fewer than two rows of W_out have a direction"):
-        measure(bench({"W_out": rows}), subject())
+    for measure in (mlp.outputs_near_orthogonal, mlp.outputs_artifacts, mlp.outputs_beyond_random):
+        with pytest.raises(NotChecked, match="fewer than two rows of W_out have a direction"):
+            measure(bench({"W_out": rows}), subject())
     rows[0] = 1
-    assert measure(bench({"W_out": rows}), subject()).n_examined == 2
+    assert mlp.outputs_artifacts(bench({"W_out": rows}), subject()).n_examined == 2
+
+
+def test_each_matrix_of_each_layer_and_basis_is_measured_by_itself_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def counted(vectors: Rows, *more: Any, **options: Any) -> Any:
+        seen.append(len(vectors))
+        return pairwise_cosines(vectors, *more, **options)
+
+    for module in (attention, mlp):
+        monkeypatch.setattr(module, "pairwise_cosines", counted)
+    both = [
+        {f"blocks.{at}.attn.{name}": one for at in (0, 1) for name, one in layer(seed + at).items()}
+        | {f"blocks.{at}.mlp.W_out": outputs(seed + at) for at in (0, 1)}
+        for seed in (0, 2)
+    ]
+    one = bench_of(both[0], processed=both[1])
+    bases: tuple[Basis, Basis] = ("raw", "processed")
+    asked = [subject(matrix, at, basis) for basis in bases for at in (0, 1) for matrix in ("W_K", "W_V", None)] * 2
+    values = [
+        (attention.heads_beyond_random if one_of.matrix else mlp.outputs_beyond_random)(one, one_of).value
+        for one_of in asked
+    ]
+    assert len(set(values)) == len(seen) == 12 and values[:12] == values[12:]

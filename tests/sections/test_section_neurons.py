@@ -1,22 +1,22 @@
-"""The claims on neurons as sums of tokens: every figure from the bundles of the neurons and of both nulls."""
+"""The claims on neurons as sums of tokens, from the bundles of the neurons and of both nulls."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from tests.measures.oracles import Rows
-from tests.sections.stand_in import Bench, assert_same, bench_of
+from tests.oracles import Rows
+from tests.sections.stand_in import Bench, bench_of
 from vsa_checks import nulls
-from vsa_checks.bundles import Bundles, greedy_pursuit, ranked_scan
+from vsa_checks.bundles import greedy_pursuit, ranked_scan, ranked_scans
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.sections import neurons
-from vsa_checks.statistics import bootstrap, share_p, stream
+from vsa_checks.statistics import stream
 
 COUNTS = (1, 2, 3, 5, 10, None)
 D = 24
@@ -53,25 +53,20 @@ def subject(matrix: str = "W_in", layer: int = 0, basis: Any = "raw") -> Subject
     return Subject("a-claim", basis, layer, matrix)
 
 
-def share(name: str, hits: Rows, null_hits: Rows) -> NullMeasurement:
-    """A null's share, the deviation of such a share over as many neurons as the layer has, and both p values."""
-    p = float(np.mean(null_hits))
-    counts = int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits)
-    return NullMeasurement(
-        name, p, float(np.sqrt(p * (1 - p) / len(hits))), len(null_hits),
-        share_p(*counts), share_p(*counts, direction="<="),
-    )  # fmt: skip
-
-
 def centered(words: Rows) -> Rows:
     return (words - words.astype(np.float64).mean(axis=0)).astype(np.float32)
 
 
+def test_a_nulls_share_its_spread_and_its_p() -> None:
+    hits, null_hits = np.arange(10) < 6, np.arange(8) < 2
+    found = neurons.share_null("a name", hits, null_hits)
+    assert (found.name, found.value, found.n) == ("a name", 0.25, 8)
+    assert found.spread == pytest.approx(np.sqrt(0.25 * 0.75 / 10)), "over as many neurons as the layer has"
+    for p, other in ((found.p_value, "greater"), (found.p_opposite, "less")):
+        assert p == pytest.approx(stats.fisher_exact([[6, 4], [2, 6]], alternative=other).pvalue)
+
+
 # --- the paper's scan -----------------------------------------------------------------------------------------
-
-
-def scanned(rows: Rows, words: Rows) -> list[Bundles]:
-    return [ranked_scan(rows, words, count) for count in COUNTS]
 
 
 @pytest.mark.parametrize("level", [0.5, 0.7])
@@ -83,53 +78,35 @@ def test_share_of_neurons_at_a_cosine(level: float) -> None:
         "random_": nulls.random_directions(40, D, stream(3, "scan random")),
         "matched_": nulls.covariance_matched(rows).draw(40, stream(3, "scan matched", "raw", 0, "W_in")),
     }
-    found = {prefix: scanned(vectors, middle) for prefix, vectors in sets.items()}
-    cosines = {prefix: [one.cosine[~one.dead] for one in bundles] for prefix, bundles in found.items()}
-    hits = {prefix: whole[-1] >= level for prefix, whole in cosines.items()}
-    assert 0 < hits[""].mean() < 1 and len({h.mean() for h in hits.values()}) == 3
-    levels = [place / 20 for place in range(21)]
-    live = rows[rows.any(axis=1)].astype(np.float64)
-    values, axes = np.linalg.eigh(middle.T.astype(np.float64) @ middle)
-    inside = live @ axes[:, values > 1e-8]
-    ceilings = np.linalg.norm(inside, axis=1) / np.linalg.norm(live, axis=1)
-    details: dict[str, Any] = {
-        "sweep": [
-            {"neurons_per_token": count, "mean_tokens": float(found[""][place].size[~found[""][place].dead].mean())}
-            | {
-                f"{prefix}share_{name}": float((whole[place] >= least).mean())
-                for prefix, whole in cosines.items()
-                for name, least in (("50", 0.5), ("30", 0.3))
-            }
-            for place, count in enumerate(COUNTS)
-        ],
-        "curve": {
-            "x_label": "cosine at least",
-            "y_label": "share of neurons (K = all)",
-            "x": levels,
-            "series": [
-                {"name": name, "y": [float((cosines[prefix][-1] >= least).mean()) for least in levels]}
-                for name, prefix in (
-                    ("neurons", ""), ("random directions", "random_"), ("covariance-matched neurons", "matched_")
-                )
-            ],
-        },
-        "mean_ceiling_of_span": float(ceilings.mean()),
-        "mean_share_of_ceiling": float((cosines[""][-1] / ceilings).mean()),
-        "mean_cosine": float(cosines[""][-1].mean()),
-    }  # fmt: skip
-    expected = Measurement(
-        value=float(hits[""].mean()),
-        interval=bootstrap(hits[""], "neurons", stream(3, "bootstrap", "a-claim/raw/L0/W_in")),
-        n_examined=39,
-        n_excluded=1,
-        nulls=(
-            share("random directions", hits[""], hits["random_"]),
-            share("covariance-matched neurons", hits[""], hits["matched_"]),
-        ),
-        details=details,
-    )
+    reached = {kind: [one.cosine[~one.dead] for one in ranked_scans(v, middle, COUNTS)] for kind, v in sets.items()}
     one = bench({"blocks.0.mlp.W_in": weight(words)}, words)
-    assert_same(neurons.share_at(one, subject(), level), expected)
+    found = neurons.share_at(one, subject(), level)
+    shares = [(cosines[-1] >= level).mean() for cosines in reached.values()]
+    assert 0 < shares[0] < 1 and len(set(shares)) == 3
+    assert (found.value, *(null.value for null in found.nulls)) == pytest.approx(tuple(shares))
+    names = ["neurons", "random directions", "covariance-matched neurons"]
+    assert [null.name for null in found.nulls] == names[1:]
+    assert (found.n_examined, found.n_excluded, found.interval.unit) == (39, 1, "neurons")
+    assert ("bootstrap", "a-claim/raw/L0/W_in") in one.drawn_for
+    curve, sweep = found.details["curve"], found.details["sweep"]
+    assert (curve["x_label"], curve["y_label"]) == ("cosine at least", "share of neurons (K = all)")
+    assert curve["x"] == [place / 20 for place in range(21)]
+    assert [series["name"] for series in curve["series"]] == names
+    for series, (kind, cosines) in zip(curve["series"], reached.items(), strict=True):
+        assert series["y"] == pytest.approx([(cosines[-1] >= least).mean() for least in curve["x"]])
+        for row, of_count in zip(sweep, cosines, strict=True):
+            assert row[f"{kind}share_50"] == pytest.approx((of_count >= 0.5).mean())
+            assert row[f"{kind}share_30"] == pytest.approx((of_count >= 0.3).mean())
+    for row, count in zip(sweep, COUNTS, strict=True):
+        bundles = ranked_scan(rows, middle, count)
+        assert row["neurons_per_token"] == count
+        assert row["mean_tokens"] == pytest.approx(bundles.size[~bundles.dead].mean())
+    live = rows[rows.any(axis=1)]
+    spanned = np.linalg.svd(middle)[2][:13]  # 14 tokens that sum to zero
+    ceilings = np.linalg.norm(live @ spanned.T, axis=1) / np.linalg.norm(live, axis=1)
+    assert found.details["mean_cosine"] == pytest.approx(reached[""][-1].mean())
+    assert found.details["mean_ceiling_of_span"] == pytest.approx(ceilings.mean(), abs=1e-6)
+    assert found.details["mean_share_of_ceiling"] == pytest.approx((reached[""][-1] / ceilings).mean(), abs=1e-6)
 
 
 def test_a_cosine_on_the_level_is_enough() -> None:
@@ -169,49 +146,37 @@ def test_fewer_tokens_than_a_quarter_of_the_dimensions_cannot_explain_neurons() 
 # --- pursuit --------------------------------------------------------------------------------------------------
 
 
-def paths(found: Bundles, steps: int) -> Rows:
-    return np.array([found.path(i) for i in range(len(found)) if len(found.path(i)) == steps])
-
-
 def test_share_of_neurons_beyond_chance() -> None:
     words = tokens(40)
     rows, middle = weight(words, 2).T, centered(words)
-    drawn = nulls.random_directions(60, D, stream(3, "pursuit random"))
-    bars = np.quantile(paths(greedy_pursuit(drawn, middle, 5), 5), 0.99, axis=0)
-    matched = nulls.covariance_matched(rows).draw(40, stream(3, "pursuit matched", "raw", 1, "W_gate"))
-    real, null = paths(greedy_pursuit(rows, middle, 5), 5), paths(greedy_pursuit(matched, middle, 5), 5)
-    hits, null_hits = real[:, 4] > bars[4], null[:, 4] > bars[4]
-    assert 0 < hits.mean() < 1 and hits.mean() != null_hits.mean() > 0
-    expected = Measurement(
-        value=float(hits.mean()),
-        interval=bootstrap(hits, "neurons", stream(3, "bootstrap", "a-claim/raw/L1/W_gate")),
-        n_examined=39,
-        n_excluded=1,
-        nulls=(share("covariance-matched neurons", hits, null_hits),),
-        details={
-            "cosine_bar": float(bars[4]),
-            "share_by_tokens": [
-                {
-                    "tokens": k + 1,
-                    "share": float((real[:, k] > bars[k]).mean()),
-                    "null_share": float((null[:, k] > bars[k]).mean()),
-                }
-                for k in range(5)
-            ],
-            "curve": {
-                "x_label": "tokens in the bundle",
-                "y_label": "cosine with the neuron",
-                "x": [1, 2, 3, 4, 5],
-                "series": [
-                    {"name": "neurons, mean", "y": real.mean(axis=0).tolist()},
-                    {"name": "covariance-matched neurons, mean", "y": null.mean(axis=0).tolist()},
-                    {"name": "random directions, 99th percentile", "y": bars.tolist()},
-                ],
-            },
-        },
-    )
+    sets = [
+        rows,
+        nulls.covariance_matched(rows).draw(40, stream(3, "pursuit matched", "raw", 1, "W_gate")),
+        nulls.random_directions(60, D, stream(3, "pursuit random")),
+    ]
+    paths = [found.cosines.reshape(-1, 5) for found in (greedy_pursuit(one, middle, 5) for one in sets)]
+    bars = np.quantile(paths[2], 0.99, axis=0)
+    shares = [(path > bars).mean(axis=0) for path in paths[:2]]
+    assert 0 < shares[1][4] < shares[0][4] < 1
     one = bench({"blocks.1.mlp.W_gate": weight(words, 2)}, words)
-    assert_same(neurons.beyond_chance(one, subject("W_gate", 1)), expected)
+    found = neurons.beyond_chance(one, subject("W_gate", 1))
+    assert (found.value, found.n_examined, found.n_excluded) == pytest.approx((shares[0][4], 39, 1))
+    assert found.interval.unit == "neurons" and ("bootstrap", "a-claim/raw/L1/W_gate") in one.drawn_for
+    (null,) = found.nulls
+    assert null.name == "covariance-matched neurons" and null.value == pytest.approx(shares[1][4])
+    assert found.details["cosine_bar"] == pytest.approx(bars[4])
+    assert found.details["share_by_tokens"] == [
+        {"tokens": k + 1, "share": pytest.approx(shares[0][k]), "null_share": pytest.approx(shares[1][k])}
+        for k in range(5)
+    ]
+    curve = found.details["curve"]
+    assert (curve["x_label"], curve["y_label"]) == ("tokens in the bundle", "cosine with the neuron")
+    assert curve["x"] == [1, 2, 3, 4, 5]
+    assert {series["name"]: series["y"] for series in curve["series"]} == {
+        "neurons, mean": pytest.approx(paths[0].mean(axis=0)),
+        "covariance-matched neurons, mean": pytest.approx(paths[1].mean(axis=0)),
+        "random directions, 99th percentile": pytest.approx(bars),
+    }
 
 
 def test_a_cosine_on_the_bar_is_not_beyond_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,10 +202,7 @@ def test_dead_neurons_and_dead_dictionaries_are_not_checked() -> None:
     matrix[:, 1:] = 0
     one = bench({"blocks.0.mlp.W_in": matrix}, words)
     alike = bench({"blocks.0.mlp.W_in": weight(words)}, np.repeat(words[:1], 30, axis=0))
-    measures: list[Callable[[Bench, Subject], Measurement]] = [
-        neurons.beyond_chance, lambda bench, subject: neurons.share_at(bench, subject, 0.5)
-    ]  # fmt: skip
-    for measure in measures:
+    for measure in (neurons.beyond_chance, partial(neurons.share_at, level=0.5)):
         with pytest.raises(NotChecked, match="fewer than two neurons of W_in have a direction"):
             measure(one, subject())
         with pytest.raises(NotChecked, match="no word embedding has a direction once centered"):
@@ -269,30 +231,27 @@ def several() -> Bench:
 PLACES = [(basis, layer, matrix) for basis in ("raw", "processed") for layer in (0, 1) for matrix in ("W_gate", "W_in")]
 
 
-def test_each_scan_is_made_once_and_told() -> None:
+def test_each_scan_bar_and_pursuit_is_made_once_and_told() -> None:
     one = several()
+    bars = set()
     for level in (0.5, 0.3):
         for basis, layer, matrix in PLACES:
             neurons.share_at(one, subject(matrix, layer, basis), level)
-    expected = []
+    scans, one.labels = one.labels, []
     for basis, layer, matrix in PLACES:
-        expected += [f"scan of layer {layer} {matrix} ({basis})", f"scan of its covariance-matched neurons ({basis})"]
-        if (layer, matrix) == (0, "W_gate"):
-            expected += [f"scan of random directions ({basis})"]
-    assert one.labels == expected
-
-
-def test_each_random_bar_is_made_once_and_pursuits_are_told() -> None:
-    one = several()
-    found = [neurons.beyond_chance(one, subject(matrix, layer, basis)) for basis, layer, matrix in PLACES]
-    expected = []
+        bars.add(neurons.beyond_chance(one, subject(matrix, layer, basis)).details["cosine_bar"])
+    assert len(bars) == 2, "one bar for each dictionary"
+    told: tuple[list[str], list[str]] = [], []
     for basis, layer, matrix in PLACES:
+        told[0].extend(
+            [f"scan of layer {layer} {matrix} ({basis})", f"scan of its covariance-matched neurons ({basis})"]
+        )
+        pursuit = f"pursuit in layer {layer} {matrix} ({basis})"
         if (layer, matrix) == (0, "W_gate"):
-            expected += [f"pursuit of 60 random directions ({basis})"]
-        label = f"pursuit in layer {layer} {matrix} ({basis})"
-        expected += [label, f"{label}, null"]
-    assert one.labels == expected
-    assert len({measured.details["cosine_bar"] for measured in found}) == 2, "one bar for each dictionary"
+            told[0].append(f"scan of random directions ({basis})")
+            told[1].append(f"pursuit of 60 random directions ({basis})")
+        told[1].extend([pursuit, f"{pursuit}, null"])
+    assert (scans, one.labels) == told
 
 
 def test_bases_of_equal_embeddings_share_all_that_is_made_of_them() -> None:

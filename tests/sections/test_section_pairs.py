@@ -1,182 +1,115 @@
-"""Near-orthogonality, artifacts and more-than-random of a few vectors, every figure from its pairs one by one."""
+"""Near-orthogonality, artifacts and more-than-random of a few vectors, by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from tests.measures import oracles
-from tests.measures.oracles import Rows
-from tests.sections.stand_in import WIDTH, assert_same, bench_of
+from tests import oracles
+from tests.oracles import Rows
+from tests.sections.stand_in import WIDTH, bench_of
 from vsa_checks import nulls, theory
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
+from vsa_checks.judging.measurement import Measurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
 from vsa_checks.sections import pairs
-from vsa_checks.statistics import Interval, bootstrap_pairs, stream
 
 SUBJECT = Subject("a-claim", "raw", 2, "W_Q")
 CUT = 6 / 7
-GROUPS = np.tile([3, 0, 7, 1], 5)
-
-
-def vectors(seed: int = 0) -> Rows:
-    """Twenty random vectors of which some are close, and a dead one."""
-    rows = np.random.default_rng(seed).standard_normal((21, WIDTH)).astype(np.float32)
-    rows[3:6] = rows[2] + 0.2 * rows[3:6]
-    rows[9] = -rows[8] + 0.1 * rows[9]
-    rows[20] = 0
-    return rows
+AXES = np.eye(WIDTH)
+HUB = np.stack([AXES[0], AXES[0] + 3**0.5 * AXES[1], AXES[0] + 3**0.5 * AXES[2], 0 * AXES[0]])
+"""Cosines 1/2, 1/2 and 1/4; a dead row."""
+# Each row's mean square is 1/4 or 5/32, moves their mean, 3/16, by twice its distance, and can be all that is drawn.
+SQUARES = (1 / 8, 5 / 16)
+IN_PAIRS = np.array([5, 5, 0])
+"""The first two rows are one group: their mean square moves the mean to 7/32 together."""
 
 
 def measured(rows: Rows, cut: float = CUT) -> PairwiseCosines:
-    return pairwise_cosines(rows, (cut,))
+    return pairwise_cosines(np.asarray(rows, np.float32), (cut,))
 
 
-def own_pairs(rows: Rows) -> list[list[float]]:
-    """The cosines of each live vector with all the others."""
-    cosines = oracles.pair_cosines(rows)
-    return [[c for pair, c in cosines.items() if i in pair] for i in range(len(rows)) if rows[i].any()]
+def ends(measurement: Measurement) -> tuple[float, float]:
+    return measurement.interval.low, measurement.interval.high
 
 
-def resampled(by_vector: Rows, unit: str, groups: Rows | None) -> Interval:
-    return bootstrap_pairs(by_vector, unit, stream(3, "bootstrap", "a-claim/raw/L2/W_Q"), groups)
+@pytest.mark.parametrize(("groups", "squares"), [(None, SQUARES), (IN_PAIRS, (1 / 8, 7 / 32))])
+def test_near_orthogonality_and_what_lies_beyond_random(groups: Rows | None, squares: Any) -> None:
+    bench, hub = bench_of(), measured(HUB)
+    found = pairs.near_orthogonal(bench, SUBJECT, hub, "heads", groups, {"more": [1, 2]})
+    assert found.value == pytest.approx(np.sqrt(3 / 16))
+    assert ends(found) == pytest.approx(tuple(np.sqrt(squares)))
+    assert (found.interval.unit, found.n_examined, found.n_excluded) == ("heads", 3, 1)
+    assert found.reference == Reference("random directions, 1/sqrt(d)", theory.cosine_deviation(WIDTH))
+    assert found.details == {
+        "n_pairs": 3, "mean": pytest.approx(5 / 12), "max_abs": pytest.approx(0.5), "more": [1, 2],
+    }  # fmt: skip
+    beyond = pairs.beyond_random(bench, SUBJECT, hub, "neurons", groups)
+    median = beyond.details["median_of_gaussians"]
+    assert (beyond.value, *ends(beyond)) == pytest.approx(tuple(one / median for one in (found.value, *ends(found))))
+    assert (beyond.interval.unit, beyond.n_examined, beyond.n_excluded) == ("neurons", 3, 1)
+    assert beyond.details == {"rms": found.value, "median_of_gaussians": median}
+    assert bench.drawn_for == [("bootstrap", SUBJECT.id), ("gaussian rms", 3, WIDTH), ("bootstrap", SUBJECT.id)]
 
 
-@pytest.mark.parametrize("groups", [None, GROUPS])
-def test_near_orthogonality(groups: Rows | None) -> None:
-    rows = vectors()
-    cosines = np.array(list(oracles.pair_cosines(rows).values()))
-    squares = resampled(np.array([np.mean(np.square(row)) for row in own_pairs(rows)]), "heads", groups)
-    assert squares.low > 0
-    expected = Measurement(
-        value=float(np.sqrt(np.mean(cosines**2))),
-        interval=Interval(float(np.sqrt(squares.low)), float(np.sqrt(squares.high)), "heads"),
-        n_examined=20,
-        n_excluded=1,
-        reference=Reference("random directions, 1/sqrt(d)", 1 / 7),
-        details={
-            "n_pairs": 190,
-            "mean": float(cosines.mean()),
-            "max_abs": float(np.abs(cosines).max()),
-            "more": [1, 2],
-        },
-    )
-    found = pairs.near_orthogonal(bench_of(), SUBJECT, measured(rows), "heads", groups, {"more": [1, 2]})
-    assert_same(found, expected)
-    plain = pairs.near_orthogonal(bench_of(), SUBJECT, measured(rows), "heads", groups)
-    assert plain.details.keys() == {"n_pairs", "mean", "max_abs"}
+@pytest.mark.parametrize(("groups", "high"), [(None, 4 / 3), (IN_PAIRS, 5 / 6)])
+def test_artifacts_are_pairs_beyond_six_deviations(groups: Rows | None, high: float) -> None:
+    """Two of three pairs lie beyond .3; shares of a first-order interval end where shares do."""
+    bench = bench_of(d_model=400)
+    found = pairs.artifacts(bench, SUBJECT, measured(HUB, pairs.artifact_cut(400)), "tokens", groups, {"more": 1})
+    assert (found.value, *ends(found)) == pytest.approx((2 / 3, 1 / 3, min(high, 1)))
+    assert (found.interval.unit, found.n_examined, found.n_excluded) == ("tokens", 3, 1)
+    assert found.reference == Reference("random directions, Beta law", theory.cosine_tail(400, 0.3))
+    assert found.details == {"n_pairs": 3, "cut": pytest.approx(0.3), "max_abs": pytest.approx(0.5), "more": 1}
+    assert bench.drawn_for == [("bootstrap", SUBJECT.id)]
 
 
-@pytest.mark.parametrize("groups", [None, GROUPS])
-@pytest.mark.parametrize(("d", "cut"), [(WIDTH, CUT), (1600, 0.15)])
-def test_artifacts(d: int, cut: float, groups: Rows | None) -> None:
-    rows = vectors(1)
-    sizes = np.abs(list(oracles.pair_cosines(rows).values()))
-    by_vector = np.array([np.mean(np.abs(row) > cut) for row in own_pairs(rows)])
-    drawn = resampled(by_vector, "tokens", groups)
-    assert 0 < np.mean(sizes > cut) < 1 and drawn.high < 1
-    expected = Measurement(
-        value=float(np.mean(sizes > cut)),
-        interval=Interval(max(drawn.low, 0.0), drawn.high, "tokens"),
-        n_examined=20,
-        n_excluded=1,
-        reference=Reference("random directions, Beta law", theory.cosine_tail(d, cut)),
-        details={"n_pairs": 190, "cut": cut, "max_abs": float(sizes.max()), "more": 1},
-    )
-    found = pairs.artifacts(bench_of(d_model=d), SUBJECT, measured(rows, cut), "tokens", groups, {"more": 1})
-    assert_same(found, expected)
-    plain = pairs.artifacts(bench_of(d_model=d), SUBJECT, measured(rows, cut), "tokens", groups)
-    assert plain.details.keys() == {"n_pairs", "cut", "max_abs"}
-
-
-def test_intervals_end_where_the_figures_do() -> None:
-    """Of three vectors one is like both others, or two are alike: a first-order interval would leave [0, 1]."""
-    axes = np.eye(WIDTH, dtype=np.float32)
-    cut = pairs.artifact_cut(400)
-    hub = np.stack([axes[0], 0.5 * axes[0] + np.sqrt(0.75) * axes[1], 0.5 * axes[0] + np.sqrt(0.75) * axes[2]])
-    found = pairs.artifacts(bench_of(d_model=400), SUBJECT, measured(hub, cut), "tokens")
-    assert found.value == pytest.approx(2 / 3)
-    assert found.interval.high == 1.0 and found.interval.low == pytest.approx(1 / 3)
-    twins = axes[[0, 0, 1]]
-    found = pairs.artifacts(bench_of(d_model=400), SUBJECT, measured(twins, cut), "tokens")
-    assert found.interval.low == 0.0 and found.interval.high == pytest.approx(2 / 3)
-    found = pairs.near_orthogonal(bench_of(), SUBJECT, measured(twins), "tokens")
-    assert found.interval.low == 0.0 and found.interval.high == pytest.approx(np.sqrt(2 / 3))
+def test_intervals_do_not_go_below_zero() -> None:
+    twins, bench = AXES[[0, 0, 1]], bench_of()
+    for measure, high in ((pairs.artifacts, 2 / 3), (pairs.near_orthogonal, np.sqrt(2 / 3))):
+        found = measure(bench, SUBJECT, measured(twins), "tokens")
+        assert ends(found) == pytest.approx((0.0, high)) and found.interval.low == 0.0
+        assert "more" not in found.details
+    median = pairs.beyond_random(bench, SUBJECT, measured(twins), "tokens").interval
+    assert median.low == 0.0
 
 
 def test_where_no_cosine_exceeds_the_cut_nothing_is_said() -> None:
     assert pairs.artifact_cut(64) == 0.75
-    rows = measured(vectors(), pairs.artifact_cut(36))
-    for measure in (pairs.artifacts,):
-        with pytest.raises(NotChecked, match=r"in 36 dimensions 6/sqrt\(d\) is 1\.00"):
-            measure(bench_of(d_model=36), SUBJECT, rows, "tokens")
-    below = measured(vectors(), pairs.artifact_cut(37))
+    with pytest.raises(NotChecked, match=r"in 36 dimensions 6/sqrt\(d\) is 1\.00"):
+        pairs.artifacts(bench_of(d_model=36), SUBJECT, measured(HUB, pairs.artifact_cut(36)), "tokens")
+    below = measured(HUB, pairs.artifact_cut(37))
     assert pairs.artifacts(bench_of(d_model=37), SUBJECT, below, "tokens").details["cut"] < 1
 
 
-@pytest.mark.parametrize("groups", [None, GROUPS])
-def test_beyond_random(groups: Rows | None) -> None:
-    rows = vectors(2)
-    drawn = nulls.gaussian_rms_cosines(20, WIDTH, 199, stream(3, "gaussian rms", 20, WIDTH))
-    median = float(np.median(drawn))
-    rms = float(np.sqrt(np.mean(np.square(list(oracles.pair_cosines(rows).values())))))
-    squares = resampled(np.array([np.mean(np.square(row)) for row in own_pairs(rows)]), "neurons", groups)
-    at_most, at_least = int((drawn <= rms).sum()), int((drawn >= rms).sum())
-    expected = Measurement(
-        value=rms / median,
-        interval=Interval(float(np.sqrt(squares.low)) / median, float(np.sqrt(squares.high)) / median, "neurons"),
-        n_examined=20,
-        n_excluded=1,
-        nulls=(
-            NullMeasurement(
-                "Gaussian matrices",
-                1.0,
-                float(np.std(drawn / median, ddof=1)),
-                199,
-                (at_most + 1) / 200,
-                (at_least + 1) / 200,
-            ),
-        ),
-        details={"rms": rms, "median_of_gaussians": median},
-    )
-    assert_same(pairs.beyond_random(bench_of(), SUBJECT, measured(rows), "neurons", groups), expected, atol=1e-5)
-
-
 def test_gaussian_matrices_are_drawn_once_for_each_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[tuple[int, int, int]] = []
-    real: Callable[..., Rows] = nulls.gaussian_rms_cosines
+    """The value and its p are ranks among them: 1, 2 and 5 times the rms of the hub, here."""
+    asked: list[tuple[int, ...]] = []
 
-    def counted(n: int, d: int, draws: int, rng: np.random.Generator) -> Rows:
-        drawn.append((n, d, draws))
-        return real(n, d, draws, rng)
+    def drawn(n: int, d: int, draws: int, rng: np.random.Generator) -> Rows:
+        asked.append((n, d, draws))
+        return np.sqrt(3 / 16) * np.array([5.0, 1.0, 2.0])
 
-    monkeypatch.setattr(nulls, "gaussian_rms_cosines", counted)
-    bench = bench_of()
-    first = pairs.beyond_random(bench, SUBJECT, measured(vectors()), "neurons")
-    again = pairs.beyond_random(bench, SUBJECT, measured(vectors()), "neurons")
-    other = pairs.beyond_random(bench, SUBJECT, measured(vectors()[:10]), "neurons")
-    assert drawn == [(20, WIDTH, 199), (10, WIDTH, 199)]
-    assert first == again and first.nulls != other.nulls
-
-
-def test_vectors_between_the_gaussians_have_the_p_of_their_rank() -> None:
-    rows = nulls.random_directions(12, WIDTH, np.random.default_rng(5))
-    (null,) = pairs.beyond_random(bench_of(), SUBJECT, measured(rows), "neurons").nulls
-    assert 0.05 < null.p_value < 0.95
-    assert null.p_value + null.p_opposite == pytest.approx(1 + 1 / 200)
+    monkeypatch.setattr(nulls, "gaussian_rms_cosines", drawn)
+    bench, hub = bench_of(), measured(HUB)
+    (null,) = pairs.beyond_random(bench, SUBJECT, hub, "neurons").nulls
+    assert (null.name, null.value, null.n) == ("Gaussian matrices", 1.0, 3)
+    assert null.spread == pytest.approx(np.sqrt(13 / 12))  # of 1/2, 1 and 5/2
+    (twice,) = pairs.beyond_random(bench, SUBJECT, measured(np.array([[1, 0.0], [0.6, 0.8]])), "neurons").nulls
+    assert (twice.p_value, twice.p_opposite) == (2 / 4, 3 / 4)  # .6 lies between 1 and 2 times .433
+    assert asked == [(3, WIDTH, 199), (2, WIDTH, 199)]
 
 
 def test_histogram_of_cosines() -> None:
-    rows = vectors(3)
+    rows = np.random.default_rng(3).standard_normal((20, WIDTH)).astype(np.float32)
+    rows[3:6] = rows[2] + 0.2 * rows[3:6]
     cosines = np.array(list(oracles.pair_cosines(rows).values()))
     found = pairs.cosine_histogram(measured(rows), WIDTH)["histogram"]
-    assert found.keys() == {"edges", "x_label", "counts", "reference"}
-    assert found["x_label"] == "cosine"
+    assert found.keys() == {"edges", "x_label", "counts", "reference"} and found["x_label"] == "cosine"
     np.testing.assert_allclose(found["edges"], np.arange(-50, 51) / 50, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(found["counts"], np.histogram(cosines, np.arange(-50, 51) / 50)[0])
     # The law of the cosine by its density, (1 - c^2)^((d - 3)/2), bin by bin.
@@ -184,5 +117,5 @@ def test_histogram_of_cosines() -> None:
     density = np.exp(stats.beta.logpdf((1 + middles) / 2, (WIDTH - 1) / 2, (WIDTH - 1) / 2)) / 2
     assert sum(found["reference"]) == pytest.approx(190)
     np.testing.assert_allclose(found["reference"], 190 * density * 0.02, rtol=0, atol=0.06)
-    assert all(type(count) is int for count in found["counts"])
-    assert all(type(number) is float for number in found["edges"] + found["reference"])
+    assert {type(count) for count in found["counts"]} == {int}
+    assert {type(number) for number in found["edges"] + found["reference"]} == {float}

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.sections.stand_in import Bench, assert_same, bench_of
+from tests.sections.stand_in import Bench, bench_of
 from vsa_checks.bundles import Bundles, ranked_scan
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.sections import table1
 from vsa_checks.sections.table1 import NEURONS_PER_TOKEN, PublishedNeuron
-from vsa_checks.statistics import bootstrap, stream
 
 SUBJECT = Subject("neurons-table1", "raw")
 COUNTS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, None)
@@ -51,56 +49,29 @@ def published(one: Bench, count: int | None, off: tuple[float, ...]) -> tuple[Pu
 
 @pytest.mark.parametrize("count", [2, 5, 10])
 def test_published_cosines(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of twelve neurons names two tokens of its bundle, and its cosine is up to .004 off."""
     one, off = bench(), (0.0005, -0.004, 0.001, 0.0015, -0.002, 0.0025, 0.003, -0.0035, 0.0, 0.00225, 0.00125, 0.00325)
     printed = published(one, count, off)
     assert len(printed) == 12
     monkeypatch.setattr(table1, "published_neurons", lambda: printed)
-    words = one.embedding("raw").astype(np.float64)
-    middle = (words - words.mean(axis=0)).astype(np.float32)
-    rows = one.weight("raw", 0, "W_in").T
-    sweep = []
-    for k in COUNTS:
-        cosines = ranked_scan(rows, middle, k).cosine
-        away = [abs(float(cosines[neuron.index]) - neuron.cosine) for neuron in printed]
-        sweep.append({"neurons_per_token": k, "largest_distance": max(away)})
-    found = ranked_scan(rows, middle, count)
-    listed, tests = [], []
-    for neuron in printed:
-        bundle = found.tokens(neuron.index).tolist()
-        wanted = [t for t in range(V) if NAMES[t].strip() in neuron.tokens]
-        hits = len(set(bundle) & set(wanted))
-        assert hits == 2 == len(wanted)
-        p = sum(stats.hypergeom.pmf(h, V, len(wanted), len(bundle)) for h in range(hits, len(wanted) + 1))
-        tests.append(p)
-        listed.append(
-            {
-                "neuron": neuron.index,
-                "published": neuron.cosine,
-                "measured": float(found.cosine[neuron.index]),
-                "pairing": neuron.pairing,
-                "named": 3,
-                "found": 2,
-                "bundle": len(bundle),
-                "p_value": float(p),
-            }
-        )
-    away = [abs(float(found.cosine[neuron.index]) - neuron.cosine) for neuron in printed]
-    measured = table1.published_cosines(one, SUBJECT)
-    assert len(measured.details.pop("notes")) == 2
-    expected = Measurement(
-        value=0.004,
-        interval=bootstrap(away, "neurons", stream(3, "bootstrap", "neurons-table1/raw"), np.max),
-        n_examined=12,
-        details={
-            "neurons_per_token": count,
-            "sweep": sweep,
-            "neurons": listed,
-            # Fisher's: minus twice the sum of the logarithms follows chi-square with twice as many degrees.
-            "named_tokens_p": float(stats.chi2.sf(-2 * np.log(tests).sum(), 24)),
-        },
-    )
-    assert_same(measured, expected)
+    found = table1.published_cosines(one, SUBJECT)
+    assert (found.value, found.interval.high, found.n_examined) == pytest.approx((0.004, 0.004, 12))
+    assert found.interval.low < 0.004 and found.interval.unit == "neurons"
+    assert one.drawn_for == [("bootstrap", SUBJECT.id)]
     assert one.labels == ["scans for the published neurons (raw)"]
+    assert found.details["neurons_per_token"] == count and len(found.details["notes"]) == 2
+    sweep = {row["neurons_per_token"]: row["largest_distance"] for row in found.details["sweep"]}
+    assert list(sweep) == list(COUNTS) and min(sweep.values()) == sweep[count] == pytest.approx(0.004)
+    p = []
+    for row, neuron, moved in zip(found.details["neurons"], printed, off, strict=True):
+        assert (row["neuron"], row["published"], row["pairing"]) == (neuron.index, neuron.cosine, neuron.pairing)
+        assert row["measured"] == pytest.approx(neuron.cosine - moved)
+        assert (row["named"], row["found"]) == (3, 2), "the third is no token"
+        # both of the two named tokens lie in a bundle of so many of 50
+        assert row["p_value"] == pytest.approx(row["bundle"] * (row["bundle"] - 1) / (V * (V - 1)))
+        p.append(row["p_value"])
+    # Fisher's: minus twice the sum of the logarithms follows chi-square with twice as many degrees.
+    assert found.details["named_tokens_p"] == pytest.approx(stats.chi2.sf(-2 * np.log(p).sum(), 24))
 
 
 def bundles_of(*cosines: float) -> Bundles:

@@ -1,4 +1,4 @@
-"""An entry of the figures' cache that is not as it was written is no entry, and is never trusted."""
+"""A measurement that is not kept as it was written is none, and is never trusted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.workbench.test_kept_measurements import MEASURED, MEASUREMENT, UNCHECKED, cache_in, find, keep, only_file
-from vsa_checks.workbench import kept
+from vsa_checks.workbench import kept_measurements as kept
 
 
 def test_a_flipped_bit_anywhere_is_noticed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Figures on disk: read to the last bit, and only where nothing differs and nothing is damaged."""
+"""Measurements on disk: read to the last bit, and only where nothing differs and nothing is damaged."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from vsa_checks.models.texts import Text
 from vsa_checks.paths import ROOT, cache_folder
 from vsa_checks.sections import embeddings, residual
 from vsa_checks.statistics import Interval
-from vsa_checks.workbench import kept
+from vsa_checks.workbench import kept_measurements as kept
 from vsa_checks.workbench.access import Workbench
-from vsa_checks.workbench.kept import KeptMeasurements
-from vsa_checks.workbench.measured import Measured, measure_subject
+from vsa_checks.workbench.kept_measurements import KeptMeasurements
+from vsa_checks.workbench.outcome import Outcome, measure_subject
 
 DEPENDS_ON: dict[str, Any] = {"content": "ab", "seed": 0, "code": "cd", "libraries": {"numpy": "2.4.1"}}
 TEXT = Text("a text", ("words",), "12" * 32)
@@ -45,8 +45,8 @@ MEASUREMENT = Measurement(
     (NullMeasurement("null", 2 / 3, 1e300, 999, 0.001, math.pi),),
     {"curve": {"x": [1, 2], "y": [0.1, -1e-17]}, "name": "é\u2028\n", "none": None, "yes": True},
 )
-MEASURED = Measured(MEASUREMENT, "", False, None, 12.345678901234567)
-UNCHECKED = Measured(None, "the model has no such part", True, 4_076, 0.5)
+MEASURED = Outcome(MEASUREMENT, "", False, None, 12.345678901234567)
+UNCHECKED = Outcome(None, "the model has no such part", True, 4_076, 0.5)
 MEASURE = embeddings.tokens_near_orthogonal
 
 
@@ -54,11 +54,11 @@ def cache_in(folder: Path | None, **changes: Any) -> KeptMeasurements:
     return KeptMeasurements(folder, {**DEPENDS_ON, **changes}, lambda: TEXT)
 
 
-def keep(cache: KeptMeasurements, measured: Measured = MEASURED) -> None:
+def keep(cache: KeptMeasurements, measured: Outcome = MEASURED) -> None:
     cache.keep(CLAIM, SUBJECT, FLAGS, MEASURE, OPTIONS, measured)
 
 
-def find(cache: KeptMeasurements) -> Measured | None:
+def find(cache: KeptMeasurements) -> Outcome | None:
     return cache.find(CLAIM, SUBJECT, FLAGS, MEASURE, OPTIONS)
 
 
@@ -70,8 +70,8 @@ def only_file(folder: Path) -> Path:
 # --- what is kept is what was measured ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("measured", [MEASURED, UNCHECKED], ids=["figures", "not checked"])
-def test_what_is_kept_is_found_by_another_process_as_it_was(measured: Measured, tmp_path: Path) -> None:
+@pytest.mark.parametrize("measured", [MEASURED, UNCHECKED], ids=["numbers", "not checked"])
+def test_what_is_kept_is_found_by_another_process_as_it_was(measured: Outcome, tmp_path: Path) -> None:
     keep(cache_in(tmp_path / "new" / "folder"), measured)
     found = find(cache_in(tmp_path / "new" / "folder"))
     assert found == measured
@@ -97,7 +97,7 @@ def test_every_number_survives_to_the_last_bit(
     assert repr(read) == repr(whole)
 
 
-def test_new_figures_come_as_those_from_the_cache_do(tmp_path: Path) -> None:
+def test_new_numbers_come_as_those_from_the_cache_do(tmp_path: Path) -> None:
     """float32 compares with a threshold otherwise than float64: judged must be what is kept."""
     numbers = Measurement(
         np.float32(0.1),  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def test_another_subject_is_another_entry(change: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dependency", DEPENDS_ON)
-def test_anything_else_that_figures_depend_on_makes_another_entry(dependency: str, tmp_path: Path) -> None:
+def test_anything_else_that_numbers_depend_on_makes_another_entry(dependency: str, tmp_path: Path) -> None:
     keep(cache_in(tmp_path))
     assert find(cache_in(tmp_path, **{dependency: "another"})) is None
     assert find(cache_in(tmp_path, more="of it")) is None
@@ -284,7 +284,7 @@ def test_what_was_not_used_for_a_month_goes(tmp_path: Path) -> None:
     assert find(cache) == MEASURED and all(other.exists() for other in others)
 
 
-def test_taking_a_figure_is_using_it(tmp_path: Path) -> None:
+def test_taking_a_measurement_is_using_it(tmp_path: Path) -> None:
     keep(cache_in(tmp_path))
     aged(only_file(tmp_path), kept.UNUSED_S + 60)
     assert find(cache_in(tmp_path)) == MEASURED

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pytest
 
-from tests.measures.oracles import Rows
+from tests.oracles import Rows
 from vsa_checks.bundles import greedy_pursuit, ranked_scan
 from vsa_checks.orthogonality import pairwise_cosines, second_moment
 
@@ -37,11 +37,11 @@ def scanned(neurons: Rows, words: Rows) -> list[Any]:
 
 
 @pytest.mark.parametrize("measure", [pairs, moments, pursued, scanned])
-def test_all_threads_give_what_one_gives(measure: Callable[[Rows, Rows], list[Any]], few_threads: int) -> None:
+def test_all_threads_give_what_one_gives(measure: Callable[[Rows, Rows], list[Any]]) -> None:
     rng = np.random.default_rng(1)
     neurons, words = (rng.standard_normal(shape).astype(np.float32) for shape in ((61, 16), (400, 16)))
     alone = measure(neurons, words)
-    numba.set_num_threads(few_threads)
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     try:
         for _ in range(3):
             assert measure(neurons, words) == alone
