@@ -20,6 +20,8 @@ from fixtures.small_models import GATED, gaussian_weights, save
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.judging.claim import load_claims
 
+pytestmark = pytest.mark.slow
+
 TINY = replace(SMALL, rounds=1)
 
 

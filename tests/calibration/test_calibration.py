@@ -35,6 +35,8 @@ from vsa_checks.orthogonality import live_rows, rms_cosine
 from vsa_checks.paths import DOCS
 from vsa_checks.workbench.access import Workbench
 
+pytestmark = pytest.mark.slow
+
 READING = {*attention.CASES, *boolean.CASES, *residual.CASES}
 DECISIVE = [claim.id for claim in load_claims().values() if claim.decisive]
 SHAPES = {"like GPT-2": SMALL, "gated": replace(GATED, n_layers=1)}

@@ -68,6 +68,7 @@ def test_all_pairs_forward_are_one_order_in_all() -> None:
     assert (drawn.n, drawn.p_value, drawn.p_opposite) == (9_999, 1e-4, 1.0)
 
 
+@pytest.mark.slow
 def test_layers_that_differ_in_no_order_are_not_taken_for_forward_links() -> None:
     """Layers whose writers and readers share a direction more or less: all pairs of one odd layer lean one way."""
     rng = np.random.default_rng(1)

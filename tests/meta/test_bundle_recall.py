@@ -22,6 +22,7 @@ def series(found: Measurement, name: str) -> list[float]:
     return list(values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["planted", "low-rank embeddings", "near-duplicate tokens"])
 def test_the_share_is_that_of_the_obvious_way(model: str, benches: Benches) -> None:
     bench = benches(model)

@@ -17,6 +17,8 @@ from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.workbench.access import Workbench
 
+pytestmark = pytest.mark.slow
+
 SIZES = {
     "like GPT-2": Sizes(d_model=48, d_vocab=160, n_layers=3, d_head=12, d_mlp=100),
     "gated": Sizes(d_model=48, d_vocab=160, n_layers=3, n_kv_heads=2, d_head=10, d_mlp=100, gated=True),

@@ -11,6 +11,8 @@ from tests.models import tiny
 from vsa_checks.models import BASES, Basis, Model, load
 from vsa_checks.models.architectures import ARCHITECTURES
 
+pytestmark = pytest.mark.slow
+
 TOKENS = torch.tensor([[5, 9, 200, 33, 7, 250]])
 # Float32 rounding, measured: 1.5e-6 on activations, 5e-6 on log-probabilities. A wrong weight gives 0.1 or more.
 NOISE = 2e-5

@@ -11,6 +11,8 @@ import torch
 from vsa_checks.models import ensure_available, load
 from vsa_checks.models.quiet import quiet
 
+pytestmark = pytest.mark.slow
+
 TEXT = "The capital of France is"
 
 

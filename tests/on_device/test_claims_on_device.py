@@ -24,6 +24,8 @@ from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import Model, load
 from vsa_checks.workbench.access import Workbench
 
+pytestmark = pytest.mark.slow
+
 NOISE = 1e-6
 """What numbers may differ by: cosines are rounded to float32."""
 

@@ -30,6 +30,8 @@ from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit
 from vsa_checks.engine.on_device import pursuit
 from vsa_checks.orthogonality import live_rows
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 ROUNDED = ("one dimension", "cancelling")
 """Kinds with ties that rounding decides."""

@@ -21,6 +21,8 @@ from tests.oracles import Rows
 from vsa_checks import bundles
 from vsa_checks.bundles import Bundles, ranked_scan
 
+pytestmark = pytest.mark.slow
+
 
 def assert_same_bundles(found: Bundles, expected: Bundles, clear: list[int]) -> None:
     """Sizes and dtypes agree, and tokens and cosines of the neurons where no decision was closer than rounding."""

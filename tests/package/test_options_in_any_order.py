@@ -14,6 +14,8 @@ from tests.plugin.runs import ENVIRONMENT, QUICK
 from vsa_checks.paths import CLAIMS, ROOT
 from vsa_checks.plugin.options import settled
 
+pytestmark = pytest.mark.slow
+
 
 def test_values_are_joined_to_their_options_and_nothing_else() -> None:
     given = ["--model", "D", "-k", "x", "--record", "--seed=3", "--basis", "raw", "claims/", "--text"]

@@ -11,6 +11,8 @@ from tests.models import tiny
 from tests.plugin import models
 from tests.plugin.runs import Run, Server, cold
 
+pytestmark = pytest.mark.slow
+
 USAGE = 4
 
 
@@ -136,18 +138,20 @@ def test_without_a_model_the_first_line_says_that_the_papers_own_was_not_checked
     info = tmp_path / "site" / "tiny_embedded-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-embedded\nVersion: 1.0\n")
-    sizes = {"n_layers": 2, "n_heads": 4, "n_kv_heads": 4}
-    sizes |= {"d_model": models.D_MODEL, "d_head": models.D_HEAD, "d_mlp": models.D_MLP, "d_vocab": models.D_VOCAB}
-    paper = {"source": "hub", "id": "openai-community/gpt2", "revision": "abc", "is_paper_model": True}
-    embedded = {
-        "source": "package",
-        "distribution": "tiny-embedded==1.0",
-        "file": "embedded/model.safetensors",
-        "sha256": models.sha256(plain),
+    common = {
+        "architecture": "gpt2",
+        "licence": "MIT",
+        "dtype": "float32",
+        "n_layers": 2,
+        "n_heads": 4,
+        "n_kv_heads": 4,
     }
-    common = {"architecture": "gpt2", "licence": "MIT", "dtype": "float32", **sizes}
+    common |= {"d_model": models.D_MODEL, "d_head": models.D_HEAD, "d_mlp": models.D_MLP, "d_vocab": models.D_VOCAB}
+    paper = {"source": "hub", "id": "openai-community/gpt2", "revision": "abc", "is_paper_model": True}
+    embedded = {"source": "package", "distribution": "tiny-embedded==1.0", "file": "embedded/model.safetensors"}
     registry = tiny.write_registry(
-        tmp_path / "models.toml", **{"gpt2": {**common, **paper}, "tiny-embedded": {**common, **embedded}}
+        tmp_path / "models.toml",
+        **{"gpt2": {**common, **paper}, "tiny-embedded": {**common, **embedded, "sha256": models.sha256(plain)}},
     )
     env = {
         **unreachable(tmp_path),

@@ -19,6 +19,8 @@ from tests.plugin.runs import Run, Server, arguments
 from tests.plugin.test_plugin_faults import FAULTS, plugin
 from vsa_checks.paths import CACHE_VARIABLE, ROOT
 
+pytestmark = pytest.mark.slow
+
 ALL = ("-m", "claim", "--basis", "raw", "-rA", "--no-recorded")
 FEW = ("-k", "mean-zero or component-mean or table1 or mlp-out-near", "--basis", "raw", "-rA", "--no-recorded")
 N_FEW = 5

@@ -13,6 +13,8 @@ import pytest
 from tests.plugin.runs import Run, Server
 from vsa_checks.judging.recorded import Known, write_recorded
 
+pytestmark = pytest.mark.slow
+
 FAULTS = '''
 """Measures that crash, look at nothing, or give what JSON cannot carry; a test that does not judge."""
 

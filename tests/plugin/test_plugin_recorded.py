@@ -10,6 +10,8 @@ import pytest
 from tests.plugin.runs import Server
 from vsa_checks.judging.recorded import Known, read_recorded, write_recorded
 
+pytestmark = pytest.mark.slow
+
 # One subject of each verdict on the small model (see models.py), none of which takes long.
 HOLDS, CHANCE, REFUTED, NOT_CHECKED = SUBJECTS = (
     "embedding-mean-zero/raw",

@@ -11,6 +11,8 @@ from tests.plugin.runs import Run, Server
 from tests.plugin.test_plugin_bad_input import assert_refused
 from vsa_checks.models.texts import shipped_text
 
+pytestmark = pytest.mark.slow
+
 CHOSEN = ("-k", "residual or neuron-or or embedding-mean", "--no-recorded")
 
 

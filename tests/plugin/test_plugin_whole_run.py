@@ -104,6 +104,7 @@ def test_the_log_has_six_columns_for_each_test(whole: Run) -> None:
         assert re.fullmatch(r"[\w./:\[\]-]+", row["testId"]), "ids are not escaped by pytest-html"
 
 
+@pytest.mark.browser
 def test_the_log_sorts_by_number_in_a_browser(whole: Run, tmp_path: Path) -> None:
     with Browser(tmp_path) as browser:
         browser.open(whole.report_dir / "pytest.html", 1200)
@@ -127,6 +128,7 @@ def without_times(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "environment": environment, "results": results}
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_results_and_find_them_as_recorded(
     whole: Run, recorded_file: Path, plain: Path, light: Server, tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ from tests.report.browser import REMEDY, Browser
 from tests.report.factory import INFO, Json
 from vsa_checks.report import write_page
 
+pytestmark = pytest.mark.browser
+
 WIDTHS = [400, 1200]
 
 

@@ -102,6 +102,7 @@ def test_a_run_without_results_has_the_same_columns(document: Json) -> None:
     assert len(empty) == 0 and empty.dtypes.equals(table(document).dtypes)
 
 
+@pytest.mark.slow
 def test_reports_are_written_without_pandas() -> None:
     code = "import sys, vsa_checks.report; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

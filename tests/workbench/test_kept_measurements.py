@@ -254,6 +254,7 @@ for _ in range(150):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_write_one_entry_at_once_never_see_a_part_of_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", BUSY, str(tmp_path), str(ROOT)]
     workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]

@@ -92,9 +92,32 @@ def explain(
 ) -> Explanation:
     """Explain one neuron by a bundle of centered token embeddings, and say what feeds it and what it writes.
 
-    matrix: W_in, or on a gated model W_gate (the default there) or W_in. method: greedy pursuit, or the paper's ranked
-    scan with all tokens listing. The nulls are explained the same way: random directions, and Gaussian neurons of the
-    layer's mean and covariance. Raises UsageError for a layer, neuron, matrix or number of tokens that there is not.
+    Parameters
+    ----------
+    weights
+        The model's weights in one basis.
+    layer, neuron
+        Which neuron, counted from 0.
+    matrix
+        What it reads through: W_in, or on a gated model W_gate (the default there) or W_in.
+    method
+        Greedy pursuit, or the paper's ranked scan with all tokens listing.
+    max_tokens
+        Tokens of the bundle that are shown.
+    top
+        How many heads, earlier neurons and written tokens are named.
+    seed
+        Of the nulls: random directions, and Gaussian neurons of the layer's mean and covariance. They are explained
+        as the neuron is.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    UsageError
+        For a layer, neuron, matrix or number of tokens that there is not, and for a dead neuron.
     """
     info = weights.info
     matrix = _checked(weights, layer, neuron, matrix, max_tokens)

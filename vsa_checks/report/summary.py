@@ -17,12 +17,6 @@ def count(results: Iterable[Result]) -> dict[str, int]:
     return counts
 
 
-def margin(result: Result) -> float:
-    """By how much the value is on the claimed side of the threshold; negative where it is not met."""
-    difference: float = result["value"] - result["threshold"]
-    return difference if result["direction"] == ">=" else -difference
-
-
 def lead(result: Result, value: float) -> float:
     """By how much the result beats another value in the claimed direction."""
     difference: float = result["value"] - value
@@ -39,7 +33,7 @@ def hardest_null(result: Result) -> dict[str, Any] | None:
 
 def unfavourable(result: Result) -> tuple[int, float, tuple[Any, ...]]:
     """Sort key, least favourable to the claim first: verdict, then margin, then place in the model."""
-    slack = 0.0 if result["value"] is None else margin(result)
+    slack = 0.0 if result["value"] is None else lead(result, result["threshold"])
     return WORST_FIRST.index(result["verdict"]), slack, place(result)
 
 

@@ -18,7 +18,6 @@ from vsa_checks.models.sources import locate
 ABOUT_THE_COPY = ("name", "source", "location", "sha256", "revision", "licence", "notes")
 """Fields of `ModelInfo` that describe this copy of the model. Measurements depend on the hash of its files instead."""
 LIBRARIES = (
-    "faiss-cpu",
     "gguf",
     "llvmlite",
     "numba",
