@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.plugin.runs import Server, arguments
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.subjects import enumerate_subjects
