@@ -1,4 +1,4 @@
-"""The explanation of one neuron: what was planted is found, figures are those of the measures, bad input is said."""
+"""The explanation of one neuron: what was planted is found, numbers are those of the measures, bad input is said."""
 
 from __future__ import annotations
 

@@ -11,10 +11,10 @@ from tests.meta.benches import Benches, as_paper_model
 from vsa_checks.judging.judge import REFUTED
 
 ALL_CASES = [
-    pytest.param(claim, verdict, case, id=f"{claim}-{verdict}-{case}")
+    pytest.param(claim, verdict, case, id=f"{claim}-{verdict}-{case}", marks=[pytest.mark.slow] if further else [])
     for claim, entry in CASES.items()
     for verdict, cases in entry.by_verdict.items()
-    for case in cases
+    for further, case in enumerate(cases)
 ]
 
 

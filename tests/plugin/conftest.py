@@ -41,7 +41,7 @@ def recorded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where `whole` keeps its figures; all other runs keep none unless they say so."""
+    """Where `whole` keeps its measurements; all other runs keep none unless they say so."""
     return tmp_path_factory.mktemp("cache")
 
 

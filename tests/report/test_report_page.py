@@ -202,6 +202,7 @@ def test_the_page_is_the_same_for_the_document_read_back(tmp_path: Path) -> None
     assert render(read(write(document, tmp_path))) == render(document)
 
 
+@pytest.mark.slow
 def test_a_run_on_both_bases_stays_small_and_tells_them_apart(tmp_path: Path) -> None:
     document = factory.large(("processed", "raw"))
     path = write_page(document, tmp_path)

@@ -105,7 +105,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A verdict, or bad input, is its own message: no traceback says more."""
     said = call.excinfo is not None and isinstance(call.excinfo.value, Verdict | VsaChecksError)
-    if said:  # to render tracebacks that are not shown takes longer than to read all figures from the cache
+    if said:  # to render tracebacks that are not shown takes longer than to read all measurements from the cache
         item.repr_failure = lambda excinfo, style=None: str(excinfo.value)  # type: ignore[method-assign]
     report = yield
     mark = item.get_closest_marker("claim")
