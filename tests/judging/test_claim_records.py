@@ -52,7 +52,10 @@ def test_records_keep_the_order_of_the_file(tmp_path: Path) -> None:
 
 
 WRONG: dict[str, tuple[Callable[[str], str], str]] = {
-    "an unknown direction": (lambda r: r.replace('"<="', '"<"'), "direction is '<', and must be one of <=, >="),
+    "an unknown direction": (
+        lambda r: r.replace('"<="', '"<"'),
+        "Claim one: direction is '<', and must be one of <=, >=",
+    ),
     "an unknown unit": (lambda r: r.replace('"reference"', '"sqrt(d)"'), "threshold_unit is 'sqrt"),
     "an unknown origin": (lambda r: r.replace('"paper"', '"theirs"'), "threshold_origin is 'theirs'"),
     "an unknown primary": (lambda r: r.replace('"layer-0"', '"layer-1"'), "primary is 'layer-1'"),
