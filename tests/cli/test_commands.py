@@ -22,6 +22,7 @@ LISTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", LISTINGS)
 def test_listings_need_no_library_of_models(words: str) -> None:
     code = (

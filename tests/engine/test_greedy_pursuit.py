@@ -191,6 +191,7 @@ def test_extremes_of_a_row(row: list[float]) -> None:
     assert (least, most) == (np.float32(min([*row, 0.0])), np.float32(max([*row, 0.0])))
 
 
+@pytest.mark.slow
 def test_few_of_many_tokens_are_listed() -> None:
     """Beyond a few thousand tokens lists hold a small part; what they leave out must not have won."""
     rng = np.random.default_rng(21)

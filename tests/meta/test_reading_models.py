@@ -21,6 +21,8 @@ from vsa_checks.sections.heads_on_text import head_weights
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import in_text, read, reading
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("basis", BASES)
 def test_what_the_mlp_reads_times_a_neuron_is_the_neurons_preactivation(basis: Basis, benches: Benches) -> None:

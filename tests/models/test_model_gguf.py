@@ -19,6 +19,8 @@ from vsa_checks.models import Model, describe, load
 from vsa_checks.models.gguf_header import read_header
 from vsa_checks.models.gguf_weights import dequantize
 
+pytestmark = pytest.mark.slow
+
 TOKENS = torch.tensor([[5, 9, 200, 33, 7, 250]])
 QUANTIZED = [None, "Q8_0", "Q4_1"]
 
@@ -209,7 +211,6 @@ def test_unused_tensors_are_noted(tmp_path: Path) -> None:
     assert "attn_sinks" in load(path, "raw").info.notes
 
 
-@pytest.mark.slow
 def test_a_large_vocabulary_stays_small_in_memory_and_nothing_is_printed(tmp_path: Path) -> None:
     # In a process of its own: the peak of this one says nothing. 262,144 tokens are 64 MiB in 64 dimensions.
     path = tiny.write_gguf(tmp_path / "model.gguf", "gemma3_text", "Q8_0", tokenizer=False, vocab_size=262_144)

@@ -13,6 +13,8 @@ from vsa_checks.errors import ModelError, UsageError
 from vsa_checks.models import Model, load
 from vsa_checks.models import bridge as bridges
 
+pytestmark = pytest.mark.slow
+
 # The formulas are computed in float64, the loader works in float32: rounding reaches 3e-7 here, and leaving out
 # any one step moves some weight by more than 1e-2.
 NOISE = 1e-6

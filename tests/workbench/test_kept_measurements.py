@@ -345,5 +345,6 @@ def test_the_measures_of_claims_are_functions_that_are_kept() -> None:
     assert kept._name(residual.components) == "vsa_checks.sections.residual.components"
 
 
+@pytest.mark.slow
 def test_tests_find_no_cache_of_whoever_runs_them() -> None:
     assert cache_folder() is None
