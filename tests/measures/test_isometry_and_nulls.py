@@ -146,6 +146,24 @@ def test_its_fit_is_that_of_the_obvious_way() -> None:
     assert np.linalg.norm(found - (second - np.outer(mean, mean))) < 0.03 * np.linalg.norm(found)
 
 
+def test_its_fit_is_the_formula_row_by_row() -> None:
+    unit = live_rows(strong_layer(50, 6)).unit.astype(np.float64)
+    lengths, squares = [1.0] * 50, [1.0] * 50
+    for _ in range(60):
+        mean = sum(length * row for length, row in zip(lengths, unit, strict=True)) / 50
+        second = sum(square * np.outer(row, row) for square, row in zip(squares, unit, strict=True)) / 50
+        inverse = np.linalg.inv(second - np.outer(mean, mean))
+        for i, row in enumerate(unit):
+            a, b = row @ inverse @ row, row @ inverse @ mean
+            lengths[i] = (b + (b * b + 20 * a) ** 0.5) / (2 * a)
+            squares[i] = lengths[i] ** 2 + 1 / (a + 5 / lengths[i] ** 2)
+        scale = float(np.mean(squares))
+        lengths, squares = [one / scale**0.5 for one in lengths], [one / scale for one in squares]
+    found_mean, found = nulls.gaussian_of_directions(unit)
+    np.testing.assert_allclose(found_mean, mean, atol=2e-4)
+    np.testing.assert_allclose(found, second - np.outer(mean, mean), atol=2e-4)
+
+
 @pytest.mark.parametrize(("spread", "push"), [(1.0, 2.0), (30.0, 0.0), (30.0, 0.5), (3000.0, 0.5)])
 def test_larger_steps_end_where_plain_rounds_do_and_no_later(
     spread: float, push: float, monkeypatch: pytest.MonkeyPatch
