@@ -303,6 +303,7 @@ def test_a_twin_stands_for_its_original_in_every_bundle() -> None:
 
 
 def test_simulated_numbers() -> None:
+    assert Simulated.of([1, 3]) == Simulated(2.0, 1.0)
     found = Simulated.of([1, 2, 3, 6])
     assert found.value == 3
     assert found.error == pytest.approx(np.sqrt(14 / 3 / 4))
