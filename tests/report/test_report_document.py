@@ -131,10 +131,13 @@ WRONG: dict[type, tuple[Any, ...]] = {
 
 
 def test_every_part_has_its_type() -> None:
+    tried = 0
     for path, value in inside(whole()):
         if path and "details" not in path:
             for wrong in WRONG[type(value)]:
                 refused(putting(wrong), path, path[-1] if isinstance(path[-1], str) else "")
+                tried += 1
+    assert tried > 100
 
 
 DAMAGES: dict[str, tuple[Damage, str]] = {
