@@ -19,7 +19,7 @@ def test_neurons_cos30(subject, check):
 
 @pytest.mark.claim("neurons-beyond-chance")
 def test_neurons_beyond_chance(subject, check):
-    """With five tokens, a share of a layer's neurons is matched better than 99% of random directions are."""
+    """At least 5% of a layer's neurons lie closer to a sum of five tokens than 99% of random directions do."""
     check(subject, neurons.beyond_chance)
 
 

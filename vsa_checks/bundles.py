@@ -4,8 +4,8 @@ A *dictionary* is a matrix with one vector per token, usually the centered embed
 without weights, of some of its vectors. The higher its cosine with a neuron's input weights, the better it explains the
 neuron. Two ways to find a bundle:
 
-- `ranked_scan`, the paper's way: go once through the tokens, the one most similar to the neuron first, and include
-  each one that raises the cosine. Cheap, and never looks back.
+- `ranked_scan`, the paper's way: go once through the tokens that list the neuron, the most similar one first, and
+  include each one that raises the cosine (by more than .04 if its own is below .1). Cheap: each token is tried once.
 - `greedy_pursuit`: look at all tokens before each inclusion and take the one that raises the cosine most. It reaches
   higher cosines with the same number of tokens.
 
@@ -133,7 +133,8 @@ def greedy_pursuit(
 
     References
     ----------
-    Paper, section 3.2. With weights: Tropp 2004, Greed is good, IEEE Trans. Inf. Theory 50.
+    This project's own method, for the question of the paper's section 3.2. The variant with weights is orthogonal
+    matching pursuit: Tropp 2004, Greed is good, IEEE Trans. Inf. Theory 50.
     """
     words, unit, alive = _fit(neurons, dictionary)
     if max_tokens < 1:

@@ -6,7 +6,7 @@ class Verdict(AssertionError):
 
 
 class Chance(Verdict):
-    """The threshold is met, but so it is by a decisive null."""
+    """The threshold is met, but a decisive null is not clearly beaten."""
 
 
 class Refuted(Verdict):

@@ -46,8 +46,8 @@ class Scans:
 def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
     """Share of neurons whose bundle by the paper's scan (K = all) has a cosine of at least `level`.
 
-    The nulls are the same for random directions and for covariance-matched neurons. Raises NotChecked if the vocabulary
-    is too small for the dimension.
+    Each null is that share for other vectors, explained in the same way: random directions, and covariance-matched
+    neurons. Raises NotChecked if the vocabulary is too small for the dimension.
     """
     layer, matrix = _place(subject)
     neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
@@ -99,7 +99,7 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
 def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     """Share of a layer's neurons whose pursuit cosine at k = 5 exceeds the 99th percentile of random directions.
 
-    The null is the same for Gaussian neurons with the layer's own mean and covariance.
+    The null is that share for Gaussian neurons with the layer's own mean and covariance.
     """
     layer, matrix = _place(subject)
     neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
