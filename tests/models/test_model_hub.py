@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from tests.models import tiny
+from tests.models.hub_stand_in import HubStandIn
 from vsa_checks.errors import ModelError
-from vsa_checks.models import RegistryEntry, default_model, describe, ensure_available, load, read_registry
-from vsa_checks.models import hub as hub_module
+from vsa_checks.models import RegistryEntry, default_model, describe, ensure_available, hub_cache, load, read_registry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -94,7 +93,7 @@ def test_the_cache_is_where_the_environment_says(
     monkeypatch.delenv("HF_HUB_CACHE")
     monkeypatch.setenv(variable, str(tmp_path / "place"))
     below = {"HF_HUB_CACHE": "", "HF_HOME": "hub", "XDG_CACHE_HOME": "huggingface/hub"}[variable]
-    assert hub_module.cache_directory() == tmp_path / "place" / below
+    assert hub_cache.cache_directory() == tmp_path / "place" / below
     directory = tiny.write_hf(tmp_path / "own", "gpt2", tokenizer=False)
     tiny.write_hub_cache(tmp_path / "place" / below, registry["small"].id, COMMIT, directory, "main")
     assert ensure_available("small", registry).path is not None
@@ -111,99 +110,28 @@ def test_an_unreachable_hub_is_one_paragraph_within_ten_seconds(hub: Path) -> No
         assert part in message
 
 
-def test_a_hub_that_never_answers_costs_seconds(
-    hub: Path, monkeypatch: pytest.MonkeyPatch, registry: dict[str, RegistryEntry]
-) -> None:
-    import huggingface_hub
-
-    monkeypatch.setattr(hub_module, "_PROBE_DEADLINE", 0.2)
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *a, **k: time.sleep(3))
-    start = time.monotonic()
-    with pytest.raises(ModelError, match="within 0 s"):
-        ensure_available("small", registry)
-    assert time.monotonic() - start < 2
-
-
-def test_offline_mode_is_respected(
-    hub: Path, monkeypatch: pytest.MonkeyPatch, registry: dict[str, RegistryEntry]
-) -> None:
-    import huggingface_hub
-
-    asked = []
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *a, **k: asked.append(a))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelError, match="HF_HUB_OFFLINE"):
-        ensure_available("small", registry)
-    assert asked == []
-
-
 def test_the_default_is_the_paper_model_where_it_can_be_had(
-    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: dict[str, RegistryEntry]
+    hub: Path, tmp_path: Path, registry: dict[str, RegistryEntry]
 ) -> None:
-    import huggingface_hub
-
     name, reason = default_model()
     assert name == "smollm2-135m"
     assert "gpt2" in reason
     assert str(hub) in reason
     assert "cannot be reached" in reason
     assert "\n" not in reason
-    answer = SimpleNamespace(siblings=[SimpleNamespace(rfilename="config.json")])
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *a, **k: answer)
-    assert default_model()[0] == "gpt2"
     directory = tiny.write_hf(tmp_path / "own", "gpt2", tokenizer=False)
     tiny.write_hub_cache(hub, registry["small"].id, COMMIT, directory, "main")
     assert default_model(registry) == ("small", f"the paper's own model, cached in {hub}")
 
 
-@pytest.mark.parametrize("pickled", [False, True])
-def test_only_what_is_needed_is_downloaded(
-    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: dict[str, RegistryEntry], pickled: bool
-) -> None:
-    import huggingface_hub
-
-    directory = tiny.write_hf(tmp_path / "own", "gpt2")
-    listed = [path.name for path in directory.iterdir()] + ["README.md", "tf_model.h5", "onnx/model.safetensors"]
-    if pickled:
-        tiny.write_pickled(directory)
-        listed.remove("model.safetensors")
-    listed.append("pytorch_model.bin")
-    asked: dict[str, Any] = {}
-
-    def model_info(api: Any, repository: str, revision: str, timeout: float) -> Any:
-        assert (api.endpoint, timeout) == ("http://127.0.0.1:9", 3.0)
-        asked["probed"] = (repository, revision)
-        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in listed])
-
-    def snapshot_download(repository: str, **options: Any) -> None:
-        asked.update(options, repository=repository)
-        tiny.write_hub_cache(Path(options["cache_dir"]), repository, COMMIT, directory, "main")
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    assert load("small", "raw", registry=registry).info.revision == COMMIT
-    assert asked["probed"] == ("people/tiny-gpt2", "main")
-    assert asked["repository"] == "people/tiny-gpt2"
-    assert asked["cache_dir"] == str(hub)
-    weights = "pytorch_model.bin" if pickled else "model.safetensors"
-    assert sorted(asked["allow_patterns"]) == sorted(
-        ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", weights]
-    )
-
-
-def test_a_download_that_breaks_off_is_one_paragraph(
-    hub: Path, monkeypatch: pytest.MonkeyPatch, registry: dict[str, RegistryEntry]
-) -> None:
-    import huggingface_hub
-
-    def broken(*_: Any, **__: Any) -> None:
-        raise OSError("no space left\non the disk")
-
-    monkeypatch.setattr(hub_module, "_probe", lambda _: ["config.json", "model.safetensors"])
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
-    with pytest.raises(ModelError, match=r"broke off \(OSError: no space left\)") as caught:
-        ensure_available("small", registry)
-    assert "\n" not in str(caught.value)
+def test_the_default_is_the_paper_model_where_the_hub_answers(server: HubStandIn) -> None:
+    paper = read_registry()["gpt2"]
+    server.commit(paper.id, {"config.json": b"{}"}, paper.revision, "main")
+    assert default_model() == ("gpt2", f"the paper's own model, from {server.url}")
+    server.answer = (429, {})
+    name, reason = default_model()
+    assert name == "smollm2-135m"
+    assert f"the hub at {server.url} answers 429" in reason
 
 
 def test_files_as_the_hub_has_them_for_gpt2(hub: Path, tmp_path: Path, registry: dict[str, RegistryEntry]) -> None:

@@ -1,15 +1,17 @@
-"""`vsa-checks models`: the registry, one line for each model."""
+"""`vsa-checks models`: the short names, one line for each; with a name or path, what that one model is."""
 
 from __future__ import annotations
 
 import argparse
 
+from vsa_checks.models.description import describe_located
 from vsa_checks.models.registry import read_registry
+from vsa_checks.models.sources import Located, locate, with_config
 
 
-def run(_: argparse.Namespace) -> int:
-    """Print the registry. Raises ModelError where it cannot be read."""
-    print(listing())
+def run(options: argparse.Namespace) -> int:
+    """Print the registry, or what one model is. Raises ModelError where it cannot be read or found."""
+    print(listing() if options.model is None else about(options.model))
     return 0
 
 
@@ -18,3 +20,32 @@ def listing() -> str:
     rows = [(one.name, one.source, one.location, one.licence, one.notes) for one in read_registry().values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def about(name: str) -> str:
+    """What one model is and whether its weights are here, a line each; config.json alone is downloaded for that."""
+    found = locate(name)
+    if not found.complete:
+        found = with_config(found)
+    info = describe_located(found)
+    lines = {
+        "model": info.name,
+        "source": f"{info.source} ({info.location})",
+        "revision": info.revision,
+        "weights": _weights(found),
+        "sha256": info.sha256,
+        "architecture": info.architecture,
+        "layers": info.n_layers,
+        "d_model": info.d_model,
+        "heads": f"{info.n_heads} of {info.d_head}, {info.n_kv_heads} of keys and values",
+        "d_mlp": info.d_mlp,
+        "vocabulary": info.d_vocab,
+        "stored as": info.quantization or info.dtype,
+        "licence": info.licence,
+        "notes": info.notes,
+    }
+    return "\n".join(f"{key:13} {value}" for key, value in lines.items() if value)
+
+
+def _weights(found: Located) -> str:
+    return str(found.path) if found.complete else "not on this machine yet: downloaded when they are needed"

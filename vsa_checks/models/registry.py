@@ -1,9 +1,10 @@
-"""Reads fixtures/models.toml, the models that can be named."""
+"""Reads fixtures/models.toml, the models that have short names, and the names of any other model of the hub."""
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -12,28 +13,32 @@ from typing import Any
 
 from vsa_checks import paths
 from vsa_checks.errors import ModelError
-from vsa_checks.models.architectures import Shape
+from vsa_checks.models.architecture import Shape
 
 REGISTRY_VARIABLE = "VSA_CHECKS_MODELS"
 SOURCES = ("hub", "package")
+MAIN = "main"
+_ID = re.compile(r"(?=.{3,96}$)\w([\w.-]*\w)?/\w([\w.-]*\w)?", re.ASCII)
+_REVISION = re.compile(r"[\w.+-]+(/[\w.+-]+)*", re.ASCII)
 
 
 @dataclass(frozen=True)
 class RegistryEntry:
     """One named model: where its weights come from, and what is known of it before they are there.
 
-    With source "hub" it has `id`, `revision` and `aliases` (other ids under which a cache may hold it); with source
-    "package" it has `distribution` ("name==version"), `file` (path inside the installation) and the file's `sha256`.
+    With source "hub" it has `id`, `revision` and `aliases` (other ids under which a cache may hold it), and may do
+    without architecture, `shape` and `dtype`: its config.json says them. With source "package" it has `distribution`
+    ("name==version"), `file` (path inside the installation) and the file's `sha256`.
     """
 
     name: str
     source: str
-    architecture: str
-    shape: Shape
-    dtype: str
-    licence: str
+    architecture: str = ""
+    shape: Shape | None = None
+    dtype: str = ""
+    licence: str = "not stated"
     id: str = ""
-    revision: str = ""
+    revision: str = MAIN
     aliases: tuple[str, ...] = ()
     distribution: str = ""
     file: str = ""
@@ -73,31 +78,82 @@ def _entry(name: str, table: Any, file: Path) -> RegistryEntry:
     if not isinstance(table, Mapping):
         raise ModelError(f"In the list of named models {file}, {name!r} is not a table. Correct the file.")
     sizes = [field.name for field in fields(Shape)]
-    needed = {"hub": ["id", "revision"], "package": ["distribution", "file", "sha256"]}
+    described = ["architecture", "dtype", *sizes]
+    needed = {"hub": ["id"], "package": ["licence", "distribution", "file", "sha256", *described]}
     source = table.get("source")
     if source not in SOURCES:
         raise ModelError(
             f"In the list of named models {file}, {name!r} has the source {source!r}; known are "
             f"{', '.join(SOURCES)}. Correct the file."
         )
-    missing = [key for key in ["architecture", "dtype", "licence", *needed[source], *sizes] if key not in table]
+    if any(key in table for key in described):  # the description is whole or left out
+        needed["hub"] += described
+    missing = [key for key in needed[source] if key not in table]
     known = {field.name for field in fields(RegistryEntry)} | set(sizes)
     unknown = sorted(set(table) - known)
     if missing or unknown:
         wrong = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
         raise ModelError(f"In the list of named models {file}, {name!r} {' and '.join(wrong)}. Correct the file.")
-    shape = Shape(**{size: int(table[size]) for size in sizes})
+    shape = Shape(**{size: int(table[size]) for size in sizes}) if sizes[0] in table else None
     rest = {key: value for key, value in table.items() if key not in sizes}
     rest["aliases"] = tuple(rest.get("aliases", ()))
     return RegistryEntry(name=name, shape=shape, **rest)
 
 
+def entry_for(name: str, registry: Mapping[str, RegistryEntry]) -> RegistryEntry | None:
+    """The entry of `NAME[@REVISION]`, NAME a short name in any case or an id of the hub; None for anything else.
+
+    An id that is not registered, and another revision than the registered one, get an entry that says nothing of what
+    the model is.
+    """
+    base, at, revision = name.partition("@")
+    if at and not _is_revision(revision):
+        return None
+    known = _registered(base, registry)
+    if known is not None and (not at or (known.source == "hub" and revision == known.revision)):
+        return known
+    if known is not None and known.source == "hub":
+        return RegistryEntry(name, "hub", licence=known.licence, id=known.id, revision=revision, aliases=known.aliases)
+    if known is None and _is_id(base):
+        return RegistryEntry(name, "hub", id=base, revision=revision or MAIN)
+    return None
+
+
+def _registered(name: str, registry: Mapping[str, RegistryEntry]) -> RegistryEntry | None:
+    lower = name.lower()
+    return registry.get(name) or next(
+        (one for one in registry.values() if lower in (one.name.lower(), one.id.lower())), None
+    )
+
+
+def _is_id(text: str) -> bool:
+    """Whether the hub could have a model of this id: two words, with a slash between them."""
+    return _ID.fullmatch(text) is not None and "--" not in text and ".." not in text and not text.endswith(".git")
+
+
+def _is_revision(text: str) -> bool:
+    """Whether a text can name a branch, tag or commit; it becomes part of a path in the cache."""
+    return _REVISION.fullmatch(text) is not None and ".." not in text and not text.startswith("-")
+
+
 def unknown_name(name: str, registry: Mapping[str, RegistryEntry]) -> ModelError:
-    """The error for a name that is neither in the registry nor a path."""
-    near = difflib.get_close_matches(name, registry, n=2, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    """The error for a name that is neither in the registry nor an id of the hub nor a path."""
+    base, at, revision = name.partition("@")
+    known = _registered(base, registry)
+    if at and known is not None and known.source != "hub":
+        return ModelError(
+            f"The model {name!r} is not known: {known.name} comes with the package {known.distribution} and has no "
+            f"revisions. Give {known.name} alone."
+        )
+    if at and not _is_revision(revision):
+        return ModelError(
+            f"The model {name!r} is not known: what follows the @ is no branch, tag or commit. Give {base}@REVISION, "
+            f"or {base} alone."
+        )
+    near = difflib.get_close_matches(base.lower(), registry, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]}?" if near else ""
     return ModelError(
-        f"The model {name!r} is not known: it is neither a named model ({', '.join(sorted(registry))}) nor "
-        f"an existing file or directory under {Path.cwd()}.{hint} Give one of these names, or the path of a "
-        "Hugging Face directory or a GGUF file."
+        f"The model {name!r} is not known: it is neither a short name (vsa-checks models lists them: gpt2, "
+        f"smollm2-135m, ...) nor an existing file or directory under {Path.cwd()}.{hint} Give one of the short names, "
+        "any model of the Hugging Face hub as ORG/NAME, or the path of a Hugging Face directory or a GGUF file."
     )

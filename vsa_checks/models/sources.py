@@ -11,7 +11,11 @@ from pathlib import Path
 from vsa_checks.errors import ModelError
 from vsa_checks.models import hub
 from vsa_checks.models.files import file_sha256
-from vsa_checks.models.registry import RegistryEntry, read_registry, unknown_name
+from vsa_checks.models.gguf_parts import first_part
+from vsa_checks.models.hub_cache import cache_directory, cached_config, cached_snapshot, is_commit
+from vsa_checks.models.hub_problems import not_there, shown_endpoint
+from vsa_checks.models.hub_progress import say_once
+from vsa_checks.models.registry import RegistryEntry, entry_for, read_registry, unknown_name
 
 Registry = Mapping[str, RegistryEntry]
 MODEL_LOCK = "requirements-model.lock"
@@ -19,7 +23,11 @@ MODEL_LOCK = "requirements-model.lock"
 
 @dataclass(frozen=True)
 class Located:
-    """Where a model is: a Hugging Face directory, a GGUF file, or nowhere yet (`path` None, a hub model)."""
+    """Where a model is: a Hugging Face directory, a GGUF file, or nowhere yet (`path` None, a hub model).
+
+    `revision` is the commit of a hub model that is in the cache, whole or in part. `config` is the directory of its
+    config.json, which may be there before the weights are.
+    """
 
     name: str
     source: str
@@ -27,6 +35,12 @@ class Located:
     path: Path | None
     revision: str | None
     entry: RegistryEntry | None
+    config: Path | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all the weights are on this machine."""
+        return self.path is not None
 
     @property
     def is_gguf(self) -> bool:
@@ -37,15 +51,19 @@ class Located:
 def locate(name_or_path: str | os.PathLike[str], registry: Registry | None = None) -> Located:
     """Find a model on this machine, without network.
 
+    A short name comes before a file or directory of that name in the current folder, and that before an id of the hub;
+    what looks like a path (a leading dot, tilde or slash, more than one slash, .gguf at its end) is one.
+
     Raises ModelError for an unknown name, a path that does not exist, a package that is not installed, and a packaged
     file with another sha256 than the registry's.
     """
     registry = read_registry() if registry is None else registry
     name = os.fspath(name_or_path)
-    entry = registry.get(name) or next((one for one in registry.values() if name == one.id and one.id), None)
-    if entry is not None:
-        return _hub(entry) if entry.source == "hub" else _package(entry)
     path = Path(name).expanduser()
+    if not _looks_like_path(name):
+        entry = entry_for(name, registry)
+        if entry is not None and not ("/" in name and path.exists()):
+            return _hub(entry) if entry.source == "hub" else _package(entry)
     if path.exists():
         if path.is_file() and path.suffix.lower() != ".gguf" and not _starts_as_gguf(path):
             raise ModelError(
@@ -53,12 +71,14 @@ def locate(name_or_path: str | os.PathLike[str], registry: Registry | None = Non
                 "directory of a Hugging Face model (config.json beside the weights) instead of one file of "
                 "it."
             )
-        return Located(name, "path", name, path.resolve(), None, None)
+        # The parts of a split file are found by its name, which a link into a hub's cache leads away from.
+        path = first_part(path.absolute()) if path.is_file() else path.resolve()
+        return Located(name, "path", name, path, None, None)
     if _looks_like_path(name):
         raise ModelError(
             f"The model {name} cannot be loaded: no file or directory of that path exists (looked for as "
-            f"{path.absolute()}). Correct the path, or give one of the named models: "
-            f"{', '.join(sorted(registry))}."
+            f"{path.absolute()}). Correct the path, or give a short name (vsa-checks models lists them) or a model of "
+            "the Hugging Face hub as ORG/NAME."
         )
     raise unknown_name(name, registry)
 
@@ -66,14 +86,37 @@ def locate(name_or_path: str | os.PathLike[str], registry: Registry | None = Non
 def ensure_available(name_or_path: str | os.PathLike[str], registry: Registry | None = None) -> Located:
     """Find a model, and download it first if it comes from a hub and is not cached.
 
+    A cached snapshot of a branch or tag is used as it is, which is said on stderr.
+
     Raises ModelError, within ten seconds if the hub is out of reach.
     """
     found = locate(name_or_path, registry)
-    if found.path is None and found.entry is not None:
-        hub.download(found.entry)
+    entry = found.entry
+    if found.source != "hub" or entry is None:
+        return found
+    asked = not found.complete
+    if asked:
+        hub.download(entry)
         found = locate(name_or_path, registry)
-        if found.path is None:
-            raise hub.not_there(found.entry or registry_entry(found), "the download is not complete")
+        if not found.complete:
+            raise not_there(entry, "the download is not complete")
+    if not is_commit(entry.revision):
+        say_once(
+            f"{entry.name}: the cache holds {entry.revision} at the commit {found.revision}, which is used; whether it "
+            f"has moved on the hub is not asked ({entry.id}@COMMIT names another).",
+            aloud=not asked,
+        )
+    return found
+
+
+def with_config(found: Located) -> Located:
+    """The same hub model with its config.json on this machine, which is fetched alone if it is not.
+
+    Raises ModelError, within ten seconds if the hub is out of reach.
+    """
+    if found.config is None:
+        hub.fetch_config(registry_entry(found))
+        found = _hub(registry_entry(found))
     return found
 
 
@@ -94,14 +137,14 @@ def default_model(registry: Registry | None = None) -> tuple[str, str]:
     packaged = next((entry for entry in registry.values() if entry.source == "package"), None)
     if paper is not None:
         if locate(paper.name, registry).path is not None:
-            return paper.name, f"the paper's own model, cached in {hub.cache_directory()}"
+            return paper.name, f"the paper's own model, cached in {cache_directory()}"
         problem = hub.unreachable(paper)
         if problem is None:
-            return paper.name, f"the paper's own model, from {hub.endpoint()}"
+            return paper.name, f"the paper's own model, from {shown_endpoint()}"
         if packaged is not None:
             return packaged.name, (
                 f"the embedded default: the paper's own model ({paper.name}) is not cached in "
-                f"{hub.cache_directory()} and {problem}"
+                f"{cache_directory()} and {problem}"
             )
     if packaged is None:
         raise ModelError("The list of named models names no model that can be used. Give --model NAME or PATH.")
@@ -109,9 +152,10 @@ def default_model(registry: Registry | None = None) -> tuple[str, str]:
 
 
 def _hub(entry: RegistryEntry) -> Located:
-    snapshot = hub.cached_snapshot(entry)
-    revision = snapshot.name if snapshot is not None else entry.revision
-    return Located(entry.name, "hub", entry.id, snapshot, revision, entry)
+    snapshot = cached_snapshot(entry)
+    config = snapshot or cached_config(entry)
+    revision = config.name if config is not None else entry.revision
+    return Located(entry.name, "hub", entry.id, snapshot, revision, entry, config)
 
 
 def _package(entry: RegistryEntry) -> Located:
@@ -149,4 +193,5 @@ def _starts_as_gguf(path: Path) -> bool:
 
 
 def _looks_like_path(name: str) -> bool:
-    return name.startswith((".", "~", os.sep)) or os.sep in name or name.lower().endswith(".gguf")
+    base = name.partition("@")[0]  # a revision may hold slashes
+    return name.startswith((".", "~", "/", os.sep)) or base.count("/") > 1 or name.lower().endswith(".gguf")
