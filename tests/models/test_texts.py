@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.reading import word_text, write_word_tokenizer
 from tests.models import tiny
-from vsa_checks.errors import UsageError
+from vsa_checks.errors import NotChecked, UsageError
 from vsa_checks.models.texts import (
     LEAST_CHARACTERS,
     LEAST_WINDOW,
@@ -103,7 +103,7 @@ def test_a_folder_is_no_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("n", "positions"), [(1_000, 32), (127, 1_024), (129, 1_024), (500, 100)])
 def test_windows_hold_all_of_a_passage_in_order(n: int, positions: int, words: object) -> None:
     tokens = np.random.default_rng(0).integers(300, size=n)
-    found = cut(word_text("words", tokens), words, positions)
+    found = cut(word_text("words", tokens), words, positions, 300)
     assert np.array_equal(np.concatenate([window.tokens for window in found.windows]), tokens)
     assert found.n_tokens == found.n_in_text == n
     lengths = [len(window.tokens) for window in found.windows]
@@ -113,11 +113,11 @@ def test_windows_hold_all_of_a_passage_in_order(n: int, positions: int, words: o
 
 def test_windows_do_not_cross_passages(words: object) -> None:
     text = Text("two", (" ".join(["t1"] * 100), " ".join(["t2"] * 60)), "")
-    assert [set(window.tokens.tolist()) for window in cut(text, words, 64).windows] == [{1}, {1}, {2}]
+    assert [set(window.tokens.tolist()) for window in cut(text, words, 64, 300).windows] == [{1}, {1}, {2}]
 
 
 def test_the_tokenizers_own_tokens_stand_around_each_window(bytes_with_bos: object) -> None:
-    found = cut(Text("letters", ("x1 " * 100,), ""), bytes_with_bos, 32)
+    found = cut(Text("letters", ("x1 " * 100,), ""), bytes_with_bos, 32, 300)
     assert found.n_in_text == found.n_tokens > 100
     for window in found.windows:
         assert (window.tokens[0], window.tokens[-1]) == (1, 2)
@@ -128,8 +128,8 @@ def test_the_tokenizers_own_tokens_stand_around_each_window(bytes_with_bos: obje
 
 def test_short_ends_are_left_out_and_long_texts_cut_off(words: object) -> None:
     short = Text("short", (" ".join(["t1"] * (LEAST_WINDOW - 1)),), "")
-    assert cut(short, words, 64).windows == ()
-    long = cut(word_text("long", np.zeros(3 * MOST_TOKENS, int)), words, 128)
+    assert cut(short, words, 64, 300).windows == ()
+    long = cut(word_text("long", np.zeros(3 * MOST_TOKENS, int)), words, 128, 300)
     assert MOST_TOKENS - WINDOW_TOKENS < long.n_tokens <= MOST_TOKENS
     assert long.n_in_text == 3 * MOST_TOKENS
 
@@ -137,4 +137,27 @@ def test_short_ends_are_left_out_and_long_texts_cut_off(words: object) -> None:
 def test_a_model_of_few_positions_gets_no_window(bytes_with_bos: object) -> None:
     text = Text("letters", ("abc " * 300,), "")
     for positions in (1, 2, 8):
-        assert cut(text, bytes_with_bos, positions).windows == ()
+        assert cut(text, bytes_with_bos, positions, 300).windows == ()
+
+
+def test_a_token_that_the_model_does_not_have_is_never_fed(words: object, bytes_with_bos: object) -> None:
+    tokens = np.random.default_rng(0).integers(200, size=500)
+    assert cut(word_text("words", tokens), words, 64, 200).n_tokens == 500, "a longer tokenizer, and none of the rest"
+    tokens[300] = 250
+    with pytest.raises(NotChecked, match=r"gives token 250 in words.* only the tokens 0 to 199"):
+        cut(word_text("words", tokens), words, 64, 200)
+
+
+def test_a_beginning_of_text_beyond_the_vocabulary_is_named() -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(WordLevel({"a": 0, "b": 1, "<s>": 300}, unk_token="a"))
+    inner.pre_tokenizer = Whitespace()
+    inner.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 300)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>")
+    with pytest.raises(NotChecked, match="gives token 300 around every text"):
+        cut(Text("letters", ("a b " * 100,), ""), tokenizer, 64, 300)

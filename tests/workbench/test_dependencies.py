@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from tests.models import tiny
+from tests.models import tiny, tiny_gguf
 from vsa_checks import paths
 from vsa_checks.models import describe
-from vsa_checks.models import kept_weights as cache
 from vsa_checks.models.files import content_sha256
 from vsa_checks.models.model import load
 from vsa_checks.workbench import dependencies
@@ -31,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_gguf(tmp_path_factory.mktemp("gguf") / "model.gguf")
+    return tiny_gguf.write_gguf(tmp_path_factory.mktemp("gguf") / "model.gguf")
 
 
 def of(path: Path, seed: int = 0) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def test_the_code_is_that_of_every_module(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(paths, "PACKAGE", package)
 
     def digest() -> str:
-        return cache.code_digest.__wrapped__()
+        return dependencies.code_digest.__wrapped__()
 
     before = digest()
     for module in ("sections/mlp.py", "engine/loops.py", "models/gguf_weights.py"):
@@ -131,6 +130,36 @@ def test_every_file_of_a_directory_is_of_it(file: str, model: Path, tmp_path: Pa
     assert content_sha256(copy) != before
     os.utime(copy / file, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert content_sha256(Path(shutil.copytree(copy, tmp_path / "c"))) != before, "whatever the file's time says"
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_shard_in_a_subfolder_is_of_it(linked: bool, model: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(model, tmp_path / "b"))
+    shard = copy / "shards" / "one.safetensors"
+    shard.parent.mkdir()
+    (copy / "model.safetensors").rename(shard)
+    index = {"weight_map": {"lm_head.weight": "shards/one.safetensors"}}
+    (copy / "model.safetensors.index.json").write_text(json.dumps(index))
+    if linked:
+        shard.rename(tmp_path / "elsewhere")
+        shard.symlink_to(tmp_path / "elsewhere")
+    before = content_sha256(copy)
+    content = bytearray(shard.read_bytes())
+    content[-2] ^= 1
+    shard.write_bytes(content)
+    assert content_sha256(copy) != before
+
+
+def test_every_part_of_a_split_gguf_file_is_of_it(tmp_path: Path) -> None:
+    parts = [tmp_path / f"model-{number:05}-of-00003.gguf" for number in (1, 2, 3)]
+    for part in parts:
+        part.write_bytes(b"GGUF")
+    (tmp_path / "other-00002-of-00003.gguf").write_bytes(b"GGUF of another model")
+    digests = {content_sha256(parts[0])}
+    for part in (*parts, tmp_path / "other-00002-of-00003.gguf"):
+        part.write_bytes(b"GGUF changed")
+        digests.add(content_sha256(parts[0]))
+    assert len(digests) == 4, "each part, and not the other model's"
 
 
 def test_a_file_renamed_added_or_removed_makes_another_directory(model: Path, tmp_path: Path) -> None:

@@ -11,23 +11,34 @@ from rich.table import Table
 from rich.text import Text
 
 from vsa_checks.cli.neuron import Explanation, explain
-from vsa_checks.models.kept_weights import WeightsCache, load_weights
-from vsa_checks.paths import cache_folder
+from vsa_checks.errors import ModelError, VsaChecksError
+from vsa_checks.models import load
 from vsa_checks.report.formatting import visible
+from vsa_checks.workbench.loading import first_line, raised_for_the_model
 
 
 def run(options: argparse.Namespace) -> int:
     """Explain the neuron that the options name and print it. Raises VsaChecksError for what there is not."""
-    weights = load_weights(options.model, options.basis, WeightsCache(None if options.no_cache else cache_folder()))
-    found = explain(
-        weights,
-        options.layer,
-        options.neuron,
-        options.matrix,
-        options.method,
-        options.max_tokens,
-        seed=max(options.seed, 0),
-    )
+    try:
+        found = explain(
+            load(options.model, options.basis, check=False),
+            options.layer,
+            options.neuron,
+            options.matrix,
+            options.method,
+            options.max_tokens,
+            expert=options.expert,
+            seed=max(options.seed, 0),
+        )
+    except VsaChecksError:
+        raise
+    except Exception as error:
+        if not raised_for_the_model(error):
+            raise
+        raise ModelError(
+            f"The model {options.model} cannot be read in the {options.basis} basis: {first_line(error)}. Check that"
+            " its files are whole and that memory is free for them, or give another model."
+        ) from error
     if options.json:
         print(json.dumps(found.as_dict(), indent=1, allow_nan=False))
     else:
@@ -37,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
 
 def print_explanation(found: Explanation, console: Console) -> None:
     """Print the bundle beside its nulls, then what feeds the neuron and what it promotes."""
-    place = f"{visible(found.model)}, layer {found.layer}, neuron {found.neuron}, {found.matrix} ({found.basis} basis)"
+    layer = f"layer {found.layer}" + ("" if found.expert is None else f", expert {found.expert}")
+    place = f"{visible(found.model)}, {layer}, neuron {found.neuron}, {found.matrix} ({found.basis} basis)"
     console.print(Text(place, style="bold"), soft_wrap=True)
     more = found.bundle_size - len(found.steps)
     console.print(
@@ -66,16 +78,20 @@ def print_explanation(found: Explanation, console: Console) -> None:
     _section(console, "Heads that write what it reads (1 is chance), and tokens so bound")
     for head in found.heads:
         _line(console, f"{head.layer}.{head.head}", f"{head.strength:.2f}", _tokens(head.tokens))
+    _note(console, found.heads_note)
     if found.sources:
         _section(
             console, f"Earlier neurons that write what it reads (chance would give {found.source_bar:.3f} at best)"
         )
         for source in found.sources:
-            _line(console, f"{source.layer}-{source.neuron}", f"{source.cosine:.3f}", "")
+            parts = (source.layer, source.expert, source.neuron)
+            name = "-".join(str(part) for part in parts if part is not None)
+            _line(console, name, f"{source.cosine:.3f}", "")
+    _section(console, "What it writes, beside the unembedding")
     if found.promotes:
-        _section(console, "What it writes, beside the unembedding")
         _line(console, "up", "", _tokens(found.promotes))
         _line(console, "down", "", _tokens(found.suppresses))
+    _note(console, found.writes_note)
 
 
 def _section(console: Console, title: str) -> None:
@@ -85,6 +101,12 @@ def _section(console: Console, title: str) -> None:
 
 def _line(console: Console, name: str, number: str, rest: str) -> None:
     console.print(Text(f"  {name:>8}  {number:>6}  {rest}".rstrip()), soft_wrap=True)
+
+
+def _note(console: Console, words: str) -> None:
+    """Why a section has no lines, if it has none."""
+    if words:
+        console.print(Text(f"  none: {visible(words)}"), soft_wrap=True)
 
 
 def _range(band: tuple[float, float]) -> str:

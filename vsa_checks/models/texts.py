@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import paths
-from vsa_checks.errors import UsageError
+from vsa_checks.errors import NotChecked, UsageError
 
 LEAST_CHARACTERS = 1_000
 """A shorter text cannot fill the windows that any model needs."""
@@ -79,11 +79,12 @@ def read_text(path: Path) -> Text:
     return Text(path.name, (passage,), hashlib.sha256(content).hexdigest())
 
 
-def cut(text: Text, tokenizer: Any, n_positions: int) -> Reading:
+def cut(text: Text, tokenizer: Any, n_positions: int, d_vocab: int) -> Reading:
     """Cut a text into windows of about equal length, passage by passage, each with the tokens that the tokenizer adds.
 
     A window has at most WINDOW_TOKENS tokens, or n_positions if that is less. Windows shorter than LEAST_WINDOW are
-    left out, and so is text beyond MOST_TOKENS. A model with fewer than LEAST_WINDOW positions gets no window.
+    left out, and so is text beyond MOST_TOKENS. A model with fewer than LEAST_WINDOW positions gets no window. Raises
+    NotChecked if the windows hold a token that is not among the model's d_vocab.
     """
     before, after = _special_tokens(tokenizer)
     room = min(WINDOW_TOKENS, n_positions) - len(before) - len(after)
@@ -94,6 +95,12 @@ def cut(text: Text, tokenizer: Any, n_positions: int) -> Reading:
             tokens = np.concatenate([before, part, after])
             if len(tokens) >= LEAST_WINDOW and _length(windows) + len(part) <= MOST_TOKENS:
                 windows.append(Window(tokens, len(before), len(before) + len(part)))
+    highest = max((int(window.tokens.max()) for window in windows), default=0)
+    if highest >= d_vocab:
+        place = "around every text" if highest in (*before, *after) else f"in {text.name}"
+        raise NotChecked(
+            f"the tokenizer gives token {highest} {place}, and the model has only the tokens 0 to {d_vocab - 1}"
+        )
     return Reading(tuple(windows), _length(windows), sum(map(len, passages)))
 
 

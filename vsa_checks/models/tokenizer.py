@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-from vsa_checks.models.architectures import gguf_model_type
 from vsa_checks.models.gguf_header import read_header
 from vsa_checks.models.sources import Located
-from vsa_checks.models.vocabulary import Vocabulary, directory_vocabulary, gguf_vocabulary
+from vsa_checks.models.vocabulary import Vocabulary, directory_vocabulary, gguf_token_count, gguf_vocabulary
 
 
 def vocabulary_of(found: Located) -> Vocabulary | None:
@@ -21,10 +21,13 @@ def load_tokenizer(found: Located) -> tuple[Any, str]:
     from vsa_checks.models.quiet import quiet
 
     assert found.path is not None
+    wrong = _special_token_past_end(found)
+    if wrong:
+        return None, wrong
     with quiet():
         try:
             try:
-                # Without this transformer_lens reads the tokenizer again, by name.
+                # As transformer_lens would: models were trained with a beginning-of-text token more often than not.
                 tokenizer = _read(found, add_bos_token=True)
             except ValueError:
                 tokenizer = _read(found)  # it has no beginning-of-text token to add
@@ -41,21 +44,31 @@ def load_tokenizer(found: Located) -> tuple[Any, str]:
 def _read(found: Located, **options: Any) -> Any:
     """The tokenizer as transformers reads it.
 
-    For a GGUF file, naming the model type keeps transformers from reading the configuration: the gguf package's reader
-    takes ten times as long for that as all the rest, with 49,152 tokens.
+    That of a GGUF file is made from the file alone. `from_pretrained` would also look into the file's folder, and
+    prefer a tokenizer.json there, which may belong to another model.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
-    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
     assert found.path is not None
-    options |= {"local_files_only": True, "trust_remote_code": False}
-    if not found.is_gguf:
-        return AutoTokenizer.from_pretrained(found.path, **options)
-    options["gguf_file"] = found.path.name
-    model_type = gguf_model_type(read_header(found.path).architecture, found.name)
-    if model_type not in TOKENIZER_MAPPING_NAMES:
-        return PreTrainedTokenizerFast.from_pretrained(found.path.parent, **options)
-    return AutoTokenizer.from_pretrained(found.path.parent, tokenizer_type=model_type, **options)
+    if found.is_gguf:
+        return PreTrainedTokenizerFast(name_or_path=str(found.path.parent), gguf_file=found.path.name, **options)
+    return AutoTokenizer.from_pretrained(found.path, local_files_only=True, trust_remote_code=False, **options)
+
+
+def _special_token_past_end(found: Located) -> str:
+    """What is wrong if a GGUF file names a special token that its vocabulary does not have; "" if nothing is."""
+    if not found.is_gguf or found.path is None:
+        return ""
+    header = read_header(found.path)
+    n_tokens = gguf_token_count(header)
+    for name in ("bos", "eos", "unknown", "padding"):
+        token = header.fields.get(f"tokenizer.ggml.{name}_token_id")
+        known = isinstance(token, int) and 0 <= token < n_tokens
+        if token is not None and not known:
+            return (
+                f"the {name} token in {found.path} is {token!r}, and its tokenizer has only tokens 0 to {n_tokens - 1}"
+            )
+    return ""
 
 
 def attach_tokenizer(bridge: Any, tokenizer: Any) -> None:
@@ -64,6 +77,10 @@ def attach_tokenizer(bridge: Any, tokenizer: Any) -> None:
     from transformer_lens.model_bridge.sources.transformers import setup_tokenizer
 
     config = bridge.cfg
-    ready = setup_tokenizer(tokenizer, default_padding_side=getattr(config, "default_padding_side", None))
+    # A copy, because transformer_lens adds tokens that are missing. Unless it believes that a beginning-of-text token
+    # is added, it reads the tokenizer again, by name: beside a GGUF file, that of another model.
+    own = copy.deepcopy(tokenizer)
+    own.init_kwargs["add_bos_token"] = True
+    ready = setup_tokenizer(own, default_padding_side=getattr(config, "default_padding_side", None))
     config.tokenizer_prepends_bos, config.tokenizer_appends_eos = detect_tokenizer_bos_eos(ready)
     bridge.tokenizer = ready

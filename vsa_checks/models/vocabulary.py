@@ -8,22 +8,29 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vsa_checks.models.gguf_header import GGUFHeader
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model")
 _SENTENCEPIECE = ("tokenizer.model", "spiece.model")
-_GGUF_TOKENS = "tokenizer.ggml.tokens"
+_ADDED_TOKENS = ("added_tokens.json", "tokenizer_config.json")
+_GGUF_TOKENS, _GGUF_TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
+_GGUF_UNUSED = 5
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 # Vocabularies are padded to round numbers by a few percent; one far shorter belongs to another model.
 _SMALLEST_SHARE = 0.8
+# Some tokenizers gained a padding token or a few more that the embeddings never got.
+_MOST_EXTRA, _MOST_EXTRA_SHARE = 16, 0.02
 
 
 class Vocabulary:
     """Token names by id, readable: a leading space is a space, and bytes that form no text are escaped."""
 
     def __init__(self, pieces: Sequence[str | None], style: str) -> None:
+        """`pieces` has None for ids without a token; `style` says how pieces are written, such as "byte-level"."""
         self.pieces = pieces
         self.style = style
 
@@ -36,6 +43,13 @@ class Vocabulary:
         if piece is None:
             return str(token)
         return _READ[self.style](piece)
+
+    def named(self, d_vocab: int) -> NDArray[np.bool_]:
+        """Which of a model's tokens this vocabulary has, (d_vocab,): False for ids in its gaps and past its end."""
+        found = np.zeros(d_vocab, bool)
+        known = [piece is not None for piece in self.pieces[:d_vocab]]
+        found[: len(known)] = known
+        return found
 
 
 @lru_cache(maxsize=1)
@@ -62,18 +76,23 @@ def _sentencepiece(piece: str) -> str:
 
 
 _READ: dict[str, Callable[[str], str]] = {"byte-level": _byte_level, "sentencepiece": _sentencepiece, "plain": str}
+_GGUF_STYLES = {"gpt2": "byte-level", **dict.fromkeys(("llama", "t5", "gemma4"), "sentencepiece")}
 
 
 def text_state(n_tokens: int | None, d_vocab: int) -> tuple[bool, str]:
-    """Whether a tokenizer of `n_tokens` (None: unknown) serves a model of `d_vocab` tokens, and why not."""
+    """Whether a tokenizer of `n_tokens` (None: unknown) serves a model of `d_vocab` tokens, and why not.
+
+    It may be a few tokens longer than the model's vocabulary, as long as no text uses those: `texts.cut` looks.
+    """
     if n_tokens is None:
         return True, ""
     if n_tokens == 0:
         return False, "no tokenizer: token ids stand for names, and what needs text is not checked"
-    if n_tokens > d_vocab:
+    if n_tokens > d_vocab + max(_MOST_EXTRA, int(_MOST_EXTRA_SHARE * d_vocab)):
         return (
             False,
-            f"the tokenizer has {n_tokens:,} tokens, the model only {d_vocab:,}: they do not belong together",
+            f"the tokenizer's ids go up to {n_tokens - 1:,}, the model has only {d_vocab:,} tokens: they do not belong "
+            "together",
         )
     if n_tokens < _SMALLEST_SHARE * d_vocab:
         return False, f"the tokenizer has only {n_tokens:,} tokens for the model's {d_vocab:,}"
@@ -90,31 +109,34 @@ def directory_token_count(directory: Path) -> int | None:
 
 def directory_vocabulary(directory: Path) -> Vocabulary | None:
     """Token names from tokenizer.json, vocab.json or vocab.txt of a directory; None if none of them can be read."""
-    for name, read in (("tokenizer.json", _read_fast), ("vocab.json", _read_bpe), ("vocab.txt", _read_wordpiece)):
-        path = directory / name
-        if path.is_file():
-            stat = os.stat(path)
-            vocabulary = _cached(read, str(path), stat.st_size, stat.st_mtime_ns)
-            if vocabulary is not None:
-                return vocabulary
-    return None
+    files = [directory / name for name in (*_READERS, *_ADDED_TOKENS)]
+    stats = [(file.name, os.stat(file)) for file in files if file.is_file()]
+    return _cached(directory, tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
 
 
 @lru_cache(maxsize=8)
-def _cached(read: Any, path: str, _size: int, _mtime: int) -> Vocabulary | None:
-    try:
-        vocabulary: Vocabulary | None = read(Path(path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return vocabulary if vocabulary else None
+def _cached(directory: Path, stamps: tuple[tuple[str, int, int], ...]) -> Vocabulary | None:
+    for name in (name for name, _, _ in stamps if name in _READERS):
+        try:
+            vocabulary = _READERS[name](directory / name)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if vocabulary:
+            return vocabulary
+    return None
 
 
 def gguf_vocabulary(header: GGUFHeader) -> Vocabulary | None:
     """Token names of a GGUF file; None if it holds none."""
-    if not header.array_length(_GGUF_TOKENS):
+    pieces: list[str | None] = list(header.array(_GGUF_TOKENS))
+    if not pieces:
         return None
-    style = {"gpt2": "byte-level", "llama": "sentencepiece", "t5": "sentencepiece"}
-    return Vocabulary(header.array(_GGUF_TOKENS), style.get(str(header.fields.get("tokenizer.ggml.model")), "plain"))
+    # The converter fills ids that the tokenizer does not have with "[PAD<id>]", of the type for unused tokens.
+    types = header.array(_GGUF_TYPES) or [None] * len(pieces)
+    for token, (piece, kind) in enumerate(zip(pieces, types, strict=False)):
+        if kind == _GGUF_UNUSED or piece == f"[PAD{token}]":
+            pieces[token] = None
+    return Vocabulary(pieces, _GGUF_STYLES.get(str(header.fields.get("tokenizer.ggml.model")), "plain"))
 
 
 def gguf_token_count(header: GGUFHeader) -> int:
@@ -141,8 +163,34 @@ def _read_fast(path: Path) -> Vocabulary:
 
 
 def _read_bpe(path: Path) -> Vocabulary:
-    return Vocabulary(_by_id(json.loads(path.read_text(encoding="utf-8"))), "byte-level")
+    tokens = json.loads(path.read_text(encoding="utf-8")) | _added_tokens(path.parent)
+    return Vocabulary(_by_id(tokens), "byte-level")
 
 
 def _read_wordpiece(path: Path) -> Vocabulary:
-    return Vocabulary(path.read_text(encoding="utf-8").splitlines(), "plain")
+    # Not splitlines: it takes characters for ends of lines that are tokens in multilingual vocabularies.
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    pieces: list[str | None] = [*lines] if lines != [""] else []
+    for piece, token in _added_tokens(path.parent).items():
+        pieces += [None] * (token + 1 - len(pieces))
+        pieces[token] = piece
+    return Vocabulary(pieces, "plain")
+
+
+def _added_tokens(directory: Path) -> dict[str, int]:
+    """Tokens that stand beside vocab.json or vocab.txt; tokenizer.json holds its own."""
+    found: dict[str, int] = {}
+    simple, config = (directory / name for name in _ADDED_TOKENS)
+    if simple.is_file():
+        found |= json.loads(simple.read_text(encoding="utf-8"))
+    if config.is_file():
+        listed = json.loads(config.read_text(encoding="utf-8")).get("added_tokens_decoder") or {}
+        found |= {added["content"]: int(token) for token, added in listed.items()}
+    return found
+
+
+_READERS: dict[str, Callable[[Path], Vocabulary]] = {
+    "tokenizer.json": _read_fast,
+    "vocab.json": _read_bpe,
+    "vocab.txt": _read_wordpiece,
+}

@@ -6,13 +6,13 @@ import hashlib
 import os
 import platform
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from typing import Any
 
 from vsa_checks import paths
 from vsa_checks.models import ModelInfo
 from vsa_checks.models.files import content_sha256
-from vsa_checks.models.kept_weights import code_digest
 from vsa_checks.models.sources import locate
 
 ABOUT_THE_COPY = ("name", "source", "location", "sha256", "revision", "licence", "notes")
@@ -22,9 +22,11 @@ LIBRARIES = (
     "llvmlite",
     "numba",
     "numpy",
+    "protobuf",
     "safetensors",
     "scipy",
     "sentencepiece",
+    "tiktoken",
     "tokenizers",
     "torch",
     "transformer-lens",
@@ -37,6 +39,15 @@ NUMERICAL_VARIABLES = (
 """Prefixes of the environment variables that choose threads and kernels in the libraries."""
 NOT_NUMERICAL = ("KMP_DUPLICATE_LIB_OK",)
 """scikit-learn sets it when something imports it, in this process and for those that it starts; no number changes."""
+
+
+@cache
+def code_digest() -> str:
+    """Hash of this package's source, so that nothing which another version measured is ever used."""
+    digest = hashlib.sha256()
+    for path in sorted(paths.PACKAGE.rglob("*.py")):
+        digest.update(str(path.relative_to(paths.PACKAGE)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def model_content(name: str) -> str:
@@ -53,7 +64,7 @@ def dependencies(name: str, info: ModelInfo, seed: int, device: str) -> dict[str
     """
     return {
         "content": model_content(name),
-        "model": {key: value for key, value in asdict(info).items() if key not in ABOUT_THE_COPY},
+        "model": {key: _plain(value) for key, value in asdict(info).items() if key not in ABOUT_THE_COPY},
         "seed": seed,
         "device": [device, *(_cuda() if device == "cuda" else [])],
         "code": code_digest(),
@@ -61,6 +72,10 @@ def dependencies(name: str, info: ModelInfo, seed: int, device: str) -> dict[str
         "libraries": {"python": platform.python_version(), **{one: _version(one) for one in LIBRARIES}},
         "machine": _machine(),
     }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _version(distribution: str) -> str | None:
