@@ -11,18 +11,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.models import tiny
+from tests.models import tiny, tiny_gguf
 from vsa_checks.errors import ModelError
 from vsa_checks.models import describe, read_registry
-from vsa_checks.models.architectures import ARCHITECTURES, Shape, shape_from_config
+from vsa_checks.models.architectures import ARCHITECTURES
 from vsa_checks.models.files import safetensors_header
+from vsa_checks.models.shapes import shape_from_config
 
 HEAVY = ("torch", "transformers", "transformer_lens")
 
 
 def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
     directory = tiny.write_hf(tmp_path / "llama", "llama")
-    gguf = tiny.write_gguf(tmp_path / "model.gguf", "llama", "Q8_0")
+    gguf = tiny_gguf.write_gguf(tmp_path / "model.gguf", "llama", "Q8_0")
     code = (
         "import json, sys\n"
         "from vsa_checks.models import default_model, describe, load, read_registry\n"
@@ -43,22 +44,26 @@ def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
     assert heavy == []
 
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_sizes_come_from_the_configuration(tmp_path: Path, model_type: str) -> None:
+@pytest.mark.parametrize("name", tiny.CONFIGS)
+def test_sizes_come_from_the_configuration(tmp_path: Path, name: str) -> None:
+    """Against what transformers' own configuration says under its common names."""
     from transformers import AutoConfig
 
-    values = {"vocab_size": 77, **tiny.CONFIGS[model_type]}
-    AutoConfig.for_model(model_type, **values).save_pretrained(tmp_path)
+    config = AutoConfig.for_model(name.split("#")[0], **{"vocab_size": 77, **tiny.CONFIGS[name]})
+    config.save_pretrained(tmp_path)
     shape = shape_from_config(json.loads((tmp_path / "config.json").read_text()), "a model")
-    assert shape == Shape(
-        n_layers=2,
-        d_model=32 if model_type == "phi" else 24,
-        n_heads=4,
-        n_kv_heads=values.get("num_key_value_heads", 4),
-        d_head=values.get("head_dim", 8 if model_type == "phi" else 6),
-        d_mlp=96 if model_type == "bloom" else 40,
-        d_vocab=77,
-    )
+    layers = {"albert": config.num_hidden_layers // 2}.get(name, config.num_hidden_layers)  # one group of layers
+    assert (shape.n_layers, shape.d_model, shape.d_vocab) == (layers, config.hidden_size, 77)
+    if shape.n_heads and not ARCHITECTURES[name.split("#")[0]].no_attention:
+        assert shape.n_heads == config.num_attention_heads
+        wide = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
+        assert shape.d_head == (wide or config.hidden_size // config.num_attention_heads)
+    if name in ("mamba", "mamba2", "falcon_mamba"):
+        assert (shape.d_mlp, shape.n_heads) == (0, 0)
+        return
+    fields = ("moe_intermediate_size", "intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", "d_ff")
+    found = [getattr(config, field, None) for field in (*fields, "decoder_ffn_dim", "hidden_dim")]
+    assert shape.d_mlp == next((one for one in found if one), 4 * config.hidden_size)
 
 
 def test_fields_that_old_configurations_leave_out() -> None:
@@ -67,7 +72,8 @@ def test_fields_that_old_configurations_leave_out() -> None:
     llama = {"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     llama |= {"intermediate_size": 4, "vocab_size": 5}
     assert (shape_from_config(llama, "x").n_kv_heads, shape_from_config(llama, "x").d_head) == (2, 4)
-    assert shape_from_config({**llama, "model_type": "mistral"}, "x").n_kv_heads == 8
+    wide = {**llama, "hidden_size": 64, "num_attention_heads": 16}
+    assert shape_from_config({**wide, "model_type": "mistral"}, "x").n_kv_heads == 8
     assert shape_from_config({**llama, "model_type": "gemma2"}, "x").d_head == 256
     for wrong, name in (
         ({**llama, "vocab_size": "many"}, "vocab_size"),
@@ -99,7 +105,7 @@ def test_the_safetensors_header_is_read_without_torch(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     tiny.write_hf(tmp_path, "llama", tokenizer=False)
-    header = safetensors_header(tmp_path / "model.safetensors", "x")
+    header, _ = safetensors_header(tmp_path / "model.safetensors", "x")
     tensors = load_file(tmp_path / "model.safetensors")
     assert {name: tuple(entry["shape"]) for name, entry in header.items()} == {
         name: tuple(tensor.shape) for name, tensor in tensors.items()
@@ -130,7 +136,8 @@ def test_the_named_models(hub: Path) -> None:
     ("text", "message"),
     [
         ("[x]\nsource = 'ftp'", "source 'ftp'"),
-        ("[x]\nsource = 'hub'\nid = 'a/b'", "lacks architecture"),
+        ("[x]\nsource = 'hub'", "lacks id"),
+        ("[x]\nsource = 'hub'\nid = 'a/b'\nn_layers = 2", "lacks architecture, dtype, d_model"),
         ("x = 3", "not a table"),
         ("[x", "not valid TOML"),
     ],

@@ -2,9 +2,10 @@
 
 from vsa_checks.models.description import describe
 from vsa_checks.models.info import ModelInfo
-from vsa_checks.models.model import BASES, Basis, Model, load
+from vsa_checks.models.model import Model, load
 from vsa_checks.models.registry import RegistryEntry, read_registry
 from vsa_checks.models.sources import default_model, ensure_available
+from vsa_checks.models.weights_in_basis import BASES, Basis
 
 __all__ = [
     "BASES",

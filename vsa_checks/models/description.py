@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from math import prod
 from pathlib import Path
+from typing import Any
 
 from vsa_checks.errors import ModelError
-from vsa_checks.models.architectures import Shape, architecture, gguf_model_type, shape_from_config
-from vsa_checks.models.files import FLOAT_NAMES, file_sha256, find_weights, read_config, stored_dtype, weights_sha256
-from vsa_checks.models.gguf_header import GGUFHeader, read_header
+from vsa_checks.models.architecture import Architecture, Shape
+from vsa_checks.models.architectures import architecture
+from vsa_checks.models.files import (
+    find_weights,
+    is_pointer,
+    read_config,
+    refuse_pointer,
+    stored_dtype,
+    stored_shapes,
+    weights_sha256,
+)
+from vsa_checks.models.gguf_description import (
+    gguf_expert_layers,
+    gguf_experts,
+    gguf_gated,
+    gguf_parallel,
+    gguf_shape,
+    gguf_storage,
+    gguf_type,
+)
+from vsa_checks.models.gguf_parts import read_parts
 from vsa_checks.models.info import ModelInfo
 from vsa_checks.models.registry import RegistryEntry
-from vsa_checks.models.sources import Located, Registry, locate, registry_entry
-from vsa_checks.models.vocabulary import directory_token_count, gguf_token_count, text_state
-
-_EMBEDDING, _UNEMBEDDING = "token_embd.weight", "output.weight"
+from vsa_checks.models.shapes import effective_config, expert_count, row_for, shape_from_config
+from vsa_checks.models.sources import Located, Registry, locate, registry_entry, with_config
+from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, expert_layers
+from vsa_checks.models.vocabulary import TOKENIZER_FILES, directory_token_count, gguf_token_count, text_state
 
 
 def describe(name_or_path: str | os.PathLike[str], registry: Registry | None = None) -> ModelInfo:
@@ -26,14 +44,15 @@ def describe(name_or_path: str | os.PathLike[str], registry: Registry | None = N
     Parameters
     ----------
     name_or_path : str or path-like
-        Name of a registered model, or path of a Hugging Face directory or a GGUF file.
+        Short name, ORG/NAME[@REVISION] of the hub, or path of a Hugging Face directory or a GGUF file.
     registry : mapping of str to RegistryEntry, optional
-        The models that have names; by default those of fixtures/models.toml.
+        The models that have short names; by default those of fixtures/models.toml.
 
     Returns
     -------
     ModelInfo
-        For a hub model that is not in the cache, what the registry says of it.
+        For a hub model that is not in the cache, what the registry or else its config.json says of it; the latter is
+        fetched alone.
 
     Raises
     ------
@@ -48,7 +67,7 @@ def describe_located(found: Located) -> ModelInfo:
     if found.path is None:
         return _from_registry(found)
     path = found.path
-    info = _from_gguf(found, read_header(path)) if found.is_gguf else _from_directory(found, path)
+    info = _from_gguf(found, path) if found.is_gguf else _from_directory(found, path)
     if found.entry is not None:
         _agree(found.entry, info)
     return info
@@ -56,6 +75,8 @@ def describe_located(found: Located) -> ModelInfo:
 
 def _from_registry(found: Located) -> ModelInfo:
     entry = registry_entry(found)
+    if entry.shape is None:
+        return _from_hub(with_config(found))
     return _info(
         found,
         entry.architecture,
@@ -64,43 +85,102 @@ def _from_registry(found: Located) -> ModelInfo:
         dtype=entry.dtype,
         quantization=entry.quantization,
         text=(True, ""),
+        gated=architecture(entry.architecture, found.name).is_gated({}),
     )
+
+
+def _from_hub(found: Located) -> ModelInfo:
+    """From config.json, before the weights are there. A tokenizer that was not fetched yet is taken to be usable."""
+    assert found.config is not None
+    config = read_config(found.config, found.name)
+    effective = effective_config(config)
+    dtype = config.get("dtype") or config.get("torch_dtype") or effective.get("dtype") or effective.get("torch_dtype")
+    n_tokens = directory_token_count(found.config)
+    text = text_state(n_tokens, shape_from_config(config, found.name).d_vocab) if n_tokens else (True, "")
+    return _from_config(found, config, sha256=None, dtype=str(dtype or "float32"), text=text)
 
 
 def _from_directory(found: Located, directory: Path) -> ModelInfo:
     config = read_config(directory, found.name)
-    model_type = str(config.get("model_type"))
-    shape = shape_from_config(config, found.name)
     weights = find_weights(directory, found.name)
-    return _info(
+    shape = shape_from_config(config, found.name)
+    shapes = None if weights.pickle else stored_shapes(weights, found.name)
+    effective = effective_config(config)
+    layout = row_for(effective, found.name).layout
+    if shapes is not None and layout.embed:
+        check_sizes(shapes, layout, shape, found.name, directory)
+        check_experts(shapes, layout, shape.n_layers, expert_count(effective), found.name, directory)
+    return _from_config(
         found,
-        model_type,
-        shape,
+        config,
         sha256=weights_sha256(weights.files),
         dtype=stored_dtype(weights, config, found.name),
-        quantization=None,
-        text=text_state(directory_token_count(directory), shape.d_vocab),
+        text=_text_of(directory, shape.d_vocab),
+        names=shapes,
     )
 
 
-def _from_gguf(found: Located, header: GGUFHeader) -> ModelInfo:
-    if int(header.fields.get("split.count", 1)) > 1:
-        raise ModelError(
-            f"The model {found.name} cannot be loaded: {header.path} is one part of a model split into "
-            f"{header.fields['split.count']} files. Join them with llama.cpp's llama-gguf-split --merge."
-        )
-    model_type = gguf_model_type(header.architecture, found.name)
-    shape = gguf_shape(header, found.name)
-    dtype, quantization = _gguf_storage(header)
+def _text_of(directory: Path, d_vocab: int) -> tuple[bool, str]:
+    """Whether a directory has a usable tokenizer, and why not."""
+    for file in (directory / name for name in TOKENIZER_FILES):
+        if file.is_file() and is_pointer(file):
+            return False, f"its {file.name} is a git-lfs pointer, which stands in for the file (run: git lfs pull)"
+    return text_state(directory_token_count(directory), d_vocab)
+
+
+def _from_config(
+    found: Located,
+    config: Mapping[str, Any],
+    *,
+    sha256: str | None,
+    dtype: str,
+    text: tuple[bool, str],
+    names: Collection[str] | None = None,
+) -> ModelInfo:
+    effective = effective_config(config)
+    row, shape = row_for(effective, found.name), shape_from_config(config, found.name)
+    n_experts = expert_count(effective) if row.layout.experts is not None else 0
+    layers: tuple[int, ...] = ()
+    if n_experts:
+        layers = tuple(range(shape.n_layers))  # until the names of the tensors are known
+        if names is not None:
+            layers = expert_layers(row.layout, by_module_name(names, row.layout), shape.n_layers)
+    return _info(
+        found,
+        str(effective.get("model_type")),
+        shape,
+        row=row,
+        sha256=sha256,
+        dtype=dtype,
+        quantization=None,
+        text=text,
+        parallel=row.is_parallel(effective),
+        gated=row.is_gated(effective),
+        n_experts=n_experts,
+        expert_layers=layers,
+    )
+
+
+def _from_gguf(found: Located, path: Path) -> ModelInfo:
+    refuse_pointer(path, found.name)
+    headers = read_parts(path, found.name)
+    header = headers[0]
+    shape = gguf_shape(headers, found.name)
+    dtype, quantization = gguf_storage(headers)
+    model_type = gguf_type(headers, found.name)
     return _info(
         found,
         model_type,
         shape,
-        sha256=file_sha256(header.path),
+        sha256=weights_sha256(tuple(part.path for part in headers)),
         dtype=dtype,
         quantization=quantization,
         text=text_state(gguf_token_count(header), shape.d_vocab),
         licence=str(header.fields.get("general.license") or ""),
+        parallel=gguf_parallel(headers, model_type),
+        gated=gguf_gated(headers, model_type),
+        n_experts=gguf_experts(header),
+        expert_layers=gguf_expert_layers(headers, shape.n_layers),
     )
 
 
@@ -109,13 +189,18 @@ def _info(
     model_type: str,
     shape: Shape,
     *,
+    row: Architecture | None = None,
     sha256: str | None,
     dtype: str,
     quantization: str | None,
     text: tuple[bool, str],
     licence: str = "",
+    parallel: bool = False,
+    gated: bool = True,
+    n_experts: int = 0,
+    expert_layers: tuple[int, ...] = (),
 ) -> ModelInfo:
-    row = architecture(model_type, found.name)
+    row = row or architecture(model_type, found.name)
     entry = found.entry
     return ModelInfo(
         name=found.name,
@@ -128,81 +213,23 @@ def _info(
         dtype=dtype,
         quantization=quantization,
         is_paper_model=entry is not None and entry.is_paper_model,
-        gated=row.gated,
+        gated=gated,
         norm=row.norm,
         causal=row.causal,
         licence=entry.licence if entry is not None else licence or "not stated",
         notes=entry.notes if entry is not None else "",
         text=text[0],
         text_reason=text[1],
+        parallel=parallel,
+        n_experts=n_experts,
+        expert_layers=expert_layers,
     )
-
-
-def gguf_shape(header: GGUFHeader, model: str) -> Shape:
-    """Sizes of the model in a GGUF file. Raises ModelError, which names the field or tensor that is missing.
-
-    Vocabulary and head width come from the shapes of tensors, because the header may leave them out.
-    """
-    prefix = header.architecture
-
-    def number(key: str, default: int | None = None) -> int:
-        value = header.fields.get(f"{prefix}.{key}", default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            per_layer = ", given per layer," if header.has_array(f"{prefix}.{key}") else ""
-            raise ModelError(
-                f"The model {model} cannot be loaded: {prefix}.{key}{per_layer} was looked for in the header "
-                f"of {header.path} as one positive number and is {value!r}. Convert the model again, or give "
-                "another."
-            )
-        return value
-
-    if _EMBEDDING not in header.tensors:
-        raise missing_tensors(model, header.path, [_EMBEDDING])
-    n_heads, d_model = number("attention.head_count"), number("embedding_length")
-    per_layer_kv = header.has_array(f"{prefix}.attention.head_count_kv")
-    query = header.tensors.get("blk.0.attn_q.weight")
-    d_head = query.shape[0] // n_heads if query else number("attention.key_length", d_model // n_heads)
-    return Shape(
-        n_layers=number("block_count"),
-        d_model=d_model,
-        n_heads=n_heads,
-        n_kv_heads=number("attention.head_count_kv", None if per_layer_kv else n_heads),
-        d_head=d_head,
-        d_mlp=number("feed_forward_length", 4 * d_model),
-        d_vocab=header.tensors[_EMBEDDING].shape[0],
-    )
-
-
-def missing_tensors(model: str, path: Path, names: list[str]) -> ModelError:
-    """The error for weights that are missing from a file or directory."""
-    listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    verb = "is" if len(names) == 1 else "are"
-    return ModelError(
-        f"The model {model} cannot be loaded: {listed} {verb} missing from its weights in {path}. Fetch, "
-        "save or convert the model again."
-    )
-
-
-def _gguf_storage(header: GGUFHeader) -> tuple[str, str | None]:
-    """Type of most weights, and the quantization in words (None if nothing is quantized)."""
-    matrices: Counter[str] = Counter()
-    embeddings: Counter[str] = Counter()
-    for entry in header.tensors.values():
-        if len(entry.shape) > 1:
-            group = embeddings if entry.name in (_EMBEDDING, _UNEMBEDDING) else matrices
-            group[entry.type_name] += prod(entry.shape)
-
-    def words(group: Counter[str]) -> str:
-        return " and ".join(FLOAT_NAMES.get(kind, kind) for kind, _ in group.most_common())
-
-    main = matrices.most_common(1)[0][0] if matrices else "F32"
-    quantized = any(kind not in FLOAT_NAMES for kind in (*matrices, *embeddings))
-    in_words = f"{words(matrices)} matrices, {words(embeddings)} embeddings" if quantized else None
-    return FLOAT_NAMES.get(main, main), in_words
 
 
 def _agree(entry: RegistryEntry, info: ModelInfo) -> None:
     """Raises ModelError if the registry, shown before the weights are there, says anything else than the files."""
+    if entry.shape is None:  # it says nothing
+        return
     stated = {"architecture": entry.architecture, **asdict(entry.shape), "dtype": entry.dtype}
     stated["quantization"] = entry.quantization
     wrong = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from vsa_checks.errors import ModelError
 
 CONFIG_FILE = "config.json"
 _BESIDE_GGUF = (".json", ".txt", ".model", ".jinja")
+_GGUF_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.gguf)", re.IGNORECASE)
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _AGAIN = "Fetch or save the model again."
 FLOAT_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _LONGEST_HEADER = 100_000_000
+_LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class WeightFiles:
 
 def read_json(path: Path, model: str) -> dict[str, Any]:
     """A JSON object from a file of the model. Raises ModelError for a file that holds none or cannot be read."""
+    refuse_pointer(path, model)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
@@ -93,14 +97,20 @@ def stored_dtype(weights: WeightFiles, config: dict[str, Any], model: str) -> st
         return str(config.get("dtype") or config.get("torch_dtype") or "float32")
     sizes: Counter[str] = Counter()
     for file in weights.files:
-        for entry in safetensors_header(file, model).values():
+        for entry in safetensors_header(file, model)[0].values():
             sizes[entry["dtype"]] += prod(entry["shape"])
     kind = sizes.most_common(1)[0][0] if sizes else "F32"
     return FLOAT_NAMES.get(kind, kind)
 
 
-def safetensors_header(path: Path, model: str) -> dict[str, dict[str, Any]]:
-    """Tensor name -> dtype, shape and data_offsets, from the header of a safetensors file.
+def stored_shapes(weights: WeightFiles, model: str) -> dict[str, tuple[int, ...]]:
+    """Name of each tensor in safetensors files -> its shape. Raises ModelError for a damaged file."""
+    headers = (safetensors_header(file, model)[0] for file in weights.files)
+    return {name: tuple(entry["shape"]) for header in headers for name, entry in header.items()}
+
+
+def safetensors_header(path: Path, model: str) -> tuple[dict[str, dict[str, Any]], int]:
+    """Tensor name -> dtype, shape and data_offsets, from the header of a safetensors file; and where the data start.
 
     Raises ModelError if the header cannot be read or the file does not have the length that it states.
     """
@@ -111,6 +121,7 @@ def safetensors_header(path: Path, model: str) -> dict[str, dict[str, Any]]:
             "cut short or damaged: fetch it again."
         )
 
+    refuse_pointer(path, model)
     size = path.stat().st_size
     with open(path, "rb") as file:
         start = file.read(8)
@@ -126,7 +137,33 @@ def safetensors_header(path: Path, model: str) -> dict[str, dict[str, Any]]:
             raise bad(f"its header cannot be read: {problem}") from None
     if 8 + length + max(ends, default=0) != size:
         raise bad(f"it should have {8 + length + max(ends, default=0)} bytes and has {size}")
-    return header
+    return header, 8 + length
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file is a git-lfs pointer instead of its content."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_LFS)) == _LFS
+    except OSError:  # whoever reads the content says what is wrong
+        return False
+
+
+def refuse_pointer(path: Path, model: str) -> None:
+    """Raises ModelError for a file that only points to where git-lfs keeps the content."""
+    if is_pointer(path):
+        raise ModelError(
+            f"The model {model} cannot be loaded: {path} is a git-lfs pointer, which stands in for a file that was "
+            "not fetched. In that checkout run: git lfs pull"
+        )
+
+
+def first_line(problem: BaseException) -> str:
+    """The first line of an error's message, and the second where the first ends with a colon."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        lines[0] = f"{lines[0]} {lines[1]}"
+    return lines[0][:300] if lines else "no reason given"
 
 
 def weights_sha256(files: tuple[Path, ...]) -> str:
@@ -138,18 +175,33 @@ def weights_sha256(files: tuple[Path, ...]) -> str:
 
 
 def content_sha256(path: Path) -> str:
-    """Hex sha256 of all files that a model is loaded from: a whole directory, or a GGUF file with those beside it.
+    """Hex sha256 of all files that a model is loaded from.
 
-    transformers looks for configuration and tokenizer beside a GGUF file too. Raises OSError for a file that cannot
-    be read.
+    Of a directory these are its files and those that an index there names, in whatever folder; of a GGUF model the
+    file, its other parts and the configuration and tokenizer beside it. Links count as what they lead to. Raises
+    OSError for a file that cannot be read.
     """
+    folder = path if path.is_dir() else path.parent
     if path.is_dir():
-        files = [file for file in path.iterdir() if file.is_file()]
+        files = {file.name: file for file in folder.iterdir()}
+        for index in [name for name in files if name.endswith(".index.json")]:
+            files |= {part: folder / part for part in _named_by(folder / index)}
     else:
-        files = [path, *(file for file in path.parent.iterdir() if file.suffix in _BESIDE_GGUF and file.is_file())]
-    names = {file: "" if file == path else file.name for file in files}  # a GGUF file may have any name
-    lines = sorted(f"{name} {file_sha256(file)}\n" for file, name in names.items())
+        files = {file.name: file for file in folder.iterdir() if file.suffix in _BESIDE_GGUF}
+        part = _GGUF_PART.fullmatch(path.name)
+        for number in range(1, int(part[3]) + 1) if part else ():
+            files[f"part {number}"] = folder / f"{part[1]}-{number:05}-of-{part[3]}{part[4]}"  # type: ignore[index]
+        files[""] = path  # a GGUF file may have any name
+    lines = sorted(f"{name} {file_sha256(file)}\n" for name, file in files.items() if file.is_file())
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _named_by(index: Path) -> set[str]:
+    """The files that an index of weights names; none if it cannot be read, which loading will say."""
+    try:
+        return {str(file) for file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def file_sha256(path: Path) -> str:

@@ -1,153 +1,227 @@
-"""Builds the transformers module of a GGUF file, dequantized tensor by tensor.
-
-llama.cpp's converter renames fields and tensors, and changes some tensors (rows of Q and K permuted, norms plus one,
-transposes). What to undo comes from transformers' own tables; tests hold the result equal to that of its loader.
-"""
+"""Builds the transformers module of a GGUF file from the weights that are read from it, dequantized part by part."""
 
 from __future__ import annotations
 
-from math import prod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vsa_checks.errors import ModelError
-from vsa_checks.models.architectures import ARCHITECTURES, gguf_model_type
-from vsa_checks.models.description import gguf_shape
-from vsa_checks.models.gguf_header import GGUFHeader, TensorEntry, read_header, tensor_bytes
-from vsa_checks.models.hf_weights import module_from_tensors
+from vsa_checks.models.architecture import Architecture
+from vsa_checks.models.architectures import ARCHITECTURES
+from vsa_checks.models.files import first_line
+from vsa_checks.models.forward import CannotRun, module_from_tensors
+from vsa_checks.models.gguf_config import gguf_config
+from vsa_checks.models.gguf_description import all_tensors, gguf_shape
+from vsa_checks.models.gguf_header import GGUFHeader
+from vsa_checks.models.gguf_parts import read_parts
+from vsa_checks.models.gguf_weights import GgufTensors, raw_weights
+from vsa_checks.models.parts import Norm, Part
+from vsa_checks.models.raw_weights import RawWeights
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-# Blocks dequantized at a time: large enough for numpy to be fast, small beside the tensor.
-_BLOCKS = 1 << 18
-# Factors for long contexts; transformers takes them from the configuration instead.
-_NOT_WEIGHTS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+Array = NDArray[np.float32]
+_FREQUENCIES = "rope_freqs.weight"
+_GATES_AND_UPS = "experts.gate_up_proj"
+_OTHERS = {
+    "mlp.gate.weight": "ffn_gate_inp.weight",
+    "block_sparse_moe.router.weight": "ffn_gate_inp.weight",
+    "mlp.shared_expert_gate.weight": "ffn_gate_inp_shexp.weight",
+    "mlp.shared_expert.gate_proj.weight": "ffn_gate_shexp.weight",
+    "mlp.shared_expert.up_proj.weight": "ffn_up_shexp.weight",
+    "mlp.shared_expert.down_proj.weight": "ffn_down_shexp.weight",
+}
 
 
-def module_from_gguf(path: Path, model: str) -> tuple[PreTrainedModel, str]:
-    """The module of a GGUF file, and a note on tensors that its architecture does not use ("" for none).
+def module_from_gguf(path: Path, model: str) -> PreTrainedModel:
+    """The module of a GGUF file, float32 on the CPU.
 
-    Raises ModelError for a damaged file, an unsupported architecture or type, and tensors that are missing or have
-    the wrong shape.
+    Raises CannotRun for an architecture whose configuration is not read from GGUF files, and for weights that its class
+    does not have or that the file lacks.
     """
     import torch
     import transformers
-    from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor
 
-    header = read_header(path)
-    config = gguf_config(header, model)
-    with torch.device("meta"):
-        skeleton = getattr(transformers, ARCHITECTURES[config.model_type].hf_class)(config)
-    processor = TENSOR_PROCESSORS.get(header.architecture, TensorProcessor)(config=config.to_dict())
-    names = tensor_names(header.architecture, list(skeleton.state_dict()), config.num_hidden_layers)
-    tensors: dict[str, torch.Tensor] = {}
-    unused: list[str] = []
-    for entry in header.tensors.values():
-        if entry.name not in names:
-            if entry.name not in _NOT_WEIGHTS:
-                unused.append(entry.name)
-            continue
-        values = processor.process(
-            weights=dequantize(header, entry),
-            name=entry.name,
-            tensor_key_mapping=names,
-            parsed_parameters={"tensors": tensors},
-        )
-        # Without a name the processor has stored the tensor itself.
-        if values.name is not None:
-            tensors[names[values.name]] = torch.from_numpy(np.ascontiguousarray(values.weights))
-    module, _ = module_from_tensors(config, tensors, model, path)
-    note = f"The file also holds tensors that its architecture does not use: {', '.join(unused)}." if unused else ""
-    return module, note
-
-
-def tensor_names(architecture: str, parameters: list[str], n_layers: int) -> dict[str, str]:
-    """GGUF tensor name -> parameter name of the transformers module.
-
-    The gguf package's table is built once: it takes 30 ms, and transformers builds one per submodule.
-    """
-    from gguf.constants import MODEL_ARCH_NAMES
-    from gguf.tensor_mapping import get_tensor_name_map
-
-    code = next(code for code, name in MODEL_ARCH_NAMES.items() if name == architecture)
-    table = get_tensor_name_map(code, n_layers)
-    names: dict[str, str] = {}
-    # Some models are listed without the name of their outermost module.
-    for strip in (0, 1):
-        for parameter in parameters:
-            stem, dot, kind = parameter.rpartition(".")
-            found = table.get_name(".".join(stem.split(".")[strip:]))
-            if found is not None:
-                names.setdefault(f"{found}{dot}{kind}", parameter)
-    return names
-
-
-def gguf_config(header: GGUFHeader, model: str) -> Any:
-    """The transformers configuration of a GGUF file, from its header fields and tensor shapes.
-
-    Raises ModelError for an unsupported architecture and for missing fields.
-    """
-    from transformers import AutoConfig
-    from transformers.integrations.ggml import GGUF_CONFIG_DEFAULTS_MAPPING, GGUF_CONFIG_MAPPING
-
-    name = header.architecture
-    model_type = gguf_model_type(name, model)
-    shape = gguf_shape(header, model)
-    values: dict[str, Any] = dict(GGUF_CONFIG_DEFAULTS_MAPPING.get(name, {}))
-    for key, target in GGUF_CONFIG_MAPPING[name].items():
-        if target is not None and f"{name}.{key}" in header.fields:
-            values[target] = header.fields[f"{name}.{key}"]
-    for key, target in GGUF_CONFIG_MAPPING["tokenizer"].items():
-        token = header.fields.get(f"tokenizer.{key}")
-        if isinstance(token, int) and token < shape.d_vocab:
-            values[target] = token
-    values["vocab_size"] = shape.d_vocab
-    values["tie_word_embeddings"] = "output.weight" not in header.tensors
-    if model_type == "gpt2":
-        # transformers' table lacks these, which would leave them at GPT-2's own defaults.
-        values |= {"n_inner": shape.d_mlp, "n_positions": int(values.get("n_ctx", 1024))}
-    elif model_type != "bloom":
-        values |= {"num_key_value_heads": shape.n_kv_heads, "intermediate_size": shape.d_mlp}
-        values["head_dim"] = shape.d_head
-    for bias, flag in (("attn_q.bias", "attention_bias"), ("ffn_up.bias", "mlp_bias")):
-        if model_type in ("llama", "qwen3") and f"blk.0.{bias}" in header.tensors:
-            values[flag] = True
+    headers = read_parts(path, model)
+    config = gguf_config(headers, model)
+    row = ARCHITECTURES[config.model_type]
+    raw = raw_weights(headers, row, gguf_shape(headers, model), model, path)
     try:
-        return AutoConfig.for_model(model_type, **values)
-    except Exception as problem:  # any complaint about the configuration is the same to the person
-        raise ModelError(
-            f"The model {model} cannot be loaded: the header of {header.path} gives no valid {model_type} "
-            f"configuration ({type(problem).__name__}: {str(problem).splitlines()[0][:200]}). Convert the "
-            "model again."
-        ) from None
+        with torch.device("meta"):
+            skeleton = getattr(transformers, row.hf_class)(config)
+    except Exception as problem:  # whatever the class cannot be built from
+        reason = f"{type(problem).__name__}: {first_line(problem)}"
+        raise CannotRun(f"its header describes no {row.hf_class} that can be built ({reason})") from None
+    wanted = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
+    tensors = _Packed(raw, row, wanted, headers[0]).tensors()
+    module = module_from_tensors(config, tensors, model, path, row)
+    _divide_frequencies(module, headers)
+    return module
 
 
-def dequantize(header: GGUFHeader, entry: TensorEntry) -> np.ndarray:
-    """One tensor of the file as float32, shape `entry.shape`, in memory of its own."""
-    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
-    from gguf.quants import dequantize as dequantize_rows
+class _Packed:
+    """Puts weights back under the names and into the shapes that a class has: the inverse of how they are read."""
 
-    kind = GGMLQuantizationType[entry.type_name]
-    block, block_bytes = GGML_QUANT_SIZES[kind]
-    stored = tensor_bytes(header, entry)
-    values = np.empty(prod(entry.shape), dtype=np.float32)
-    plain = {"F64": np.float64, "F32": np.float32, "F16": np.float16}.get(entry.type_name)
-    if plain is not None:
-        values[:] = stored.view(plain)
-        return values.reshape(entry.shape)
-    try:
-        for start in range(0, len(stored) // block_bytes, _BLOCKS):
-            part = stored[start * block_bytes : (start + _BLOCKS) * block_bytes]
-            # One long row: the package works row by row, and rows of a model are short.
-            values[start * block : (start + _BLOCKS) * block] = dequantize_rows(part.reshape(1, -1), kind).reshape(-1)
-    except NotImplementedError:
-        raise ModelError(
-            f"The model {header.path} cannot be loaded: its tensor {entry.name} is stored as "
-            f"{entry.type_name}, which the gguf package cannot unpack. Convert the model to another type, "
-            "such as Q8_0 or F16."
-        ) from None
-    return values.reshape(entry.shape)
+    def __init__(
+        self, raw: RawWeights, row: Architecture, wanted: Mapping[str, tuple[int, ...]], header: GGUFHeader
+    ) -> None:
+        self._header = header
+        self._raw, self._row, self._layout, self._wanted = raw, row, row.layout, wanted
+        self._found: dict[str, torch.Tensor] = {}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every tensor of the class. Raises CannotRun where the file has others."""
+        raw, layout = self._raw, self._layout
+        self._put(f"{layout.embed}.weight", raw.embedding())
+        if layout.positions:
+            self._put(f"{layout.positions}.weight", raw.positions())
+        if layout.embed_norm:
+            self._norm(layout.embed_norm, raw.embedding_norm())
+        if layout.final_norm:
+            self._norm(layout.final_norm, raw.final_norm())
+        matrix, bias = raw.unembedding()
+        # Newer classes have another name for it than the files that they write.
+        unembed = layout.unembed if f"{layout.unembed}.weight" in self._wanted else "lm_head"
+        self._put(f"{unembed}.weight", raw.embedding() if matrix is None else matrix.T)
+        self._put(f"{unembed}.bias", bias)
+        mixtures = raw.expert_layers()
+        for layer in range(raw.shape.n_layers):
+            self._attention(layer, raw.attention(layer))
+            if layer in mixtures:
+                self._mixture(layer)
+            else:
+                self._mlp(layer, raw.mlp(layer))
+            self._others(layer)
+        missing = sorted(self._wanted.keys() - self._found.keys())
+        if missing:
+            raise CannotRun(f"{missing[0]} of {self._row.hf_class} is not in the file")
+        return self._found
+
+    def _put(self, name: str, values: Array | None) -> None:
+        import torch
+
+        if values is None:
+            return
+        if name not in self._wanted:
+            raise CannotRun(f"the file has what {self._row.hf_class} calls {name} and does not have")
+        if values.size != np.prod(self._wanted[name]):
+            raise CannotRun(f"{name} of {self._row.hf_class} is {self._wanted[name]}, in the file {values.shape}")
+        self._found[name] = torch.from_numpy(np.ascontiguousarray(values).reshape(self._wanted[name]))
+
+    def _module(self, layer: int, role: str) -> str:
+        return self._layout.layer.format(layer) + self._layout.roles[role] if role in self._layout.roles else ""
+
+    def _matrix(self, layer: int, role: str, rows: Array, bias: Array | None) -> None:
+        module = self._module(layer, role)
+        self._put(f"{module}.weight", rows.T if self._layout.transposed else rows)
+        self._put(f"{module}.bias", bias)
+
+    def _norm(self, module: str, norm: Norm | None) -> None:
+        if norm is not None and norm.gain is not None:
+            self._put(f"{module}.weight", norm.gain - np.float32(self._row.norm_offset))
+            self._put(f"{module}.bias", norm.bias)
+
+    def _layer_norm(self, layer: int, norm: Norm | None, *roles: str) -> None:
+        modules = [self._module(layer, role) for role in roles]
+        module = next((one for one in modules if f"{one}.weight" in self._wanted), "")
+        if module and f"{module}.weight" not in self._found:
+            self._norm(module, norm)
+
+    def _attention(self, layer: int, part: Part) -> None:
+        weights = part.weights
+        rows = {letter: _rows(weights[f"W_{letter}"]) for letter in "QKV"}
+        biases = {letter: weights[f"b_{letter}"].reshape(-1) for letter in "QKV" if f"b_{letter}" in weights}
+        if "qkv" in self._layout.roles:
+            self._matrix(layer, "qkv", self._fused(rows), self._fused(biases) if biases else None)
+        else:
+            for role, letter in zip("qkv", "QKV", strict=True):
+                self._matrix(layer, role, rows[letter], biases.get(letter))
+        out = weights["W_O"]
+        self._matrix(layer, "o", out.reshape(-1, out.shape[-1]).T, weights.get("b_O"))
+        self._layer_norm(layer, part.reads_through, "attn_norm2", "attn_norm")
+        self._layer_norm(layer, part.written_through, "attn_out_norm")
+        for role, gain in (("q_norm", part.q_norm), ("k_norm", part.k_norm)):
+            if gain is not None:
+                name = f"{self._module(layer, role)}.weight"
+                shared = np.prod(self._wanted.get(name, ())) == gain.shape[1]
+                self._put(name, (gain[0] if shared else gain) - np.float32(self._row.norm_offset))
+
+    def _fused(self, rows: Mapping[str, Array]) -> Array:
+        """Queries, keys and values in one matrix or bias, in the order of the class."""
+        q, k, v = (rows[letter] for letter in "QKV")
+        shape, order = self._raw.shape, self._layout.qkv_order
+        one_key = shape.n_kv_heads == 1 and shape.n_heads > 1
+        if order == "concatenated" or (order == "by group" and one_key):
+            return np.concatenate([q, k, v])
+        rest = q.shape[1:]
+        groups = shape.n_kv_heads
+        each = [part.reshape(groups, -1, shape.d_head, *rest) for part in (q, k, v)]
+        return np.concatenate(each, axis=1).reshape(-1, *rest)
+
+    def _mlp(self, layer: int, part: Part) -> None:
+        weights = part.weights
+        if "gate_up" in self._layout.roles:
+            both = np.concatenate([weights["W_gate"].T, weights["W_in"].T])
+            bias = np.concatenate([weights["b_gate"], weights["b_in"]]) if "b_in" in weights else None
+            self._matrix(layer, "gate_up", both, bias)
+        else:
+            for role, name in (("gate", "gate"), ("up", "in")):
+                if f"W_{name}" in weights:
+                    self._matrix(layer, role, weights[f"W_{name}"].T, weights.get(f"b_{name}"))
+        self._matrix(layer, "down", weights["W_out"].T, weights.get("b_out"))
+        self._mlp_norms(layer, part)
+
+    def _mlp_norms(self, layer: int, part: Part) -> None:
+        self._layer_norm(layer, part.reads_through, "mlp_norm2", "mlp_norm")
+        self._layer_norm(layer, part.written_through, "mlp_out_norm")
+
+    def _mixture(self, layer: int) -> None:
+        """The experts of a layer, which the classes have in one tensor of gates and ups and one of downs."""
+        experts = [self._raw.expert(layer, at) for at in range(self._raw.n_experts)]
+        both = [np.concatenate([one.weights["W_gate"].T, one.weights["W_in"].T]) for one in experts]
+        prefix = self._layout.layer.format(layer)
+        name = next((name for name in self._wanted if name.startswith(prefix) and name.endswith(_GATES_AND_UPS)), "")
+        if not name or any(one.weights.keys() - {"W_in", "W_gate", "W_out"} for one in experts):
+            raise CannotRun(f"the experts of {self._row.hf_class} are not as the file has them")
+        self._put(name, np.stack(both))
+        down = name.removesuffix(_GATES_AND_UPS) + "experts.down_proj"
+        self._put(down, np.stack([one.weights["W_out"].T for one in experts]))
+        self._mlp_norms(layer, experts[0])
+
+    def _others(self, layer: int) -> None:
+        """Routers, shared experts and parameters of nonlinearities, which no claim looks at."""
+        prefix, stored = self._layout.layer.format(layer), self._raw.stored
+        for name in [name for name in self._wanted if name.startswith(prefix) and name not in self._found]:
+            own = f"blk.{layer}.{_OTHERS.get(name.removeprefix(prefix), '')}"
+            if own in stored.names:
+                self._put(name, stored.read(own))
+            values = self._header.array(f"xielu.{name.rpartition('.')[2]}") if ".act_fn." in name else []
+            if layer < len(values):
+                self._put(name, np.array(values[layer], np.float32))
+
+
+def _rows(matrix: Array) -> Array:
+    """A matrix of heads (heads, d, r) as rows (heads * r, d)."""
+    return np.ascontiguousarray(matrix.transpose(0, 2, 1)).reshape(-1, matrix.shape[1])
+
+
+def _divide_frequencies(module: Any, headers: list[GGUFHeader]) -> None:
+    """Divides rotary frequencies by the factors that llama.cpp stores for Llama 3's scaling."""
+    import torch
+
+    entry = all_tensors(headers).get(_FREQUENCIES)
+    if entry is None:
+        return
+    factors = torch.from_numpy(GgufTensors(headers, "").read(_FREQUENCIES))
+    rotary = getattr(getattr(module, "model", None), "rotary_emb", None)
+    frequencies = getattr(rotary, "inv_freq", None)
+    if frequencies is None or frequencies.shape != factors.shape:
+        raise CannotRun(f"its rotary positions are scaled by {_FREQUENCIES} in a way that is not read from GGUF files")
+    for name in ("inv_freq", "original_inv_freq"):
+        if hasattr(rotary, name):
+            setattr(rotary, name, frequencies / factors)

@@ -11,7 +11,8 @@ import os
 import struct
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import prod
+from itertools import pairwise
+from math import inf, isfinite, nan, prod
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from vsa_checks.errors import ModelError
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _LONGEST_STRING = 1 << 28
+_LONGEST_NAME = 127
 _MAX_RANK = 4
 _TRUNCATED = "The file is cut short or damaged: fetch it again."
 
@@ -62,6 +64,43 @@ class GGUFHeader:
     def architecture(self) -> str:
         """llama.cpp's name of the architecture."""
         return str(self.fields["general.architecture"])
+
+    def whole(self, key: str, default: int | None = None, least: int = 0) -> int:
+        """A field that must be a whole number of at least `least`.
+
+        An array counts as one number where all its items but zeros are the same, as for the layers without attention of
+        a hybrid. Raises ModelError for anything else, and for a missing field without default.
+        """
+        value = self.fields.get(key, default)
+        per_layer = ""
+        if key in self._arrays:
+            items = set(self.array(key)) - {0}
+            value = items.pop() if len(items) == 1 else None if items else 0
+            per_layer = ", given per layer,"
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ModelError(
+                f"The model {self.path} cannot be loaded: {key}{per_layer} was looked for in its header as one whole "
+                f"number of at least {least} and is {value!r:.80}. Convert the model again, or give another."
+            )
+        return value
+
+    def number(self, key: str, default: float | None = None, least: float = -inf) -> float | None:
+        """A field that must be a finite number of at least `least`; the default where it is absent.
+
+        Raises ModelError for anything else.
+        """
+        value = self.fields.get(key, default)
+        if value is None and key not in self._arrays:
+            return None
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        found = float(value) if plain and value is not None else nan
+        if not (isfinite(found) and found >= least):
+            wanted = f"one finite number{f' of at least {least:g}' if isfinite(least) else ''}"
+            raise ModelError(
+                f"The model {self.path} cannot be loaded: {key} was looked for in its header as {wanted} and is "
+                f"{value!r:.80}. Convert the model again, or give another."
+            )
+        return found
 
     def has_array(self, key: str) -> bool:
         """Whether the header holds an array field of this name."""
@@ -104,7 +143,7 @@ def _read(path: str, size: int, _mtime: int) -> GGUFHeader:
             return _parse(Path(path), data, size)
     except _Bad as problem:
         raise ModelError(f"The file {path} cannot be read as a GGUF model: {problem}") from None
-    except (struct.error, UnicodeDecodeError, ValueError) as problem:
+    except (struct.error, OverflowError, ValueError) as problem:
         raise ModelError(
             f"The file {path} cannot be read as a GGUF model: its header breaks off or holds nonsense "
             f"({problem}). {_TRUNCATED}"
@@ -121,19 +160,25 @@ def _parse(path: Path, data: mmap.mmap, size: int) -> GGUFHeader:
     cursor = _Cursor(data, 4)
     (version,) = cursor.unpack("I")
     if version not in (2, 3):
-        hint = " (a big-endian file?)" if version >= 1 << 16 else ""
-        raise _Bad(f"it says version {version}{hint}; versions 2 and 3, little-endian, are read. Convert it again.")
+        if int.from_bytes(struct.pack("<I", version), "big") in (2, 3):
+            raise _Bad(
+                "it is big-endian, and little-endian files are read. Convert it again for a little-endian machine."
+            )
+        raise _Bad(f"it says version {version}; versions 2 and 3 are read. Convert it again.")
     n_tensors, n_fields = cursor.unpack("QQ")
     fields: dict[str, Any] = {}
     arrays: dict[str, _ArrayField] = {}
     for _ in range(n_fields):
         key = cursor.string()
+        if key in fields or key in arrays:
+            raise _Bad(f"its header gives {key[:80]!r} twice. Convert it again.")
         (kind,) = cursor.unpack("I")
         if kind == _ARRAY:
             arrays[key] = cursor.skip_array()
         else:
             fields[key] = cursor.scalar(kind)
-    if "general.architecture" not in fields:
+    # A model that was split has its fields in the first part alone.
+    if "general.architecture" not in fields and "split.count" not in fields:
         raise _Bad("its header has no general.architecture. Convert the model again with llama.cpp's converter.")
     return GGUFHeader(path, fields, _tensor_table(cursor, n_tensors, fields, size), arrays)
 
@@ -144,13 +189,17 @@ def _tensor_table(cursor: _Cursor, count: int, fields: dict[str, Any], size: int
     rows: list[tuple[str, tuple[int, ...], int, int]] = []
     for _ in range(count):
         name = cursor.string()
+        if not name.isprintable() or len(name) > _LONGEST_NAME:
+            raise _Bad(f"a tensor's name is {name!r:.80}. {_TRUNCATED}")
         (rank,) = cursor.unpack("I")
-        if rank > _MAX_RANK:
+        if not 1 <= rank <= _MAX_RANK:
             raise _Bad(f"tensor {name} claims {rank} axes. {_TRUNCATED}")
         dims = cursor.unpack(f"{rank}Q")
         type_code, offset = cursor.unpack("IQ")
         rows.append((name, tuple(reversed(dims)), type_code, offset))
-    alignment = int(fields.get("general.alignment", 32))
+    alignment = fields.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
+        raise _Bad(f"its general.alignment is {alignment!r:.80}, where a power of two is needed. Convert it again.")
     data_start = -(-cursor.at // alignment) * alignment
     tensors: dict[str, TensorEntry] = {}
     for name, shape, type_code, offset in rows:
@@ -165,8 +214,18 @@ def _tensor_table(cursor: _Cursor, count: int, fields: dict[str, Any], size: int
         start = data_start + offset
         if start + nbytes > size:
             raise _Bad(f"tensor {name} should end at byte {start + nbytes}, the file has {size}. {_TRUNCATED}")
+        if name in tensors:
+            raise _Bad(f"it holds two tensors of the name {name}. Convert it again.")
         tensors[name] = TensorEntry(name, shape, kind.name, start, nbytes)
+    _check_apart(tensors)
     return tensors
+
+
+def _check_apart(tensors: dict[str, TensorEntry]) -> None:
+    places = sorted(tensors.values(), key=lambda entry: entry.start)
+    for one, following in pairwise(places):
+        if one.start + one.nbytes > following.start:
+            raise _Bad(f"its tensors {one.name} and {following.name} lie on the same bytes. Convert it again.")
 
 
 class _Cursor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vsa_checks.models.architectures import Shape
+from vsa_checks.models.architecture import Shape
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,9 @@ class ModelInfo(Shape):
     `location` is for people: hub id, distribution==version, or path. `sha256` is that of the weights file; of several
     files that of the lines "name sha256" sorted by name; None while the weights are not on this machine. `dtype` is
     how most weights are stored. `text` says whether there is a usable tokenizer, `text_reason` why not.
+    `parallel`: attention and MLP of a layer read the same stream, so a layer's heads do not feed its own neurons.
+    `n_experts`: experts of each mixture, 0 in a model without;
+    `expert_layers`: the layers that have them.
     """
 
     name: str
@@ -32,3 +35,6 @@ class ModelInfo(Shape):
     notes: str
     text: bool
     text_reason: str
+    parallel: bool = False
+    n_experts: int = 0
+    expert_layers: tuple[int, ...] = ()

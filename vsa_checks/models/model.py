@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from vsa_checks.errors import ModelError, UsageError
-from vsa_checks.models.architectures import WEIGHT_NAMES
+from vsa_checks.models.architecture import LAYER_NORM, WEIGHT_NAMES
 from vsa_checks.models.description import describe_located
-from vsa_checks.models.info import ModelInfo
+from vsa_checks.models.memory import free_memory
+from vsa_checks.models.raw_weights import Opened
 from vsa_checks.models.sources import Located, Registry, ensure_available
 from vsa_checks.models.tokenizer import attach_tokenizer, load_tokenizer, vocabulary_of
+from vsa_checks.models.weights_in_basis import BASES, Basis, WeightsInBasis
 
 if TYPE_CHECKING:
     import torch
@@ -20,9 +25,11 @@ if TYPE_CHECKING:
 
     from vsa_checks.models.vocabulary import Vocabulary
 
-Basis = Literal["processed", "raw"]
-BASES: tuple[Basis, ...] = ("processed", "raw")
 _UNREAD: Any = object()
+_STREAM_HOOKS = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out", "hook_embed")
+"""Hooks of the residual stream and of what is added to it."""
+_READS = re.compile(r"blocks\.\d+\.(attn(\.[qkv])?|mlp(\.(in|gate))?)\.hook_in")
+"""Hooks of what attention and MLP read, after their norm."""
 
 
 def load(
@@ -30,6 +37,10 @@ def load(
     basis: Basis = "processed",
     device: str = "cpu",
     registry: Registry | None = None,
+    *,
+    check: bool = True,
+    kept_bytes: int | None = None,
+    no_run: str = "",
 ) -> Model:
     """Load a model in one basis of its weights.
 
@@ -44,6 +55,14 @@ def load(
         Where activations are computed, such as "cuda"; the weights stay on the CPU.
     registry : mapping of str to RegistryEntry, optional
         The models that have names; by default those of fixtures/models.toml.
+    check : bool
+        Whether to read every weight now, so that one that is missing, misshapen or not finite is reported here and not
+        where it is first used.
+    kept_bytes : int, optional
+        Memory for weights that were read; what does not fit is read again when it is asked for. By default a third of
+        what is free.
+    no_run : str
+        Why the model must not be run, only its weights read; "" if it may.
 
     Returns
     -------
@@ -62,35 +81,26 @@ def load(
     info = describe_located(found)
     assert found.path is not None
 
-    from vsa_checks.models import bridge as bridges
-    from vsa_checks.models.gguf_weights import module_from_gguf
-    from vsa_checks.models.hf_weights import module_from_directory
+    from vsa_checks.models.gguf_weights import open_gguf
+    from vsa_checks.models.opening import open_directory
     from vsa_checks.models.quiet import quiet
 
     with quiet():
-        if found.is_gguf:
-            module, note = module_from_gguf(found.path, found.name)
-            info, unembedding = replace(info, notes=" ".join(filter(None, (info.notes, note)))), True
-        else:
-            module, unembedding = module_from_directory(found.path, found.name)
-        wrapped = bridges.wrap(module)
-        # Shapes are checked before anything is computed with them.
-        tensors = bridges.read_tensors(wrapped, info, unembedding)
-        flags = dict.fromkeys(bridges.FLAGS, False)
-        if basis == "processed":
-            del tensors  # frees the raw weights as the processed ones replace them
-            flags = bridges.process(wrapped, info, unembedding)
-            tensors = bridges.read_tensors(wrapped, info, unembedding)
-    return Model(info, basis, flags, tensors, wrapped, found, device)
+        opened = open_gguf(found, info) if found.is_gguf else open_directory(found, info)
+    model = Model(opened, basis, found, device, free_memory() // 3 if kept_bytes is None else kept_bytes, no_run)
+    if check:
+        model.check()
+    return model
 
 
-class Model(Mapping[str, "torch.Tensor"]):
+class Model(WeightsInBasis):
     """Weights of one model in one basis: a mapping from TransformerLens names to float32 CPU tensors.
 
     The names are embed.W_E (d_vocab, d_model), unembed.W_U (d_model, d_vocab) and, for each layer i, blocks.i.attn.W_Q
     (n_heads, d_model, d_head), W_K and W_V (n_kv_heads, d_model, d_head), W_O (n_heads, d_head, d_model), and
-    blocks.i.mlp.W_in and W_gate (d_model, d_mlp) and W_out (d_mlp, d_model), with their biases b_Q, b_in and so on.
-    model.W_Q and the like give all layers at once. The tensors share memory with the bridge: do not write into them.
+    blocks.i.mlp.W_in and W_gate (d_model, d_mlp) and W_out (d_mlp, d_model), with their biases b_Q, b_in and so on. In
+    a mixture of experts they are blocks.i.mlp.experts.e.W_in and so on. A weight is read when it is asked for; as many
+    as fit into the memory set aside are kept. model.W_Q and the like give all layers at once. Do not write into them.
 
     Attributes
     ----------
@@ -98,46 +108,21 @@ class Model(Mapping[str, "torch.Tensor"]):
         Identity and sizes.
     basis : {"processed", "raw"}
     effective_flags : dict of str to bool
-        Which steps of TransformerLens's weight processing took effect.
+        Which steps of TransformerLens's weight processing take effect.
     """
 
     def __init__(
-        self,
-        info: ModelInfo,
-        basis: Basis,
-        effective_flags: dict[str, bool],
-        tensors: dict[str, torch.Tensor],
-        bridge: TransformerBridge,
-        found: Located,
-        device: str,
+        self, opened: Opened, basis: Basis, found: Located, device: str, kept_bytes: int, no_run: str = ""
     ) -> None:
-        self.info = info
-        self.basis: Basis = basis
-        self.effective_flags = effective_flags
-        self._tensors = tensors
-        self._bridge = bridge
-        self._bridge_ready = False
+        super().__init__(opened, basis, kept_bytes)
+        self.info = replace(opened.info, notes=" ".join(filter(None, (opened.info.notes, opened.note))))
+        self._no_run = no_run
+        self._bridge: TransformerBridge | None = None
         self._found = found
         self._device = device
         self._tokenizer: Any = _UNREAD
         self._text_reason = ""
         self._vocabulary: Vocabulary | None = _UNREAD
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tensors)
-
-    def __len__(self) -> int:
-        return len(self._tensors)
-
-    def __repr__(self) -> str:
-        return f"Model({self.info.name!r}, basis={self.basis!r}, {len(self)} tensors)"
-
-    # Mapping would compare contents, which tensors do not allow: only the same object is equal.
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
 
     @property
     def W_E(self) -> torch.Tensor:
@@ -175,14 +160,19 @@ class Model(Mapping[str, "torch.Tensor"]):
                     return self.stacked(part, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The names of the tokens, read on first use; None without a tokenizer, and where only that knows them."""
+        if self._vocabulary is _UNREAD:
+            self._vocabulary = vocabulary_of(self._found) if self.info.text else None
+        return self._vocabulary
+
     def token_name(self, token: int) -> str:
         """Readable name of a token, leading space kept; its id as text where there is no tokenizer."""
         if not self.info.text:
             return str(token)
-        if self._vocabulary is _UNREAD:
-            self._vocabulary = vocabulary_of(self._found)
-        if self._vocabulary is not None:
-            return self._vocabulary.name(token)
+        if self.vocabulary is not None:
+            return self.vocabulary.name(token)
         piece = self.tokenizer.convert_ids_to_tokens(token) if self.tokenizer is not None else None
         return str(token) if piece is None else str(piece).replace("▁", " ")
 
@@ -206,14 +196,19 @@ class Model(Mapping[str, "torch.Tensor"]):
 
     @property
     def bridge(self) -> TransformerBridge:
-        """The TransformerBridge in this basis, which shares the weights; its eager attention gives attention patterns.
+        """The TransformerBridge of the model, made when it is first asked for; its weights are raw in either basis.
 
-        It takes token ids; `run_with_cache` takes text too.
+        Its eager attention gives attention patterns. Raises CannotRun where the model cannot be run.
         """
-        if not self._bridge_ready:
-            if self._device != "cpu":
-                self._bridge.to(self._device)
-            self._bridge_ready = True
+        if self._bridge is None:
+            from vsa_checks.models.forward import CannotRun, build
+            from vsa_checks.models.quiet import quiet
+
+            if self._no_run:
+                raise CannotRun(self._no_run)
+            with quiet():
+                made = build(self._found, self._raw.row, self._raw.has_unembedding())
+            self._bridge = made if self._device == "cpu" else made.to(self._device)
         return self._bridge
 
     def run_with_cache(
@@ -267,10 +262,66 @@ class Model(Mapping[str, "torch.Tensor"]):
         try:
             with torch.no_grad():
                 found, cache = bridge.run_with_cache(given, names_filter=names_filter, stop_at_layer=stop_at_layer)
+        except Exception as problem:  # transformers and transformer_lens raise whatever they like
+            from vsa_checks.models.forward import cannot_run
+
+            raise cannot_run(problem) from problem
         finally:
             if stop is not None:
                 stop.remove()
+        if self._steps is not None:
+            ended = stop is None and stop_at_layer is None
+            found = self._in_basis("logits" if ended else "blocks.0.hook_resid_post", found)
+            for name in list(cache):
+                cache.cache_dict[name] = self._in_basis(name, cache[name])
         return found, cache
+
+    def _in_basis(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        """Activations of the model as it is, as the processed weights would give them."""
+        chosen = self._steps
+        assert chosen is not None
+        if name == "logits":
+            return values - values.mean(-1, keepdim=True) if chosen.center_unembed else values
+        # In an encoder the MLP's output is normed together with the stream, which keeps its mean.
+        if chosen.center_writing_weights and name.endswith(_STREAM_HOOKS if self._centers_stream else "hook_mlp_out"):
+            return values - values.mean(-1, keepdim=True)
+        if chosen.fold_value_biases and name.endswith(("attn.hook_v", "attn.hook_z")):
+            return values - self._value_bias(name, values)
+        if chosen.fold_ln and _READS.fullmatch(name):
+            return self._as_normed(name, values)
+        return values
+
+    def _as_normed(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        """What a part reads as its norm leaves it, before the gain and the bias that are folded into the part."""
+        import torch
+
+        _, layer, kind = name.split(".")[:3]
+        norm = (self._raw.attention if kind == "attn" else self._raw.mlp)(int(layer)).reads_through
+        if norm is not None and norm.bias is not None:
+            values = values - torch.from_numpy(norm.bias).to(values.device)
+        if norm is None or norm.gain is None:
+            return values
+        gain = torch.from_numpy(norm.gain).to(values.device)
+        lost = gain == 0
+        values = torch.where(lost, 0.0, values / torch.where(lost, 1.0, gain))
+        if lost.any() and self.info.norm == LAYER_NORM:
+            # What a gain of zero hides is known together: LayerNorm leaves no mean.
+            values = torch.where(lost, -values.sum(-1, keepdim=True) / int(lost.sum()), values)
+        return values
+
+    def _value_bias(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        """What b_V and the norm's bias add to values and to the heads' mixtures of them."""
+        import torch
+
+        layer = int(name.split(".")[1])
+        part = self._raw.attention(layer)
+        bias = part.weights.get("b_V", np.zeros(part.weights["W_V"].shape[::2], np.float32))
+        norm = part.reads_through
+        if self._steps is not None and self._steps.fold_ln and norm is not None and norm.bias is not None:
+            bias = bias + norm.bias @ part.weights["W_V"]
+        heads = values.numel() // (values.shape[0] * values.shape[1] * self.info.d_head)
+        repeated = torch.from_numpy(np.repeat(bias, heads // len(bias), axis=0)).to(values.device)
+        return repeated.reshape(values.shape[2:])
 
 
 def _stop(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:

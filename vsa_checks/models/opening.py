@@ -1,0 +1,143 @@
+"""Opens the stored weights of a model that was found: a directory's, or a GGUF file's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vsa_checks.models.architecture import Architecture
+from vsa_checks.models.embedding_only import with_embedding
+from vsa_checks.models.files import find_weights, read_config
+from vsa_checks.models.forward import class_parameters, read_class_config
+from vsa_checks.models.info import ModelInfo
+from vsa_checks.models.raw_weights import Opened, RawWeights
+from vsa_checks.models.shapes import effective_config, row_for
+from vsa_checks.models.sources import Located
+from vsa_checks.models.storage import open_weights
+from vsa_checks.models.tensor_names import check_experts, check_sizes
+
+# What older versions of the classes kept beside the weights, and heads that no claim looks at.
+_NO_WEIGHTS = (
+    ".attn.bias",
+    ".attn.masked_bias",
+    ".attention.bias",
+    ".attention.masked_bias",
+    ".rotary_emb.inv_freq",
+    "position_ids",
+    "token_type_embeddings.weight",
+    ".act_fn.beta",
+    ".act_fn.eps",
+    ".e_score_correction_bias",
+)
+_OTHER_HEADS = ("pooler.", "cls.seq_relationship.", "nsp_cls.")
+
+
+def open_directory(found: Located, info: ModelInfo) -> Opened:
+    """The weights of a directory, and a note on what of them is not read or not as its configuration says.
+
+    Raises ModelError for a damaged file, and for a configuration that the model's class refuses.
+    """
+    assert found.path is not None
+    directory, model = found.path, found.name
+    whole = read_config(directory, model)
+    config = effective_config(whole)
+    row = row_for(config, model)
+    stored = open_weights(find_weights(directory, model), model)
+    class_config = read_class_config(directory, model) if row.hf_class else None
+    text_config = class_config.get_text_config() if class_config is not None else None
+    notes, expected = [], None
+    if not row.layout.embed:
+        row, tied = with_embedding(row, stored, config, text_config, info, model)
+        notes.append(f"Its embeddings alone are read: {row.not_run}.")
+    else:
+        shapes = {name: stored.shape(name) for name in stored.names}
+        check_sizes(shapes, row.layout, info, model, directory)
+        check_experts(shapes, row.layout, info.n_layers, info.n_experts, model, directory)
+        expected = class_parameters(text_config, row, model)
+        tied = _is_tied(class_config, row, list(stored.names))
+        if config is not whole:
+            row = replace(row, not_run="the language model of a model of several media: weights only")
+    raw = RawWeights(
+        stored,
+        row,
+        row.layout,
+        info,
+        model=model,
+        place=str(directory),
+        expected=expected,
+        norm_offset=row.norm_offset,
+        parallel=info.parallel,
+        gated=info.gated,
+        n_experts=info.n_experts,
+        tied=tied,
+    )
+    if expected is not None:
+        notes += [_unused(raw, expected, several=config is not whole), _untied(raw)]
+        if row.causal and not raw.has_unembedding():
+            notes.append("It was saved without an unembedding.")
+        if row.family == "encoder-decoder":
+            notes.insert(0, "Its decoder is looked at, with what that attends to in itself.")
+    cap = expected is None or _caps_logits(config, row)  # what is not known could be capped
+    return Opened(raw, info, " ".join(filter(None, notes)), _eps(config), cap)
+
+
+def _is_tied(class_config: Any, row: Architecture, names: list[str]) -> bool:
+    """Whether W_U is W_E where no W_U is stored. An encoder saved without its head has none."""
+    own = getattr(class_config, "tie_word_embeddings", None)
+    text = getattr(class_config.get_text_config(), "tie_word_embeddings", None)
+    if not (text if own is None else own):
+        return False
+    if row.causal:
+        return True
+    head = row.layout.unembed.split(".")[0] + "."
+    return any(name.startswith(head) for name in names)
+
+
+def _untied(raw: RawWeights) -> str:
+    """In one sentence, that an unembedding is stored which the configuration says to be the embedding, and is not."""
+    names = raw.module_names
+    embed, unembed = f"{raw.layout.embed}.weight", f"{raw.layout.unembed}.weight"
+    if not raw.tied or unembed not in names or names[unembed] == names[embed] or raw.layout.project_out:
+        return ""
+    matrix, _ = raw.unembedding()
+    if matrix is None or np.array_equal(matrix.T, raw.embedding()):
+        return ""
+    return (
+        f"Its configuration says that the unembedding is the embedding; {names[unembed]} is stored and differs, and is "
+        "what transformers and this package use."
+    )
+
+
+def _unused(raw: RawWeights, expected: set[str], *, several: bool) -> str:
+    """In one sentence, the stored tensors that the model's class does not have."""
+    own = {name.split(".")[1] for name in expected if name.startswith(raw.layout.prefix) and "." in name}
+    ignored = sorted(
+        stored
+        for name, stored in raw.module_names.items()
+        if name not in expected
+        # Of a model of several media only what belongs to its language model.
+        and (not several or (name.startswith(raw.layout.prefix) and name.split(".")[1] in own))
+        and name != f"{raw.layout.unembed}.weight"
+        and "expert" not in name
+        and "block_sparse_moe" not in name
+        and not stored.endswith(_NO_WEIGHTS)
+        and not any(head in stored for head in _OTHER_HEADS)
+    )
+    if not ignored:
+        return ""
+    more = f" and {len(ignored) - 8:,} more" if len(ignored) > 8 else ""
+    return f"The files also hold tensors that its configuration leaves out: {', '.join(ignored[:8])}{more}."
+
+
+def _eps(config: Mapping[str, Any]) -> float:
+    for field in ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "rms_norm_eps", "norm_eps"):
+        if isinstance(config.get(field), float):
+            return float(config[field])
+    return 1e-5
+
+
+def _caps_logits(config: Mapping[str, Any], row: Architecture) -> bool:
+    return bool(config.get("final_logit_softcapping", row.soft_cap))
