@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.engine import loops
+from vsa_checks.engine.scale import near_one
 from vsa_checks.engine.threads import share_out, workers
 
 BLOCK_ROWS, QUERIES, RIVALS = 4096, 256, 4096
@@ -102,7 +103,8 @@ def measure_binding(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before
     ----------
     Paper, section 2.2.
     """
-    words, keys, asked = np.asarray(unit, np.float32), np.asarray(maps, np.float32), np.asarray(queries, np.int64)
+    words, asked = np.asarray(unit, np.float32), np.asarray(queries, np.int64)
+    keys = near_one(np.asarray(maps, np.float32), (1, 2))  # neither result depends on how much a map stretches
     before = gram_square(words) if before is None else before
     together = max(1, TOGETHER // keys.shape[2])
     groups = [_measure_group(words, keys[at : at + together], asked, before) for at in range(0, len(keys), together)]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.bundles import Bundles
+from vsa_checks.engine.scale import near_one
 
 HIGH = 0.95
 """A neuron is driven where its value lies above this quantile of its own values over the text."""
@@ -68,9 +69,12 @@ def driven_by_members(
     bundles : Bundles of the m neurons
     block : neurons whose values are held at a time
     """
-    read = np.concatenate([np.asarray(x)[np.asarray(c, bool)] for x, c in zip(stream, counted, strict=True)])
+    read = np.concatenate(
+        [np.asarray(x, np.float32)[np.asarray(c, bool)] for x, c in zip(stream, counted, strict=True)]
+    )
     where = _places(tokens, counted)
-    targets = np.asarray(neurons)
+    # Whether a neuron is driven does not depend on its size, nor on that of the stream.
+    read, targets = near_one(read, (0, 1)) if len(read) else read, near_one(np.asarray(neurons, np.float32))
     n = len(targets)
     seen_alone, driving, together = (np.zeros(n, np.int64) for _ in range(3))
     driven = np.zeros(n, bool)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vsa_checks.engine.scale import near_one
+
 
 def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     """Compute (sum s^2)^2 / (rank sum s^4) over the singular values s of left @ right, for each head.
@@ -29,6 +31,7 @@ def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
     if a.ndim != 3 or b.ndim != 3 or a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         raise ValueError(f"expected (h, d, rank) and (h, rank, d), got {a.shape} and {b.shape}")
+    a, b = near_one(a, (1, 2)), near_one(b, (1, 2))
     product = (a.transpose(0, 2, 1) @ a) @ (b @ b.transpose(0, 2, 1))
     squares = np.trace(product, axis1=1, axis2=2)
     fourths = np.einsum("hij,hji->h", product, product)

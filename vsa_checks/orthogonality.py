@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.engine import loops
 from vsa_checks.engine.loops import PairTally
+from vsa_checks.engine.scale import row_norms
 from vsa_checks.engine.threads import Progress, share_out, threads, workers
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ class PairwiseCosines:
 
 
 def live_rows(vectors: ArrayLike) -> Live:
-    """Scale rows to unit norm, leaving out those of zero norm.
+    """Scale rows to unit norm, leaving out those whose entries are all zero. Any other row has a direction.
 
     Parameters
     ----------
-    vectors : array (n, d)
+    vectors : array (n, d), of any size that its type can hold, denormal numbers included
 
     Raises
     ------
@@ -79,7 +80,7 @@ def live_rows(vectors: ArrayLike) -> Live:
     array = np.asarray(vectors)
     if array.ndim != 2:
         raise ValueError(f"expected vectors of shape (n, d), got an array of shape {array.shape}")
-    norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
+    norms = row_norms(array)
     if not np.isfinite(norms).all():
         raise ValueError(f"row {int(np.flatnonzero(~np.isfinite(norms))[0])} holds NaN or infinite numbers")
     rows = np.flatnonzero(norms > 0)

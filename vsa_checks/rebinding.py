@@ -1,12 +1,15 @@
 """Compares what heads write with the token that they attend to, bound by their matrices (paper, section 2.2).
 
-Shapes: m positions, h heads, r dimensions of a head, d of the residual stream.
+Shapes: m positions, h heads, r dimensions of a head, d of the residual stream. Vectors are scaled by powers of two
+before they are multiplied, so that cosines of tiny and huge ones are right too.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from vsa_checks.engine.scale import near_one
 
 Floats = NDArray[np.floating]
 
@@ -56,8 +59,9 @@ def head_cosines(written: ArrayLike, bound: ArrayLike, metric: ArrayLike) -> Flo
     -------
     array (m, h), 0 where either vector is zero
     """
-    z, v = (np.asarray(one).transpose(1, 0, 2) for one in (written, bound))
-    weighed, weighed_bound = z @ np.asarray(metric), v @ np.asarray(metric)
+    z, v = (_near_one(one).transpose(1, 0, 2) for one in (written, bound))
+    weights = _near_one(metric, (1, 2))
+    weighed, weighed_bound = z @ weights, v @ weights
     squares = (weighed * z).sum(axis=2), (weighed_bound * v).sum(axis=2)
     return _ratio((weighed * v).sum(axis=2), np.sqrt(np.maximum(squares[0], 0) * np.maximum(squares[1], 0))).T
 
@@ -75,7 +79,7 @@ def token_cosines(written: ArrayLike, vectors: ArrayLike, W_O: ArrayLike) -> Flo
     -------
     array (m, h, k), 0 where either vector is zero
     """
-    z, u, o = np.asarray(written).transpose(1, 0, 2), np.asarray(vectors), np.asarray(W_O)
+    z, u, o = _near_one(written).transpose(1, 0, 2), _near_one(vectors), _near_one(W_O, (1, 2))
     squares = ((z @ (o @ o.transpose(0, 2, 1))) * z).sum(axis=2)
     sizes = np.sqrt(np.maximum(squares, 0))[:, :, None] * np.linalg.norm(u, axis=1)
     return _ratio(z @ (o @ u.T), sizes).transpose(1, 0, 2)
@@ -98,7 +102,7 @@ def next_token_margin(outputs: ArrayLike, next_vectors: ArrayLike) -> tuple[floa
     ------
     ValueError : fewer than two positions
     """
-    left, right = _unit(np.asarray(outputs)), _unit(np.asarray(next_vectors))
+    left, right = _unit(_near_one(outputs)), _unit(_near_one(next_vectors))
     n = len(left)
     if n < 2:
         raise ValueError("fewer than two positions cannot be shuffled")
@@ -126,9 +130,15 @@ def copying_scores(W_V: ArrayLike, W_O: ArrayLike, unembedding_of_embedding: Arr
     ----------
     Elhage et al. 2021, A Mathematical Framework for Transformer Circuits.
     """
-    v, o = np.asarray(W_V, np.float64), np.asarray(W_O, np.float64)
-    values = np.linalg.eigvals(o @ np.asarray(unembedding_of_embedding, np.float64) @ v)
+    v, o = (_near_one(np.asarray(one, np.float64), (1, 2)) for one in (W_V, W_O))
+    values = np.linalg.eigvals(o @ _near_one(np.asarray(unembedding_of_embedding, np.float64), (0, 1)) @ v)
     return _ratio(values.sum(axis=1).real, np.abs(values).sum(axis=1))
+
+
+def _near_one(vectors: ArrayLike, axis: int | tuple[int, ...] = -1) -> Floats:
+    array = np.asarray(vectors)
+    found: Floats = near_one(array if array.dtype == np.float32 else array.astype(np.float64), axis)
+    return found
 
 
 def _unit(vectors: Floats) -> Floats:

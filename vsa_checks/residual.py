@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.engine import loops
+from vsa_checks.engine.scale import near_one
 from vsa_checks.orthogonality import live_rows
 
 BLOCK = 128
@@ -17,7 +18,7 @@ BLOCK = 128
 
 def unit_rows(vectors: ArrayLike) -> NDArray[np.float32]:
     """Scale rows (V, d) to unit norm; zero rows stay zero. Raises ValueError if all are zero, or as `live_rows`."""
-    array = np.asarray(vectors, np.float32)
+    array = np.asarray(vectors)
     live = live_rows(array)
     if not len(live.rows):
         raise ValueError("no row has a direction")
@@ -39,7 +40,7 @@ def own_ranks(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) 
     -------
     int array (n,), 1 for the closest; tokens with an equal cosine do not push the own one down
     """
-    vectors, own = np.asarray(streams, np.float32), np.asarray(tokens, np.int64)
+    vectors, own = near_one(np.asarray(streams, np.float32)), np.asarray(tokens, np.int64)
     found = np.empty(len(own), np.int64)
     for start in range(0, len(own), BLOCK):
         cosines = vectors[start : start + BLOCK] @ unit.T
@@ -50,7 +51,7 @@ def own_ranks(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) 
 
 def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) -> NDArray[np.int32]:
     """Rank each of several tokens (m,) at each position (n, m), by cosine with the stream there; see `own_ranks`."""
-    vectors, asked = np.asarray(streams, np.float32), np.asarray(tokens, np.int64)
+    vectors, asked = near_one(np.asarray(streams, np.float32)), np.asarray(tokens, np.int64)
     found = np.empty((len(vectors), len(asked)), np.int32)
     for start in range(0, len(vectors), BLOCK):
         cosines = vectors[start : start + BLOCK] @ unit.T
@@ -109,11 +110,11 @@ def component_cosines(components: ArrayLike) -> tuple[NDArray[np.float64], NDArr
     still = np.abs(parts).max(axis=(0, 2)) <= 1e-5 * size
     if still.any():
         raise ValueError(f"component {int(np.flatnonzero(still)[0])} is the same at all positions")
-    norms = np.linalg.norm(parts, axis=2, keepdims=True)
-    parts /= np.where(norms > 0, norms, 1.0)
     by_position, by_pair = np.empty(n), np.zeros((c, c))
     for start in range(0, n, BLOCK):
-        block = parts[start : start + BLOCK]
+        block = near_one(parts[start : start + BLOCK])
+        norms = np.linalg.norm(block, axis=2, keepdims=True)
+        block /= np.where(norms > 0, norms, 1.0)
         squares = np.square(block @ block.transpose(0, 2, 1), dtype=np.float64)
         by_pair += squares.sum(axis=0)
         trace = np.trace(squares, axis1=1, axis2=2)

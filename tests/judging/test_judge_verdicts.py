@@ -242,7 +242,7 @@ def test_the_record_carries_every_number() -> None:
         "claim": "a-claim",
         "claim_version": 1,
         "section": "3.2",
-        "subject": {"basis": "raw", "layer": 15, "matrix": "W_in"},
+        "subject": {"basis": "raw", "layer": 15, "expert": None, "matrix": "W_in"},
         "primary": False,
         "basis": "raw",
         "effective_flags": {"fold_ln": False},

@@ -16,7 +16,11 @@ def test_shares_are_those_counted_one_by_one() -> None:
     rng = np.random.default_rng(0)
     outputs = [nulls.random_directions(n, 8, rng) for n in (5, 7, 6)]
     inputs = [nulls.random_directions(n, 8, rng) for n in (4, 9, 3)]
-    found = linked_shares(outputs, inputs, 0.5)
+    found = linked_shares(outputs.__getitem__, inputs.__getitem__, 3, 0.5)
+    for held in (1, 2):  # the same with fewer layers in memory
+        again = linked_shares(outputs.__getitem__, inputs.__getitem__, 3, 0.5, None, held)
+        assert np.array_equal(again.table, found.table)
+        assert np.array_equal(again.n_pairs, found.n_pairs)
     for source in range(3):
         for target in range(3):
             hits = sum(abs(float(a @ b)) > 0.5 for a in outputs[source] for b in inputs[target])
@@ -29,7 +33,7 @@ def test_random_layers_are_linked_as_seldom_as_the_law_says() -> None:
     rng = np.random.default_rng(1)
     layers = [nulls.random_directions(400, 48, rng) for _ in range(4)]
     cut = theory.cosine_quantile(48, ROTATION_TAIL)
-    found = linked_shares(layers[:2], layers[2:], cut)
+    found = linked_shares(layers[:2].__getitem__, layers[2:].__getitem__, 2, cut)
     assert found.table[0, 1] == pytest.approx(ROTATION_TAIL, rel=0.3)
     assert theory.cosine_tail(48, cut) == pytest.approx(ROTATION_TAIL, rel=1e-6)
 

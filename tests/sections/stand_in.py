@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
-from fixtures.in_memory import model_in_memory
+from fixtures.in_memory import ModelOfArrays, model_in_memory
 from fixtures.small_models import Sizes, gaussian_weights
 from tests.oracles import Rows
 from vsa_checks.models import Basis, Model
@@ -21,7 +20,7 @@ ANY = model_in_memory(Sizes(), gaussian_weights(Sizes(), np.random.default_rng(0
 """The description of a model, of which the sections look at few fields."""
 
 
-class Named(Model):
+class Named(ModelOfArrays):
     """A model whose tokens have the names that a test gives them."""
 
     names: tuple[str, ...] = ()
@@ -56,12 +55,10 @@ def bench_of(
 
     def model(basis: Basis, arrays: dict[str, Rows]) -> Model:
         info = dataclasses.replace(ANY, **{"d_model": WIDTH, "n_layers": 0, **fields})
-        tensors = {name: torch.tensor(np.asarray(array, np.float32)) for name, array in arrays.items()}
-        made = Named(info, basis, {}, tensors, absent, absent, "cpu")
+        made = Named(info, basis, arrays)
         made.names = names
         return made
 
-    absent: Any = None
     bench = Bench("a stand-in", seed=3, tracker=tracker)
     bench.labels, bench.drawn_for = [], []
     bench._models = {"raw": model("raw", weights or {}), "processed": model("processed", processed or weights or {})}

@@ -147,7 +147,7 @@ def test_cosines_of_tokens(center: bool) -> None:
 def test_a_token_that_is_exactly_the_mean_is_unused() -> None:
     """Its centered vector is zero: no cosine tells it, its norm does, however the other norms spread."""
     axes = AXES[:8] * 2.0 ** np.arange(8)[:, None]
-    rows = np.concatenate([axes, -axes, np.zeros((1, WIDTH))])
+    rows = np.concatenate([axes, -axes, np.zeros((1, WIDTH))]) + 0.5
     found = embeddings.tokens_near_orthogonal(bench(rows), subject(), center=True).details["trimmed"]
     # Each vector and its opposite are as alike as two vectors can be.
     assert found == {"n_unused_small_norm": 1, "n_unused_duplicates": 16, "rms": None}

@@ -85,7 +85,7 @@ def test_one_number_of_neurons_per_token_for_all() -> None:
     printed = tuple(PublishedNeuron(0, place, 0.5, "as printed", ("t0",)) for place in (2, 0))
     found = [bundles_of(0.0, 0.5, 0.0)] * 14
     found[4], found[9] = bundles_of(0.2, 0.5, 0.5), bundles_of(0.66, 0.5, 0.34)
-    measured = table1.compare(bench().model("raw"), printed, found, np.random.default_rng(0))
+    measured = table1.compare(bench().model("raw"), np.arange(V), printed, found, np.random.default_rng(0))
     assert measured.details["neurons_per_token"] == COUNTS[9] == 30
     assert measured.value == pytest.approx(0.16)
     assert [one["largest_distance"] for one in measured.details["sweep"]] == pytest.approx(
@@ -100,11 +100,11 @@ def test_tokens_are_found_with_and_without_a_leading_space() -> None:
     inside = next(int(t) for t in found[-1].tokens(3) if NAMES[int(t)].startswith(" "))
     for printed in (NAMES[inside], NAMES[inside].strip(), f"  {NAMES[inside].strip()} "):
         neuron = PublishedNeuron(0, 3, float(found[-1].cosine[3]), "as printed", (printed,))
-        (row,) = table1.compare(model, (neuron,), found, np.random.default_rng(0)).details["neurons"]
+        (row,) = table1.compare(model, np.arange(V), (neuron,), found, np.random.default_rng(0)).details["neurons"]
         assert row["found"] == 1, printed
     outside = next(t for t in range(V) if t not in found[-1].tokens(3))
     neuron = PublishedNeuron(0, 3, float(found[-1].cosine[3]), "as printed", (NAMES[outside],))
-    (row,) = table1.compare(model, (neuron,), found, np.random.default_rng(0)).details["neurons"]
+    (row,) = table1.compare(model, np.arange(V), (neuron,), found, np.random.default_rng(0)).details["neurons"]
     assert (row["found"], row["p_value"]) == (0, 1.0)
 
 
@@ -112,10 +112,10 @@ def test_names_that_are_no_tokens_have_no_p() -> None:
     one = bench()
     found = [ranked_scan(one.weight("raw", 0, "W_in").T, one.embedding("raw"), k) for k in COUNTS]
     neuron = PublishedNeuron(0, 3, 0.5, "as printed", ("nowhere",))
-    details = table1.compare(one.model("raw"), (neuron,), found, np.random.default_rng(0)).details
+    details = table1.compare(one.model("raw"), np.arange(V), (neuron,), found, np.random.default_rng(0)).details
     assert details["neurons"][0]["p_value"] is None and details["named_tokens_p"] is None
     named = PublishedNeuron(0, 11, 0.5, "as printed", ("t1",))
-    details = table1.compare(one.model("raw"), (neuron, named), found, np.random.default_rng(0)).details
+    details = table1.compare(one.model("raw"), np.arange(V), (neuron, named), found, np.random.default_rng(0)).details
     assert details["named_tokens_p"] == pytest.approx(details["neurons"][1]["p_value"])
 
 

@@ -13,10 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.engine import gram_loops
+from vsa_checks.engine.scale import row_norms
 from vsa_checks.engine.threads import share_out, workers
 
 GRAM_BYTES = 5 * 2**29
 """Most memory for rows of the Gram matrix: 2.5 GiB, enough for all rows of 50,257 tokens at a byte an entry."""
+SHORT, SHORTEST = 56, 63
+"""Powers of two below the longest row. Beside it, float64 has no digit for a row shorter than the first; float32 has
+room for the square of a row down to the second."""
 BATCH_BYTES = 64 * 2**20
 """Memory for the float32 products of a batch of rows."""
 
@@ -26,7 +30,9 @@ class Dictionary:
     """Dictionary rows (V, d) that are not zero, with their norms and original row numbers (V,): see `of`.
 
     All rows are scaled by the same power of two, which brings the largest norm into [1, 2). Cosines of sums stay the
-    same to the last bit, and squared norms fit into float32.
+    same to the last bit, and squared norms fit into float32. Rows more than 2^SHORT times shorter than the longest are
+    lengthened, together, to just below that: they add nothing to a sum with it, and have their own cosines and sums.
+    Among them, those more than 2^(SHORTEST - SHORT) times shorter than the longest are lengthened to that.
     """
 
     vectors: NDArray[np.float32]
@@ -36,24 +42,37 @@ class Dictionary:
 
     @classmethod
     def of(cls, vectors: ArrayLike) -> Dictionary:
-        """Make a dictionary of rows (V, d), leaving out those that are zero.
+        """Make a dictionary of rows (V, d), leaving out those whose entries are all zero, and no others.
 
         Raises ValueError for another shape, NaN or infinite numbers, or if all rows are zero.
         """
-        array = np.ascontiguousarray(vectors, dtype=np.float32)
+        array = np.asarray(vectors)
+        if array.dtype not in (np.float32, np.float64):
+            array = array.astype(np.float32)
         if array.ndim != 2:
             raise ValueError(f"expected a dictionary of shape (V, d), got an array of shape {array.shape}")
-        norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
+        norms = row_norms(array)
         if not np.isfinite(norms).all():
             raise ValueError(f"dictionary row {int(np.flatnonzero(~np.isfinite(norms))[0])} is not finite")
         rows = np.flatnonzero(norms > 0)
         if not len(rows):
             raise ValueError("no row of the dictionary has a direction")
-        exponent = -int(np.floor(np.log2(norms.max())))
+        norms = norms[rows]
+        exponents = np.floor(np.log2(norms)).astype(np.int64)
+        longest = int(exponents.max())
+        short = exponents < longest - SHORT
         kept = array if len(rows) == len(array) else array[rows]
-        # Where float32 holds the factor, multiplying is as exact as ldexp and much faster.
-        kept = kept * np.float32(2.0**exponent) if abs(exponent) < 127 else np.ldexp(kept, exponent)
-        return cls(kept, np.ldexp(norms[rows], exponent), rows, len(array) - len(rows))
+        if kept.dtype == np.float32 and not short.any() and abs(longest) < 127:
+            # Where float32 holds the factor, multiplying is as exact as ldexp and much faster.
+            kept, norms = kept * np.float32(2.0**-longest), np.ldexp(norms, -longest)
+        else:
+            shift = np.full(len(rows), -longest)
+            if short.any():
+                shift[short] = -SHORT - exponents[short].max()
+            shift = np.maximum(shift, -SHORTEST - exponents)
+            kept = np.ldexp(kept.astype(np.float64), shift[:, None]).astype(np.float32)
+            norms = row_norms(kept)
+        return cls(np.ascontiguousarray(kept), norms, rows, len(array) - len(rows))
 
     @cached_property
     def copies(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

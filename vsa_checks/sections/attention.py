@@ -1,4 +1,7 @@
-"""Section 3.1, attention: near-orthogonality of the vectors of W_Q, W_K, W_V and W_O, one per head dimension."""
+"""Section 3.1, attention: near-orthogonality of the vectors of W_Q, W_K, W_V and W_O, one per head dimension.
+
+The claims are about the matrices as they are stored: the gains of norms that follow them are not in them.
+"""
 
 from __future__ import annotations
 

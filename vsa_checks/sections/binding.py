@@ -1,4 +1,8 @@
-"""Section 2.2: heads bind tokens with nearly orthogonal matrices, which keep similarities and can be undone."""
+"""Section 2.2: heads bind tokens with nearly orthogonal matrices, which keep similarities and can be undone.
+
+What is bound are the centered token vectors, what the stream begins with. The matrices are taken as the model uses
+them: W_Q and W_K with the gains of norms of queries and keys, W_O with the gain of a norm that follows it.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.binding import HeadBinding, gaussian_maps, gram_square, head_maps, measure_binding
+from vsa_checks.engine.scale import near_one
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, Reference
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.sections.isometry import per_query_head
-from vsa_checks.sections.tokens import token_dictionary, token_directions
+from vsa_checks.sections.isometry import compared, per_query_head
+from vsa_checks.sections.tokens import excluded, token_dictionary, token_directions
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
@@ -72,7 +77,8 @@ def _median(
             "worst_head": int(np.flatnonzero(bound.live)[np.argmin(better * live)]),
             "n_tokens": len(token_directions(bench, subject.basis).unit),
             "n_queries": bound.heads.recovered.shape[1],
-        },
+        }
+        | excluded(bench, subject.basis),
     )
 
 
@@ -110,9 +116,9 @@ def _maps(bench: Workbench, subject: Subject) -> NDArray[np.float32]:
     """The layer's maps by head (n_heads, ...): W_Q, W_K, or for OV the product W_V W_O."""
     assert subject.layer is not None and subject.matrix is not None
     if subject.matrix != "OV":
-        return head_maps(bench.weight(subject.basis, subject.layer, subject.matrix))
-    reads = bench.weight(subject.basis, subject.layer, "W_V")
-    writes = bench.weight(subject.basis, subject.layer, "W_O")
+        return head_maps(compared(bench, subject.basis, subject.layer, subject.matrix))
+    reads = near_one(bench.weight(subject.basis, subject.layer, "W_V"), (1, 2))
+    writes = near_one(bench.written(subject.basis, subject.layer, "W_O"), (1, 2))
     return head_maps(per_query_head(reads, len(writes)), writes)
 
 

@@ -19,10 +19,11 @@ from vsa_checks.sections.neurons import (
     PURSUIT_TOKENS,
     layer_neurons,
     matched_neurons,
+    place_of,
     share_null,
     token_bundles,
 )
-from vsa_checks.sections.tokens import token_dictionary
+from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import bootstrap, relabelled_differences, tail_p
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import in_text, read
@@ -64,7 +65,8 @@ def or_share(bench: Workbench, subject: Subject) -> Measurement:
                 "Bundles of five tokens by pursuit. The neurons left out are those none of whose members occurs alone."
                 " Null neurons' bundles are fitted the same way."
             ],
-        },
+        }
+        | excluded(bench, subject.basis),
     )
 
 
@@ -74,7 +76,7 @@ def and_share(bench: Workbench, subject: Subject) -> Measurement:
     Raises NotChecked if the MLP has no bias, for a model that cannot read text, and if the text tests no neuron.
     """
     info = bench.model(subject.basis).info
-    if bench.bias(subject.basis, 0, "mlp.b_gate" if info.gated else "mlp.b_in") is None:
+    if bench.bias(subject.basis, 0, f"mlp.{_prefix(subject)}{'b_gate' if info.gated else 'b_in'}") is None:
         raise NotChecked("the neurons have no bias, and it is the bias that would make an AND of a sum")
     real, gaussian, matched = _all_driven(bench, subject)
     hits = real.ands()
@@ -89,19 +91,23 @@ def and_share(bench: Workbench, subject: Subject) -> Measurement:
             share_null(name, hits, _asked(name, null.ands()))
             for name, null in ((GAUSSIAN, gaussian), (MATCHED, matched))
         ),
-        details={"positions_together": int(real.seen_together.sum())},
+        details={"positions_together": int(real.seen_together.sum())} | excluded(bench, subject.basis),
     )
+
+
+def _prefix(subject: Subject) -> str:
+    return "" if subject.expert is None else f"experts.{subject.expert}."
 
 
 def _all_driven(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driven]:
     """What bundle members drive: the layer's neurons, Gaussian ones, and ones of the layer's mean and covariance."""
-    return bench.once(("driven", subject.basis, subject.matrix), lambda: _drive_all(bench, subject))
+    return bench.once(("driven", subject.basis, *place_of(subject)), lambda: _drive_all(bench, subject))
 
 
 def _drive_all(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driven]:
     basis = subject.basis
-    assert subject.layer is not None and subject.matrix is not None
-    neurons = layer_neurons(bench, basis, subject.layer, subject.matrix)
+    place = place_of(subject)
+    neurons = layer_neurons(bench, basis, *place)
     words, stream = token_dictionary(bench, basis), first_stream(bench, basis)
     n, d = neurons.shape
 
@@ -112,14 +118,12 @@ def _drive_all(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driv
         )
         return driven_by_members(stream.read, stream.tokens, stream.counted, layer, found)
 
-    real = driven(neurons, token_bundles(bench, basis, subject.layer, subject.matrix))
+    real = driven(neurons, token_bundles(bench, basis, *place))
     gaussian = bench.once(
         ("driven gaussian", basis, n),
         lambda: driven(nulls.random_directions(n, d, bench.rng("boolean gaussian", basis))),
     )
-    matched = matched_neurons(bench, basis, subject.layer, subject.matrix).draw(
-        n, bench.rng("boolean matched", basis, subject.matrix)
-    )
+    matched = matched_neurons(bench, basis, *place).draw(n, bench.rng("boolean matched", basis, *place[1:]))
     return real, gaussian, driven(matched)
 
 

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from vsa_checks.bound_tokens import Part, Pursued, pursue
+from vsa_checks.engine.scale import near_one
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons, token_bundles
-from vsa_checks.sections.tokens import token_dictionary
+from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
@@ -27,11 +28,17 @@ NULL_NEURONS = 512
 def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     """Mean rise of the pursuit cosine at k = 5 when tokens bound by layer 0's W_V W_O join the tokens.
 
-    All bound tokens of a head are scaled by one factor, to the tokens' rms norm. The nulls are the rise with W_V R W_O,
-    R random orthogonal, and with Gaussian vectors of the bound tokens' mean and covariance. Raises NotChecked if no
-    head binds tokens to anything, or if there are fewer tokens than a bundle holds.
+    Tokens are the centered token vectors, what the stream begins with; W_O is taken as it is written there, with the
+    gain of a norm that follows it. All bound tokens of a head are scaled by one factor, to the tokens' rms norm. The
+    nulls are the rise with W_V R W_O, R random orthogonal, and with Gaussian vectors of the bound tokens' mean and
+    covariance. Raises NotChecked where attention and MLP read the same stream, if no head binds tokens to anything, or
+    if there are fewer tokens than a bundle holds.
     """
     assert subject.matrix is not None
+    if bench.model(subject.basis).info.parallel:
+        raise NotChecked(
+            "attention and MLP of a layer read the same stream: layer 0's neurons never see what its heads write"
+        )
     neurons = live_rows(layer_neurons(bench, subject.basis, 0, subject.matrix))
     words = Part(token_dictionary(bench, subject.basis).vectors)
     if len(words.left) < PURSUIT_TOKENS:
@@ -69,14 +76,16 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
             "mean_cosine_with_bound_tokens": float(real.cosines[:, -1].mean()),
             "share_of_bundles_that_is_plain_tokens": float(by_part[0]),
             "by_head": [{"head": head, "share_of_bundles": float(share)} for head, share in enumerate(by_part[1:])],
-        },
+        }
+        | excluded(bench, subject.basis),
     )
 
 
 def bound_tokens(bench: Workbench, basis: Basis) -> list[Part]:
     """The centered tokens times each head's W_V W_O in layer 0, as factors; heads that map all to zero are left out."""
     words = token_dictionary(bench, basis).vectors
-    reads, writes = bench.weight(basis, 0, "W_V"), bench.weight(basis, 0, "W_O")
+    # Each head's factor is free: the bound tokens are brought to the tokens' length below.
+    reads, writes = near_one(bench.weight(basis, 0, "W_V"), (1, 2)), near_one(bench.written(basis, 0, "W_O"), (1, 2))
     length = np.sqrt(np.mean(Part(words).squares, dtype=np.float64))
     found = []
     for head, write in enumerate(writes):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations, permutations
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.neurons import layer_neurons, matched_neurons, token_bundles
-from vsa_checks.sections.tokens import token_dictionary
+from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import RESAMPLES, Interval, orders, tail_p
 from vsa_checks.workbench.access import Workbench
+
+Rows = NDArray[np.float32]
 
 REORDERED, MATCHED = "layers in random order", "covariance-matched neurons"
 ROTATION_TAIL = 0.001
@@ -49,28 +52,37 @@ class Shares:
 def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
     """Median over layer pairs of the share of linked (W_out, input) pairs forward over the share backward.
 
-    The nulls are the same with the layers in random order, and of Gaussian neurons with each layer's mean and
-    covariance. Raises NotChecked with fewer than three layers, or if no neuron of a layer has a direction.
+    W_out is taken as it is written to the stream, with the gain of a norm that follows it. The nulls are the same with
+    the layers in random order, and of Gaussian neurons with each layer's mean and covariance. Raises NotChecked with
+    fewer than three layers, or if no neuron of a layer has a direction.
     """
     assert subject.matrix is not None
-    n_layers = bench.model(subject.basis).info.n_layers
+    n_layers, matrix = bench.model(subject.basis).info.n_layers, subject.matrix
     if n_layers < LEAST_LAYERS:
         raise NotChecked(f"{n_layers} layers are too few: under {LEAST_LAYERS} there are no pairs of layers to compare")
-    outputs = [_outputs(bench, subject.basis, layer) for layer in range(n_layers)]
-    inputs = [live_rows(layer_neurons(bench, subject.basis, layer, subject.matrix)).unit for layer in range(n_layers)]
-    cut = theory.cosine_quantile(outputs[0].shape[1], ROTATION_TAIL)
-    label = f"links between MLP layers, {subject.matrix} ({subject.basis})"
-    real = linked_shares(outputs, inputs, cut, bench.progress(label))
 
-    def matched(matrix: str, rows: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        laws = (matched_neurons(bench, subject.basis, layer, matrix) for layer in range(n_layers))
-        drawn = (
-            law.draw(min(len(rows[at]), NULL_NEURONS), bench.rng("links", matrix, at)) for at, law in enumerate(laws)
-        )
-        return [live_rows(one).unit for one in drawn]
+    def outputs(layer: int) -> Rows:
+        return _outputs(bench, subject.basis, layer)
 
+    def inputs(layer: int) -> Rows:
+        return live_rows(layer_neurons(bench, subject.basis, layer, matrix)).unit
+
+    cut = theory.cosine_quantile(bench.model(subject.basis).info.d_model, ROTATION_TAIL)
+    label = f"links between MLP layers, {matrix} ({subject.basis})"
+    held = bench.layers_held(subject.basis)
+    real = linked_shares(outputs, inputs, n_layers, cut, bench.progress(label), held)
+
+    def matched(matrix: str, rows: Callable[[int], Rows]) -> list[Rows]:
+        drawn = []
+        for layer in range(n_layers):
+            law = matched_neurons(bench, subject.basis, layer, matrix)
+            some = law.draw(min(len(rows(layer)), NULL_NEURONS), bench.rng("links", matrix, layer))
+            drawn.append(live_rows(some).unit)
+        return drawn
+
+    writers, readers = matched("W_out", outputs), matched(matrix, inputs)
     random = linked_shares(
-        matched("W_out", outputs), matched(subject.matrix, inputs), cut, bench.progress(f"{label}, null")
+        writers.__getitem__, readers.__getitem__, n_layers, cut, bench.progress(f"{label}, null"), held
     )
     pairs = list(combinations(range(n_layers), 2))
     ratios, null_ratios = real.ratios(pairs), random.ratios(pairs)
@@ -89,23 +101,32 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
             "mean_share_acausal": float(np.mean([real.table[pair[::-1]] for pair in pairs])),
             "share_of_random_rotations": ROTATION_TAIL,
             "curve": _by_distance(real, random, n_layers),
-            "union": _unions(bench, subject, outputs[0], inputs),
-        },
+            "union": _unions(bench, subject, outputs(0), inputs, n_layers),
+        }
+        | excluded(bench, subject.basis),
     )
 
 
 def linked_shares(
-    outputs: list[NDArray[np.float32]], inputs: list[NDArray[np.float32]], cut: float, progress: Progress | None = None
+    outputs: Callable[[int], Rows],
+    inputs: Callable[[int], Rows],
+    n_layers: int,
+    cut: float,
+    progress: Progress | None = None,
+    held: int | None = None,
 ) -> Shares:
     """Share of linked pairs of an output and an input vector, between all different layers.
 
     Parameters
     ----------
-    outputs, inputs : list of ndarray, shape (n, d)
-        Unit vectors of each layer.
+    outputs, inputs : callable
+        Give the unit vectors (n, d) of a layer.
+    n_layers : int
     cut : float
         A pair is linked if its |cos| is above this.
     progress : callable, optional
+    held : int, optional
+        Of how many layers the vectors are in memory at a time, on each side; by default of all.
 
     Returns
     -------
@@ -115,25 +136,46 @@ def linked_shares(
     ----------
     The paper (arXiv:2412.07947), section 3.3.
     """
-    n_layers = len(outputs)
-    counts = np.array([[len(writers) * len(readers) for readers in inputs] for writers in outputs])
-    pairs = list(permutations(range(n_layers), 2))
-    room = max(counts.max(), 1)
+    table, counts = np.zeros((n_layers, n_layers)), np.zeros((n_layers, n_layers), np.int64)
+    step, done = held or n_layers, 0
+    blocks = [range(start, min(start + step, n_layers)) for start in range(0, n_layers, step)]
+    for writing in blocks:
+        writers = {layer: outputs(layer) for layer in writing}
+        for reading in blocks:
+            readers = {layer: inputs(layer) for layer in reading}
+            pairs = [(i, j) for i in writing for j in reading]
+            for i, j in pairs:
+                counts[i, j] = len(writers[i]) * len(readers[j])
+            pairs = [pair for pair in pairs if pair[0] != pair[1]]
 
-    def share(pair: tuple[int, int], products: NDArray[np.float32]) -> float:
-        writers, readers = outputs[pair[0]], inputs[pair[1]]
-        cosines = np.matmul(writers, readers.T, out=products[: counts[pair]].reshape(len(writers), len(readers)))
-        return float(np.count_nonzero(np.abs(cosines, out=cosines) > cut) / counts[pair])
+            def tell(n: int, _: int, before: int = done) -> None:
+                if progress is not None:
+                    progress(before + n, n_layers * (n_layers - 1))
 
-    table = np.zeros((n_layers, n_layers))
-    scratch = [np.empty(room, np.float32) for _ in range(workers(len(pairs)))]
-    for pair, linked in zip(pairs, share_out(share, pairs, scratch, progress), strict=True):
-        table[pair] = linked
+            for pair, linked in zip(pairs, _linked(writers, readers, pairs, cut, tell), strict=True):
+                table[pair] = linked
+            done += len(pairs)
     return Shares(table, counts)
 
 
+def _linked(
+    writers: dict[int, Rows], readers: dict[int, Rows], pairs: list[tuple[int, int]], cut: float, progress: Progress
+) -> list[float]:
+    """Share of linked vectors of each pair of layers."""
+    if not pairs:
+        return []
+    room = max(len(writers[i]) * len(readers[j]) for i, j in pairs)
+
+    def share(pair: tuple[int, int], products: Rows) -> float:
+        left, right = writers[pair[0]], readers[pair[1]]
+        cosines = np.matmul(left, right.T, out=products[: len(left) * len(right)].reshape(len(left), len(right)))
+        return float(np.count_nonzero(np.abs(cosines, out=cosines) > cut) / cosines.size)
+
+    return share_out(share, pairs, [np.empty(room, np.float32) for _ in range(workers(len(pairs)))], progress)
+
+
 def _outputs(bench: Workbench, basis: Basis, layer: int) -> NDArray[np.float32]:
-    unit = live_rows(bench.weight(basis, layer, "W_out")).unit
+    unit = live_rows(bench.written(basis, layer, "W_out")).unit
     if len(unit) < 2:
         raise NotChecked(f"fewer than two rows of W_out in layer {layer} have a direction")
     return unit
@@ -195,7 +237,7 @@ def _by_distance(real: Shares, random: Shares, n_layers: int) -> dict[str, Any]:
 
 
 def _unions(
-    bench: Workbench, subject: Subject, outputs: NDArray[np.float32], inputs: list[NDArray[np.float32]]
+    bench: Workbench, subject: Subject, outputs: Rows, inputs: Callable[[int], Rows], n_layers: int
 ) -> dict[str, float] | None:
     """Whether a neuron that two layer-0 neurons feed reads the union of their bundles better than other pairs' unions.
 
@@ -205,7 +247,7 @@ def _unions(
     assert subject.matrix is not None
     words = token_dictionary(bench, subject.basis)
     sources = token_bundles(bench, subject.basis, 0, subject.matrix)
-    writers = np.flatnonzero(bench.weight(subject.basis, 0, "W_out").any(axis=1))
+    writers = np.flatnonzero(bench.written(subject.basis, 0, "W_out").any(axis=1))
     has_bundle = ~sources.dead[writers]
     place = {int(row): at for at, row in enumerate(words.rows)}
     sums = np.stack(
@@ -216,13 +258,14 @@ def _unions(
     )
     fed = outputs[has_bundle]
 
-    def strongest(layer: int, _: None) -> list[tuple[float, NDArray[np.float32], NDArray[np.int64]]]:
-        best, second = _two_largest(inputs[layer] @ fed.T)
+    def strongest(layer: int) -> list[tuple[float, NDArray[np.float32], NDArray[np.int64]]]:
+        readers = inputs(layer)
+        best, second = _two_largest(readers @ fed.T)
         chosen = np.argsort(-second)[:TARGETS]
-        return [(float(second[neuron]), inputs[layer][neuron], best[neuron]) for neuron in chosen]
+        return [(float(second[neuron]), readers[neuron], best[neuron]) for neuron in chosen]
 
-    later = range(1, len(inputs))
-    found = [one for some in share_out(strongest, later, [None] * workers(len(later))) for one in some]
+    later = range(1, n_layers)
+    found = [one for layer in later for one in strongest(layer)]
     found.sort(key=lambda one: -one[0])
     targets = np.stack([vector for _, vector, _ in found[:TARGETS]]).astype(np.float64)
     linked = np.stack([pair for _, _, pair in found[:TARGETS]])

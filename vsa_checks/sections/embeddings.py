@@ -1,19 +1,27 @@
-"""Sections 2.1 and 3.1, word embeddings: a mean near zero, near-orthogonality, minimal artifacts."""
+"""Sections 2.1 and 3.1, word embeddings: a mean near zero, near-orthogonality, minimal artifacts.
+
+These claims are about W_E itself, also where a norm of its own follows it; details then say so. Rows of W_E that are no
+tokens (`Workbench.tokens`) are left out and counted.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import theory
+from vsa_checks.engine.scale import row_norms
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
+from vsa_checks.models.architecture import LAYER_NORM, UNKNOWN_NORM
 from vsa_checks.orthogonality import PairwiseCosines, centered, live_rows, pairwise_cosines, rms_cosine
 from vsa_checks.sections.pairs import artifact_cut, artifacts, cosine_histogram, near_orthogonal
+from vsa_checks.sections.tokens import about_embeddings, word_embeddings
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
@@ -25,11 +33,11 @@ SMALL_NORM_DEVIATIONS = 6.0
 
 def mean_zero(bench: Workbench, subject: Subject) -> Measurement:
     """|mean e|^2 / mean |e|^2 over all tokens; the interval resamples a linear approximation over tokens."""
-    embedding = bench.embedding(subject.basis).astype(np.float64)
+    embedding = word_embeddings(bench, subject.basis).astype(np.float64)
+    if not embedding.any():
+        raise NotChecked("every word embedding is zero")
     squares = np.einsum("ij,ij->i", embedding, embedding)
     mean, size = embedding.mean(axis=0), squares.mean()
-    if size == 0:
-        raise NotChecked("every word embedding is zero")
     value = mean @ mean / size
     # By how much each token moves the ratio, to first order.
     pull = 2.0 * ((embedding - mean) @ mean) / size - value * (squares - size) / size
@@ -37,8 +45,10 @@ def mean_zero(bench: Workbench, subject: Subject) -> Measurement:
         value=float(value),
         interval=bootstrap(value + pull, "tokens", bench.rng("bootstrap", subject.id)),
         n_examined=len(embedding),
+        n_excluded=bench.tokens(subject.basis).n_excluded,
         reference=Reference("independent vectors, 1/V", 1.0 / len(embedding)),
-        details={"norm_of_mean": float(np.sqrt(mean @ mean)), "rms_norm": float(np.sqrt(size))},
+        details={"norm_of_mean": float(np.sqrt(mean @ mean)), "rms_norm": float(np.sqrt(size))}
+        | about_embeddings(bench, subject.basis),
     )
 
 
@@ -47,13 +57,18 @@ def component_mean(bench: Workbench, subject: Subject) -> Measurement:
 
     Raises NotChecked where centering makes it zero, and for models whose norms ignore it.
     """
-    if bench.model(subject.basis).info.norm != "layer_norm":
+    norm = bench.model(subject.basis).info.norm
+    if norm == UNKNOWN_NORM:
+        raise NotChecked(
+            "which norms the model has is not known: they may or may not take the mean over components away"
+        )
+    if norm != LAYER_NORM:
         raise NotChecked("the model has no LayerNorm: nothing in it takes the mean over components away")
     if subject.basis != "raw":
         raise NotChecked(
             "only the raw basis can tell: centering the writing weights sets the figure to 0 by construction"
         )
-    live = live_rows(bench.embedding(subject.basis))
+    live = live_rows(word_embeddings(bench, subject.basis))
     if not len(live.rows):
         raise NotChecked("every word embedding is zero")
     d = live.unit.shape[1]
@@ -62,28 +77,29 @@ def component_mean(bench: Workbench, subject: Subject) -> Measurement:
         value=float(along.mean()),
         interval=bootstrap(along, "tokens", bench.rng("bootstrap", subject.id)),
         n_examined=len(along),
-        n_excluded=live.n_excluded,
+        n_excluded=bench.tokens(subject.basis).n_excluded,
         reference=Reference("random directions, 1/d", 1.0 / d),
+        details=about_embeddings(bench, subject.basis),
     )
 
 
 def tokens_near_orthogonal(bench: Workbench, subject: Subject, *, center: bool) -> Measurement:
     """Root mean square cosine over all pairs of tokens; details have it without unused tokens too."""
     cosines = _cosines(bench, subject.basis, center)
-    details = cosine_histogram(cosines, bench.model(subject.basis).info.d_model) | _trimmed(
-        bench, subject.basis, center
-    )
+    details = cosine_histogram(cosines, bench.model(subject.basis).info.d_model)
+    details |= _trimmed(bench, subject.basis, center) | about_embeddings(bench, subject.basis)
     return near_orthogonal(bench, subject, cosines, "tokens", details=details)
 
 
 def tokens_artifacts(bench: Workbench, subject: Subject, *, center: bool) -> Measurement:
     """Share of all pairs of tokens with |cos| above 6/sqrt(d)."""
-    return artifacts(bench, subject, _cosines(bench, subject.basis, center), "tokens")
+    cosines = _cosines(bench, subject.basis, center)
+    return artifacts(bench, subject, cosines, "tokens", details=about_embeddings(bench, subject.basis))
 
 
 def _vectors(bench: Workbench, basis: Basis, center: bool) -> NDArray[np.float32]:
-    embedding = bench.embedding(basis)
-    return centered(embedding) if center else embedding
+    embedding = word_embeddings(bench, basis)
+    return centered(embedding) if center and len(embedding) else embedding
 
 
 def _cosines(bench: Workbench, basis: Basis, center: bool) -> PairwiseCosines:
@@ -96,7 +112,8 @@ def _cosines(bench: Workbench, basis: Basis, center: bool) -> PairwiseCosines:
         cut = artifact_cut(bench.model(basis).info.d_model)
         label = f"cosines of all token pairs{', centered' if center else ''} ({basis})"
         levels = (cut, DUPLICATE_COSINE)
-        return pairwise_cosines(vectors, levels, device=bench.torch_device, progress=bench.progress(label))
+        found = pairwise_cosines(vectors, levels, device=bench.torch_device, progress=bench.progress(label))
+        return replace(found, n_excluded=found.n_excluded + bench.tokens(basis).n_excluded)
 
     return bench.once(("token pairs", basis, center), measure)
 
@@ -104,10 +121,10 @@ def _cosines(bench: Workbench, basis: Basis, center: bool) -> PairwiseCosines:
 def _trimmed(bench: Workbench, basis: Basis, center: bool) -> dict[str, Any]:
     """The rms cosine without unused tokens: those with a centered norm far below the rest, and near-duplicates."""
     vectors = _vectors(bench, basis, True)
-    norms = np.linalg.norm(vectors, axis=1)
+    norms = row_norms(vectors)
     if np.count_nonzero(norms) < 2:  # all tokens alike: there are no used ones to tell from unused ones
         return {}
-    logs = np.log(np.maximum(norms, np.finfo(np.float32).tiny))
+    logs = np.log(np.maximum(norms, np.finfo(np.float64).tiny))
     middle = np.median(logs)
     spread = 1.4826 * np.median(np.abs(logs - middle))
     duplicates = np.zeros(len(norms), bool)

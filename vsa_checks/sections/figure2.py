@@ -85,14 +85,20 @@ class _Readers:
     def __init__(self, bench: Workbench, subject: Subject, model: Model) -> None:
         self._bench, self._basis, self._model = bench, subject.basis, model
         self._unit: dict[int | None, NDArray[np.float32]] = {}
-        self._tokens = {model.token_name(token): token for token in reversed(range(model.info.d_vocab))}
+        self._ids = bench.tokens(subject.basis).ids
+        self._tokens = {model.token_name(int(token)): place for place, token in reversed([*enumerate(self._ids)])}
 
     def vectors(self, layer: int | None) -> NDArray[np.float32]:
-        """Unit vectors (n, d) of the readers of a layer, or of all tokens (None); zero rows as they are."""
+        """Unit vectors (n, d) of the readers of a layer, or of all tokens (None); zero rows as they are.
+
+        Raises NotChecked if something nonlinear stands between the stream and the unembedding.
+        """
         if layer not in self._unit:
             if layer is None:
-                assert self._model.W_U is not None
-                rows = self._model.W_U.numpy().T
+                unembedding, why = self._model.readout()
+                if unembedding is None:
+                    raise NotChecked(why)
+                rows = unembedding.T[self._ids]
             else:
                 rows = self._bench.weight(self._basis, layer, "W_in").T
             live = live_rows(rows)
@@ -112,10 +118,9 @@ class _Readers:
     def cosines(self, link: Link) -> NDArray[np.float32]:
         """Cosines of what the source writes with all readers at the link's end (n,)."""
         layer, index = link.source
-        written = self._bench.weight(self._basis, layer, "W_out")[index]
-        length = np.linalg.norm(written)
-        cosines: NDArray[np.float32] = self.vectors(self.place(link)[0]) @ (written / length if length else written)
-        return cosines
+        unit = live_rows(self._bench.written(self._basis, layer, "W_out")[index : index + 1]).unit
+        readers = self.vectors(self.place(link)[0])
+        return readers @ unit[0] if len(unit) else np.zeros(len(readers), np.float32)
 
     def cosine(self, link: Link) -> float:
         """Cosine of what the source writes with the reader at the link's end."""

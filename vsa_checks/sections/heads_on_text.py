@@ -1,13 +1,21 @@
-"""One reading of the text for both claims about attention on text: what each head writes, window by window."""
+"""One reading of the text for both claims about attention on text: what each head writes, window by window.
+
+A token is what the stream begins with for it, and W_O is taken as it is written to the stream, with the gain of a norm
+that follows it (`hook_attn_out` lies behind that norm). Positions whose row of W_E is no token (`Workbench.tokens`)
+are left out like sinks.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import rebinding
+from vsa_checks.engine.scale import near_one
+from vsa_checks.errors import NotChecked
 from vsa_checks.models import Basis
 from vsa_checks.sections.isometry import per_query_head
 from vsa_checks.workbench.access import Workbench
@@ -49,13 +57,15 @@ class LayerOnText:
     live: NDArray[np.bool_]
     """Heads whose W_V and W_O are not zero (h,)."""
     n_sinks: int = 0
+    n_untrained: int = 0
+    """Positions left out because their row of W_E is no token."""
     n_destinations: int = 0
     n_next: int = 0
 
 
 @dataclass(frozen=True)
 class HeadWeights:
-    """What one layer's heads read and write with, per query head, the value's bias, and W_O W_O^T."""
+    """What one layer's heads read and write with, per query head, the value's bias, and W_O W_O^T but for a factor."""
 
     W_V: NDArray[np.float32]
     W_O: NDArray[np.float32]
@@ -63,24 +73,27 @@ class HeadWeights:
     metric: NDArray[np.float32]
 
 
-def on_text(bench: Workbench, basis: Basis) -> list[LayerOnText]:
+def on_text(bench: Workbench, basis: Basis) -> dict[int, LayerOnText]:
     """What was found of all layers, from one reading of the text. Raises NotChecked as `activations.reading` does."""
     return bench.once(("attention on text", basis), lambda: _read_all(bench, basis))
 
 
-def _read_all(bench: Workbench, basis: Basis) -> list[LayerOnText]:
+def _read_all(bench: Workbench, basis: Basis) -> dict[int, LayerOnText]:
     model = bench.model(basis)
-    embedding = bench.embedding(basis)
-    unembedding = None if model.W_U is None else model.W_U.numpy().T
-    weights = [head_weights(bench, basis, layer) for layer in range(model.info.n_layers)]
-    layers = [_empty(one) for one in weights]
+    vectors, known = bench.token_vectors(basis), bench.tokens(basis).mask
+    readout, _ = model.readout()
+    weights = {}
+    for layer in range(model.info.n_layers):
+        with suppress(NotChecked):  # a hybrid model has layers without attention
+            weights[layer] = head_weights(bench, basis, layer)
+    layers = {layer: _empty(one) for layer, one in weights.items()}
     rng = bench.rng("another source", basis)
     hooks = ("*.attn.hook_pattern", "*.attn.hook_z", "*.attn.hook_v", "*.hook_attn_out")
     for place, seen in enumerate(read(bench, basis, hooks, f"attention on text ({basis})")):
         tokens = seen.window.tokens
-        vectors = None if unembedding is None else np.ascontiguousarray(unembedding[tokens])
-        for layer, found in enumerate(layers):
-            _add_window(seen, place, layer, found, weights[layer], embedding[tokens], vectors, model.info.causal, rng)
+        these = near_one(vectors[tokens]), None if readout is None else np.ascontiguousarray(readout[:, tokens].T)
+        for layer, found in layers.items():
+            _add_window(seen, place, layer, found, weights[layer], *these, known[tokens], model.info.causal, rng)
     return layers
 
 
@@ -90,8 +103,9 @@ def _add_window(
     layer: int,
     found: LayerOnText,
     heads: HeadWeights,
-    embeddings: NDArray[np.float32],
+    vectors: NDArray[np.float32],
     unembeddings: NDArray[np.float32] | None,
+    known: NDArray[np.bool_],
     causal: bool,
     rng: np.random.Generator,
 ) -> None:
@@ -101,15 +115,17 @@ def _add_window(
     h, r, _ = heads.W_O.shape
     n = len(pattern[0])
     resting = sinks(pattern, causal)
-    allowed = in_text(seen.window) & ~resting
-    found.n_sinks += int((resting & in_text(seen.window)).sum())
+    text = in_text(seen.window)
+    allowed = text & ~resting & known
+    found.n_sinks += int((resting & text).sum())
+    found.n_untrained += int((text & ~resting & ~known).sum())
     at, most, other = rebinding.attended_sources(pattern, allowed, rng, causal)
     if len(at):
         # The values' bias is written whatever the head attends to.
         written = seen.cache[f"{block}.attn.hook_z"].reshape(n, h, r)[at] - heads.b_V
         values = seen.cache[f"{block}.attn.hook_v"].reshape(n, -1, r)
         values = np.repeat(values, h // values.shape[1], axis=1) - heads.b_V
-        bound = (embeddings @ heads.W_V).transpose(1, 0, 2)
+        bound = (vectors @ near_one(heads.W_V, (1, 2))).transpose(1, 0, 2)
         each = np.arange(h)
         cosines = rebinding.head_cosines(written, bound[most, each], heads.metric)
         others = rebinding.head_cosines(written, bound[other, each], heads.metric)
@@ -126,7 +142,7 @@ def _add_window(
             found.copies.append(gap[:, :, 0].mean(axis=0))
         found.n_destinations += len(at)
         _trace(found, place, cosines, at, most, pattern, written)
-    before = np.flatnonzero(allowed[:-1] & in_text(seen.window)[1:])
+    before = np.flatnonzero(allowed[:-1] & (text & known)[1:])
     if unembeddings is not None and causal and len(before) >= 2:
         outputs = seen.cache[f"{block}.hook_attn_out"][before]
         found.margins.append(rebinding.next_token_margin(outputs, unembeddings[before + 1]))
@@ -156,14 +172,15 @@ def _trace(
 
 def head_weights(bench: Workbench, basis: Basis, layer: int) -> HeadWeights:
     """One layer's weights for each query head, value heads repeated for the query heads that share them."""
-    W_O = bench.weight(basis, layer, "W_O")
+    W_O = bench.written(basis, layer, "W_O")
     W_V = bench.weight(basis, layer, "W_V")
     bias = bench.bias(basis, layer, "attn.b_V")
     h, r, _ = W_O.shape
     if bias is None:
         bias = np.zeros((len(W_V), r), np.float32)
+    sized = near_one(W_O, (1, 2))
     return HeadWeights(
-        per_query_head(W_V, h), W_O, per_query_head(bias.reshape(-1, r), h), W_O @ W_O.transpose(0, 2, 1)
+        per_query_head(W_V, h), W_O, per_query_head(bias.reshape(-1, r), h), sized @ sized.transpose(0, 2, 1)
     )
 
 

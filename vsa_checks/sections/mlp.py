@@ -1,4 +1,7 @@
-"""Section 3.1, MLP: near-orthogonality of the vectors that neurons write (rows of W_out)."""
+"""Section 3.1, MLP: near-orthogonality of the rows of W_out, one per neuron.
+
+The claims are about the matrix as it is stored: the gain of a norm that follows the MLP is not in it.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,11 @@ def outputs_beyond_random(bench: Workbench, subject: Subject) -> Measurement:
 
 def _cosines(bench: Workbench, subject: Subject) -> PairwiseCosines:
     assert subject.layer is not None
-    layer = subject.layer
-    outputs = bench.weight(subject.basis, layer, "W_out")
+    layer, expert = subject.layer, subject.expert
+    outputs = bench.weight(subject.basis, layer, "W_out", expert)
     if np.count_nonzero(outputs.any(axis=1)) < 2:
         raise NotChecked("fewer than two rows of W_out have a direction")
     return bench.once(
-        ("output pairs", subject.basis, layer),
+        ("output pairs", subject.basis, layer, expert),
         lambda: pairwise_cosines(outputs, (artifact_cut(outputs.shape[1]),), device=bench.torch_device),
     )

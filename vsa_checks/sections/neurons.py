@@ -1,12 +1,17 @@
-"""Section 3.2: neurons as unweighted sums of token embeddings, by the paper's scan and by a pursuit of few tokens."""
+"""Section 3.2: neurons as unweighted sums of tokens, by the paper's scan and by a pursuit of few tokens.
+
+Tokens are the centered token vectors, what the stream begins with; rows of W_E that are no tokens are not among them.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numba import get_num_threads
 from numpy.typing import NDArray
 
 from vsa_checks import nulls
@@ -15,10 +20,13 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject, mlp_inputs
 from vsa_checks.models import Basis
-from vsa_checks.orthogonality import second_moment
-from vsa_checks.sections.tokens import token_dictionary
+from vsa_checks.orthogonality import live_rows, second_moment
+from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import bootstrap, share_p
 from vsa_checks.workbench.access import Workbench
+
+Place = tuple[int, str] | tuple[int, str, int]
+"""Layer, matrix and, in a mixture of experts, the expert."""
 
 RANDOM, MATCHED = "random directions", "covariance-matched neurons"
 
@@ -49,8 +57,8 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
     Each null is that share for other vectors, explained in the same way: random directions, and covariance-matched
     neurons. Raises NotChecked if the vocabulary is too small for the dimension.
     """
-    layer, matrix = _place(subject)
-    neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
+    place = place_of(subject)
+    neurons, words = layer_neurons(bench, subject.basis, *place), token_dictionary(bench, subject.basis)
     n_words, d = words.vectors.shape
     reach = float(np.sqrt(n_words / d))
     if reach < LEAST_REACH:
@@ -59,15 +67,15 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
             f" no sum of them could reach the published cosines"
         )
     real = bench.once(
-        ("scan", subject.basis, layer, matrix),
-        lambda: _scan(bench, neurons, words, f"scan of layer {layer} {matrix} ({subject.basis})"),
+        ("scan", subject.basis, *place),
+        lambda: _scan(bench, neurons, words, f"scan of {_in_words(*place)} ({subject.basis})"),
     )
     matched = bench.once(
-        ("scan matched", subject.basis, layer, matrix),
+        ("scan matched", subject.basis, *place),
         lambda: _scan(
             bench,
-            matched_neurons(bench, subject.basis, layer, matrix).draw(
-                len(neurons), bench.rng("scan matched", subject.basis, layer, matrix)
+            matched_neurons(bench, subject.basis, *place).draw(
+                len(neurons), bench.rng("scan matched", subject.basis, *place)
             ),
             words,
             f"scan of its covariance-matched neurons ({subject.basis})",
@@ -92,7 +100,9 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
             share_null(RANDOM, hits, random.cosines[-1] >= level),
             share_null(MATCHED, hits, matched.cosines[-1] >= level),
         ),
-        details=_scan_details(real, random, matched) | _ceiling(bench, subject, neurons, real.cosines[-1]),
+        details=_scan_details(real, random, matched)
+        | _ceiling(bench, subject, neurons, real.cosines[-1])
+        | excluded(bench, subject.basis),
     )
 
 
@@ -101,13 +111,13 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
 
     The null is that share for Gaussian neurons with the layer's own mean and covariance.
     """
-    layer, matrix = _place(subject)
-    neurons, words = layer_neurons(bench, subject.basis, layer, matrix), token_dictionary(bench, subject.basis)
+    place = place_of(subject)
+    neurons, words = layer_neurons(bench, subject.basis, *place), token_dictionary(bench, subject.basis)
     bars = _random_bars(bench, subject.basis)
-    real = token_bundles(bench, subject.basis, layer, matrix)
-    law = matched_neurons(bench, subject.basis, layer, matrix)
-    drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, layer, matrix))
-    label = f"pursuit in layer {layer} {matrix} ({subject.basis}), null"
+    real = token_bundles(bench, subject.basis, *place)
+    law = matched_neurons(bench, subject.basis, *place)
+    drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, *place))
+    label = f"pursuit in {_in_words(*place)} ({subject.basis}), null"
     matched = greedy_pursuit(drawn, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label))
     alive = ~real.dead
     paths = _paths(real, alive)
@@ -138,39 +148,47 @@ def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
                     {"name": f"{RANDOM}, 99th percentile", "y": _plain(bars)},
                 ],
             },
-        },
+        }
+        | excluded(bench, subject.basis),
     )
 
 
-def _place(subject: Subject) -> tuple[int, str]:
+def place_of(subject: Subject) -> Place:
+    """Where a subject's neurons are: layer and matrix, and the expert in a mixture of them."""
     if subject.layer is None or subject.matrix is None:
         raise ValueError(f"{subject.id} names no layer and matrix")
-    return subject.layer, subject.matrix
+    return (
+        (subject.layer, subject.matrix) if subject.expert is None else (subject.layer, subject.matrix, subject.expert)
+    )
 
 
-def layer_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> NDArray[np.float32]:
-    """One row per neuron of a layer (d_mlp, d_model). Raises NotChecked if fewer than two have a direction."""
-    neurons = np.ascontiguousarray(bench.weight(basis, layer, matrix).T)
+def _in_words(layer: int, matrix: str, expert: int | None = None) -> str:
+    return f"layer {layer}{'' if expert is None else f' expert {expert}'} {matrix}"
+
+
+def layer_neurons(
+    bench: Workbench, basis: Basis, layer: int, matrix: str, expert: int | None = None
+) -> NDArray[np.float32]:
+    """One row per neuron of a layer or expert (m, d_model). Raises NotChecked if fewer than two have a direction."""
+    neurons = np.ascontiguousarray(bench.weight(basis, layer, matrix, expert).T)
     if np.count_nonzero(neurons.any(axis=1)) < 2:
         raise NotChecked(f"fewer than two neurons of {matrix} have a direction")
     return neurons
 
 
-def token_bundles(bench: Workbench, basis: Basis, layer: int, matrix: str) -> Bundles:
-    """The bundles of five tokens that pursuit finds for a layer's neurons, found once."""
+def token_bundles(bench: Workbench, basis: Basis, *place: Any) -> Bundles:
+    """The bundles of five tokens that pursuit finds for the neurons at a place, found once."""
 
     def pursue() -> Bundles:
-        label = f"pursuit in layer {layer} {matrix} ({basis})"
-        neurons = layer_neurons(bench, basis, layer, matrix)
         return greedy_pursuit(
-            neurons,
+            layer_neurons(bench, basis, *place),
             token_dictionary(bench, basis),
             PURSUIT_TOKENS,
             device=bench.torch_device,
-            progress=bench.progress(label),
+            progress=bench.progress(f"pursuit in {_in_words(*place)} ({basis})"),
         )
 
-    return bench.once(("pursuit", basis, layer, matrix), pursue)
+    return bench.once(("pursuit", basis, *place), pursue)
 
 
 def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, label: str) -> Scans:
@@ -189,26 +207,41 @@ def _paths(found: Bundles, alive: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.stack([found.cosine_at(k)[alive] for k in range(1, length + 1)], axis=1)
 
 
-def matched_neurons(bench: Workbench, basis: Basis, layer: int, matrix: str) -> nulls.Matched:
+def matched_neurons(
+    bench: Workbench, basis: Basis, layer: int, matrix: str, expert: int | None = None
+) -> nulls.Matched:
     """The Gaussian with the mean and covariance of a layer's neurons: of rows of W_out, or columns of an input matrix.
 
-    Both input matrices of a layer are fitted in one go, and so is W_out of all layers, to use all threads.
+    W_out is taken as it is written to the stream, with the gain of a norm that follows it. Both input matrices of a
+    layer are fitted in one go, and so is W_out of as many layers as there are threads.
     """
     info, outputs = bench.model(basis).info, matrix == "W_out"
-    read = mlp_inputs(info)
-    together = [(layer, one) for one in (read if matrix in read else (matrix,))]
-    places = [(one, matrix) for one in range(info.n_layers)] if outputs else together
+    group = range(layer - layer % get_num_threads(), info.n_layers)[: get_num_threads()]
+    if outputs and expert is None:
+        places: list[tuple[int, str, int | None]] = [(one, matrix, expert) for one in group]
+    else:
+        read = mlp_inputs(info)
+        places = [(layer, one, expert) for one in (read if matrix in read else (matrix,))]
+    fitted: dict[tuple[int, str, int | None], nulls.Matched] = {}
 
-    def fit() -> dict[tuple[int, str], nulls.Matched]:
+    def fit() -> nulls.Matched:
         rows = {}
         for place in places:
             with suppress(NotChecked):  # another place than this one may lack the matrix
-                weight = bench.weight(basis, *place)
-                rows[place] = weight if outputs else np.ascontiguousarray(weight.T)
+                rows[place] = bench.written(basis, *place) if outputs else bench.weight(basis, *place).T
         alive = [place for place in rows if np.count_nonzero(rows[place].any(axis=1)) > 1]
-        return dict(zip(alive, nulls.covariance_matched_each([rows[place] for place in alive]), strict=True))
+        laws = nulls.covariance_matched_each([np.ascontiguousarray(rows[place]) for place in alive])
+        fitted.update(zip(alive, laws, strict=True))
+        return fitted[layer, matrix, expert]
 
-    return bench.once(("matched neurons", basis, *places), fit)[layer, matrix]
+    law = bench.while_room(("matched neurons", basis, layer, matrix, expert), fit, _nbytes)
+    for place in fitted:
+        bench.while_room(("matched neurons", basis, *place), partial(fitted.__getitem__, place), _nbytes)
+    return law
+
+
+def _nbytes(law: nulls.Matched) -> int:
+    return law.mean.nbytes + law.root.nbytes
 
 
 def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
@@ -285,8 +318,7 @@ def _ceiling(
     words = token_dictionary(bench, subject.basis)
     values, axes = bench.once(("span", id(words)), lambda: np.linalg.eigh(second_moment(words.vectors)))
     spanned = axes[:, values > values.max() * 1e-10]
-    live = neurons[neurons.any(axis=1)].astype(np.float64)
-    ceilings = np.linalg.norm(live @ spanned, axis=1) / np.linalg.norm(live, axis=1)
+    ceilings = np.linalg.norm(live_rows(neurons).unit @ spanned, axis=1)
     return {
         "mean_ceiling_of_span": float(ceilings.mean()),
         "mean_share_of_ceiling": float((cosines / np.maximum(ceilings, 1e-12)).mean()),

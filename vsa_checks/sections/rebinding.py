@@ -6,13 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsa_checks import rebinding
+from vsa_checks.engine.scale import near_one, row_norms
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.sections.heads_on_text import Array, LayerOnText, Traced, head_weights, on_text
+from vsa_checks.sections.tokens import excluded
 from vsa_checks.statistics import bootstrap, bootstrap_groups, sign_flips
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import reading, require_decoder
@@ -21,6 +24,18 @@ ANOTHER_SOURCE, SHUFFLED = "another source of the context", "shuffled next token
 COPIES = 0.05
 """A head counts as copying if its cosine with the attended token's unembedding leads another source's by this much."""
 TRACED_TOKENS = 5
+ROUNDING = 1e-5
+"""Cosines of activations in float32 are the same if they differ by less."""
+TOKENS_TOGETHER = 4096
+"""Tokens whose products are added up at a time."""
+ABOUT_HEADS = (
+    "value as read: with the normalised stream at the source in place of its token's vector. attention at rest: on the"
+    " first position, on sinks, and on what is no token."
+)
+ABOUT_COPIES = (
+    "copies: cosine with the attended token's unembedding, minus another source's; ov eigenvalues: how far the head"
+    " maps tokens to themselves (Elhage et al. 2021)."
+)
 
 
 def rebinds(bench: Workbench, subject: Subject) -> Measurement:
@@ -29,7 +44,7 @@ def rebinds(bench: Workbench, subject: Subject) -> Measurement:
     Raises NotChecked for a model that cannot read text, and where all heads write nothing.
     """
     layer = _layer(subject)
-    seen = on_text(bench, subject.basis)[layer]
+    seen = _seen(bench, subject.basis, layer)
     if not seen.live.any():
         raise NotChecked("every head of the layer has a product of zero")
     if not seen.n_destinations:
@@ -51,7 +66,7 @@ def rebinds(bench: Workbench, subject: Subject) -> Measurement:
         ),
         n_examined=seen.n_destinations,
         n_excluded=int((~seen.live).sum()),
-        nulls=(_flip_null(bench, subject, ANOTHER_SOURCE, rows, value, median),),
+        nulls=(_flip_null(bench, subject, ANOTHER_SOURCE, rows, median),),
         details=_head_details(bench, subject, layer, seen),
     )
 
@@ -60,12 +75,14 @@ def next_token(bench: Workbench, subject: Subject) -> Measurement:
     """Mean cosine of a layer's attention output with the next token's unembedding, minus a shuffled next token's.
 
     The second is a mean over all shuffles within a window that leave no token in its place. Raises NotChecked for an
-    encoder, a model that cannot read text, and a layer whose attention writes nothing.
+    encoder, a model that cannot read text, one whose stream is not read by the unembedding alone, and a layer whose
+    attention writes nothing.
     """
     require_decoder(bench, subject.basis, "no next token is predicted")
-    if bench.model(subject.basis).W_U is None:
-        raise NotChecked("the model has no unembedding")
-    seen = on_text(bench, subject.basis)[_layer(subject)]
+    readout, why = bench.model(subject.basis).readout()
+    if readout is None:
+        raise NotChecked(why)
+    seen = _seen(bench, subject.basis, _layer(subject))
     if not seen.live.any():
         raise NotChecked("every head of the layer has a product of zero")
     if not seen.margins:
@@ -77,14 +94,20 @@ def next_token(bench: Workbench, subject: Subject) -> Measurement:
         value=value,
         interval=bootstrap(rows[:, 0], "windows of text", bench.rng("bootstrap", subject.id)),
         n_examined=seen.n_next,
-        nulls=(_flip_null(bench, subject, SHUFFLED, rows, value, lambda means: means[..., 0]),),
+        nulls=(_flip_null(bench, subject, SHUFFLED, rows, lambda means: means[..., 0]),),
         details={
             "cosine_with_next_token": float(own.mean()),
             "cosine_with_shuffled_token": float(shuffled.mean()),
             "n_windows": len(rows),
-            "n_sinks": seen.n_sinks,
-        },
+        }
+        | _left_out(bench, subject.basis, seen),
     )
+
+
+def _seen(bench: Workbench, basis: Basis, layer: int) -> LayerOnText:
+    """What was found of one layer. Raises NotChecked where it has no attention, or shows none of it."""
+    bench.weight(basis, layer, "W_O")
+    return on_text(bench, basis)[layer]
 
 
 def _layer(subject: Subject) -> int:
@@ -94,57 +117,79 @@ def _layer(subject: Subject) -> int:
 
 
 def _flip_null(
-    bench: Workbench, subject: Subject, name: str, rows: Array, value: float, statistic: Callable[[Array], Array]
+    bench: Workbench, subject: Subject, name: str, rows: Array, statistic: Callable[[Array], Array]
 ) -> NullMeasurement:
-    """The statistic of window means (windows, m) with the two sides of whole windows exchanged at random."""
+    """The statistic of window means (windows, m) with the two sides of whole windows exchanged at random.
+
+    A window whose two sides differ by no more than rounding tells nothing: exchanging them is a tie.
+    """
     signs = sign_flips(len(rows), bench.rng(name, subject.id))
-    drawn = statistic(signs @ rows / len(rows))
-    return NullMeasurement.of_draws(name, value, drawn, ">=")
+    told = np.where(np.abs(rows) > ROUNDING, rows, 0.0)
+    drawn, own = statistic(signs @ told / len(rows)), statistic(np.ones(len(rows)) @ told / len(rows))
+    # On the side of the draws for what is lost in adding up.
+    return NullMeasurement.of_draws(name, float(own) - ROUNDING**2, drawn, ">=")
 
 
 def _head_details(bench: Workbench, subject: Subject, layer: int, seen: LayerOnText) -> dict[str, Any]:
     """Each head's numbers, which heads copy what they attend to, and one vector traced through the clearest head."""
+    basis, notes = subject.basis, [ABOUT_HEADS]
     columns: dict[str, Array] = {
         "value": np.mean(seen.rebinds, axis=0),
         "cos_squared": np.mean(seen.level, axis=0),
         "value_as_read": np.mean(seen.reads, axis=0),
         "attention_at_rest": np.mean(seen.resting, axis=0),
     }
-    scores = _copying(bench, subject.basis, layer)
-    if scores is not None:
+    readout, why = bench.model(basis).readout()
+    if readout is not None:
+        scores = _copying(bench, basis, layer, readout)
         columns |= {"copies": np.mean(seen.copies, axis=0), "ov_eigenvalues": scores}
+        notes.append(ABOUT_COPIES)
+    else:
+        notes.append(f"Whether heads copy tokens, and which tokens they write, is not told: {why}.")
     heads = [int(head) for head in np.flatnonzero(seen.live)]
     by_head = [{"head": head, **{name: float(column[head]) for name, column in columns.items()}} for head in heads]
     details: dict[str, Any] = {
         "by_head": by_head,
         "n_windows": len(seen.rebinds),
-        "n_sinks": seen.n_sinks,
-        "copying_heads": [entry["head"] for entry in by_head if entry.get("copies", 0.0) >= COPIES],
-        "notes": [
-            "value as read: with the normalised stream at the source in place of its token's embedding. attention at"
-            " rest: on the first position and on sinks. copies: cosine with the attended token's unembedding, minus"
-            " another source's; ov eigenvalues: how far the head maps tokens to themselves (Elhage et al. 2021)."
-        ],
-    }
+        "notes": notes,
+    } | _left_out(bench, basis, seen)
+    if readout is not None:
+        details["copying_heads"] = [entry["head"] for entry in by_head if entry["copies"] >= COPIES]
     best = max(heads, key=lambda head: columns["value"][head])
     traced = seen.traced[best]
     if traced is not None:
-        details["traced"] = _told(bench, subject.basis, layer, best, traced)
+        details["traced"] = _told(bench, basis, layer, best, traced, readout)
     return details
 
 
-def _copying(bench: Workbench, basis: Basis, layer: int) -> Array | None:
-    """How far each head's W_V W_O maps tokens to themselves (h,); None without unembedding."""
-    model = bench.model(basis)
-    unembedding = model.W_U
-    if unembedding is None:
-        return None
-    product = bench.once(("W_U W_E", basis), lambda: (unembedding @ model.W_E).numpy())
+def _left_out(bench: Workbench, basis: Basis, seen: LayerOnText) -> dict[str, Any]:
+    """Positions of the text that were left out, and rows of W_E that are no tokens, if any."""
+    return (
+        {"n_sinks": seen.n_sinks}
+        | ({"n_untrained": seen.n_untrained} if seen.n_untrained else {})
+        | excluded(bench, basis)
+    )
+
+
+def _copying(bench: Workbench, basis: Basis, layer: int, readout: NDArray[np.float32]) -> Array:
+    """How far each head's W_V W_O maps tokens to themselves (h,)."""
+
+    def multiply() -> Array:
+        vectors, ids = bench.token_vectors(basis), bench.tokens(basis).ids
+        total = np.zeros((len(readout), vectors.shape[1]))
+        for at in range(0, len(ids), TOKENS_TOGETHER):
+            some = ids[at : at + TOKENS_TOGETHER]
+            total += readout[:, some].astype(np.float64) @ vectors[some].astype(np.float64)
+        return total
+
+    product = bench.once(("unembeddings times token vectors", basis), multiply)
     heads = head_weights(bench, basis, layer)
     return rebinding.copying_scores(heads.W_V, heads.W_O, product).astype(np.float64)
 
 
-def _told(bench: Workbench, basis: Basis, layer: int, head: int, traced: Traced) -> dict[str, Any]:
+def _told(
+    bench: Workbench, basis: Basis, layer: int, head: int, traced: Traced, readout: NDArray[np.float32] | None
+) -> dict[str, Any]:
     """A traced rebinding in words: what was attended to, and the tokens that the written vector is closest to."""
     model, heads = bench.model(basis), head_weights(bench, basis, layer)
     tokens = reading(bench, basis).windows[traced.window].tokens
@@ -157,11 +202,14 @@ def _told(bench: Workbench, basis: Basis, layer: int, head: int, traced: Traced)
         "attention": traced.attention,
         "cosine": traced.cosine,
     }
-    if model.W_U is not None:
-        vectors = model.W_U.numpy()
-        norms = bench.once(("norms of W_U", basis), lambda: np.maximum(np.linalg.norm(vectors, axis=0), 1e-12))
-        bound = bench.embedding(basis)[source] @ heads.W_V[head]
+    if readout is not None:
+        ids = bench.tokens(basis).ids
+        norms = bench.once(("norms of unembeddings", basis), lambda: row_norms(readout.T))
+        W_V, W_O = (near_one(one[head], (0, 1)) for one in (heads.W_V, heads.W_O))
+        bound = near_one(bench.token_vectors(basis)[source]) @ W_V
         for name, vector in (("writes", traced.written), ("binding_alone", bound)):
-            closest = np.argsort(-(vector @ heads.W_O[head] @ vectors) / norms, kind="stable")[:TRACED_TOKENS]
+            products = near_one(vector) @ W_O @ readout
+            cosines = np.divide(products, norms, out=np.full(len(norms), -np.inf), where=norms > 0)[ids]
+            closest = ids[np.argsort(-cosines, kind="stable")[:TRACED_TOKENS]]
             told[name] = ", ".join(repr(model.token_name(int(token))) for token in closest)
     return told

@@ -11,7 +11,7 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import rms_cosine
 from vsa_checks.premise.constructions import draw_bundles
 from vsa_checks.premise.operations import recalled
-from vsa_checks.sections.tokens import token_dictionary, token_directions
+from vsa_checks.sections.tokens import excluded, token_dictionary, token_directions
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
@@ -25,10 +25,11 @@ HOPELESS = 0.05
 
 
 def bundle_recall(bench: Workbench, subject: Subject) -> Measurement:
-    """Share of the members of bundles of ten centered unit embeddings that beat every token outside the bundle.
+    """Share of the members of bundles of ten centered unit token vectors that beat every token outside the bundle.
 
-    The reference is the same for independent vectors. Raises NotChecked if the vocabulary is not more than twice as
-    large as a bundle, or if the dimension is too small for such bundles of any vectors.
+    Token vectors are what the stream begins with; rows of W_E that are no tokens are left out and counted. The
+    reference is the same for independent vectors. Raises NotChecked if the vocabulary is not more than twice as large
+    as a bundle, or if the dimension is too small for such bundles of any vectors.
     """
     unit = token_directions(bench, subject.basis).unit
     n, d = unit.shape
@@ -75,5 +76,6 @@ def bundle_recall(bench: Workbench, subject: Subject) -> Measurement:
                     series("law for the effective dimension", lambda k: theory.recall_probability(effective, k, n)),
                 ],
             },
-        },
+        }
+        | excluded(bench, subject.basis),
     )

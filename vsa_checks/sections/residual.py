@@ -14,6 +14,7 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import centered
 from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
+from vsa_checks.sections.tokens import excluded
 from vsa_checks.statistics import Interval, bootstrap_groups
 from vsa_checks.theory import cosine_deviation
 from vsa_checks.workbench.access import Workbench
@@ -29,11 +30,13 @@ CLOSEST_PAIRS = 10
 
 @dataclass(frozen=True)
 class StreamOnText:
-    """What was read of the text: by window tokens (n,) and the stream after the middle layer (n, d), sinks left out.
+    """What was read of the text: by window tokens (n,) and the stream after the middle layer (n, d).
 
-    some_streams (layers, m, d) is the stream after each layer at m positions with the tokens some_tokens. squares: mean
-    squared cosine among components at each position kept, windows: the position's window; pair_squares (c, c): mean
-    over positions for each pair of the components in names. still: components that write the same everywhere.
+    Sinks, and positions whose row of W_E is no token (`Workbench.tokens`), are left out; a token is given by its place
+    among the tokens. some_streams (layers, m, d) is the stream after each layer at m positions with the tokens
+    some_tokens. squares: mean squared cosine among components at each position kept, windows: the position's window;
+    pair_squares (c, c): mean over positions for each pair of the components in names. still: components that write the
+    same everywhere. unseen: components whose outputs are not shown.
     """
 
     middle: int
@@ -47,19 +50,26 @@ class StreamOnText:
     names: tuple[str, ...]
     still: tuple[str, ...]
     n_sinks: int
+    n_untrained: int
+    unseen: tuple[str, ...]
+
+    @property
+    def n_left_out(self) -> int:
+        """Positions of the text that were left out."""
+        return self.n_sinks + self.n_untrained
 
 
 def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
-    """Median rank of the position's own token, by cosine of the stream after layer n_layers // 2 with all embeddings.
+    """Median rank of the position's own token, by cosine of the stream after layer n_layers // 2 with all tokens.
 
-    Embeddings and stream are taken as they are; details have both centered. Raises NotChecked for a model that cannot
-    read text, and for embeddings without a direction.
+    A token is what the stream begins with for it. Tokens and stream are taken as they are; details have both centered.
+    Raises NotChecked for a model that cannot read text, and for tokens without a direction.
     """
-    seen = _on_text(bench, subject.basis)
-    embedding = bench.embedding(subject.basis)
-    if not embedding.any() or not centered(embedding).any():
+    reading(bench, subject.basis)
+    vectors = bench.tokens(subject.basis).of(bench.token_vectors(subject.basis))
+    if not vectors.any() or not centered(vectors).any():
         raise NotChecked("no word embedding has a direction of its own")
-    words = unit_rows(embedding)
+    seen, words = _on_text(bench, subject.basis), unit_rows(vectors)
     present, types = np.unique(np.concatenate(seen.tokens), return_inverse=True)
     ranks = ranks_of_each(np.concatenate(seen.streams), words, present)
     everything = ranks[np.arange(len(types)), types]
@@ -70,13 +80,14 @@ def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
         value=value,
         interval=bootstrap_groups(own, "windows of text", bench.rng("bootstrap", subject.id), np.median),
         n_examined=len(everything),
-        n_excluded=seen.n_sinks,
+        n_excluded=seen.n_left_out,
         nulls=(NullMeasurement.of_draws(SHUFFLED, value, drawn, "<="),),
         details={
             "layer": seen.middle,
             "share_at_rank_1": float((everything == 1).mean()),
-            "curve": _by_layer(seen, embedding, words),
-        },
+            "curve": _by_layer(seen, vectors, words),
+        }
+        | excluded(bench, subject.basis),
     )
 
 
@@ -88,6 +99,9 @@ def components(bench: Workbench, subject: Subject) -> Measurement:
     """
     require_decoder(bench, subject.basis, "in an encoder norms rescale the stream, which is no sum of its components")
     seen = _on_text(bench, subject.basis)
+    if seen.unseen:
+        listed = ", ".join(seen.unseen[:4]) + (" and more" if len(seen.unseen) > 4 else "")
+        raise NotChecked(f"transformer_lens does not show what some components add to the stream: {listed}")
     if len(seen.names) < 2:
         raise NotChecked("fewer than two components write anything that changes from position to position")
     groups = [seen.squares[seen.windows == window] for window in np.unique(seen.windows)]
@@ -96,7 +110,7 @@ def components(bench: Workbench, subject: Subject) -> Measurement:
         value=float(np.sqrt(seen.squares.mean())),
         interval=Interval(float(np.sqrt(squares.low)), float(np.sqrt(squares.high)), squares.unit),
         n_examined=len(seen.squares),
-        n_excluded=seen.n_sinks,
+        n_excluded=seen.n_left_out,
         reference=Reference("random directions, 1/sqrt(d)", cosine_deviation(bench.model(subject.basis).info.d_model)),
         details=_pairs(seen),
     )
@@ -114,24 +128,36 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
     step = stride(STREAM_BYTES, 4 * info.d_model * 2 * len(sources), found.n_tokens)
     sparse = max(1, -(-found.n_tokens // CURVE_POSITIONS))
     tokens, streams, parts, places, layers, asked = [], [], [], [], [], []
-    n_sinks = read_before = 0
+    known = bench.tokens(basis).mask
+    places_of = np.cumsum(known) - 1
+    n_sinks = n_untrained = read_before = 0
     hooks = ("hook_embed", "*.hook_attn_out", "*.hook_mlp_out", "*.hook_resid_post", "*.attn.hook_pattern")
     for window, seen in enumerate(read(bench, basis, hooks, f"the stream on text ({basis})")):
         resting = _any_sink(seen, info.n_layers, info.causal)
-        n_sinks += int((resting & in_text(seen.window)).sum())
-        at = np.flatnonzero(in_text(seen.window) & ~resting)
-        tokens.append(seen.window.tokens[at])
+        text, trained = in_text(seen.window), known[seen.window.tokens]
+        n_sinks += int((resting & text).sum())
+        n_untrained += int((text & ~resting & ~trained).sum())
+        at = np.flatnonzero(text & ~resting & trained)
+        tokens.append(places_of[seen.window.tokens[at]])
         streams.append(seen.cache[f"blocks.{middle}.hook_resid_post"][at])
         kept = at[(read_before + np.arange(len(at))) % step == 0]
-        parts.append(np.stack([seen.cache[hook][kept] for hook in sources.values()], axis=1))
+        shown = {name: hook for name, hook in sources.items() if _shows(seen, hook, info.d_model)}
+        if shown:
+            parts.append(np.stack([seen.cache[hook][kept] for hook in shown.values()], axis=1))
         places.append(np.full(len(kept), window))
         thin = at[(read_before + np.arange(len(at))) % sparse == 0]
-        asked.append(seen.window.tokens[thin])
+        asked.append(places_of[seen.window.tokens[thin]])
         layers.append(np.stack([seen.cache[f"blocks.{layer}.hook_resid_post"][thin] for layer in range(info.n_layers)]))
         read_before += len(at)
-    together = np.concatenate(parts)
-    moving = np.ptp(together, axis=0).max(axis=1) > 1e-5 * np.abs(together).max(axis=(0, 2))
-    names = list(sources)
+    if not read_before:
+        raise NotChecked("at no position of the text is there a token that was trained and is no sink")
+    together = np.concatenate(parts) if parts else np.zeros((0, 0, info.d_model))
+    if len(shown) < len(sources):
+        together = together[:0]  # without all its components the stream is no sum of them
+    moving = np.zeros(together.shape[1], bool)
+    if len(together):
+        moving = np.ptp(together, axis=0).max(axis=1) > 1e-5 * np.abs(together).max(axis=(0, 2))
+    names = list(shown)
     squares, pair_squares = np.zeros(len(together)), np.zeros((0, 0))
     if moving.sum() >= 2:
         squares, pair_squares = component_cosines(together[:, moving])
@@ -147,6 +173,8 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
         tuple(name for name, moves in zip(names, moving, strict=True) if moves),
         tuple(name for name, moves in zip(names, moving, strict=True) if not moves),
         n_sinks,
+        n_untrained,
+        tuple(name for name in sources if name not in shown),
     )
 
 
@@ -165,14 +193,20 @@ def _components(n_layers: int) -> dict[str, str]:
 
 def _any_sink(seen: Seen, n_layers: int, causal: bool) -> NDArray[np.bool_]:
     """Positions that are a sink in any layer (n,): what makes them one stays in the stream of all later layers."""
-    patterns = (seen.cache[f"blocks.{layer}.attn.hook_pattern"] for layer in range(n_layers))
+    names = (f"blocks.{layer}.attn.hook_pattern" for layer in range(n_layers))
+    patterns = [seen.cache[name] for name in names if name in seen.cache]  # a hybrid has layers without attention
     found: NDArray[np.bool_] = np.any([sinks(pattern, causal) for pattern in patterns], axis=0)
     return found
 
 
-def _by_layer(seen: StreamOnText, embedding: NDArray[np.float32], words: NDArray[np.float32]) -> dict[str, Any]:
-    """Median rank of the own token after each layer, as measured and with stream and embeddings centered."""
-    tokens, centered_words = seen.some_tokens, unit_rows(centered(embedding))
+def _shows(seen: Seen, hook: str, d_model: int) -> bool:
+    """Whether a component's output is seen as it is added to the stream."""
+    return hook in seen.cache and seen.cache[hook].shape[-1] == d_model
+
+
+def _by_layer(seen: StreamOnText, vectors: NDArray[np.float32], words: NDArray[np.float32]) -> dict[str, Any]:
+    """Median rank of the own token after each layer, as measured and with stream and tokens centered."""
+    tokens, centered_words = seen.some_tokens, unit_rows(centered(vectors))
     return {
         "x_label": "after layer",
         "y_label": f"median rank of the own token, {len(tokens)} positions",
@@ -183,7 +217,7 @@ def _by_layer(seen: StreamOnText, embedding: NDArray[np.float32], words: NDArray
                 "y": [float(np.median(own_ranks(one, words, tokens))) for one in seen.some_streams],
             },
             {
-                "name": "stream and embeddings centered",
+                "name": "stream and tokens centered",
                 "y": [float(np.median(own_ranks(centered(one), centered_words, tokens))) for one in seen.some_streams],
             },
         ],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from vsa_checks.bundles import Bundles, ranked_scans
@@ -15,8 +16,8 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Model
-from vsa_checks.orthogonality import centered
 from vsa_checks.paths import PUBLISHED_FILE
+from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
@@ -54,24 +55,30 @@ def published_cosines(bench: Workbench, subject: Subject) -> Measurement:
     neurons = np.ascontiguousarray(bench.weight(subject.basis, 0, "W_in").T)
     found = ranked_scans(
         neurons,
-        centered(bench.embedding(subject.basis)),
+        token_dictionary(bench, subject.basis),
         NEURONS_PER_TOKEN,
         device=bench.torch_device,
         progress=bench.progress(f"scans for the published neurons ({subject.basis})"),
     )
-    return compare(model, published, found, bench.rng("bootstrap", subject.id))
+    ids = bench.tokens(subject.basis).ids
+    measured = compare(model, ids, published, found, bench.rng("bootstrap", subject.id))
+    return replace(measured, details=measured.details | excluded(bench, subject.basis))
 
 
 def compare(
-    model: Model, published: tuple[PublishedNeuron, ...], found: list[Bundles], rng: np.random.Generator
+    model: Model,
+    ids: NDArray[np.int64],
+    published: tuple[PublishedNeuron, ...],
+    found: list[Bundles],
+    rng: np.random.Generator,
 ) -> Measurement:
-    """Compare the bundles found, one set for each of NEURONS_PER_TOKEN, with the published neurons."""
+    """Compare the bundles found, one set for each of NEURONS_PER_TOKEN, with the published neurons; ids: all tokens."""
     places = [neuron.index for neuron in published]
     distances = np.abs(
         np.stack([bundles.cosine[places] for bundles in found]) - [neuron.cosine for neuron in published]
     )
     best = int(np.argmin(distances.max(axis=1)))
-    named = _named_tokens(model, published, found[best])
+    named = _named_tokens(model, ids, published, found[best])
     tests = [entry["p_value"] for entry in named if entry["p_value"] is not None]
     return Measurement(
         value=float(distances[best].max()),
@@ -94,16 +101,18 @@ def compare(
     )
 
 
-def _named_tokens(model: Model, published: tuple[PublishedNeuron, ...], found: Bundles) -> list[dict[str, Any]]:
+def _named_tokens(
+    model: Model, ids: NDArray[np.int64], published: tuple[PublishedNeuron, ...], found: Bundles
+) -> list[dict[str, Any]]:
     """How many of the tokens that the paper names are in each bundle, and the hypergeometric p of at least so many."""
-    names = [model.token_name(token) for token in range(model.info.d_vocab)]
+    names = {int(token): model.token_name(int(token)) for token in ids}
     rows = []
     for neuron in published:
         wanted = {form for token in neuron.tokens for form in (token, " " + token.strip())}
-        marked = {place for place, name in enumerate(names) if name in wanted}
+        marked = {token for token, name in names.items() if name in wanted}
         bundle = found.tokens(neuron.index)
         hits = sum(int(token) in marked for token in bundle)
-        law = stats.hypergeom(model.info.d_vocab, len(marked), len(bundle))
+        law = stats.hypergeom(len(ids), len(marked), len(bundle))
         rows.append(
             {
                 "neuron": neuron.index,

@@ -1,8 +1,17 @@
-"""The centered word embeddings, as a dictionary for bundles and as unit vectors, made once for all claims."""
+"""The tokens as vectors, made once for all claims: rows that are no tokens are left out everywhere alike.
+
+Two kinds of vectors stand for a token. Its word embedding is its row of W_E, of which sections 2.1 and 3.1 speak. Its
+token vector is what the stream begins with, which heads bind, sums of which neurons read, and which text is compared
+with. They differ where a norm of its own follows W_E (BERT, BLOOM). Both are centered by the mean of the tokens alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vsa_checks.engine.dictionary import Dictionary
 from vsa_checks.errors import NotChecked
@@ -10,24 +19,52 @@ from vsa_checks.models import Basis
 from vsa_checks.orthogonality import Live, centered, live_rows
 from vsa_checks.workbench.access import Workbench
 
+NORM_FOLLOWS = (
+    "A norm follows the word embeddings before the stream begins; the figures are of the embeddings themselves."
+)
+
+
+def word_embeddings(bench: Workbench, basis: Basis) -> NDArray[np.float32]:
+    """The tokens' rows of W_E (n, d_model), in the order of `Workbench.tokens`."""
+    return bench.tokens(basis).of(bench.embedding(basis))
+
+
+def excluded(bench: Workbench, basis: Basis) -> dict[str, Any]:
+    """For a measurement's details: how many rows of W_E are no tokens, by reason; empty where all are."""
+    reasons = bench.tokens(basis).excluded
+    return {"excluded": dict(reasons)} if reasons else {}
+
+
+def about_embeddings(bench: Workbench, basis: Basis) -> dict[str, Any]:
+    """For the details of a claim on W_E itself: `excluded`, and a note where a norm follows W_E."""
+    same = np.array_equal(bench.token_vectors(basis), bench.embedding(basis))
+    return excluded(bench, basis) | ({} if same else {"notes": [NORM_FOLLOWS]})
+
 
 def token_dictionary(bench: Workbench, basis: Basis) -> Dictionary:
-    """The centered word embeddings. Bases with the same embeddings share them and all work that depends on them.
+    """The centered token vectors; its rows are token ids. Bases with the same vectors share it and all work on it.
 
     Raises NotChecked if none has a direction.
     """
 
     def make() -> Dictionary:
-        vectors = centered(bench.embedding(basis))
+        tokens, rows = bench.tokens(basis), bench.token_vectors(basis)
+        vectors = centered(tokens.of(rows)) if len(tokens.ids) else np.zeros((0, rows.shape[1]), np.float32)
         if not vectors.any():
             raise NotChecked("no word embedding has a direction once centered")
+        if tokens.n_excluded:
+            kept, vectors = vectors, np.zeros(rows.shape, np.float32)
+            vectors[tokens.ids] = kept
         digest = hashlib.sha256(vectors.data).hexdigest()
-        return bench.once(("dictionary of", digest), lambda: Dictionary.of(vectors))
+        words = bench.once(("dictionary of", digest), lambda: Dictionary.of(vectors))
+        if bench.plan is not None:
+            words.limit_gram(bench.plan.gram_bytes)
+        return words
 
     return bench.once(("dictionary", basis), make)
 
 
 def token_directions(bench: Workbench, basis: Basis) -> Live:
-    """The centered word embeddings at unit norm. Raises NotChecked if none has a direction."""
+    """The centered token vectors at unit norm. Raises NotChecked if none has a direction."""
     words = token_dictionary(bench, basis)
     return bench.once(("token directions", id(words)), lambda: live_rows(words.vectors))

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.errors import NotChecked
 from vsa_checks.models import Basis
+from vsa_checks.models.forward import CannotRun
 from vsa_checks.models.texts import LEAST_WINDOWS, Reading, Window, cut
 from vsa_checks.workbench.access import Workbench
 
@@ -32,7 +33,11 @@ def reading(bench: Workbench, basis: Basis) -> Reading:
     model = bench.model(basis)
     if model.tokenizer is None:
         raise NotChecked(f"the model cannot read text: {model.text_reason}")
-    found = bench.once("reading", lambda: cut(bench.text, model.tokenizer, int(model.bridge.cfg.n_ctx)))
+    try:
+        n_ctx = int(model.bridge.cfg.n_ctx)
+    except CannotRun as problem:
+        raise NotChecked(f"the model cannot be run: {problem}") from problem
+    found = bench.once("reading", lambda: cut(bench.text, model.tokenizer, n_ctx, model.info.d_vocab))
     if len(found.windows) < LEAST_WINDOWS:
         raise NotChecked(
             f"the text {bench.text.name} has {found.n_in_text} tokens for this model, enough for {len(found.windows)}"
@@ -55,12 +60,21 @@ def read(
     ends = tuple(name[1:] for name in hooks if name.startswith("*"))
     progress = bench.progress(label)
     for place, window in enumerate(windows):
-        _, cache = model.run_with_cache(
-            window.tokens,
-            names_filter=lambda name: name in whole or (name.startswith("blocks.") and name.endswith(ends)),
-            stop_at_layer=stop_at_layer,
-            logits=False,
-        )
+        try:
+            _, cache = model.run_with_cache(
+                window.tokens,
+                names_filter=lambda name: name in whole or (name.startswith("blocks.") and name.endswith(ends)),
+                stop_at_layer=stop_at_layer,
+                logits=False,
+            )
+        except CannotRun as problem:
+            raise NotChecked(f"the model cannot be run: {problem}") from problem
+        absent = [name for name in whole if name not in cache]
+        absent += [f"*{end}" for end in ends if not any(name.endswith(end) for name in cache)]
+        if absent:
+            raise NotChecked(f"transformer_lens shows no {', '.join(sorted(absent))} of this architecture")
+        if any(len(tensor) != 1 or len(window.tokens) not in tensor.shape[1:3] for tensor in cache.values()):
+            raise NotChecked("transformer_lens shows activations of this architecture without their positions")
         yield Seen(window, {name: tensor[0].float().cpu().numpy() for name, tensor in cache.items()})
         if progress is not None:
             progress(place + 1, len(windows))
