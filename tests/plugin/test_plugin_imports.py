@@ -40,7 +40,7 @@ def test_the_list_of_models_names_each_with_its_source(light: Server, tmp_path: 
 
 def test_help_tells_the_options(light: Server, tmp_path: Path) -> None:
     output = listed("--help", light, None, tmp_path)
-    names = "model basis report-dir device seed text record recorded no-recorded no-cache"
+    names = "model basis report-dir device seed text record recorded no-recorded no-cache claims layers primary-only"
     assert [name for name in names.split() if f"\n  --{name}" not in output] == []
 
 

@@ -10,7 +10,8 @@ from _pytest.outcomes import Skipped
 
 from vsa_checks.judging.judge import VERDICTS
 from vsa_checks.judging.recorded import Known
-from vsa_checks.plugin.check import RESULT_PROPERTY, expectation_marks, settle
+from vsa_checks.plugin.check import expectation_marks, settle
+from vsa_checks.plugin.properties import RESULT_PROPERTY
 from vsa_checks.plugin.tally import Tally, result_of
 from vsa_checks.plugin.verdicts import Chance, Refuted, Verdict
 

@@ -78,6 +78,7 @@ def test_results_and_records_that_do_not_fit_the_specification_are_refused() -> 
 OPTIONAL = {
     *("location", "gated", "norm", "causal", "licence", "notes", "text", "text_reason"),
     "n_subjects",
+    "expert",
     "crashed",
 }
 FREE = ("details", "versions", "effective_flags", "by_claim")

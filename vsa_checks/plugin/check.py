@@ -8,20 +8,22 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.judging.claim import load_claims
+from vsa_checks.errors import ModelError
+from vsa_checks.judging.claim import Claim, load_claims
 from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED, judge
 from vsa_checks.judging.recorded import Known
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
+from vsa_checks.plugin.progress import PROGRESS
+from vsa_checks.plugin.properties import CACHE_PROPERTY, LOAD_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
 from vsa_checks.plugin.run import RUN, ClaimsRun
 from vsa_checks.plugin.verdicts import Chance, Refuted, VerdictChanged
 from vsa_checks.report.result_record import not_checked_record, result_record
 from vsa_checks.workbench.access import Workbench
-from vsa_checks.workbench.outcome import Measure, measure_subject
+from vsa_checks.workbench.loading import with_trace
+from vsa_checks.workbench.outcome import Measure, Outcome, measure_subject
 
 CALL_PASSED = pytest.StashKey[bool]()
-RESULT_PROPERTY, CLAIM_PROPERTY = "vsa_result", "vsa_claim"
-TEXT_PROPERTY, CACHE_PROPERTY = "vsa_text", "vsa_from_cache"
 EXPECTED_FAILURE = {CHANCE: Chance, REFUTED: Refuted}
 
 
@@ -64,9 +66,16 @@ class Check:
     def __call__(self, subject: Subject, measure: Measure, **options: Any) -> None:
         """Measure `subject` with `measure(bench, subject, **options)` and settle the outcome."""
         claim, known = load_claims()[subject.claim], self._run.known.get(subject.id)
-        kept, flags = self._run.kept, self._flags(subject.basis)
-        found = kept.find(claim, subject, flags, measure, options)
-        measured = found or measure_subject(self._bench, subject, measure, options)
+        try:
+            flags = self._flags(subject.basis)
+            measured, from_cache = self._outcome(claim, subject, flags, measure, options)
+        except ModelError as error:
+            told = with_trace(error, self._item.config.option.fulltrace)
+            self._item.user_properties.append((LOAD_PROPERTY, json.dumps(told)))
+            raise ModelError(
+                f"{subject.id}: not measured, the model could not be read in the {subject.basis} basis; why stands at "
+                f"the end"
+            ) from error
         if measured.measurement is None:
             result = not_checked_record(claim, subject, flags, measured.reason, measured.duration_s)
         else:
@@ -76,19 +85,40 @@ class Check:
         self.called = True
         # Text, so that xdist can carry it whatever the numbers are made of.
         self._item.user_properties.append((RESULT_PROPERTY, json.dumps(result, allow_nan=False)))
-        if found is not None:
+        if from_cache:
             self._item.user_properties.append((CACHE_PROPERTY, "true"))
         else:
-            kept.keep(claim, subject, flags, measure, options, measured)
+            self._run.kept.keep(claim, subject, flags, measure, options, measured)
         if measured.tokens_read is not None:
             text = self._bench.text
             read = {"name": text.name, "sha256": text.sha256, "tokens": measured.tokens_read}
             self._item.user_properties.append((TEXT_PROPERTY, json.dumps(read)))
         settle(result, known, self._run.record)
 
+    def _outcome(
+        self, claim: Claim, subject: Subject, flags: dict[str, bool], measure: Measure, options: dict[str, Any]
+    ) -> tuple[Outcome, bool]:
+        """The outcome, kept from an earlier run or new, and whether it was kept. Raises ModelError."""
+        found = self._run.kept.find(claim, subject, flags, measure, options)
+        if found is not None:
+            return found, True
+        self._load(subject.basis)
+        return measure_subject(self._bench, subject, measure, options), False
+
+    def _load(self, basis: Basis) -> None:
+        """Load a basis of the weights unless that is done. Raises ModelError; a second try would fail as well."""
+        if basis in self._run.unloadable:
+            raise self._run.unloadable[basis]
+        try:
+            self._bench.model(basis)
+        except ModelError as error:
+            self._run.unloadable[basis] = error
+            raise
+
     def _flags(self, basis: Basis) -> dict[str, bool]:
         found = self._run.kept.flags(basis)
         if found is None:
+            self._load(basis)
             found = self._bench.flags(basis)
             self._run.kept.keep_flags(basis, found)
         return found
@@ -97,13 +127,16 @@ class Check:
 @pytest.fixture(scope="session", name="bench")
 def bench_fixture(request: pytest.FixtureRequest) -> Workbench:
     """The model under measurement and the work that its claims share."""
-    from vsa_checks.plugin.progress import LiveProgress
-
-    run = request.config.stash[RUN]
-    live = LiveProgress(request.config)
-    request.addfinalizer(live.close)
+    run, progress = request.config.stash[RUN], request.config.stash.get(PROGRESS, None)
+    tracker = None if progress is None else progress.tracker
     return Workbench(
-        run.name, seed=run.seed, device=run.device, tracker=live.tracker, loaded=run.preloaded, text=run.text
+        run.name,
+        seed=run.seed,
+        device=run.device,
+        tracker=tracker,
+        loaded=run.preloaded,
+        text=run.text,
+        plan=run.plan,
     )
 
 

@@ -6,6 +6,7 @@ Any other run of pytest is left as it is: an option like --model would clash wit
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -27,9 +28,11 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     given = config.invocation_params
     arguments = settled(given.args)
     values = {word for word in given.args if word not in arguments}
-    if config.inipath != PYTEST_INI and any(os.path.exists(given.dir / value) for value in values):
+    misread = config.inipath != PYTEST_INI and any(os.path.exists(given.dir / value) for value in values)
+    if misread or any(re.match(r"-\d", value) for value in values):
         # pytest did not know our options when it looked for its configuration, and took such a value, the folder of
-        # a model say, for a folder of tests. Nothing of what it found there may count: pytest starts anew.
+        # a model say, for a folder of tests. Nothing of what it found there may count: pytest starts anew. It does so
+        # too where it would take a value, as in `--layers -2,-1`, for an option.
         for path in config.getini("pythonpath"):
             if str(path) in sys.path:
                 sys.path.remove(str(path))

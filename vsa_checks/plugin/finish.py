@@ -71,9 +71,19 @@ def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter
         reporter.write_line(
             f"Recorded verdicts written to {run.recorded_file}."
             if done
-            else f"{run.recorded_file} was NOT written: a test failed or was lost, or nothing was measured."
+            else f"{run.recorded_file} was NOT written: a test failed or did not run, or nothing was measured."
         )
-    if tally.missing:
+    for reason in tally.load_failures:
+        reporter.write_line(f"ERROR: {reason}", red=True)
+    if tally.ended_early:
+        n_done = f"{len(tally.done)} of {len(tally.collected)} checks were done"
+        reporter.write_line(
+            f"Ended early: {n_done}. What they measured is kept, and the same command goes on from there."
+            if run.kept.keeps
+            else f"Ended early: {n_done}. Nothing is kept (no cache): the same command measures everything anew.",
+            yellow=True,
+        )
+    elif tally.missing:
         reporter.write_line(
             f"{len(tally.missing)} of {len(tally.collected)} tests were collected and never reported, the first being "
             f"{tally.missing[0]}: the run fails.",
@@ -88,9 +98,13 @@ def _environment(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    partial: dict[str, Any] = {"selection": run.selection.words} if run.selection else {}
+    if tally.ended_early:
+        partial["interrupted"] = True
     subjects = sum(len(enumerate_subjects(claim, run.info, run.bases)) for claim in load_claims().values())
     return {
         **({} if tally.text is None else {"text": tally.text}),
+        **partial,
         "versions": versions,
         "device": run.device,
         "threads": _threads() if run.threads is None else run.threads,

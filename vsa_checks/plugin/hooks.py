@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
-from typing import Any
 
 import pytest
 
-from vsa_checks.errors import VsaChecksError
+from vsa_checks.errors import ModelError, UsageError, VsaChecksError
 from vsa_checks.judging.claim import load_claims
-from vsa_checks.judging.subjects import enumerate_subjects
+from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import Model
-from vsa_checks.plugin import finish
-from vsa_checks.plugin.check import CALL_PASSED, CLAIM_PROPERTY, bench_fixture, check_fixture, expectation_marks
+from vsa_checks.plugin.check import CALL_PASSED, bench_fixture, check_fixture, expectation_marks
+from vsa_checks.plugin.controller import Controller, end_on_sigterm
 from vsa_checks.plugin.options import add_options, listing
-from vsa_checks.plugin.run import CHOSEN_MODEL, RUN, ClaimsRun, concerns_claims, make_run
-from vsa_checks.plugin.tally import Tally
+from vsa_checks.plugin.progress import PROGRESS, LiveProgress
+from vsa_checks.plugin.properties import CLAIM_PROPERTY
+from vsa_checks.plugin.run import RUN, ClaimsRun, concerns_claims, make_run
 from vsa_checks.plugin.verdicts import Verdict
+from vsa_checks.workbench.loading import load, raised_for_the_model, unreadable, with_trace
 
 __all__ = ["bench_fixture", "check_fixture"]  # fixtures, for pytest to find here
 
@@ -46,12 +46,22 @@ def pytest_configure(config: pytest.Config) -> None:
         run = make_run(config)
     except VsaChecksError as error:
         raise pytest.UsageError(str(error)) from None
+    except Exception as error:
+        if not raised_for_the_model(error):
+            raise
+        told = unreadable(config.option.model or "of this run", None, error)
+        told.__cause__ = error
+        raise pytest.UsageError(with_trace(told, config.option.fulltrace)) from None
     config.stash[RUN] = run
     if _is_worker(config) or config.option.collectonly:
         return
+    end_on_sigterm(config)
     if config.getoption("numprocesses", None):
-        _load_unless_sound(run)  # here, since every worker would say it once per test
-    config.pluginmanager.register(Controller(run), "claims-controller")
+        _settle_memory(run, run.subjects(), config.option.numprocesses)
+        _load_unless_sound(run, config)  # here, since every worker would say it once per test
+    progress = config.stash[PROGRESS] = LiveProgress(config)
+    config.pluginmanager.register(progress, "claims-progress")
+    config.pluginmanager.register(Controller(run, progress), "claims-controller")
     if config.pluginmanager.hasplugin("html") and not config.option.htmlpath:
         config.option.htmlpath = str(run.report_dir / "pytest.html")
         config.option.self_contained_html = True
@@ -63,6 +73,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if run is not None and reporter is not None and not _is_worker(session.config):
         reporter.write_line(run.first_line())
+        if run.announced:
+            reporter.write_line(run.announced)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -87,6 +99,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what --claims, --layers and --primary-only leave out, and with any of them every test of no claim."""
+    run = config.stash.get(RUN, None)
+    if run is None or not run.selection:
+        return
+    subjects = {item: _subject(item) for item in items}
+    chosen = [item for item, subject in subjects.items() if subject is not None and run.selection.takes(subject)]
+    if any(subjects.values()) and not _is_worker(config):
+        try:
+            run.selection.require_any(subject for subject in subjects.values() if subject is not None)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = chosen
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Load the model before the first test, so that bad weights are one message and not one per test.
 
@@ -96,7 +125,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     claims = any(item.get_closest_marker("claim") for item in session.items)
     if run is None or session.config.option.collectonly or not claims:
         return
-    run.preloaded = _load_unless_sound(run)
+    subjects = [subject for item in session.items if (subject := _subject(item)) is not None]
+    _settle_memory(run, subjects, getattr(session.config, "workerinput", {}).get("workercount", 1))
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and not _is_worker(session.config):
+        reporter.write_line(run.announced)
+    run.preloaded = _load_unless_sound(run, session.config)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -118,83 +152,41 @@ def pytest_runtest_makereport(
     return report
 
 
-class Controller:
-    """The hooks of the process that hears every report and writes the results."""
-
-    def __init__(self, run: ClaimsRun) -> None:
-        self.run, self.tally, self.start = run, Tally(), time.monotonic()
-        self.document: dict[str, Any] | None = None
-        self.trouble = ""
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.tally.expect(item.nodeid for item in session.items)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput[CHOSEN_MODEL] = self.run.name
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        self.tally.expect(ids)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.tally.hear(report)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
-        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
-            try:
-                self.document = finish.write_report(self.run, self.tally, time.monotonic() - self.start)
-                if self.run.record and exitstatus == pytest.ExitCode.OK and not self.tally.missing:
-                    finish.record(self.run, self.tally)
-            except (VsaChecksError, OSError) as error:
-                self.trouble = f"The report was not written: {error}"
-            self.run.kept.prune()
-        if exitstatus == pytest.ExitCode.OK and (self.tally.missing or self.trouble):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        yield
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
-        yield  # pytest's own list of failures first: the summary is what a reader should end on
-        finish.tell(self.run, self.tally, self.document, terminalreporter)
-        if self.trouble:
-            terminalreporter.write_line(self.trouble, red=True)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_html_report_title(self, report: Any) -> None:
-        report.title = f"Claims on {self.run.info.name}"
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_html_results_table_header(self, cells: list[str]) -> None:
-        from vsa_checks.report import log_columns
-
-        cells[1:1] = log_columns.headers()
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        from vsa_checks.plugin.tally import result_of
-        from vsa_checks.report import log_columns
-
-        cells[1:1] = log_columns.cells(result_of(report))
+def _settle_memory(run: ClaimsRun, subjects: list[Subject], processes: int) -> None:
+    """Share out the memory between processes. Raises UsageError where there is too little."""
+    try:
+        run.make_plan(subjects, processes)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
-def _load_unless_sound(run: ClaimsRun) -> Model | None:
-    from vsa_checks.models import load
-
+def _load_unless_sound(run: ClaimsRun, config: pytest.Config) -> Model | None:
     run.threads = run.kept.threads()
     if run.threads is not None and run.kept.flags(run.bases[0]) is not None:
         return None
-    try:
-        model = load(run.name, basis=run.bases[0], device=run.device)
-    except VsaChecksError as error:
-        raise pytest.UsageError(str(error)) from None
+    for basis in run.bases:
+        try:
+            plan = (None, "") if run.plan is None else (run.plan.kept_bytes, run.plan.no_run)
+            model = load(run.name, basis, run.device, *plan)
+            break
+        except ModelError as error:
+            run.unloadable[basis] = error
+    else:
+        if _is_worker(config):
+            return None  # its tests say so
+        raise pytest.UsageError(with_trace(run.unloadable[run.bases[0]], config.option.fulltrace))
     import torch
 
     run.threads = torch.get_num_threads()  # now: numba's compiled loops set it for the rest of the process
     run.kept.keep_threads(run.threads)
-    run.kept.keep_flags(run.bases[0], model.effective_flags)
+    run.kept.keep_flags(basis, model.effective_flags)
     return model
+
+
+def _subject(item: pytest.Item) -> Subject | None:
+    """The subject that a test of a claim checks; None for any other test."""
+    found = item.callspec.params.get("subject") if hasattr(item, "callspec") else None
+    return found if isinstance(found, Subject) else None
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +11,20 @@ import pytest
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.models import BASES
 
+
+def gigabytes(text: str) -> float:
+    """A positive number of gigabytes. Raises ArgumentTypeError, which names the option."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of gigabytes above 0, such as 4 or 0.5")
+    return number
+
+
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--model": {"metavar": "NAME|PATH", "help": "a registered model (--list-models), or a path"},
+    "--model": {"metavar": "NAME|PATH", "help": "a short name (--list-models), ORG/NAME[@REVISION], or a path"},
     "--basis": {
         "choices": (*BASES, "both"),
         "default": "processed",
@@ -31,6 +44,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--no-cache": {
         "action": "store_true",
         "help": "measure everything anew: neither take measurements from the cache nor keep them",
+    },
+    "--claims": {
+        "metavar": "IDS",
+        "help": "only these claims: ids between commas, * stands for anything (neurons-*,bundle-recall). With this or "
+        "one of the next two, tests that check no claim are left out",
+    },
+    "--layers": {
+        "metavar": "LIST",
+        "help": "only these layers: 0,3,10-14, and -1 is the last; subjects without a layer stay",
+    },
+    "--primary-only": {"action": "store_true", "help": "only the primary subjects"},
+    "--memory-limit": {
+        "type": gigabytes,
+        "metavar": "GB",
+        "help": "memory that the run may take (default: 80%% of what is free)",
     },
     "--list-claims": {"action": "store_true", "help": "list the claims and exit"},
     "--list-models": {"action": "store_true", "help": "list the registered models and exit"},

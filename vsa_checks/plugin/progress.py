@@ -1,70 +1,134 @@
-"""Progress of long work on a terminal; silence anywhere else."""
+"""While a run works: which check is at work, how many are done, and how long the rest will take.
+
+On a terminal this is one line below pytest's own, rewritten in place; elsewhere a line now and then.
+"""
+
+# ruff: noqa: D102 - pytest says what its hooks do
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import nullcontext
 
 import pytest
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.cells import cell_len, set_cell_size
+
+from vsa_checks.plugin.estimate import Estimate, in_words
+from vsa_checks.plugin.properties import CACHE_PROPERTY
+from vsa_checks.report.formatting import visible
 
 LEAST_SECONDS = 0.2
+"""Between two states of the line on a terminal, while one check works."""
+PLAIN_SECONDS = 60.0
+"""Between two lines where the output is no terminal."""
+# Save the cursor, go to the start of the line below, and clear it. "\x1bD" makes room where there is no such line.
+_BELOW = "\x1bD\x1b[A\x1b7\x1b[B\r\x1b[K"
+_BACK = "\x1b8"
+
+
+def fitted(text: str, width: int) -> str:
+    """The text, cut where it takes more columns than there are."""
+    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…"
 
 
 class LiveProgress:
-    """One bar under pytest's own output, gone when its work is done."""
+    """Shows how far a run is, in the process that hears every report."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        worker = hasattr(config, "workerinput")
+    def __init__(self, config: pytest.Config, clock: Callable[[], float] = time.monotonic) -> None:
+        self.estimate = Estimate()
+        self._config, self._clock = config, clock
         self._capture = config.pluginmanager.get_plugin("capturemanager")
-        self._watched = not worker and reporter is not None and reporter.isatty and config.option.verbose >= 0
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._last = 0.0
+        self._processes = int(config.getoption("numprocesses", None) or 1)
+        self._at_work, self._since = "", clock()
+        self._shown_at = self._since
+        self._drawn = False
 
-    def tracker(self, label: str) -> Callable[[int, int], None] | None:
-        """A function to call with (done, total), or None when nobody watches."""
-        if not self._watched:
-            return None
+    # --- what pytest tells --------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> Generator[None, None, None]:
+        self._erase()
+        yield
+        self._at_work, self._since = nodeid, self._clock()
+        self._show()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, None, None]:
+        self._erase()
+        yield
+        if report.when == "call":
+            kept = any(name == CACHE_PROPERTY for name, _ in report.user_properties)
+            self.estimate.took(report.nodeid, report.duration, kept)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> Generator[None, None, None]:
+        self._erase()
+        yield
+        self.estimate.ended(nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        self._erase()
+
+    # --- what the work itself tells -----------------------------------------------------------------------------
+
+    def tracker(self, label: str) -> Callable[[int, int], None]:
+        """A function to call with (steps done, steps in all) of a long piece of work."""
 
         def advance(done: int, total: int) -> None:
-            now = time.monotonic()
-            if now - self._last < LEAST_SECONDS and done < total:
+            if self._clock() - self._shown_at < (LEAST_SECONDS if self._on_terminal else PLAIN_SECONDS):
                 return
-            self._last = now
-            if self._capture is None:
-                self._show(label, done, total)
-            else:
-                with self._capture.global_and_fixture_disabled():
-                    self._show(label, done, total)
+            step = f"{label}, {100 * done // total}%" if total else label
+            with self._capture.global_and_fixture_disabled() if self._capture is not None else nullcontext():
+                self._show(step)
 
         return advance
 
-    def _show(self, label: str, done: int, total: int) -> None:
-        if self._bar is None:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TimeRemainingColumn(),
-                console=Console(file=sys.__stderr__),
-                transient=True,
-                auto_refresh=False,
-            )
-            sys.__stderr__.write("\n")  # type: ignore[union-attr]
-            self._bar.start()
-            self._task = self._bar.add_task(label, total=total)
-        assert self._task is not None
-        self._bar.update(self._task, description=label, completed=done, total=total)
-        self._bar.refresh()
-        if done >= total:
-            self.close()
+    # --- the line -----------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+    @property
+    def _reporter(self) -> pytest.TerminalReporter | None:
+        found: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
+        return found if found is not None and self._config.option.verbose >= 0 else None
+
+    @property
+    def _on_terminal(self) -> bool:
+        reporter = self._reporter
+        return reporter is not None and bool(reporter.isatty) and os.environ.get("TERM") != "dumb"
+
+    def line(self, step: str = "") -> str:
+        """How far the run is, in one line without control characters."""
+        seconds, whole = self.estimate.left_s(self._at_work, self._clock() - self._since)
+        left = in_words(seconds / self._processes, whole)
+        name = self._at_work.rsplit("::", 1)[-1]
+        if "[" in name:
+            name = name.split("[", 1)[1].removesuffix("]").replace(".", "/")
+        done = f"{self.estimate.n_done} of {self.estimate.n_checks} checks done"
+        return visible(f"{', '.join(filter(None, (done, left)))}: {name}{f' ({step})' if step else ''}")
+
+    def _show(self, step: str = "") -> None:
+        reporter = self._reporter
+        if reporter is None or not self.estimate.n_checks:
+            return
+        width, now = reporter._tw.fullwidth, self._clock()
+        if self._on_terminal:
+            sys.stdout.write(f"{_BELOW}{fitted(self.line(step), width - 1)}{_BACK}")
+            sys.stdout.flush()
+            self._drawn, self._shown_at = True, now
+        elif now - self._shown_at >= PLAIN_SECONDS:
+            reporter.ensure_newline()
+            reporter.write_line(fitted(self.line(step), width - 1))
+            self._shown_at = now
+
+    def _erase(self) -> None:
+        if self._drawn:
+            sys.stdout.write(f"{_BELOW}{_BACK}")
+            sys.stdout.flush()
+            self._drawn = False
+
+
+PROGRESS = pytest.StashKey[LiveProgress]()
+"""Of the process that hears every report; those that xdist starts have none."""

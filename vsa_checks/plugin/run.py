@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from vsa_checks import paths
-from vsa_checks.errors import UsageError, VsaChecksError
+from vsa_checks.errors import ModelError, RecordedError, UsageError, VsaChecksError
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.recorded import Known, read_recorded, recorded_path
-from vsa_checks.judging.subjects import enumerate_subjects
+from vsa_checks.judging.subjects import Subject, enumerate_subjects, experts_of
 from vsa_checks.models import BASES, Basis, Model, ModelInfo, default_model, describe, ensure_available
+from vsa_checks.models.memory import GB, free_memory
 from vsa_checks.models.sources import locate
 from vsa_checks.models.texts import Text, read_text, shipped_text
 from vsa_checks.paths import cache_folder
 from vsa_checks.plugin.entry import is_claims
+from vsa_checks.plugin.selection import Selection, selection
 from vsa_checks.workbench.dependencies import dependencies, model_content
 from vsa_checks.workbench.kept_measurements import KeptMeasurements
+from vsa_checks.workbench.resources import SHARE, Plan, announcement, plan
 
 
 @dataclass
@@ -40,6 +44,26 @@ class ClaimsRun:
     preloaded: Model | None = None
     threads: int | None = None
     kept: KeptMeasurements = field(default_factory=KeptMeasurements)
+    selection: Selection = field(default_factory=Selection)
+    memory_limit: float | None = None
+    plan: Plan | None = None
+    announced: str = ""
+    unloadable: dict[Basis, ModelError] = field(default_factory=dict)
+    """Why a basis of the weights could not be loaded; it is not tried again."""
+
+    def make_plan(self, subjects: Collection[Subject], processes: int) -> None:
+        """Share out the memory that several processes may take, and put into words what the run will take.
+
+        Raises UsageError where there is too little.
+        """
+        allowed = SHARE * free_memory() if self.memory_limit is None else self.memory_limit * GB
+        self.plan = plan(self.info, subjects, load_claims(), int(allowed / max(processes, 1)))
+        self.announced = announcement(self.info, subjects, self.plan, processes)
+
+    def subjects(self) -> list[Subject]:
+        """All that the selection leaves to be checked."""
+        found = [s for claim in load_claims().values() for s in enumerate_subjects(claim, self.info, self.bases)]
+        return [subject for subject in found if not self.selection or self.selection.takes(subject)]
 
     def first_line(self) -> str:
         """Which model is checked, and whether that is the paper's own."""
@@ -52,6 +76,8 @@ class ClaimsRun:
             parts.append(self.chosen_because)
         if not self.known and not self.record:
             parts.append("Nothing is recorded for this model: only `holds` passes.")
+        if self.selection:
+            parts.append(f"Only a part is checked: {self.selection.words}.")
         return " ".join(parts)
 
 
@@ -96,7 +122,7 @@ def make_run(config: pytest.Config) -> ClaimsRun:
     text = read_text(config.invocation_params.dir / option.text) if option.text else None
     if not option.collectonly:
         ensure_available(name)
-    info = describe(name)
+    info = with_experts(describe(name))
     bases = BASES if option.basis == "both" else (option.basis,)
     file = _recorded_file(option.recorded, info, config.invocation_params.dir)
     if option.record and file is None:
@@ -105,19 +131,37 @@ def make_run(config: pytest.Config) -> ClaimsRun:
             f"--recorded FILE."
         )
     known: dict[str, Known] = {}
+    subjects = [s for claim in load_claims().values() for s in enumerate_subjects(claim, info)]
+    ids = [subject.id for subject in subjects]
     expected = file is not None and not option.no_recorded and not option.record
     if expected and file is not None and (file.exists() or option.recorded):
-        ids = [s.id for claim in load_claims().values() for s in enumerate_subjects(claim, info)]
         known = read_recorded(file, info.sha256, ids)
+    chosen = selection(option.claims, option.layers, option.primary_only, load_claims(), info.n_layers)
+    chosen.require_any(subject for subject in subjects if subject.basis in bases)
+    if option.record and chosen and file is not None and file.exists():
+        _require_readable(file, info, ids, chosen)
     report_dir = Path(option.report_dir) if option.report_dir else paths.reports() / folder_name(info.name)
     run = ClaimsRun(
         name, info, bases, option.device, option.seed, report_dir, option.record, file, known, because, text
     )
+    run.selection, run.memory_limit = chosen, option.memory_limit
     if not option.collectonly:
         _require_folder(report_dir)
         if not option.no_cache:
             run.kept = _kept_measurements(run)
     return run
+
+
+def with_experts(info: ModelInfo) -> ModelInfo:
+    """The description, with a note on which experts of a mixture are looked at."""
+    if not info.expert_layers:
+        return info
+    listed = ", ".join(str(one) for one in experts_of(info, info.expert_layers[0]))
+    note = (
+        f"Of the {info.n_experts} experts of each mixture, those with the numbers {listed} are looked at; experts that "
+        "every token passes are not."
+    )
+    return replace(info, notes=" ".join(filter(None, (info.notes, note))))
 
 
 def _kept_measurements(run: ClaimsRun) -> KeptMeasurements:
@@ -136,6 +180,17 @@ def _kept_measurements(run: ClaimsRun) -> KeptMeasurements:
             return False
 
     return KeptMeasurements(folder, depends_on, lambda: run.text or shipped_text(), unchanged, str(path))
+
+
+def _require_readable(file: Path, info: ModelInfo, ids: list[str], chosen: Selection) -> None:
+    """A part is written into the file that there is; into one that does not fit it cannot be."""
+    try:
+        read_recorded(file, info.sha256, ids)
+    except RecordedError as error:
+        raise UsageError(
+            f"--record with {chosen.words} keeps what {file} says of everything else, and that cannot be kept. {error} "
+            f"For that, leave {chosen.words} out."
+        ) from error
 
 
 def _require_folder(report_dir: Path) -> None:

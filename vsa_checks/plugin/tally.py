@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.plugin.check import CACHE_PROPERTY, CLAIM_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
+from vsa_checks.plugin.properties import (
+    CACHE_PROPERTY,
+    CLAIM_PROPERTY,
+    LOAD_PROPERTY,
+    RESULT_PROPERTY,
+    TEXT_PROPERTY,
+)
 
 
 def result_of(report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any] | None:
@@ -30,12 +36,16 @@ class Tally:
     def __init__(self) -> None:
         self.collected: set[str] = set()
         self.reported: set[str] = set()
+        self.done: set[str] = set()
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: set[str] = set()
         self.crashed: dict[str, str] = {}
         self.claims_tried = False
         self.text: dict[str, Any] | None = None
         self.from_cache: set[str] = set()
+        self.load_failures: dict[str, None] = {}
+        """Why the model could not be loaded or read while the claims ran: each reason once, in order."""
+        self.ended_early = False
 
     def expect(self, node_ids: Iterable[str]) -> None:
         """Note the tests that are to run."""
@@ -44,6 +54,8 @@ class Tally:
     def hear(self, report: pytest.TestReport) -> None:
         """Note one report: its result if it carries one, a crash if it failed without one."""
         self.reported.add(report.nodeid)
+        if report.when == "teardown":
+            self.done.add(report.nodeid)
         self.claims_tried |= any(name == CLAIM_PROPERTY for name, _ in report.user_properties)
         self.text = self.text or _carried(report, TEXT_PROPERTY)
         result = result_of(report)
@@ -56,6 +68,11 @@ class Tally:
             if result is None or report.when != "call":
                 text = report.longreprtext.strip().splitlines()
                 self.crashed[report.nodeid] = text[-1] if text else "failed"
+            reason = _carried(report, LOAD_PROPERTY)
+            if reason is not None and report.when == "call":
+                if reason not in self.load_failures:
+                    self.crashed[report.nodeid] = reason
+                self.load_failures[reason] = None
 
     @property
     def missing(self) -> list[str]:

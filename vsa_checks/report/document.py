@@ -246,7 +246,9 @@ def _consistent(document: Mapping[str, Any]) -> None:
             raise ReportError(f"The report is not valid: results are not sorted, {after} stands after {before}.")
     for index, result in enumerate(results):
         layer, matrix = result["subject"]["layer"], result["subject"]["matrix"]
-        parts = [result["claim"], result["basis"], None if layer is None else f"L{layer}", matrix]
+        expert = result["subject"].get("expert")
+        parts = [result["claim"], result["basis"], None if layer is None else f"L{layer}"]
+        parts += [None if expert is None else f"E{expert}", matrix]
         expected = "/".join(part for part in parts if part is not None)
         if result["id"] != expected or result["subject"]["basis"] != result["basis"]:
             raise _invalid(document, ["results", index, "id"], f"its claim, basis and subject make it {expected}")

@@ -88,3 +88,16 @@ def counts_in_words(counts: Mapping[str, int]) -> str:
     holds = "holds" if counts["holds"] == 1 else "hold"
     words = {"refuted": "refuted", "chance": "met by chance", "holds": holds, "not-checked": "not checked"}
     return ", ".join(f"{counts[verdict]} {words[verdict]}" for verdict in WORST_FIRST if counts[verdict]) or "none"
+
+
+def partial_line(document: Mapping[str, Any]) -> str:
+    """What part of the model's subjects a document holds, in one sentence or two; nothing for one that holds all."""
+    environment, n_results = document["environment"], len(document["results"])
+    n_subjects = environment.get("n_subjects", n_results)
+    selected, ended = environment.get("selection"), environment.get("interrupted")
+    if n_results + len(environment.get("crashed", [])) >= n_subjects and not (selected or ended):
+        return ""
+    why = [f"chosen with {visible(selected)}"] if selected else []
+    why += ["the run was ended before its last check"] if ended else []
+    reasons = f" ({'; '.join(why)})" if why else ""
+    return f"This run is partial: {n_results} of {n_subjects} subjects{reasons}."

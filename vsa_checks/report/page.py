@@ -39,6 +39,7 @@ def render(document: Mapping[str, Any]) -> str:
         schema_version=document["schema_version"],
         paper_line=formatting.paper_line(document["model"]),
         headline=_headline(claims),
+        partial=formatting.partial_line(document),
         bases=_bases(results),
         recorded=_recorded(results),
         n_results=len(results),
@@ -167,7 +168,9 @@ def _where(results: Sequence[Result]) -> str:
 
 def _place(result: Result, with_basis: bool) -> str:
     layer, matrix = result["subject"]["layer"], result["subject"]["matrix"]
-    parts = [None if layer is None else f"layer {layer}", matrix, result["basis"] if with_basis else None]
+    expert = result["subject"].get("expert")
+    parts = [None if layer is None else f"layer {layer}", None if expert is None else f"expert {expert}", matrix]
+    parts.append(result["basis"] if with_basis else None)
     return ", ".join(part for part in parts if part) or "the whole model"
 
 

@@ -66,7 +66,12 @@ def _record(
         "claim": claim.id,
         "claim_version": claim.version,
         "section": claim.section,
-        "subject": {"basis": subject.basis, "layer": subject.layer, "matrix": subject.matrix},
+        "subject": {
+            "basis": subject.basis,
+            "layer": subject.layer,
+            "expert": subject.expert,
+            "matrix": subject.matrix,
+        },
         "primary": subject.primary,
         "basis": subject.basis,
         "effective_flags": flags,

@@ -38,10 +38,12 @@ def unfavourable(result: Result) -> tuple[int, float, tuple[Any, ...]]:
 
 
 def place(result: Result) -> tuple[Any, ...]:
-    """Sort key by place in the model: basis, layer, and matrix in the order in which the model uses them."""
+    """Sort key by place in the model: basis, layer, expert, and matrix in the order in which the model uses them."""
     layer, matrix = result["subject"]["layer"], result["subject"]["matrix"]
+    expert = result["subject"].get("expert")
     order = MATRICES.index(matrix) if matrix in MATRICES else len(MATRICES)
-    return result["basis"], -1 if layer is None else layer, order, matrix or "", result["id"]
+    places = [-1 if place is None else place for place in (layer, expert)]
+    return result["basis"], *places, order, matrix or "", result["id"]
 
 
 def worst(results: Sequence[Result]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ COLUMNS = {
     "section": "string",
     "basis": "string",
     "layer": "Int64",
+    "expert": "Int64",
     "matrix": "string",
     "primary": "bool",
     "metric": "string",
@@ -75,6 +76,7 @@ def _row(result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: result[name] for name in COLUMNS if name in result},
         "layer": result["subject"]["layer"],
+        "expert": result["subject"].get("expert"),
         "matrix": result["subject"]["matrix"],
         "ci_low": interval.get("low"),
         "ci_high": interval.get("high"),

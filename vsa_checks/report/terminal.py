@@ -27,6 +27,9 @@ def summary(
     """
     wide = console.width >= WIDE
     _say(console, _model_line(document["model"]))
+    partial = formatting.partial_line(document)
+    if partial:
+        _say(console, partial, "bold yellow")
     by_claim = document["summary"]["by_claim"]
     width = max(map(len, by_claim), default=0)
     if by_claim:
@@ -37,7 +40,7 @@ def summary(
     if any(not entry["worst"]["primary"] for entry in by_claim.values()):
         _say(console, "* no primary subjects: counts and worst are of the exploratory ones", "dim")
     _say(console, "")
-    _totals(console, document["summary"])
+    _totals(console, document["summary"], " in this part" if partial else "")
     if n_from_cache:
         n_results = len(document["results"])
         _say(console, f"{n_from_cache} of {n_results} results taken from the cache (--no-cache measures anew).", "dim")
@@ -101,10 +104,10 @@ def _beside(worst: Mapping[str, Any], digits: int, room: int | None) -> str:
     return named if len(named) <= room else named[: max(room - 1, len(shown))] + "…"
 
 
-def _totals(console: Console, totals: Mapping[str, Any]) -> None:
+def _totals(console: Console, totals: Mapping[str, Any], of_what: str) -> None:
     for kind in ("primary", "exploratory"):
         counts = totals[kind]
-        line = Text(f"{kind.capitalize()} subjects: ", style="bold")
+        line = Text(f"{kind.capitalize()} subjects{of_what}: ", style="bold")
         line.append(formatting.counts_in_words(counts))
         if kind == "exploratory" and counts["holds"]:
             line.append(f" ({counts['holds_after_bh']} after Benjamini-Hochberg)")

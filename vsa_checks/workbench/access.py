@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.errors import NotChecked
-from vsa_checks.models import Basis, Model, load
+from vsa_checks.judging.subjects import experts_of
+from vsa_checks.models import Basis, Model
+from vsa_checks.models.memory import GB
 from vsa_checks.models.texts import Text, shipped_text
+from vsa_checks.models.token_rows import TokenRows, token_rows
 from vsa_checks.statistics import stream
+from vsa_checks.workbench.loading import load
+from vsa_checks.workbench.resources import Plan
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +61,8 @@ class Workbench:
         The model in one basis, if it is already loaded.
     text : Text, optional
         What the model reads; by default the text that is shipped with the package.
+    plan : Plan, optional
+        How much memory the work may hold; by default as much as it likes.
     """
 
     def __init__(
@@ -66,17 +74,26 @@ class Workbench:
         tracker: Tracker | None = None,
         loaded: Model | None = None,
         text: Text | None = None,
+        plan: Plan | None = None,
     ) -> None:
         self.name, self.seed, self.device = name, seed, device
         self._text, self._use = text, TextUse()
         self._tracker = tracker
         self._models: dict[Basis, Model] = {} if loaded is None else {loaded.basis: loaded}
         self._shared: dict[Hashable, tuple[Any, TextUse]] = {}
+        self._passing: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self.plan = plan
+        self.passing_bytes = 8 * GB if plan is None else plan.shared_bytes
 
     def model(self, basis: Basis) -> Model:
         """The model in one basis of its weights, "processed" or "raw". Raises ModelError if it cannot be loaded."""
         if basis not in self._models:
-            self._models[basis] = load(self.name, basis=basis, device=self.device)
+            self._models[basis] = load(
+                self.name,
+                basis,
+                self.device,
+                *((None, "") if self.plan is None else (self.plan.kept_bytes, self.plan.no_run)),
+            )
         return self._models[basis]
 
     @property
@@ -154,11 +171,28 @@ class Workbench:
         self._use.add(use)
         return result
 
+    def while_room(self, key: Hashable, work: Callable[[], T], nbytes: Callable[[T], int]) -> T:
+        """The result of shared work as `once` gives it, but made again where memory was too short to keep it.
+
+        Of these results, as many are kept as fit into the memory set aside for them; the longest unused go first.
+        `nbytes` tells how much a result takes. The work must not depend on the text.
+        """
+        if key in self._passing:
+            self._passing.move_to_end(key)
+            found: T = self._passing[key][0]
+            return found
+        made = work()
+        self._passing[key] = made, nbytes(made)
+        total = sum(size for _, size in self._passing.values())
+        while total > self.passing_bytes and len(self._passing) > 1:
+            total -= self._passing.popitem(last=False)[1][1]
+        return made
+
     def progress(self, label: str) -> Progress | None:
         """What to call with (steps done, steps in all) during long work; None where no progress is shown."""
         return self._tracker(label) if self._tracker is not None else None
 
-    def weight(self, basis: Basis, layer: int, matrix: str) -> NDArray[np.float32]:
+    def weight(self, basis: Basis, layer: int, matrix: str, expert: int | None = None) -> NDArray[np.float32]:
         """One weight matrix of a layer.
 
         Parameters
@@ -167,6 +201,8 @@ class Workbench:
         layer : int
         matrix : str
             TransformerLens's name without its layer, such as "W_Q" or "W_in".
+        expert : int, optional
+            The expert of a mixture; without it, those of the layer that are looked at, their neurons side by side.
 
         Returns
         -------
@@ -178,17 +214,58 @@ class Workbench:
         NotChecked
             If the layer has no such matrix.
         """
+        model = self.model(basis)
         part = "attn" if matrix in ("W_Q", "W_K", "W_V", "W_O") else "mlp"
-        name, model = f"blocks.{layer}.{part}.{matrix}", self.model(basis)
+        if part == "mlp" and expert is None and layer in model.info.expert_layers:
+            some = [self.weight(basis, layer, matrix, one) for one in experts_of(model.info, layer)]
+            return np.concatenate(some, axis=0 if matrix == "W_out" else 1)
+        inner = part if expert is None else f"mlp.experts.{expert}"
+        name = f"blocks.{layer}.{inner}.{matrix}"
         if name not in model:
-            raise NotChecked(f"layer {layer} of this model has no {matrix}")
-        return model[name].numpy()
+            raise NotChecked(model.why_missing(layer, matrix))
+        return model.array(name)
+
+    def written(self, basis: Basis, layer: int, matrix: str, expert: int | None = None) -> NDArray[np.float32]:
+        """W_O or W_out of a layer as it is added to the stream: with the gain of the norm that follows it, if any.
+
+        Raises NotChecked as `weight` does, which gives the matrix as stored.
+        """
+        model = self.model(basis)
+        if matrix == "W_out" and expert is None and layer in model.info.expert_layers:
+            return np.concatenate([self.written(basis, layer, matrix, one) for one in experts_of(model.info, layer)])
+        self.weight(basis, layer, matrix, expert)
+        return model.written(layer, matrix, expert)
+
+    def layers_held(self, basis: Basis) -> int:
+        """Of how many layers one matrix of the MLP may be in memory at a time, beside another."""
+        info = self.model(basis).info
+        return max(
+            1,
+            min(
+                info.n_layers,
+                self.passing_bytes // max(8 * info.d_mlp * info.d_model * len(experts_of(info, info.n_layers - 1)), 1),
+            ),
+        )
 
     def bias(self, basis: Basis, layer: int, name: str) -> NDArray[np.float32] | None:
         """One bias of a layer, such as "attn.b_V" or "mlp.b_in"; None where the layer has none."""
-        found = self.model(basis).get(f"blocks.{layer}.{name}")
-        return None if found is None else found.numpy()
+        found = f"blocks.{layer}.{name}"
+        return self.model(basis).array(found) if found in self.model(basis) else None
 
     def embedding(self, basis: Basis) -> NDArray[np.float32]:
-        """The word embeddings W_E (d_vocab, d_model). Do not write into them."""
-        return self.model(basis)["embed.W_E"].numpy()
+        """The word embeddings W_E (d_vocab, d_model), rows that are no tokens too. Do not write into them."""
+        return self.model(basis).array("embed.W_E")
+
+    def token_vectors(self, basis: Basis) -> NDArray[np.float32]:
+        """What the stream begins with for each row of W_E (d_vocab, d_model): W_E, after its own norm if it has one."""
+        return self.model(basis).token_vectors()
+
+    def tokens(self, basis: Basis) -> TokenRows:
+        """Which rows of the word embeddings are tokens: see `token_rows`. All claims leave out the others alike."""
+
+        def decide() -> TokenRows:
+            model, rows = self.model(basis), self.embedding(basis)
+            names = model.vocabulary if model.info.text else None
+            return token_rows(rows, None if names is None else names.named(len(rows)))
+
+        return self.once(("tokens", basis), decide)

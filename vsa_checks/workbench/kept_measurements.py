@@ -54,6 +54,11 @@ class KeptMeasurements:
         self._folder = folder / FOLDER if folder is not None else None
         self._depends_on, self._read_text, self._unchanged, self._place = depends_on, text, unchanged, place
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept."""
+        return self._folder is not None
+
     # --- what is kept ---------------------------------------------------------------------------------------------
 
     def flags(self, basis: Basis) -> dict[str, bool] | None:
@@ -96,9 +101,9 @@ class KeptMeasurements:
         options: Mapping[str, Any],
         outcome: Outcome,
     ) -> None:
-        """Keep the outcome of a subject."""
+        """Keep the outcome of a subject at once: a run that is ended later has not measured it in vain."""
         text = self._text if outcome.text_asked else None
-        if _name(measure) is None or (outcome.text_asked and text is None):
+        if _name(measure) is None or not outcome.lasting or (outcome.text_asked and text is None):
             return
         if self._place and self._place in outcome.reason:
             return

@@ -8,23 +8,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vsa_checks.errors import NotChecked
+from vsa_checks.errors import NotChecked, VsaChecksError
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.loading import first_line, raised_for_the_model, unreadable
 
 Measure = Callable[..., Measurement]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A measurement, or None and the reason; whether it needed the text, tokens read of it, and the seconds it took."""
+    """A measurement, or None and the reason; whether it needed the text, tokens read of it, and the seconds it took.
+
+    lasting: False where a library failed, so that the next run tries again.
+    """
 
     measurement: Measurement | None
     reason: str
     text_asked: bool
     tokens_read: int | None
     duration_s: float
+    lasting: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """The outcome in plain JSON types; no float loses a bit."""
@@ -55,20 +60,30 @@ def measure_subject(bench: Workbench, subject: Subject, measure: Measure, option
     Returns
     -------
     Outcome
-        Without a measurement if the measure raised NotChecked.
+        Without a measurement if the measure raised NotChecked, or if a library failed to run the model.
 
     Raises
     ------
+    ModelError
+        If the model cannot be loaded, or a file of it cannot be read any more.
     TypeError
         If the details of the measurement hold what JSON does not have.
     Exception
         Whatever else the measure raises.
     """
-    measurement, reason, start = None, "", time.perf_counter()
+    measurement, reason, lasting, start = None, "", True, time.perf_counter()
     with bench.text_use() as use:
         try:
             measurement = measure(bench, subject, **options)
         except NotChecked as unchecked:
-            reason = str(unchecked)
-    found = Outcome(measurement, reason, use.asked, use.tokens_read, time.perf_counter() - start)
+            reason, lasting = str(unchecked), unchecked.__cause__ is None
+        except VsaChecksError:
+            raise
+        except Exception as error:
+            if not raised_for_the_model(error):
+                raise
+            if isinstance(error, OSError):
+                raise unreadable(bench.name, subject.basis, error) from error
+            reason, lasting = f"a library could not run the model: {first_line(error)}", False
+    found = Outcome(measurement, reason, use.asked, use.tokens_read, time.perf_counter() - start, lasting)
     return Outcome.from_json(json.loads(json.dumps(found.as_json())))

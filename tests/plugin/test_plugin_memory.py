@@ -1,0 +1,34 @@
+"""--memory-limit: what is announced and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.runs import Server
+from tests.plugin.test_plugin_bad_input import assert_refused
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("value", ["none", "0", "-1", "nan"])
+def test_what_is_no_amount_of_memory_is_refused(plain: Path, light: Server, tmp_path: Path, value: str) -> None:
+    run = light.claims(plain, tmp_path / "report", f"--memory-limit={value}")
+    assert run.code == 4
+    assert "no number of gigabytes above 0" in run.output
+    assert not (tmp_path / "report").exists()
+
+
+def test_too_little_memory_is_refused_with_the_figure(plain: Path, light: Server, tmp_path: Path) -> None:
+    run = light.claims(plain, tmp_path / "report", "--memory-limit=0.2")
+    assert_refused(run, "GB of memory at least", "may take 0.2 GB", "--memory-limit")
+
+
+def test_a_run_says_beforehand_what_it_will_take(plain: Path, light: Server, tmp_path: Path) -> None:
+    run = light.claims(plain, tmp_path / "report", "--memory-limit=2", "--claims=mlp-out-artifacts")
+    line = next(line for line in run.output.splitlines() if "GB of memory at most" in line)
+    assert "(2.0 GB are allowed)" in line
+    assert "under two minutes" in line
+    assert (tmp_path / "report" / "results.json").exists()
+    assert "Memory taken at most: " in run.output

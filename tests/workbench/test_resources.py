@@ -1,0 +1,119 @@
+"""How memory is shared out, what is refused, and what is announced."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fixtures.in_memory import model_in_memory
+from fixtures.small_models import Sizes, gaussian_weights
+from vsa_checks.errors import UsageError
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.subjects import Subject, enumerate_subjects
+from vsa_checks.models import BASES, Basis, ModelInfo
+from vsa_checks.models.memory import GB, free_memory
+from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.resources import Plan, announcement, expected_seconds, measured_speed, plan
+from vsa_checks.workbench.resources import Sizes as Bytes
+
+ANY = model_in_memory(Sizes(), gaussian_weights(Sizes(), np.random.default_rng(0))).info
+GPT2 = dataclasses.replace(
+    ANY,
+    norm="layer_norm",
+    gated=False,
+    n_layers=12,
+    d_model=768,
+    n_heads=12,
+    n_kv_heads=12,
+    d_head=64,
+    d_mlp=3072,
+    d_vocab=50257,
+    text=True,
+)
+
+
+DEEP = dataclasses.replace(GPT2, n_layers=96)
+
+
+def subjects(info: ModelInfo, *claims: str, bases: tuple[Basis, ...] = BASES) -> list[Subject]:
+    found = load_claims()
+    return [one for claim in claims or tuple(found) for one in enumerate_subjects(found[claim], info, bases)]
+
+
+def planned(info: ModelInfo, limit: float, *claims: str) -> Plan:
+    return plan(info, subjects(info, *claims), load_claims(), int(limit * GB))
+
+
+def test_a_model_has_the_sizes_of_its_matrices() -> None:
+    size = Bytes.of(GPT2)
+    assert size.embedding == 4 * 50257 * 768
+    assert size.layer == 4 * (4 * 768 * 768 + 2 * 768 * 3072)
+    assert size.whole == 2 * size.embedding + 12 * size.layer
+
+
+def test_what_is_held_never_passes_the_limit() -> None:
+    for limit in (2.5, 3, 4, 6, 9, 40):
+        found = planned(GPT2, limit, "neurons-beyond-chance", "circuits-mlp-to-mlp")
+        assert found.peak <= limit * GB
+    more = [planned(GPT2, limit, "neurons-beyond-chance") for limit in (2.5, 4, 40)]
+    assert [one.gram_bytes for one in more] == sorted(one.gram_bytes for one in more)
+    assert more[-1].gram_bytes == 50257**2
+
+
+def test_too_little_memory_is_refused_with_the_figure() -> None:
+    with pytest.raises(UsageError, match=r"needs \d\.\d GB of memory at least, with 50,257 tokens .* may take 0\.5 GB"):
+        planned(GPT2, 0.5, "bundle-recall")
+
+
+def test_a_model_that_does_not_fit_is_not_run() -> None:
+    assert planned(GPT2, 40).no_run == ""
+    found = planned(DEEP, 2.6)
+    assert "more than the limit of 2.6 GB" in found.no_run
+    # Only claims on activations need the model to run.
+    assert planned(DEEP, 2.6, "bundle-recall").no_run == ""
+
+
+def test_depth_does_not_raise_what_a_run_needs_at_least() -> None:
+    assert planned(dataclasses.replace(GPT2, n_layers=480), 2.5, "mlp-out-artifacts").peak <= 2.5 * GB
+
+
+def test_more_work_takes_longer_and_slower_machines_too() -> None:
+    few, all_of_them = (
+        subjects(GPT2, "embedding-near-orthogonal", bases=("raw",)),
+        subjects(GPT2, bases=("raw",)),
+    )
+    assert 0 < expected_seconds(GPT2, few, 1e9) < expected_seconds(GPT2, all_of_them, 1e9)
+    assert expected_seconds(GPT2, few, 1e9) == pytest.approx(2 * expected_seconds(GPT2, few, 2e9))
+    # All pairs of tokens, centered and not: V^2 d multiplications.
+    assert expected_seconds(GPT2, few, 1e9) == pytest.approx(50257**2 * 768 / 1e9, rel=0.01)
+    assert measured_speed(0.05) > 1e8
+
+
+def test_the_announcement_names_memory_time_and_why_the_model_is_not_run() -> None:
+    chosen = planned(DEEP, 2.6)
+    text = announcement(DEEP, subjects(DEEP), chosen)
+    assert "GB of memory at most (2.6 GB are allowed)" in text
+    assert "about" in text and chosen.no_run in text
+
+
+def test_free_memory_is_a_positive_number_of_this_machine() -> None:
+    assert 10**8 < free_memory() < 10**14
+
+
+def test_shared_work_is_done_again_only_where_it_was_not_kept() -> None:
+    bench, done = Workbench("none"), list[int]()
+    bench.passing_bytes = 25
+
+    def work(key: int) -> int:
+        def make() -> int:
+            done.append(key)
+            return 10 * key
+
+        return bench.while_room(("work", key), make, lambda made: 10)
+
+    assert [work(1), work(2), work(1)] == [10, 20, 10]
+    assert done == [1, 2]
+    assert [work(3), work(1), work(2)] == [30, 10, 20]  # 2 was the longest unused when 3 came
+    assert done == [1, 2, 3, 2]

@@ -1,0 +1,62 @@
+"""What libraries raise while they load or run a model, in words for the person who ran the command."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from vsa_checks import models
+from vsa_checks.errors import ModelError, VsaChecksError
+from vsa_checks.models import Basis, Model
+
+_PACKAGE = Path(models.__file__).parent.parent
+_MODELS = _PACKAGE / "models"
+_MOST_CHARACTERS = 300
+
+
+def load(name: str, basis: Basis, device: str, kept_bytes: int | None = None, no_run: str = "") -> Model:
+    """Load a model in one basis of its weights. Raises ModelError whatever goes wrong, also within a library."""
+    try:
+        return models.load(name, basis=basis, device=device, kept_bytes=kept_bytes, no_run=no_run)
+    except VsaChecksError:
+        raise
+    except Exception as error:
+        raise unreadable(name, basis, error) from error
+
+
+def unreadable(name: str, basis: Basis | None, error: Exception) -> ModelError:
+    """The ModelError for what was raised while a model was read, in one basis or at all; to be raised `from` it."""
+    where = f" in the {basis} basis" if basis else ""
+    return ModelError(
+        f"The model {name} could not be loaded{where}: {first_line(error)}. Check that its files are "
+        f"there, whole, and of a kind of model that the installed libraries know, and that memory is free for it; then "
+        f"run the same command again, with --full-trace to see where this was raised."
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Kind and first line of an error, without the full stop."""
+    lines = str(error).strip().splitlines()
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in lines[0]) if lines else ""
+    text = text[:_MOST_CHARACTERS].rstrip(".: ")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def with_trace(error: BaseException, wanted: bool) -> str:
+    """The message of an error; if wanted, after the traceback of the error that it comes from."""
+    cause = error.__cause__
+    if not wanted or cause is None:
+        return str(error)
+    return f"{error}\n\n{''.join(traceback.format_exception(cause))}"
+
+
+def raised_for_the_model(error: Exception) -> bool:
+    """Whether the code that loads and runs models met this error, in a library or in a file.
+
+    That is not so for errors of a measure, nor for errors of that code itself.
+    """
+    files = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = [place for place, file in enumerate(files) if _PACKAGE in file.parents]
+    if not own or _MODELS not in files[own[-1]].parents:
+        return False
+    return isinstance(error, OSError) or own[-1] < len(files) - 1

@@ -1,0 +1,212 @@
+"""How much memory and time a run will take, from the model's shape and a short measurement of the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vsa_checks.errors import UsageError
+from vsa_checks.judging.claim import Claim
+from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import ModelInfo
+from vsa_checks.models.memory import GB
+
+SHARE = 0.8
+"""Of the free memory, what a run may take unless it is told otherwise."""
+LIBRARIES = 650 * 2**20
+"""What the process takes before it reads a weight; measured."""
+BLOCKS = 400 * 2**20
+"""Blocks of dot products and copies made on the way, in all claims; measured."""
+MOST_GRAM = 5 * 2**29
+LEAST_GRAM = 64 * 2**20
+_PURSUES = {"neurons-beyond-chance", "circuits-bound-tokens", "neuron-or", "neuron-and", "circuits-mlp-to-mlp"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run may hold in memory, and what it is expected to take.
+
+    Attributes
+    ----------
+    limit, peak : int
+        Bytes that the run may take, and is expected to take at most.
+    gram_bytes : int
+        For rows of the Gram matrix of each dictionary.
+    kept_bytes : int
+        For weights that were read, of each basis.
+    shared_bytes : int
+        For work on single layers that several claims share.
+    no_run : str
+        Why the model is not run, for claims on activations; "" if it is.
+    """
+
+    limit: int
+    peak: int
+    gram_bytes: int
+    kept_bytes: int
+    shared_bytes: int
+    no_run: str = ""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of a model in float32: its embedding, one layer, all of it; and the layers of its MLPs alone."""
+
+    embedding: int
+    layer: int
+    whole: int
+    law: int
+
+    @classmethod
+    def of(cls, info: ModelInfo) -> Sizes:
+        """Sizes from a model's description."""
+        d, heads = info.d_model, 2 * (info.n_heads + info.n_kv_heads) * info.d_head
+        experts = max(info.n_experts, 1) if info.expert_layers else 1
+        mlp = (3 if info.gated else 2) * info.d_mlp
+        layer = 4 * d * (heads + mlp)
+        embedding = 4 * info.d_vocab * d
+        whole = 2 * embedding + info.n_layers * 4 * d * (heads + mlp * experts)
+        return cls(embedding, layer, whole, 8 * d * d)
+
+
+def plan(info: ModelInfo, subjects: Iterable[Subject], claims: dict[str, Claim], limit: int) -> Plan:
+    """Share out the memory that a run may take.
+
+    Parameters
+    ----------
+    info : ModelInfo
+    subjects : iterable of Subject
+        What is to be measured.
+    claims : dict of str to Claim
+    limit : int
+        Bytes that the run may take.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    UsageError
+        If the run cannot do with so little; says how much it needs.
+    """
+    chosen = list(subjects)
+    size = Sizes.of(info)
+    bases = {subject.basis for subject in chosen}
+    # Without LayerNorm both bases have the same embedding, and share all that is made of it.
+    dictionaries = len(bases) if info.norm == "layer_norm" else min(len(bases), 1)
+    pursues = any(subject.claim in _PURSUES for subject in chosen)
+    whole_gram = min(info.d_vocab**2, MOST_GRAM) if pursues else 0
+    fixed = LIBRARIES + BLOCKS + len(bases) * size.embedding + dictionaries * 2 * size.embedding + size.embedding
+    passing = 3 * size.layer + 4 * size.law
+    least = fixed + passing + dictionaries * min(LEAST_GRAM, whole_gram)
+    if least > limit:
+        raise UsageError(
+            f"The model {info.name} needs {least / GB:.1f} GB of memory at least, with {info.d_vocab:,} tokens of "
+            f"{info.d_model} dimensions in {len(bases)} {'basis' if len(bases) == 1 else 'bases'}, and may take "
+            f"{limit / GB:.1f} GB. Free memory, allow more with --memory-limit, or check one basis at a time."
+        )
+    left = limit - least
+    no_run, running = "", 0
+    # A model without tokenizer is not run either.
+    if info.text and any("text" in claims[subject.claim].needs for subject in chosen):
+        running = size.whole + size.embedding * len(bases)
+        if running > left:
+            no_run = (
+                f"to run the model takes {(least + running) / GB:.1f} GB of memory, more than the limit of "
+                f"{limit / GB:.1f} GB"
+            )
+            running = 0
+    left -= running
+    gram = min(whole_gram, LEAST_GRAM + left // (2 * max(dictionaries, 1))) if pursues else 0
+    left -= dictionaries * max(gram - LEAST_GRAM, 0)
+    layers = info.n_layers * size.layer
+    kept = min(layers, left // (2 * max(len(bases), 1)))
+    left -= len(bases) * kept
+    shared = min(len(bases) * info.n_layers * 3 * size.law, left // 2)
+    peak = fixed + passing + running + dictionaries * gram + len(bases) * kept + shared
+    return Plan(limit, peak, gram, kept + 2 * size.embedding + 2 * size.layer, shared + 4 * size.law, no_run)
+
+
+def announcement(info: ModelInfo, subjects: Collection[Subject], chosen: Plan, processes: int = 1) -> str:
+    """What the run will take, in one line; measures the machine for half a second."""
+    seconds = expected_seconds(info, subjects, measured_speed())  # the machine's: processes share its cores
+    if seconds < 90:
+        time_taken = "under two minutes"
+    else:
+        time_taken = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+    peak, limit = processes * chosen.peak / GB, processes * chosen.limit / GB
+    text = (
+        f"To measure all this takes about {peak:.1f} GB of memory at most ({limit:.1f} GB are allowed) and about "
+        f"{time_taken} on this machine; what an earlier run has measured takes none."
+    )
+    return f"{text} The model is not run: {chosen.no_run}." if chosen.no_run else text
+
+
+def measured_speed(seconds: float = 0.5) -> float:
+    """Multiplications with addition per second of float32 matrix products on this machine, now."""
+    rng = np.random.default_rng(0)
+    left, right = (rng.standard_normal((1024, 1024), dtype=np.float32) for _ in range(2))
+    out = np.empty_like(left)
+    np.matmul(left, right, out=out)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        np.matmul(left, right, out=out)
+        count += 1
+    return count * 1024**3 / (time.perf_counter() - start)
+
+
+def expected_seconds(info: ModelInfo, subjects: Collection[Subject], speed: float) -> float:
+    """About how long the subjects take to measure on a machine of this speed."""
+    once = {(subject.claim, subject.basis) for subject in subjects}
+    return (sum(_work(info, subject.claim) for subject in subjects) + sum(_once(info, *key) for key in once)) / speed
+
+
+TOKENS_READ = 4_096
+"""Tokens of the shipped text, about; a longer one takes longer."""
+
+
+def _work(info: ModelInfo, claim: str) -> float:
+    """Multiplications that each subject of a claim costs, with factors fitted to measured runs."""
+    V, d, m, h, r = info.d_vocab, info.d_model, info.d_mlp, max(info.n_heads, 1), info.d_head
+    match claim:
+        case "neurons-beyond-chance":
+            return 1.2 * m * V * d
+        case "neurons-cos50":
+            return 5.0 * m * V * d
+        case "circuits-bound-tokens":
+            return 2.6 * m * V * d * (h + 1)
+        case "neuron-or":
+            return 24.0 * m * V * d
+        case "circuits-mlp-to-mlp":
+            return 0.9 * info.n_layers**2 * d * (m**2 + min(m, 768) ** 2)
+        case "binding-preserves-similarity":
+            return 1.0 * V * d * h * r
+        case "attention-near-orthogonal" | "attention-artifacts":
+            return 20.0 * (h * r) ** 2 * d
+        case "mlp-out-near-orthogonal":
+            return 1.5 * m**2 * d
+        case _:
+            return 0.0
+
+
+def _once(info: ModelInfo, claim: str, basis: str) -> float:
+    """Multiplications that a claim costs once in each basis, for all its subjects."""
+    V, d, m, L = info.d_vocab, info.d_model, info.d_mlp, info.n_layers
+    layer = d * (2 * (info.n_heads + info.n_kv_heads) * info.d_head + 3 * m)
+    match claim:
+        case "embedding-near-orthogonal":
+            return 1.0 * V**2 * d
+        case "neurons-beyond-chance":
+            return V * d * (20_000 + V / 2)
+        case "bundle-recall":
+            return 13_000.0 * V * d
+        case "residual-keeps-token" | "attention-rebinds":
+            return TOKENS_READ * (3.0 * L * layer + 2.0 * V * d)
+        case "mlp-out-beyond-random":
+            return 100.0 * m**2 * d
+        case _:
+            return 0.0
