@@ -135,7 +135,7 @@ def announcement(info: ModelInfo, subjects: Collection[Subject], chosen: Plan, p
     """What the run will take, in one line; measures the machine for half a second."""
     seconds = expected_seconds(info, subjects, measured_speed())  # the machine's: processes share its cores
     if seconds < 90:
-        time_taken = "under two minutes"
+        time_taken = "one or two minutes"
     else:
         time_taken = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
     peak, limit = processes * chosen.peak / GB, processes * chosen.limit / GB
