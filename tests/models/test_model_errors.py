@@ -146,7 +146,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "neurons that are not there": (configured(intermediate_size=10**9), ("(1000000000, 24)",)),
     "an unknown nonlinearity": (configured(hidden_act="nope"), ("LlamaForCausalLM", "nope")),
     "a type in capitals": (configured(model_type="Llama"), ("It is written 'llama'",)),
-    "a type that is no word": (configured(model_type=["llama"]), ("not supported",)),
+    "a type that is no word": (configured(model_type=["llama"]), ("which is no text",)),
     "no type": (configured(model_type=None), ("LlamaForCausalLM has the type 'llama': add that",)),
     "no type and no class": (configured(model_type=None, architectures=None), ("does not say its model_type",)),
 }  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.models import tiny, tiny_gguf
+from tests.models.models_page import NOT_CONVERTED
 from vsa_checks.errors import ModelError
 from vsa_checks.models import BASES, Model, describe, load
 from vsa_checks.models.architectures import ARCHITECTURES
@@ -16,7 +17,6 @@ from vsa_checks.models.architectures import ARCHITECTURES
 pytestmark = pytest.mark.slow
 
 # llama.cpp's converter takes one key head for granted in both.
-NOT_CONVERTED = ("gpt_bigcode#heads", "falcon#heads")
 ENCODERS = ("bert", "roberta", "xlm-roberta", "distilbert", "modernbert")
 """Converted without their prediction heads, and all but ModernBERT as BERT."""
 HEADLESS = ("qwen2_vl_text", "qwen3_vl_text")

@@ -84,6 +84,8 @@ class Architecture:
         Why its attention has no matrices of the four kinds; "" if it has.
     unweighted_norms : bool
         Whether the norms that layers read through have no weights.
+    first_layer_unnormed : bool
+        Whether attention of the first layer reads the stream itself.
     not_run : str
         Why its weights are read and the model itself is not run; "" if it is.
     gguf : Gguf or None
@@ -104,6 +106,7 @@ class Architecture:
     uneven: str = ""
     no_attention: str = ""
     unweighted_norms: bool = False
+    first_layer_unnormed: bool = False
     not_run: str = ""
     gguf: Gguf | None = None
 

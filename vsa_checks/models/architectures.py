@@ -245,6 +245,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         encoder_layouts.MODERNBERT,
         LAYER_NORM,
         family="encoder",
+        first_layer_unnormed=True,
         gguf=Gguf(("modern-bert",), gate_in_up=True),
     ),
     "t5": _t5("T5ForConditionalGeneration", gguf=_T5_GGUF),

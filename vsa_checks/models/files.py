@@ -61,6 +61,11 @@ def read_config(directory: Path, model: str) -> dict[str, Any]:
             f"and is not there. {hint}"
         )
     config = read_json(path, model)
+    kind = config.get("model_type")
+    if kind is not None and not isinstance(kind, str):
+        raise ModelError(
+            f"The model {model} cannot be loaded: {path} gives {kind!r} for model_type, which is no text. {_AGAIN}"
+        )
     if "quantization_config" in config:
         raise ModelError(
             f"The model {model} cannot be loaded: {path} says that its weights are packed "

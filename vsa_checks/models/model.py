@@ -150,6 +150,12 @@ class Model(WeightsInBasis):
 
         found = [self.get(f"blocks.{layer}.{part}.{name}") for layer in range(self.info.n_layers)]
         present = [tensor for tensor in found if tensor is not None]
+        if present and len(present) < len(found):
+            layers = ", ".join(str(layer) for layer, tensor in enumerate(found) if tensor is not None)
+            raise ModelError(
+                f"Of the model {self.info.name} only layers {layers} have a {name}: ask for one of them, as in "
+                f"model['blocks.{layers.split(',')[0]}.{part}.{name}']."
+            )
         return torch.stack(present) if present else None
 
     def __getattr__(self, name: str) -> Any:
@@ -296,7 +302,7 @@ class Model(WeightsInBasis):
         import torch
 
         _, layer, kind = name.split(".")[:3]
-        norm = (self._raw.attention if kind == "attn" else self._raw.mlp)(int(layer)).reads_through
+        norm = (self._raw.attention_norm if kind == "attn" else self._raw.mlp_norm)(int(layer))
         if norm is not None and norm.bias is not None:
             values = values - torch.from_numpy(norm.bias).to(values.device)
         if norm is None or norm.gain is None:

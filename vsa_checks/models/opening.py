@@ -17,7 +17,7 @@ from vsa_checks.models.raw_weights import Opened, RawWeights
 from vsa_checks.models.shapes import effective_config, row_for
 from vsa_checks.models.sources import Located
 from vsa_checks.models.storage import open_weights
-from vsa_checks.models.tensor_names import check_experts, check_sizes
+from vsa_checks.models.tensor_names import check_experts, check_sizes, missing_tensors
 
 # What older versions of the classes kept beside the weights, and heads that no claim looks at.
 _NO_WEIGHTS = (
@@ -75,13 +75,44 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
         tied=tied,
     )
     if expected is not None:
+        _require(raw, expected)
         notes += [_unused(raw, expected, several=config is not whole), _untied(raw)]
         if row.causal and not raw.has_unembedding():
             notes.append("It was saved without an unembedding.")
+        if info.architecture == "albert":
+            notes.insert(0, _applications(config))
         if row.family == "encoder-decoder":
             notes.insert(0, "Its decoder is looked at, with what that attends to in itself.")
     cap = expected is None or _caps_logits(config, row)  # what is not known could be capped
     return Opened(raw, info, " ".join(filter(None, notes)), _eps(config), cap)
+
+
+def _applications(config: Mapping[str, Any]) -> str:
+    """In one sentence, that ALBERT applies a stored layer many times."""
+    applied, groups = config.get("num_hidden_layers"), config.get("num_hidden_groups", 1)
+    inner = config.get("inner_group_num", 1)
+    more = f"; of the {inner} that follow each other within a group the first is looked at" if inner != 1 else ""
+    return f"Its layers share weights: {groups} stored for {applied}, each looked at once{more}."
+
+
+def _require(raw: RawWeights, expected: set[str]) -> None:
+    """Raises ModelError if a tensor of the layers or norms is missing that the model's class has."""
+    layout, stored = raw.layout, raw.module_names
+    modules = [name for name in (layout.final_norm, layout.embed_norm, layout.embed_project) if name]
+    for layer in range(raw.shape.n_layers):
+        modules += [layout.layer.format(layer) + module for module in layout.roles.values()]
+    wanted = [f"{module}.{kind}" for module in modules for kind in ("weight", "bias")]
+    missing = [name for name in wanted if name in expected and name not in stored]
+    if raw.n_experts:
+        having = {layer for layer in range(raw.shape.n_layers) if _has_experts(expected, layout.layer.format(layer))}
+        lost = sorted(having - set(raw.expert_layers()))
+        missing += [f"{layout.layer.format(layer)}* (its experts)" for layer in lost]
+    if missing:
+        raise missing_tensors(raw.model, raw.place, missing, list(raw.stored.names))
+
+
+def _has_experts(expected: set[str], prefix: str) -> bool:
+    return any(name.startswith(prefix) and (".experts." in name or "input_linear" in name) for name in expected)
 
 
 def _is_tied(class_config: Any, row: Architecture, names: list[str]) -> bool:

@@ -127,11 +127,13 @@ def normed(rows: Array, norm: Norm, layer_norm: bool, eps: float) -> Array:
 
 def _fold(weights: dict[str, Array], matrix: str, bias: str, norm: Norm | None, layer_norm: bool) -> None:
     """Fold a norm into a matrix that reads through it, (d, m) or (heads, d, r)."""
+    if norm is None:
+        return  # what it reads is the stream itself
     W = weights[matrix]
-    if norm is not None and norm.bias is not None:
+    if norm.bias is not None:
         read = np.einsum("...dm,d->...m", W.astype(np.float64), norm.bias.astype(np.float64))
         weights[bias] = (weights.get(bias, np.float32(0.0)) + read).astype(np.float32)
-    if norm is not None and norm.gain is not None:
+    if norm.gain is not None:
         W = W * norm.gain[:, None]
     if layer_norm:
         W = W - W.mean(axis=-2, keepdims=True, dtype=np.float64).astype(np.float32)

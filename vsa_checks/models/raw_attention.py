@@ -7,12 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from vsa_checks.errors import ModelError
-from vsa_checks.models.parts import Array, Part, Weights
+from vsa_checks.models.parts import Array, Norm, Part, Weights
 from vsa_checks.models.tensor_reader import TensorReader
 
 
 class AttentionReader(TensorReader):
     """Reads attention, one layer at a time."""
+
+    def attention_norm(self, layer: int) -> Norm | None:
+        """The norm through which attention of a layer reads; None without one."""
+        return self._layer_norm(layer, "attn_norm2", "attn_norm")
 
     def attention(self, layer: int) -> Part:
         """Attention of one layer: W_Q (h, d, r), W_K and W_V (kv, d, r), W_O (h, r, d), and biases."""
@@ -44,7 +48,7 @@ class AttentionReader(TensorReader):
             weights["b_O"] = bias
         return Part(
             weights,
-            self._layer_norm(layer, "attn_norm2", "attn_norm"),
+            self.attention_norm(layer),
             self._layer_norm(layer, "attn_out_norm"),
             self._head_gain(layer, "q_norm", h),
             self._head_gain(layer, "k_norm", kv),

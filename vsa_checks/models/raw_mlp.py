@@ -6,7 +6,7 @@ import numpy as np
 
 from vsa_checks.errors import ModelError
 from vsa_checks.models.layout import Experts
-from vsa_checks.models.parts import Array, Part, Weights
+from vsa_checks.models.parts import Array, Norm, Part, Weights
 from vsa_checks.models.tensor_names import expert_name
 from vsa_checks.models.tensor_reader import TensorReader
 
@@ -50,11 +50,15 @@ class MlpReader(TensorReader):
             weights["b_out"] = bias
         return self._mlp_part(layer, weights)
 
-    def _mlp_part(self, layer: int, weights: Weights) -> Part:
+    def mlp_norm(self, layer: int) -> Norm | None:
+        """The norm through which MLP or experts of a layer read; None without one."""
         names = ("mlp_norm2", "mlp_norm")
         if self._parallel and not any(self._has_role(layer, role) for role in names):
             names = ("attn_norm2", "attn_norm")  # one norm for both
-        return Part(weights, self._layer_norm(layer, *names), self._layer_norm(layer, "mlp_out_norm"))
+        return self._layer_norm(layer, *names)
+
+    def _mlp_part(self, layer: int, weights: Weights) -> Part:
+        return Part(weights, self.mlp_norm(layer), self._layer_norm(layer, "mlp_out_norm"))
 
     def expert(self, layer: int, expert: int) -> Part:
         """One expert of a layer: W_in and W_gate (d, m), W_out (m, d), and biases."""

@@ -49,7 +49,7 @@ class RawWeights(AttentionReader, MlpReader):
     def final_norm(self) -> Norm | None:
         """The norm before the unembedding; None without one."""
         if not self.layout.final_norm:
-            return None
+            return Norm(None, None) if self.row.unweighted_norms else None
         return self._norm(self.layout.final_norm)
 
     def has_unembedding(self) -> bool:

@@ -59,6 +59,11 @@ def locate(name_or_path: str | os.PathLike[str], registry: Registry | None = Non
     """
     registry = read_registry() if registry is None else registry
     name = os.fspath(name_or_path)
+    if not name.strip() or name.startswith("@"):
+        raise ModelError(
+            f"The model {name!r} has no name: give a short name (vsa-checks models lists them), ORG/NAME[@REVISION] "
+            "or a path."
+        )
     path = Path(name).expanduser()
     if not _looks_like_path(name):
         entry = entry_for(name, registry)

@@ -100,7 +100,8 @@ class TensorReader:
 
     def _norm(self, module: str) -> Norm | None:
         gain, bias = self._maybe(f"{module}.weight"), self._maybe(f"{module}.bias")
-        if gain is None and not self.row.uneven:
+        without_weights = self._expected is not None and f"{module}.weight" not in self._expected
+        if gain is None and not without_weights:
             raise self._missing(self._as_stored(f"{module}.weight"))
         return Norm(None if gain is None else gain + np.float32(self._norm_offset), bias)
 
@@ -137,11 +138,13 @@ class TensorReader:
             if self._has_role(layer, role):
                 return self._norm(self._module(layer, role))
         module = f"{self._module(layer, named[-1])}.weight" if named else ""
-        # Where the class itself has none (the first layer of ModernBERT), the stream is read as it is.
         absent = self._expected is not None and module not in self._expected
-        if named and not absent and not self.row.uneven:
-            raise self._missing(self._as_stored(f"{self._module(layer, named[-1])}.weight"))
-        return None
+        if named and not absent:
+            raise self._missing(self._as_stored(module))
+        # Where the class has no weights for it, the norm only norms; but ModernBERT's first layer has no norm at all.
+        written = "attn_out_norm" in roles or "mlp_out_norm" in roles
+        normed = bool(named) or (self.row.unweighted_norms and not written)
+        return Norm(None, None) if normed and not self.row.first_layer_unnormed else None
 
     def has_sinks(self, layer: int) -> bool:
         """Whether heads may attend to nothing, so that attention does not sum to one."""

@@ -64,7 +64,7 @@ class WeightsInBasis(Mapping[str, "torch.Tensor"]):
     def _centers_stream(self) -> bool:
         """Whether the stream itself is without its mean: not where some part reads it without a norm of its own."""
         centers = self._steps is not None and self._steps.center_writing_weights
-        return centers and self._raw.row.reads_through_norm and self._raw.row.hf_class != "ModernBertForMaskedLM"
+        return centers and self._raw.row.reads_through_norm and not self._raw.row.first_layer_unnormed
 
     def _has_value_bias(self, part: Part) -> bool:
         norm = part.reads_through

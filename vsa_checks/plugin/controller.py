@@ -49,6 +49,7 @@ class Controller:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+        self.tally.refused = exitstatus == pytest.ExitCode.USAGE_ERROR  # what it is told says why nothing was run
         stopped = session.shouldstop or session.shouldfail or exitstatus == pytest.ExitCode.INTERRUPTED
         self.tally.ended_early = bool(stopped and self.tally.collected - self.tally.done)
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):

@@ -83,7 +83,7 @@ def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter
             else f"Ended early: {n_done}. Nothing is kept (no cache): the same command measures everything anew.",
             yellow=True,
         )
-    elif tally.missing:
+    elif tally.missing and not tally.refused:
         reporter.write_line(
             f"{len(tally.missing)} of {len(tally.collected)} tests were collected and never reported, the first being "
             f"{tally.missing[0]}: the run fails.",

@@ -19,7 +19,7 @@ def gigabytes(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of gigabytes above 0, such as 4 or 0.5")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of gigabytes between 0 and a million")
     return number
 
 

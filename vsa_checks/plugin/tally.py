@@ -45,7 +45,7 @@ class Tally:
         self.from_cache: set[str] = set()
         self.load_failures: dict[str, None] = {}
         """Why the model could not be loaded or read while the claims ran: each reason once, in order."""
-        self.ended_early = False
+        self.ended_early = self.refused = False
 
     def expect(self, node_ids: Iterable[str]) -> None:
         """Note the tests that are to run."""

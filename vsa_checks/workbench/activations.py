@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from vsa_checks.errors import NotChecked
 from vsa_checks.models import Basis
 from vsa_checks.models.forward import CannotRun
-from vsa_checks.models.texts import LEAST_WINDOWS, Reading, Window, cut
+from vsa_checks.models.texts import LEAST_WINDOW, LEAST_WINDOWS, Reading, Window, cut
 from vsa_checks.workbench.access import Workbench
 
 SINK_SHARE = 0.2
@@ -37,6 +37,8 @@ def reading(bench: Workbench, basis: Basis) -> Reading:
         n_ctx = int(model.bridge.cfg.n_ctx)
     except CannotRun as problem:
         raise NotChecked(f"the model cannot be run: {problem}") from problem
+    if n_ctx < LEAST_WINDOW:
+        raise NotChecked(f"the model has only {n_ctx} positions: windows of text have {LEAST_WINDOW} at least")
     found = bench.once("reading", lambda: cut(bench.text, model.tokenizer, n_ctx, model.info.d_vocab))
     if len(found.windows) < LEAST_WINDOWS:
         raise NotChecked(
