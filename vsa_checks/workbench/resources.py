@@ -191,7 +191,7 @@ def _work(info: ModelInfo, claim: str) -> float:
         case "binding-preserves-similarity":
             return 1.0 * V * d * h * r
         case "attention-near-orthogonal" | "attention-artifacts":
-            return 20.0 * (h * r) ** 2 * d
+            return 2.0 * (h * r) ** 2 * d + 4e8 * h
         case "mlp-out-near-orthogonal":
             return 1.5 * m**2 * d
         case _:
