@@ -21,6 +21,8 @@ LIBRARIES = 520 * 2**20
 BLOCKS = 700 * 2**20
 """Most memory for blocks of dot products and copies made on the way, in all claims; measured."""
 MOST_GRAM = 5 * 2**29
+RECALL_COPIES = 13
+"""Of all tokens in float32, while bundles of them are read out; measured on 262,144 tokens."""
 LEAST_GRAM = 64 * 2**20
 _PURSUES = {"neurons-beyond-chance", "circuits-bound-tokens", "neuron-or", "neuron-and", "circuits-mlp-to-mlp"}
 
@@ -130,6 +132,8 @@ def plan(info: ModelInfo, subjects: Iterable[Subject], claims: dict[str, Claim],
     left -= len(bases) * kept
     shared = min(len(bases) * info.n_layers * 3 * size.law, left // 2)
     peak = fixed + passing + running + dictionaries * gram + len(bases) * kept + shared
+    if any(subject.claim == "bundle-recall" for subject in chosen):
+        peak = max(peak, LIBRARIES + RECALL_COPIES * size.embedding)
     return Plan(limit, peak, gram, kept + 2 * size.embedding + 2 * size.layer, shared + 4 * size.law, no_run)
 
 
