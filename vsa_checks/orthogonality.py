@@ -94,7 +94,9 @@ def live_rows(vectors: ArrayLike) -> Live:
 def centered(vectors: ArrayLike) -> NDArray[np.float32]:
     """Subtract the mean row, computed in float64, from each row of `vectors` (n, d); returns float32 (n, d)."""
     array = np.asarray(vectors)
-    return (array - array.mean(axis=0, dtype=np.float64)).astype(np.float32)
+    # Subtracted in float64 and rounded buffer by buffer: a float64 copy of a large vocabulary takes much memory.
+    found = np.empty(array.shape, np.float32)
+    return np.subtract(array, array.mean(axis=0, dtype=np.float64), out=found, dtype=np.float64, casting="same_kind")
 
 
 def row_mean_squares(unit: NDArray[np.float32]) -> NDArray[np.float64]:

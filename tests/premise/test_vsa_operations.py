@@ -275,6 +275,7 @@ def test_vectors_are_packed_from_twice_as_many_draws_and_in_their_order() -> Non
 def test_bundles_are_drawn_without_repetition_and_evenly() -> None:
     assert sorted(constructions.draw_bundles(5, 5, 1, rng())[0]) == [0, 1, 2, 3, 4]
     members = constructions.draw_bundles(10, 4, 2000, rng())
+    assert members.base is None, "a view would keep the orders of all vectors in memory"
     assert members.shape == (2000, 4)
     assert all(len(set(row)) == 4 for row in members.tolist())
     # Each of 10 stands in 4 of 10 bundles: 800 times, give or take 22.

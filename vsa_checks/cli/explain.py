@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from vsa_checks.cli.neuron import Explanation, explain
-from vsa_checks.errors import ModelError, VsaChecksError
+from vsa_checks.errors import ModelError, VsaChecksError, first_line
 from vsa_checks.models import load
 from vsa_checks.report.formatting import visible
-from vsa_checks.workbench.loading import first_line, raised_for_the_model
+from vsa_checks.workbench.loading import raised_for_the_model
 
 
 def run(options: argparse.Namespace) -> int:

@@ -163,14 +163,6 @@ def refuse_pointer(path: Path, model: str) -> None:
         )
 
 
-def first_line(problem: BaseException) -> str:
-    """The first line of an error's message, and the second where the first ends with a colon."""
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    if len(lines) > 1 and lines[0].endswith(":"):
-        lines[0] = f"{lines[0]} {lines[1]}"
-    return lines[0][:300] if lines else "no reason given"
-
-
 def weights_sha256(files: tuple[Path, ...]) -> str:
     """Hex sha256 of one file, or of the sorted lines "name sha256" of several; computed once per process."""
     if len(files) == 1:

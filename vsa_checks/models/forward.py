@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsa_checks.errors import ModelError
+from vsa_checks.errors import ModelError, first_line
 from vsa_checks.models.architecture import Architecture
-from vsa_checks.models.files import find_weights, first_line
+from vsa_checks.models.files import find_weights
 from vsa_checks.models.shapes import ONE_KEY_HEAD_EACH
 from vsa_checks.models.sources import Located
 from vsa_checks.models.tensor_names import by_module_name
@@ -63,7 +63,7 @@ def build(found: Located, row: Architecture, unembedding: bool) -> TransformerBr
 
 def cannot_run(problem: Exception) -> CannotRun:
     """The error for a model that transformer_lens fails on."""
-    return CannotRun(f"transformer_lens cannot run this model ({type(problem).__name__}: {first_line(problem)})")
+    return CannotRun(f"transformer_lens cannot run this model ({first_line(problem)})")
 
 
 def check_runs(row: Architecture) -> None:
@@ -124,7 +124,7 @@ def read_class_config(directory: Path, model: str) -> Any:
     except Exception as problem:  # any complaint about the configuration is the same to the person
         raise ModelError(
             f"The model {model} cannot be loaded: config.json in {directory} cannot be read "
-            f"({type(problem).__name__}: {first_line(problem)}). Fetch or save the model again."
+            f"({first_line(problem)}). Fetch or save the model again."
         ) from None
 
 
@@ -142,7 +142,7 @@ def class_parameters(config: Any, row: Architecture, model: str) -> set[str]:
     except Exception as problem:  # any complaint about the configuration is the same to the person
         raise ModelError(
             f"The model {model} cannot be loaded: its config.json describes no {row.hf_class} that can be built "
-            f"({type(problem).__name__}: {first_line(problem)}). Fetch or save the model again."
+            f"({first_line(problem)}). Fetch or save the model again."
         ) from None
     return set(by_module_name(names, row.layout))
 
@@ -164,9 +164,7 @@ def _build(model: str, path: Path, row: Architecture, unembedding: bool, **sourc
                 **source,
             )
         except Exception as problem:  # whatever is wrong with the files, it is the same to the person
-            raise CannotRun(
-                f"transformers cannot load this model ({type(problem).__name__}: {first_line(problem)})"
-            ) from problem
+            raise CannotRun(f"transformers cannot load this model ({first_line(problem)})") from problem
     heads = (row.layout.unembed.split(".")[0] + ".", "lm_head.")
     missing = sorted(name for name in report["missing_keys"] if unembedding or not name.startswith(heads))
     if missing:

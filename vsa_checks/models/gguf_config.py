@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
-from vsa_checks.errors import ModelError
+from vsa_checks.errors import ModelError, first_line
 from vsa_checks.models.architecture import Shape
-from vsa_checks.models.files import first_line
 from vsa_checks.models.forward import CannotRun
 from vsa_checks.models.gguf_description import all_tensors, gguf_parallel, gguf_shape, gguf_type
 from vsa_checks.models.gguf_header import GGUFHeader
@@ -329,5 +328,5 @@ def gguf_config(headers: list[GGUFHeader], model: str) -> Any:
     try:
         return AutoConfig.for_model(model_type, **values)
     except Exception as problem:  # any complaint about the configuration is the same to the person
-        reason = f"{type(problem).__name__}: {first_line(problem)}"
+        reason = first_line(problem)
         raise CannotRun(f"its header gives no configuration of a {model_type} model ({reason})") from None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks.errors import first_line
 from vsa_checks.models.architecture import Architecture
 from vsa_checks.models.architectures import ARCHITECTURES
-from vsa_checks.models.files import first_line
 from vsa_checks.models.forward import CannotRun, module_from_tensors
 from vsa_checks.models.gguf_config import gguf_config
 from vsa_checks.models.gguf_description import all_tensors, gguf_shape
@@ -55,7 +55,7 @@ def module_from_gguf(path: Path, model: str) -> PreTrainedModel:
         with torch.device("meta"):
             skeleton = getattr(transformers, row.hf_class)(config)
     except Exception as problem:  # whatever the class cannot be built from
-        reason = f"{type(problem).__name__}: {first_line(problem)}"
+        reason = first_line(problem)
         raise CannotRun(f"its header describes no {row.hf_class} that can be built ({reason})") from None
     wanted = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
     tensors = _Packed(raw, row, wanted, headers[0]).tensors()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vsa_checks.errors import ModelError
+from vsa_checks.errors import ModelError, first_line
 from vsa_checks.models.hub_cache import cache_directory, endpoint, other_commits
 from vsa_checks.models.hub_progress import in_bytes
 from vsa_checks.models.registry import RegistryEntry
@@ -64,7 +64,7 @@ def in_few_words(problem: BaseException) -> str:
     answer = _answer(problem)
     if answer is not None:
         return scrubbed(f"the hub at {endpoint()} answers {answer.status_code}")
-    return scrubbed(f"the hub at {endpoint()} cannot be reached ({_first_line(problem)})")
+    return scrubbed(f"the hub at {endpoint()} cannot be reached ({first_line(problem)})")
 
 
 def not_there(entry: RegistryEntry, problem: str) -> ModelError:
@@ -94,14 +94,14 @@ def refusal(entry: RegistryEntry, problem: BaseException, file: str = "") -> Mod
     if codes & set(_NO_WRITING):
         return _error(
             entry,
-            f"the cache {cache_directory()} cannot be written ({_first_line(problem)}). Set HF_HOME to a folder that "
+            f"the cache {cache_directory()} cannot be written ({first_line(problem)}). Set HF_HOME to a folder that "
             "can, or correct its permissions.",
         )
     if not file:
         return not_there(entry, in_few_words(problem))
     return _error(
         entry,
-        f"the download of {entry.id} from the hub at {endpoint()} broke off at {file} ({_first_line(problem)}). Files "
+        f"the download of {entry.id} from the hub at {endpoint()} broke off at {file} ({first_line(problem)}). Files "
         "that have arrived whole are kept: run the same command again, and it goes on from there.",
     )
 
@@ -245,8 +245,3 @@ def _answer(problem: BaseException) -> Any:
 
 def _is_offline(problem: BaseException) -> bool:
     return any(isinstance(one, Offline) or type(one).__name__ == "OfflineModeIsEnabled" for one in _chain(problem))
-
-
-def _first_line(problem: BaseException) -> str:
-    lines = str(problem).strip().splitlines()
-    return f"{type(problem).__name__}: {lines[0][:200]}" if lines else type(problem).__name__

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks.errors import ModelError
-from vsa_checks.models.files import WeightFiles, first_line, refuse_pointer, safetensors_header
+from vsa_checks.errors import ModelError, first_line
+from vsa_checks.models.files import WeightFiles, refuse_pointer, safetensors_header
 
 Array = NDArray[np.float32]
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -115,7 +115,7 @@ class Pickled:
             except Exception as problem:  # whatever is wrong with the file, it is the same to the person
                 raise ModelError(
                     f"The model {model} cannot be loaded: {file.name} in {file.parent} cannot be read "
-                    f"({type(problem).__name__}: {first_line(problem)}). Fetch, save or convert the model again."
+                    f"({first_line(problem)}). Fetch, save or convert the model again."
                 ) from None
             if not isinstance(content, dict):
                 raise ModelError(

@@ -61,7 +61,6 @@ class TensorReader:
         self.n_experts, self.tied = n_experts, tied
         self._expected = expected
         self.module_names = by_module_name(stored.names, layout)
-        self.used: set[str] = set()
         if f"{layout.embed}.weight" not in self.module_names:
             raise self._missing(self._as_stored(f"{layout.embed}.weight"))
 
@@ -80,7 +79,6 @@ class TensorReader:
         if not self.has(name):
             raise self._missing(self._as_stored(name))
         stored = self.module_names[name]
-        self.used.add(stored)
         found = self.stored.shape(stored) if index is None else self.stored.shape(stored)[1:]
         if shape is not None and tuple(found) != shape:
             raise ModelError(

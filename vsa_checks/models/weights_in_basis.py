@@ -198,10 +198,6 @@ class WeightsInBasis(Mapping[str, "torch.Tensor"]):
             reason = row.uneven
         return f"layer {layer} of this model has no {matrix}{f': {reason}' if reason else ''}"
 
-    def expert_layers(self) -> tuple[int, ...]:
-        """The layers whose MLP is a mixture of experts."""
-        return self._raw.expert_layers()
-
     # --- what the architecture makes of them ------------------------------------------------------------------------
 
     def token_vectors(self) -> NDArray[np.float32]:

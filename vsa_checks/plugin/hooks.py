@@ -171,8 +171,7 @@ def _load_unless_sound(run: ClaimsRun, config: pytest.Config) -> Model | None:
         return None
     for basis in run.bases:
         try:
-            plan = (None, "") if run.plan is None else (run.plan.kept_bytes, run.plan.no_run)
-            model = load(run.name, basis, run.device, *plan)
+            model = load(run.name, basis, run.device, run.plan)
             break
         except ModelError as error:
             run.unloadable[basis] = error

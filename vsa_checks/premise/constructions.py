@@ -90,7 +90,9 @@ def draw_bundles(n: int, k: int, bundles: int, rng: np.random.Generator) -> NDAr
     """Draw members (bundles, k) from n vectors, none twice in a bundle. Raises ValueError for k > n."""
     if k > n:
         raise ValueError(f"a bundle of {k} cannot be drawn from {n} vectors")
-    return rng.permuted(np.tile(np.arange(n), (bundles, 1)), axis=1)[:, :k]
+    orders = np.tile(np.arange(n), (bundles, 1))
+    # In place, and a copy of what is wanted: all orders of a large vocabulary take much memory.
+    return rng.permuted(orders, axis=1, out=orders)[:, :k].copy()
 
 
 def with_common_mean(vectors: NDArray[np.float32], length: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -88,12 +88,7 @@ class Workbench:
     def model(self, basis: Basis) -> Model:
         """The model in one basis of its weights, "processed" or "raw". Raises ModelError if it cannot be loaded."""
         if basis not in self._models:
-            self._models[basis] = load(
-                self.name,
-                basis,
-                self.device,
-                *((None, "") if self.plan is None else (self.plan.kept_bytes, self.plan.no_run)),
-            )
+            self._models[basis] = load(self.name, basis, self.device, self.plan)
         return self._models[basis]
 
     @property
@@ -239,13 +234,8 @@ class Workbench:
     def layers_held(self, basis: Basis) -> int:
         """Of how many layers one matrix of the MLP may be in memory at a time, beside another."""
         info = self.model(basis).info
-        return max(
-            1,
-            min(
-                info.n_layers,
-                self.passing_bytes // max(8 * info.d_mlp * info.d_model * len(experts_of(info, info.n_layers - 1)), 1),
-            ),
-        )
+        both = 8 * info.d_model * info.d_mlp * len(experts_of(info, info.n_layers - 1))
+        return max(1, min(info.n_layers, self.passing_bytes // max(both, 1)))
 
     def bias(self, basis: Basis, layer: int, name: str) -> NDArray[np.float32] | None:
         """One bias of a layer, such as "attn.b_V" or "mlp.b_in"; None where the layer has none."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 from vsa_checks import models
-from vsa_checks.errors import ModelError, VsaChecksError
+from vsa_checks.errors import ModelError, VsaChecksError, first_line
 from vsa_checks.models import Basis, Model
+from vsa_checks.workbench.resources import Plan
 
 _PACKAGE = Path(models.__file__).parent.parent
 _MODELS = _PACKAGE / "models"
-_MOST_CHARACTERS = 300
 
 
-def load(name: str, basis: Basis, device: str, kept_bytes: int | None = None, no_run: str = "") -> Model:
-    """Load a model in one basis of its weights. Raises ModelError whatever goes wrong, also within a library."""
+def load(name: str, basis: Basis, device: str, plan: Plan | None = None) -> Model:
+    """Load a model in one basis of its weights, to hold as much as is planned.
+
+    Raises ModelError whatever goes wrong, also within a library.
+    """
+    held: dict[str, Any] = {} if plan is None else {"kept_bytes": plan.kept_bytes, "no_run": plan.no_run}
     try:
-        return models.load(name, basis=basis, device=device, kept_bytes=kept_bytes, no_run=no_run)
+        return models.load(name, basis=basis, device=device, **held)
     except VsaChecksError:
         raise
     except Exception as error:
@@ -32,14 +37,6 @@ def unreadable(name: str, basis: Basis | None, error: Exception) -> ModelError:
         f"there, whole, and of a kind of model that the installed libraries know, and that memory is free for it; then "
         f"run the same command again, with --full-trace to see where this was raised."
     )
-
-
-def first_line(error: BaseException) -> str:
-    """Kind and first line of an error, without the full stop."""
-    lines = str(error).strip().splitlines()
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in lines[0]) if lines else ""
-    text = text[:_MOST_CHARACTERS].rstrip(".: ")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def with_trace(error: BaseException, wanted: bool) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vsa_checks.errors import NotChecked, VsaChecksError
+from vsa_checks.errors import NotChecked, VsaChecksError, first_line
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.workbench.access import Workbench
-from vsa_checks.workbench.loading import first_line, raised_for_the_model, unreadable
+from vsa_checks.workbench.loading import raised_for_the_model, unreadable
 
 Measure = Callable[..., Measurement]
 

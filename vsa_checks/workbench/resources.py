@@ -21,8 +21,6 @@ LIBRARIES = 520 * 2**20
 BLOCKS = 700 * 2**20
 """Most memory for blocks of dot products and copies made on the way, in all claims; measured."""
 MOST_GRAM = 5 * 2**29
-RECALL_COPIES = 13
-"""Of all tokens in float32, while bundles of them are read out; measured on 262,144 tokens."""
 LEAST_GRAM = 64 * 2**20
 _PURSUES = {"neurons-beyond-chance", "circuits-bound-tokens", "neuron-or", "neuron-and", "circuits-mlp-to-mlp"}
 
@@ -55,7 +53,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of a model in float32: its embedding, one layer, all of it; and the layers of its MLPs alone."""
+    """Bytes of a model in float32: its embedding, one layer, all of it; and in float64 the covariance of a layer."""
 
     embedding: int
     layer: int
@@ -132,8 +130,6 @@ def plan(info: ModelInfo, subjects: Iterable[Subject], claims: dict[str, Claim],
     left -= len(bases) * kept
     shared = min(len(bases) * info.n_layers * 3 * size.law, left // 2)
     peak = fixed + passing + running + dictionaries * gram + len(bases) * kept + shared
-    if any(subject.claim == "bundle-recall" for subject in chosen):
-        peak = max(peak, LIBRARIES + RECALL_COPIES * size.embedding)
     return Plan(limit, peak, gram, kept + 2 * size.embedding + 2 * size.layer, shared + 4 * size.law, no_run)
 
 
@@ -168,7 +164,7 @@ def measured_speed(seconds: float = 0.5) -> float:
 def expected_seconds(info: ModelInfo, subjects: Collection[Subject], speed: float) -> float:
     """About how long the subjects take to measure on a machine of this speed."""
     once = {(subject.claim, subject.basis) for subject in subjects}
-    products = sum(_work(info, subject.claim) for subject in subjects) + sum(_once(info, *key) for key in once)
+    products = sum(_work(info, subject.claim) for subject in subjects) + sum(_once(info, claim) for claim, _ in once)
     return PRODUCTS * products / speed
 
 
@@ -202,7 +198,7 @@ def _work(info: ModelInfo, claim: str) -> float:
             return 0.0
 
 
-def _once(info: ModelInfo, claim: str, basis: str) -> float:
+def _once(info: ModelInfo, claim: str) -> float:
     """Multiplications that a claim costs once in each basis, for all its subjects."""
     V, d, m, L = info.d_vocab, info.d_model, info.d_mlp, info.n_layers
     layer = d * (2 * (info.n_heads + info.n_kv_heads) * info.d_head + 3 * m)
