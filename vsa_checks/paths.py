@@ -22,6 +22,8 @@ PUBLISHED_FILE = FIXTURES / "published.toml"
 """The paper's own numbers, which some claims are measured against."""
 TEXTS = FIXTURES / "texts"
 VERDICTS = FIXTURES / "verdicts"
+TWINS = FIXTURES / "twins"
+"""What the untrained twins of registered models give."""
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 

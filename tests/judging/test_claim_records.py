@@ -11,7 +11,8 @@ import pytest
 
 from fixtures.claim_tests import claim_tests
 from vsa_checks.errors import UsageError
-from vsa_checks.judging.claim import Claim, load_claims, read_claims
+from vsa_checks.judging.claim import Claim, Null, load_claims, load_nulls, read_claims, read_nulls
+from vsa_checks.sections.beyond_chance import SIGN_NULLS
 
 RECORD = """
 [[claim]]
@@ -31,6 +32,12 @@ decisive = ["random directions", "another"]
 primary = "layer-0"
 subjects = "mlp-in"
 needs = ["text"]
+fooled_by = "What else would do."
+
+[[null]]
+name = "another"
+keeps = "lengths"
+destroys = "directions"
 """
 
 
@@ -61,7 +68,10 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
     "an unknown primary": (lambda r: r.replace('"layer-0"', '"layer-1"'), "primary is 'layer-1'"),
     "the same id twice": (lambda r: r + r, "Claim one stands twice"),
     "a field missing": (lambda r: r.replace('metric = "a number"\n', ""), "Claim one .* does not fit.*metric"),
-    "an unknown field": (lambda r: r + 'treshold = "1"\n', "Claim one .* does not fit.*treshold"),
+    "an unknown field": (
+        lambda r: r.replace("version", 'treshold = "1"\nversion'),
+        "Claim one .* does not fit.*treshold",
+    ),
     "no id": (lambda r: r.replace('id = "one"\n', ""), r"Claim \? .* does not fit"),
     "no claims": (lambda r: "", "cannot be read"),
     "no TOML": (lambda r: r + "= 4", "cannot be read"),
@@ -93,23 +103,27 @@ def test_the_claims_are_those_of_the_design() -> None:
         3.1 embedding-artifacts-centered <= 0.01 1 ours
         3.1 attention-near-orthogonal <= 2.0 1/sqrt(d_model) ours
         3.1 attention-artifacts <= 0.01 1 ours
-        3.1 attention-beyond-random <= 0.95 1 ours
+        3.1 attention-beyond-random >= 0.1 1 ours
         3.1 mlp-out-near-orthogonal <= 2.0 1/sqrt(d_model) ours
         3.1 mlp-out-artifacts <= 0.01 1 ours
-        3.1 mlp-out-beyond-random <= 0.95 1 ours
+        3.1 mlp-out-beyond-random >= 0.1 1 ours
         2.2 attention-ov-isometry >= 0.9 reference ours
         2.2 attention-qk-isometry >= 0.9 reference ours
+        2.2 attention-ov-isometry-as-random >= -2.33 1 ours
+        2.2 attention-qk-isometry-as-random >= -2.33 1 ours
+        3.1 embedding-copies <= 0.01 1 ours
         3.2 neurons-cos50 >= 0.8 1 paper
         3.2 neurons-cos30 >= 0.95 1 paper
-        3.2 neurons-beyond-chance >= 0.05 1 ours
+        3.2 neurons-beyond-chance >= 0.02 1 ours
         3.2 neurons-table1 <= 0.03 1 paper
-        2.2 attention-rebinds >= 0.02 1 ours another source of the context
-        2.2 attention-next-token >= 0.05 1 ours shuffled next token
-        2.4 neuron-or >= 0.5 1 ours Gaussian neurons, covariance-matched neurons
-        2.4 neuron-and >= 0.05 1 ours Gaussian neurons, covariance-matched neurons
-        2 residual-keeps-token <= 10.0 1 ours shuffled tokens
+        2.2 attention-rebinds >= 0.02 1 ours another source of the context, W_V on exchanged coordinates
+        2.2 attention-next-token >= 0.05 1 ours shuffled next token, tokens exchanged for one another
+        2.4 neuron-or >= 0.5 1 ours SIGNS
+        2.4 neuron-and >= 0.05 1 ours SIGNS
+        2 residual-keeps-token <= 10.0 1 ours shuffled tokens, what is added on exchanged coordinates
         2 residual-components <= 2.0 1/sqrt(d_model) ours
     """
+    wanted = wanted.replace("SIGNS", ", ".join(SIGN_NULLS))
     for section, name, *rest in map(str.split, wanted.strip().splitlines()):
         claim = load_claims()[name]
         found = f"{claim.direction} {claim.threshold} {claim.threshold_unit} {claim.threshold_origin}"
@@ -118,11 +132,17 @@ def test_the_claims_are_those_of_the_design() -> None:
         assert f"{found} {', '.join(claim.decisive) if on_text else ''}".strip() == " ".join(rest), name
 
 
-@pytest.mark.parametrize("name", ["neurons-cos50", "neurons-cos30", "neurons-beyond-chance"])
+@pytest.mark.parametrize("name", ["neurons-cos50", "neurons-cos30"])
 def test_neuron_claims_must_beat_neurons_of_the_same_covariance(name: str) -> None:
     claim = load_claims()[name]
     assert "covariance-matched neurons" in claim.decisive
     assert (claim.delta, claim.primary) == (0.05, "layer-0")
+
+
+def test_neurons_beyond_chance_must_beat_exchanged_signs_on_four_sets_of_axes() -> None:
+    claim = load_claims()["neurons-beyond-chance"]
+    assert claim.decisive == SIGN_NULLS
+    assert (claim.alpha, claim.delta, claim.primary) == (0.01, 0.01, "layer-0")
 
 
 def test_claims_that_exceed_the_paper_are_not_primary_and_must_beat_gaussians() -> None:
@@ -153,3 +173,26 @@ def test_each_claim_is_checked_by_one_test_in_the_module_of_its_section() -> Non
     assert sorted(name for name, _ in marked) == sorted(load_claims())
     for name, test in marked:
         assert test.startswith(f"test_{load_claims()[name].section.replace('.', '_')}_"), name
+
+
+def test_nulls_are_read_with_what_they_keep_and_destroy(tmp_path: Path) -> None:
+    path = tmp_path / "claims.toml"
+    path.write_text(RECORD, encoding="utf-8")
+    assert read_nulls(path) == {"another": Null("another", "lengths", "directions")}
+    for wrong, message in (
+        (RECORD.replace("keeps", "holds"), "Null another .* does not fit"),
+        (RECORD + RECORD[RECORD.index("[[null]]") :], "Null another stands twice"),
+        (RECORD[: RECORD.index("[[null]]")], "cannot be read"),
+    ):
+        path.write_text(wrong, encoding="utf-8")
+        with pytest.raises(UsageError, match=message):
+            read_nulls(path)
+
+
+def test_each_decisive_null_says_what_it_keeps_and_each_claim_with_one_what_would_fool_it() -> None:
+    named = {name for claim in load_claims().values() for name in claim.decisive}
+    assert named <= set(load_nulls())
+    assert all(null.keeps and null.destroys for null in load_nulls().values())
+    assert {claim.id for claim in load_claims().values() if claim.decisive} == {
+        claim.id for claim in load_claims().values() if claim.fooled_by
+    }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.claims_at_hand import a_claim
-from vsa_checks.judging.judge import ExaminedNothing, judge
+from vsa_checks.judging.judge import ExaminedNothing, judge, near_margin
 from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.report.result_record import not_checked_record, result_record
@@ -86,6 +86,14 @@ def test_refuted_beside_a_reference_only(low: float, high: float, side: str) -> 
     measurement = measured((low + high) / 2, interval=Interval(low, high, "heads"), reference=beside)
     judged = judge(a_claim(threshold=0.9), measurement, 64)
     assert judged.verdict == "refuted" and side in judged.reason
+
+
+def test_a_null_that_is_only_shown_says_on_which_side_of_chance_a_value_lies() -> None:
+    """Better than the interval, which tells how heads differ and not how chance does."""
+    wide = {"interval": Interval(0.1, 0.9, "heads"), "reference": Reference("Gaussian", 0.6)}
+    for p, opposite, side in ((1.0, 0.001, "below"), (0.001, 1.0, "above"), (0.4, 0.6, "at")):
+        reason = judge(a_claim(alpha=0.05), measured(0.2, null(0.6, p, opposite), **wide), 64).reason
+        assert reason == f"0.2 does not meet >= 0.5: {side} chance (Gaussian: 0.6)"
 
 
 def test_reasons_word_for_word() -> None:
@@ -172,6 +180,71 @@ def test_a_verdict_that_a_fifth_of_the_threshold_turns_is_fragile(direction: str
 def test_what_chance_turns_may_be_fragile_too() -> None:
     for value, fragile in ((0.52, True), (0.48, True), (0.9, False)):
         assert judge(RISING, measured(value, null(0.45, 0.4)), 64).fragile is fragile
+
+
+def test_a_verdict_that_a_fifth_of_delta_turns_is_fragile() -> None:
+    """RISING asks for a lead of .25, which moves between .2 and .3; the threshold of .5 is far."""
+    found = {lead: judge(RISING, measured(0.9, null(0.9 - lead)), 64) for lead in (0.19, 0.21, 0.26, 0.29, 0.31)}
+    assert {lead: one.fragile for lead, one in found.items()} == {
+        0.19: False,
+        0.21: True,
+        0.26: True,
+        0.29: True,
+        0.31: False,
+    }
+    assert judge(FALLING, measured(0.1, null(0.36)), 64).fragile
+
+
+# --- other random numbers -------------------------------------------------------------------------------------
+
+
+def test_other_draws_change_no_verdict_and_tell_whether_it_is_settled() -> None:
+    won, lost, missed = measured(0.8, null(0.2)), measured(0.8, null(0.7)), measured(0.4, null(0.2))
+    judged = judge(RISING, won, 64, [won, lost, lost, missed])
+    assert (judged.verdict, judged.unsettled) == ("holds", True)
+    assert judged.by_verdict == {"holds": 2, "chance": 2, "refuted": 1}
+    assert judge(RISING, won, 64) == judge(RISING, won, 64, [])
+    alone = judge(RISING, won, 64, [won, won])
+    assert (alone.unsettled, alone.by_verdict) == (False, {"holds": 3})
+
+
+def test_each_draw_has_its_own_reference() -> None:
+    even = a_claim(threshold=0.75, threshold_unit="reference")
+    draws = [measured(0.6, reference=Reference("Gaussian", value)) for value in (0.5, 0.79, 0.81)]
+    assert judge(even, draws[0], 64, draws[1:]).by_verdict == {"holds": 2, "refuted": 1}
+
+
+def test_a_draw_that_examined_nothing_is_an_error() -> None:
+    with pytest.raises(ExaminedNothing):
+        judge(RISING, measured(0.8, null(0.2)), 64, [measured(0.8, null(0.2), n_examined=0)])
+
+
+NEAR = {
+    # the threshold is .5, alpha .05, delta .25; a null's spread is .01
+    "value near the threshold": (measured(0.51, null(0.1)), True),
+    "the same on the other side": (measured(0.49, null(0.1)), True),
+    "far below the threshold": (measured(0.3, null(0.1)), False),
+    "far above all": (measured(0.9, null(0.1, 0.0001)), False),
+    "p a little below alpha": (measured(0.9, null(0.1, 0.03)), True),
+    "p a little above alpha": (measured(0.9, null(0.1, 0.09)), True),
+    "p far above alpha": (measured(0.9, null(0.1, 0.4)), False),
+    "p half of alpha, such as no draw of 39 beyond": (measured(0.9, null(0.1, 0.025)), False),
+    "lead just below delta": (measured(0.9, null(0.66)), True),
+    "lead just above delta": (measured(0.9, null(0.64)), True),
+    "lead far below delta, p near alpha": (measured(0.9, null(0.8, 0.04)), False),
+}
+
+
+@pytest.mark.parametrize("case", NEAR)
+def test_a_measurement_is_near_a_margin_where_another_draw_may_turn_it(case: str) -> None:
+    measurement, near = NEAR[case]
+    assert near_margin(RISING, measurement, 64) is near
+
+
+def test_a_null_that_is_clearly_not_beaten_settles_the_verdict() -> None:
+    narrow, beaten, lost = null(0.1, 0.04), null(0.1, 0.0001, name="matched"), null(0.85, 0.5, name="matched")
+    assert near_margin(BOTH, measured(0.9, narrow, beaten), 64)
+    assert not near_margin(BOTH, measured(0.9, narrow, lost), 64)
 
 
 # --- thresholds -----------------------------------------------------------------------------------------------
@@ -261,6 +334,8 @@ def test_the_record_carries_every_number() -> None:
         "n_excluded": 3,
         "verdict": "holds",
         "fragile": False,
+        "unsettled": False,
+        "twin": None,
         "reason": judged.reason,
         "recorded": None,
         "details": {"by_head": [1, 2]},

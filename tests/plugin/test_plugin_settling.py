@@ -13,14 +13,14 @@ from vsa_checks.judging.recorded import Known
 from vsa_checks.plugin.check import expectation_marks, settle
 from vsa_checks.plugin.properties import RESULT_PROPERTY
 from vsa_checks.plugin.tally import Tally, result_of
-from vsa_checks.plugin.verdicts import Chance, Refuted, Verdict
+from vsa_checks.plugin.verdicts import Chance, Refuted, Verdict, VerdictChanged
 
 
 def outcome(recorded: str | None, measured: str, recording: bool = False) -> str:
     """What pytest makes of a test that measures this: its xfail marks are taken at their word."""
     known = None if recorded is None else Known(recorded, "before")
     marks = expectation_marks(known)
-    expected = [mark.kwargs["raises"] for mark in marks]
+    expected = [one for mark in marks for one in mark.kwargs["raises"]]
     assert all(mark.name == "xfail" and mark.kwargs["strict"] for mark in marks)
     try:
         settle({"id": "a/raw", "verdict": measured, "reason": "because"}, known, recording)
@@ -49,6 +49,29 @@ def test_while_recording_every_verdict_passes(measured: str) -> None:
     assert outcome(None, measured, recording=True) == ("skipped" if measured == "not-checked" else "passed")
 
 
+@pytest.mark.parametrize("measured", VERDICTS)
+@pytest.mark.parametrize(
+    ("recorded", "also"), [("holds", ("chance",)), ("chance", ("holds",)), ("chance", ("refuted",)), ("refuted", ())]
+)
+def test_what_other_seeds_gave_is_as_recorded_too(recorded: str, also: tuple[str, ...], measured: str) -> None:
+    known = Known(recorded, "before", also)
+    (mark,) = expectation_marks(known)
+    fails = {"chance": Chance, "refuted": Refuted}
+    if measured in (recorded, *also):
+        if measured == "holds":
+            settle({"id": "a", "verdict": measured, "reason": ""}, known, False)
+            assert not mark.kwargs["strict"]
+        else:
+            with pytest.raises(fails[measured]) as raised:
+                settle({"id": "a", "verdict": measured, "reason": ""}, known, False)
+            assert raised.type in mark.kwargs["raises"]
+    else:
+        with pytest.raises(VerdictChanged) as changed:
+            settle({"id": "a", "verdict": measured, "reason": ""}, known, False)
+        assert changed.type not in mark.kwargs["raises"]
+    assert mark.kwargs["strict"] is ("holds" not in (recorded, *also))
+
+
 def test_an_unknown_verdict_fails() -> None:
     assert outcome(None, "fine") == "failed"
     assert outcome("fine", "fine") == "failed"
@@ -58,7 +81,7 @@ def test_a_crash_is_never_what_was_expected() -> None:
     """The marks name the verdict's own exceptions, which no crash and no failed assertion is."""
     (chance,) = expectation_marks(Known("chance", ""))
     (refuted,) = expectation_marks(Known("refuted", ""))
-    assert (chance.kwargs["raises"], refuted.kwargs["raises"]) == (Chance, Refuted)
+    assert (chance.kwargs["raises"], refuted.kwargs["raises"]) == ((Chance,), (Refuted,))
     assert not issubclass(Chance, Refuted) and not issubclass(Refuted, Chance)
     for crash in (AssertionError, ZeroDivisionError, TypeError):
         assert not issubclass(crash, Chance | Refuted)

@@ -8,6 +8,7 @@ import pytest
 from tests.report import factory
 from tests.report.browser import REMEDY, Browser
 from tests.report.factory import INFO, Json
+from vsa_checks.judging.claim import load_claims
 from vsa_checks.report import write_page
 
 pytestmark = pytest.mark.browser
@@ -126,7 +127,8 @@ def test_people_who_do_not_see_the_drawings_are_told(large_page: Path, browser: 
     assert browser.evaluate(f"{images}.length") > 50
     assert browser.evaluate(f"{images}.filter(e => !e.querySelector('title')).length") == 0
     described = browser.evaluate("document.querySelector('#claim-neurons-beyond-chance svg.layers desc').textContent")
-    assert described == "Threshold ≥ 0.05. Holds at layers 0, 29; refuted at 1–28."
+    threshold = load_claims()["neurons-beyond-chance"].threshold
+    assert described == f"Threshold ≥ {threshold:g}. Holds at layers 0, 29; refuted at 1–28."
     assert browser.evaluate("document.querySelectorAll('th:not([scope])').length") == 0
 
 

@@ -76,6 +76,7 @@ def test_results_and_records_that_do_not_fit_the_specification_are_refused() -> 
 # --- damage ---------------------------------------------------------------------------------------------------
 
 OPTIONAL = {
+    "no_twin",
     *("location", "gated", "norm", "causal", "licence", "notes", "text", "text_reason"),
     "n_subjects",
     "expert",
@@ -143,12 +144,17 @@ def test_every_part_has_its_type() -> None:
 
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "another paper": (lambda d: d.update(paper="arXiv:1706.03762"), "paper"),
-    "another schema version": (lambda d: d.update(schema_version=2), "schema_version"),
+    "another schema version": (lambda d: d.update(schema_version=1), "schema_version"),
     "neither sha256 nor revision": (lambda d: d["model"].update(sha256=None), "neither sha256 nor revision"),
     "a short sha256": (lambda d: d["model"].update(sha256="abc"), "model.sha256"),
     "an unknown source": (lambda d: d["model"].update(source="torrent"), "model.source"),
     "a version that is no text": (lambda d: d["environment"]["versions"].update(torch=2), "versions.torch"),
     "a wrong verdict": (lambda d: checked(d).update(verdict="passed"), "claim-a/raw: verdict: 'passed'"),
+    "a twin that is no object": (lambda d: checked(d).update(twin=0.5), "claim-a/raw: twin: 0.5"),
+    "more given by the shape than holds": (
+        lambda d: d["summary"]["primary"].update(given_by_shape=9),
+        "summary.primary.given_by_shape: 9",
+    ),
     "a wrong direction": (lambda d: checked(d).update(direction=">"), "claim-a/raw: direction"),
     "null value, yet it holds": (lambda d: checked(d).update(value=None), "claim-a/raw: value: None is not of type"),
     "null interval, yet it holds": (lambda d: checked(d).update(ci=None), "claim-a/raw: ci: None is not of type"),
@@ -245,7 +251,13 @@ FILES = {
     "a list": (b"[1, 2]", "holds list"),
     "no version": (b"{}", "schema version None"),
     "newer": (b'{"schema_version": 7}', "schema version 7"),
-    "bare": (b'{"schema_version": 1}', "'paper' is a required property"),
+    "bare": (b'{"schema_version": 2}', "'paper' is a required property"),
+    "bare, of an earlier version": (b'{"schema_version": 1}', "'paper' is a required property"),
+    "earlier, with parts of other kinds": (
+        b'{"schema_version": 1, "paper": "a", "model": 1, "environment": 2, "summary": 3, "results": [4]}',
+        "environment",
+    ),
+    "true for a version": (b'{"schema_version": true}', "schema version True"),
     "nan": (b'{"schema_version": NaN}', "NaN stands where a number should"),
 }
 

@@ -9,7 +9,7 @@ import pytest
 from tests.report import factory
 from tests.report.factory import HOSTILE, INFO, PAPERS_OWN, Json, null, plain, told
 from tests.report.parsed_page import Page
-from vsa_checks.report import read, render, validate, write, write_page
+from vsa_checks.report import formatting, read, render, validate, write, write_page
 from vsa_checks.report.page import claim_views
 
 SVG_TAGS = {"svg", "title", "desc", "defs", "pattern", "path", "rect", "circle", "text", "g", "use"}
@@ -104,6 +104,7 @@ def test_the_overview_sets_value_threshold_and_chance_side_by_side(large_documen
         ("threshold, the paper's", "≥ 0.8"),
         ("chance: covariance-matched neurons", "0.9988"),
         ("chance: random directions", "0.9994"),
+        ("untrained twin", formatting.number(claim["worst"]["twin"]["value"])),
     ]
 
 
@@ -206,7 +207,7 @@ def test_the_page_is_the_same_for_the_document_read_back(tmp_path: Path) -> None
 def test_a_run_on_both_bases_stays_small_and_tells_them_apart(tmp_path: Path) -> None:
     document = factory.large(("processed", "raw"))
     path = write_page(document, tmp_path)
-    assert path.stat().st_size < 2_200 * len(document["results"])
+    assert path.stat().st_size < 2_400 * len(document["results"])
     text = Page(path.read_text(encoding="utf-8")).text
     assert "W_Q (raw)" in text
     assert "Basis: raw" in text

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.report import factory
 from tests.report.factory import Json, null, plain, result, told
 from vsa_checks.judging.claim import Claim
 from vsa_checks.judging.judge import VERDICTS
+from vsa_checks.report.document import ReportError, validate
 from vsa_checks.report.summary import hardest_null, worst_first
 
 
@@ -20,7 +22,7 @@ def test_counts_equal_a_recount(large_document: Json) -> None:
             chosen = [r for r in results if r["primary"] is (kind == "primary") and claim in (None, r["claim"])]
             counter = Counter(r["verdict"] for r in chosen)
             assert {v: entry[kind][v] for v in VERDICTS} == {v: counter[v] for v in VERDICTS}
-    assert sum(summary["primary"].values()) + sum(summary["exploratory"][v] for v in VERDICTS) == len(results)
+    assert sum(summary[kind][v] for kind in ("primary", "exploratory") for v in VERDICTS) == len(results)
     assert factory.everything()["summary"]["not_run"] == ["claim-never-run"]
 
 
@@ -70,6 +72,41 @@ def test_each_claim_is_corrected_apart_by_the_largest_p_of_its_decisive_nulls() 
     assert found == [pytest.approx(0.02), pytest.approx(0.03), None]
     by_claim = document["summary"]["by_claim"]
     assert by_claim["claim-c"]["exploratory"]["holds_after_bh"] == 1, "without p there is no q, and it stays counted"
+
+
+def test_primary_subjects_are_corrected_for_their_number_too() -> None:
+    """Of four at alpha .05 the least p must be within .0125, the next within .0167, and so on."""
+
+    def counted(*p_values: float, **changes: Any) -> Json | None:
+        claim = told(primary="all", alpha=0.05, **changes)
+        results = [result(claim, 0.9, layer=layer, nulls=[null(p_value=p)]) for layer, p in enumerate(p_values)]
+        found: Json | None = factory.document(results, [claim])["summary"]["by_claim"]["claim-a"].get(
+            "corrected_for_number"
+        )
+        return found
+
+    assert counted(0.04, 0.002, 0.02, 0.9) == {
+        "n": 4, "told_apart": 3, "told_apart_after_holm": 1, "holds": 3, "holds_after_holm": 1,
+    }  # fmt: skip
+    assert counted(0.001, 0.002, 0.003) == {
+        "n": 3, "told_apart": 3, "told_apart_after_holm": 3, "holds": 3, "holds_after_holm": 3,
+    }  # fmt: skip
+    # A value that misses its threshold may be told from chance.
+    missed = counted(0.001, 0.002, threshold=0.95)
+    assert missed is not None and (missed["told_apart_after_holm"], missed["holds_after_holm"]) == (2, 0)
+    assert counted(0.001) is None
+
+
+def test_a_run_from_before_the_correction_is_read() -> None:
+    document = factory.document(
+        [result(told(primary="all"), layer=at, nulls=[null(p_value=0.001)]) for at in range(3)], [told(primary="all")]
+    )
+    entry = document["summary"]["by_claim"]["claim-a"]
+    entry["corrected_for_number"]["told_apart"] = 1
+    with pytest.raises(ReportError, match="told_apart: 1 stands there, the results give 3"):
+        validate(document)
+    del entry["corrected_for_number"]
+    validate(document)
 
 
 # --- the worst ------------------------------------------------------------------------------------------------

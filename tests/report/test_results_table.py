@@ -45,6 +45,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Json:
         judgement = judge(claim, measurement, info.d_model)
         results.append(result_record(claim, subject, {}, measurement, judgement, 2.0))
     results[1]["recorded"] = {"verdict": "holds", "reason": "once"}
+    results[1]["twin"] = {"value": 0.8, "met": True}
     environment = {"versions": {}, "device": "cpu", "threads": 2, "seed": 0, "duration_s": 4.5}
     folder: Path = tmp_path_factory.mktemp("report")
     write(assemble(info, environment, results, claims), folder)
@@ -75,6 +76,9 @@ def test_a_row_holds_the_result_and_the_decisive_null_that_comes_closest(documen
         "n_excluded": 36,
         "verdict": "chance",
         "fragile": True,
+        "unsettled": False,
+        "twin_value": 0.8,
+        "twin_met": True,
         "recorded_verdict": "holds",
         "duration_s": 2.0,
     }
@@ -86,7 +90,24 @@ def test_a_row_holds_the_result_and_the_decisive_null_that_comes_closest(documen
 def test_what_was_not_checked_is_a_row_without_numbers(document: Json) -> None:
     row = table(document).set_index("id").loc["embedding-component-mean/raw"]
     assert (row.verdict, row.reason, row.n_excluded) == ("not-checked", "RMSNorm subtracts no mean", 0)
-    assert row[["value", "ci_low", "ci_high", "layer", "matrix", "reference", "null", "n_examined"]].isna().all()
+    assert (
+        row[
+            [
+                "value",
+                "twin_value",
+                "twin_met",
+                "ci_low",
+                "ci_high",
+                "layer",
+                "matrix",
+                "reference",
+                "null",
+                "n_examined",
+            ]
+        ]
+        .isna()
+        .all()
+    )
 
 
 def test_columns_can_be_sorted_compared_and_counted(document: Json) -> None:

@@ -14,6 +14,7 @@ from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import BASES, Basis, ModelInfo
 from vsa_checks.models.memory import GB, free_memory
+from vsa_checks.statistics import stream
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.resources import PRODUCTS, Plan, announcement, expected_seconds, measured_speed, plan
 from vsa_checks.workbench.resources import Sizes as Bytes
@@ -91,6 +92,15 @@ def test_more_work_takes_longer_and_slower_machines_too() -> None:
     assert measured_speed(0.05) > 1e8
 
 
+def test_a_vocabulary_whose_gram_matrix_is_not_held_takes_longer() -> None:
+    """Four rows for each neuron and stand-in are then computed: 4 V d multiplications each, but for the share held."""
+    large = dataclasses.replace(GPT2, d_vocab=262_144)
+    claim = subjects(large, "neurons-beyond-chance", bases=("raw",))
+    neurons = len(claim) * (large.d_mlp + 4 * 384)
+    rows = 4 * (1 - 2.5 * 2**30 / 262_144**2) * neurons * 262_144 * large.d_model
+    assert expected_seconds(large, claim, 1e12) > PRODUCTS * rows / 1e12
+
+
 def test_the_announcement_names_memory_time_and_why_the_model_is_not_run() -> None:
     chosen = planned(DEEP, 2.8)
     text = announcement(DEEP, subjects(DEEP), chosen)
@@ -117,3 +127,36 @@ def test_shared_work_is_done_again_only_where_it_was_not_kept() -> None:
     assert done == [1, 2]
     assert [work(3), work(1), work(2)] == [30, 10, 20]  # 2 was the longest unused when 3 came
     assert done == [1, 2, 3, 2]
+
+
+def test_what_is_drawn_is_made_once_for_each_seed_and_all_else_once() -> None:
+    bench, done = Workbench("none", seed=5), list[str]()
+
+    def fixed() -> str:
+        done.append("fixed")
+        return "fixed"
+
+    def drawn() -> float:
+        done.append(f"drawn {bench.seed}")
+        bench.once("fixed", fixed)
+        return float(bench.rng("a draw").random())
+
+    def both() -> tuple[float, float]:
+        kept = bench.while_room("passing", drawn, lambda _: 8)
+        return bench.once("outer", lambda: bench.once("inner", drawn)), kept
+
+    own = both()
+    with bench.other_seed(6):
+        other = both()
+        assert both() == other
+    assert both() == own and bench.seed == 5
+    assert own == (stream(5, "a draw").random(),) * 2
+    assert other == (stream(6, "a draw").random(),) * 2
+    assert sorted(done) == ["drawn 5", "drawn 5", "drawn 6", "drawn 6", "fixed"]
+
+
+def test_the_seed_comes_back_when_a_measure_fails() -> None:
+    bench = Workbench("none", seed=5)
+    with pytest.raises(ZeroDivisionError), bench.other_seed(9):
+        raise ZeroDivisionError
+    assert bench.seed == 5

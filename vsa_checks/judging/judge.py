@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from vsa_checks.judging.claim import Claim
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
@@ -11,7 +13,10 @@ from vsa_checks.judging.measurement import Measurement, NullMeasurement
 HOLDS, CHANCE, REFUTED, NOT_CHECKED = "holds", "chance", "refuted", "not-checked"
 VERDICTS = (HOLDS, CHANCE, REFUTED, NOT_CHECKED)
 FRAGILE_MOVE = 0.2
-"""A verdict is fragile if it would be another with the threshold moved by this share of itself either way."""
+"""A verdict is fragile if it would be another with threshold or delta moved by this share of itself either way."""
+NEAR_THRESHOLD, NEAR_P, NEAR_SPREADS = 0.05, 2.0, 2.0
+"""Another draw might change a verdict where the value lies this close to the threshold (as a share of it), p within
+this factor of alpha, or the lead over a null within so many standard deviations of that null of delta."""
 
 
 class ExaminedNothing(Exception):
@@ -20,15 +25,21 @@ class ExaminedNothing(Exception):
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, why, and the threshold that was really applied."""
+    """A verdict, why, and the threshold that was really applied.
+
+    fragile: threshold or delta moved by a fifth would change it. unsettled: other random numbers do. by_verdict: how
+    many of all draws give each verdict.
+    """
 
     verdict: str
     reason: str
     threshold: float
     fragile: bool
+    unsettled: bool
+    by_verdict: dict[str, int]
 
 
-def judge(claim: Claim, measurement: Measurement, d_model: int) -> Judgement:
+def judge(claim: Claim, measurement: Measurement, d_model: int, redrawn: Sequence[Measurement] = ()) -> Judgement:
     """Judge one measurement of a claim.
 
     `holds`: the threshold is met, and every decisive null is beaten at p <= alpha and by at least delta. `chance`: the
@@ -42,6 +53,8 @@ def judge(claim: Claim, measurement: Measurement, d_model: int) -> Judgement:
         Holds every decisive null of the claim, and the reference where the threshold is in units of it.
     d_model : int
         Width of the residual stream, for thresholds in units of 1/sqrt(d_model).
+    redrawn : sequence of Measurement
+        The same with other random numbers. They change no verdict, and tell whether it is settled.
 
     Returns
     -------
@@ -51,10 +64,72 @@ def judge(claim: Claim, measurement: Measurement, d_model: int) -> Judgement:
     Raises
     ------
     ExaminedNothing
-        If the measurement looked at nothing, or its value or a null is not finite.
+        If a measurement looked at nothing, or its value or a null is not finite.
     ValueError
         If a decisive null or a needed reference was not measured.
     """
+    for one in (measurement, *redrawn):
+        _require_sound(claim, one)
+    threshold = claim.threshold * _unit(claim, measurement, d_model)
+    verdict = _verdict(claim, measurement, threshold)
+    by_verdict = Counter(
+        [verdict, *(_verdict(claim, one, claim.threshold * _unit(claim, one, d_model)) for one in redrawn)]
+    )
+    moved = {
+        _verdict(replace(claim, delta=claim.delta * by_delta), measurement, threshold * by_threshold)
+        for by_threshold, by_delta in (
+            (1 - FRAGILE_MOVE, 1),
+            (1 + FRAGILE_MOVE, 1),
+            (1, 1 - FRAGILE_MOVE),
+            (1, 1 + FRAGILE_MOVE),
+        )
+    }
+    return Judgement(
+        verdict,
+        _reason(claim, measurement, threshold, verdict),
+        threshold,
+        moved != {verdict},
+        len(by_verdict) > 1,
+        dict(sorted(by_verdict.items())),
+    )
+
+
+def near_margin(claim: Claim, measurement: Measurement, d_model: int) -> bool:
+    """Whether other random numbers might change the verdict on a measurement, so that it is worth measuring again.
+
+    Parameters
+    ----------
+    claim, measurement, d_model
+        As `judge` takes them.
+
+    Returns
+    -------
+    bool
+        True where the value lies near its threshold, or where it meets it, beats some decisive null only narrowly or
+        nearly beats it, and clearly beats all others.
+    """
+    threshold = claim.threshold * _unit(claim, measurement, d_model)
+    if abs(measurement.value - threshold) <= NEAR_THRESHOLD * abs(threshold):
+        return True
+    if not _met(claim.direction, measurement.value, threshold):
+        return False
+    decisive = _decisive(claim, measurement)
+    return any(_narrow(claim, measurement.value, null) for null in decisive) and all(
+        _narrow(claim, measurement.value, null) or _beaten(claim, measurement.value, null) for null in decisive
+    )
+
+
+def _narrow(claim: Claim, value: float, null: NullMeasurement) -> bool:
+    """Whether another draw of a null could well be beaten where this one is not, or the other way round."""
+    ahead = _lead(claim, value, null) - claim.delta
+    by_lead, by_p = (
+        abs(ahead) <= NEAR_SPREADS * null.spread,
+        claim.alpha / NEAR_P < null.p_value < claim.alpha * NEAR_P,
+    )
+    return (by_lead and null.p_value <= claim.alpha * NEAR_P) or (by_p and ahead >= -NEAR_SPREADS * null.spread)
+
+
+def _require_sound(claim: Claim, measurement: Measurement) -> None:
     if measurement.n_examined < 1:
         raise ExaminedNothing(f"{claim.id} examined nothing")
     numbers = [measurement.value, *(null.value for null in measurement.nulls)]
@@ -63,10 +138,6 @@ def judge(claim: Claim, measurement: Measurement, d_model: int) -> Judgement:
     missing = set(claim.decisive) - {null.name for null in measurement.nulls}
     if missing:
         raise ValueError(f"{claim.id} was measured without its decisive null: {', '.join(sorted(missing))}")
-    threshold = claim.threshold * _unit(claim, measurement, d_model)
-    verdict = _verdict(claim, measurement, threshold)
-    moved = {_verdict(claim, measurement, threshold * (1 + sign * FRAGILE_MOVE)) for sign in (-1, 1)}
-    return Judgement(verdict, _reason(claim, measurement, threshold, verdict), threshold, moved != {verdict})
 
 
 def _unit(claim: Claim, measurement: Measurement, d_model: int) -> float:
@@ -141,7 +212,7 @@ def _not_told(claim: Claim, measurement: Measurement) -> str:
 
 def _side(claim: Claim, measurement: Measurement) -> str:
     """Whether a value that misses its threshold lies above, at or below what chance gives."""
-    nulls = _decisive(claim, measurement)
+    nulls = _decisive(claim, measurement) or measurement.nulls
     if nulls:
         hardest = max(nulls, key=lambda null: null.p_value)
         ahead, behind = hardest.p_value <= claim.alpha, hardest.p_opposite <= claim.alpha

@@ -22,7 +22,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class NullMeasurement:
-    """The same value where only the claimed structure was destroyed, over n draws.
+    """The same value where only the claimed structure was destroyed, over n draws (None: by a law, without draws).
 
     p_value: how often chance gives a value at least as far in the claimed direction. p_opposite: in the other one.
     """
@@ -30,7 +30,7 @@ class NullMeasurement:
     name: str
     value: float
     spread: float
-    n: int
+    n: int | None
     p_value: float
     p_opposite: float
 
@@ -70,7 +70,9 @@ class Measurement:
             "n_excluded": int(self.n_excluded),
             "reference": None if self.reference is None else _plain(vars(self.reference), "value"),
             "nulls": [
-                _plain(null, "value", "spread", "p_value", "p_opposite") | {"n": int(null["n"])} for null in nulls
+                _plain(null, "value", "spread", "p_value", "p_opposite")
+                | {"n": None if null["n"] is None else int(null["n"])}
+                for null in nulls
             ],
             "details": self.details,
         }

@@ -16,10 +16,16 @@ from vsa_checks.paths import replaced
 
 @dataclass(frozen=True)
 class Known:
-    """What was recorded of one subject."""
+    """What was recorded of one subject; also: the verdicts that other random numbers give."""
 
     verdict: str
     reason: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """All verdicts that are as recorded."""
+        return (self.verdict, *self.also)
 
 
 def recorded_path(model: str) -> Path:
@@ -79,7 +85,13 @@ def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) 
                 f"{path} gives {subject_id} no verdict among {', '.join(VERDICTS)}. Correct the entry, or write the "
                 f"file anew with --record."
             )
-        known[subject_id] = Known(entry["verdict"], str(entry.get("reason", "")))
+        also = entry.get("also", [])
+        if not isinstance(also, list) or any(one not in VERDICTS for one in also):
+            raise RecordedError(
+                f"{path} gives {subject_id} other verdicts that are not among {', '.join(VERDICTS)}. Correct the "
+                f"entry, or write the file anew with --record."
+            )
+        known[subject_id] = Known(entry["verdict"], str(entry.get("reason", "")), tuple(also))
     strangers = sorted(set(known) - set(subject_ids))
     if strangers:
         raise RecordedError(
@@ -99,8 +111,9 @@ def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Know
         "[verdicts]",
     ]
     for subject_id, entry in sorted(known.items()):
+        also = f", also = [{', '.join(map(_quoted, entry.also))}]" if entry.also else ""
         lines.append(
-            f"{_quoted(subject_id)} = {{ verdict = {_quoted(entry.verdict)}, reason = {_quoted(entry.reason)} }}"
+            f"{_quoted(subject_id)} = {{ verdict = {_quoted(entry.verdict)}, reason = {_quoted(entry.reason)}{also} }}"
         )
     with replaced(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -16,6 +16,7 @@ from vsa_checks.judging.recorded import Known, read_recorded, write_recorded
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.plugin.run import ClaimsRun
 from vsa_checks.plugin.tally import Tally
+from vsa_checks.plugin.twins import record_twin
 
 VERSIONS = ("vsa-checks", "torch", "transformer-lens", "transformers", "numpy", "scipy", "numba", "gguf", "pytest")
 
@@ -48,8 +49,14 @@ def record(run: ClaimsRun, tally: Tally) -> None:
             known = read_recorded(run.recorded_file, run.info.sha256, ids)
         except VsaChecksError:
             known = {}  # other weights or ids that are gone: nothing in it is known any more
-    known |= {name: Known(result["verdict"], result["reason"]) for name, result in tally.results.items()}
+    known |= {name: _known(result) for name, result in tally.results.items()}
     write_recorded(run.recorded_file, run.info.name, run.info.sha256, known)
+    tally.twin_file = record_twin(run, tally)
+
+
+def _known(result: dict[str, Any]) -> Known:
+    drawn = result["details"].get("seeds", {}).get("verdicts", {})
+    return Known(result["verdict"], result["reason"], tuple(one for one in drawn if one != result["verdict"]))
 
 
 def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter: pytest.TerminalReporter) -> None:
@@ -66,6 +73,8 @@ def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter
         )
         report.summary(document, console, run.report_dir / "index.html", len(tally.from_cache))
         reporter.write_line(console.file.getvalue().rstrip())  # type: ignore[attr-defined]
+    if tally.twin_file is not None:
+        reporter.write_line(f"Values of the untrained twin written to {tally.twin_file}.")
     if run.record and run.recorded_file is not None:
         done = document is not None and not tally.failed and not tally.missing
         reporter.write_line(
@@ -101,10 +110,12 @@ def _environment(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
     partial: dict[str, Any] = {"selection": run.selection.words} if run.selection else {}
     if tally.ended_early:
         partial["interrupted"] = True
+    no_twin = tally.why_no_twin or (run.twins.why_not if run.twins is not None else "")
     subjects = sum(len(enumerate_subjects(claim, run.info, run.bases)) for claim in load_claims().values())
     return {
         **({} if tally.text is None else {"text": tally.text}),
         **partial,
+        **({"no_twin": no_twin} if no_twin else {}),
         "versions": versions,
         "device": run.device,
         "threads": _threads() if run.threads is None else run.threads,

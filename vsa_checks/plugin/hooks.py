@@ -58,6 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
         told.__cause__ = error
         raise pytest.UsageError(with_trace(told, config.option.fulltrace)) from None
     config.stash[RUN] = run
+    if run.twins is not None:
+        config.add_cleanup(run.twins.close)
     if _is_worker(config) or config.option.collectonly:
         return
     end_on_sigterm(config)

@@ -37,8 +37,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "where to run the model, find bundles and count pairs; the rest is done on the CPU (default: cpu)",
     },
     "--seed": {"type": int, "default": 0, "metavar": "N", "help": "seed of nulls and intervals (default: 0)"},
+    "--seeds": {
+        "type": int,
+        "default": 1,
+        "metavar": "N",
+        "help": "measure with N seeds, from --seed on, and tell how often each verdict comes out (default: 1, and 5 "
+        "where a verdict might hang on the seed)",
+    },
     "--text": {"metavar": "FILE", "help": "what the model reads (default: the passages of fixtures/texts/)"},
-    "--record": {"action": "store_true", "help": "write the measured verdicts as the recorded ones"},
+    "--record": {
+        "action": "store_true",
+        "help": "write the measured verdicts as the recorded ones, and those of a registered model's untrained twin",
+    },
     "--recorded": {"metavar": "FILE", "help": "the file of recorded verdicts, for a model given as a path"},
     "--no-recorded": {"action": "store_true", "help": "ignore recorded verdicts: only `holds` passes"},
     "--no-cache": {
@@ -59,6 +69,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": gigabytes,
         "metavar": "GB",
         "help": "memory that the run may take (default: 80%% of what is free)",
+    },
+    "--no-twin": {
+        "action": "store_true",
+        "help": "measure no untrained twin: an untrained network of the model's shape, whose value stands beside each "
+        "result",
     },
     "--list-claims": {"action": "store_true", "help": "list the claims and exit"},
     "--list-models": {"action": "store_true", "help": "list the registered models and exit"},

@@ -21,9 +21,11 @@ from vsa_checks.models.texts import Text, read_text, shipped_text
 from vsa_checks.paths import cache_folder
 from vsa_checks.plugin.entry import is_claims
 from vsa_checks.plugin.selection import Selection, selection
+from vsa_checks.plugin.twins import twin_values
 from vsa_checks.workbench.dependencies import dependencies, model_content
 from vsa_checks.workbench.kept_measurements import KeptMeasurements
 from vsa_checks.workbench.resources import SHARE, Plan, announcement, plan
+from vsa_checks.workbench.twin_values import TwinValues
 
 
 @dataclass
@@ -46,6 +48,8 @@ class ClaimsRun:
     kept: KeptMeasurements = field(default_factory=KeptMeasurements)
     selection: Selection = field(default_factory=Selection)
     memory_limit: float | None = None
+    seeds: int = 1
+    twins: TwinValues | None = None
     plan: Plan | None = None
     announced: str = ""
     unloadable: dict[Basis, ModelError] = field(default_factory=dict)
@@ -57,8 +61,9 @@ class ClaimsRun:
         Raises UsageError where there is too little.
         """
         allowed = SHARE * free_memory() if self.memory_limit is None else self.memory_limit * GB
-        self.plan = plan(self.info, subjects, load_claims(), int(allowed / max(processes, 1)))
-        self.announced = announcement(self.info, subjects, self.plan, processes)
+        twin = [] if self.twins is None else self.twins.to_measure(load_claims(), subjects)
+        self.plan = plan(self.info, subjects, load_claims(), int(allowed / max(processes, 1)), twin)
+        self.announced = announcement(self.info, subjects, self.plan, processes, twin)
 
     def subjects(self) -> list[Subject]:
         """All that the selection leaves to be checked."""
@@ -117,6 +122,8 @@ def make_run(config: pytest.Config) -> ClaimsRun:
         )
     if option.seed < 0:
         raise UsageError(f"--seed {option.seed} cannot be used: seeds are whole numbers from 0 on.")
+    if option.seeds < 1:
+        raise UsageError(f"--seeds {option.seeds} cannot be used: it is how many seeds are tried, 1 or more.")
     if option.device == "cuda":
         _require_cuda()
     text = read_text(config.invocation_params.dir / option.text) if option.text else None
@@ -144,11 +151,12 @@ def make_run(config: pytest.Config) -> ClaimsRun:
     run = ClaimsRun(
         name, info, bases, option.device, option.seed, report_dir, option.record, file, known, because, text
     )
-    run.selection, run.memory_limit = chosen, option.memory_limit
+    run.selection, run.memory_limit, run.seeds = chosen, option.memory_limit, option.seeds
     if not option.collectonly:
         _require_folder(report_dir)
         if not option.no_cache:
             run.kept = _kept_measurements(run)
+        run.twins = twin_values(run, wanted=not option.no_twin, cached=not option.no_cache)
     return run
 
 

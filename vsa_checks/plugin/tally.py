@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from vsa_checks.plugin.properties import (
     LOAD_PROPERTY,
     RESULT_PROPERTY,
     TEXT_PROPERTY,
+    TWIN_PROPERTY,
 )
 
 
@@ -45,6 +47,10 @@ class Tally:
         self.from_cache: set[str] = set()
         self.load_failures: dict[str, None] = {}
         """Why the model could not be loaded or read while the claims ran: each reason once, in order."""
+        self.twin_values: dict[str, Any] = {}
+        """What was measured of the untrained twin, where that is to be recorded."""
+        self.twin_file: Path | None = None
+        self.why_no_twin = ""
         self.ended_early = self.refused = False
 
     def expect(self, node_ids: Iterable[str]) -> None:
@@ -58,6 +64,10 @@ class Tally:
             self.done.add(report.nodeid)
         self.claims_tried |= any(name == CLAIM_PROPERTY for name, _ in report.user_properties)
         self.text = self.text or _carried(report, TEXT_PROPERTY)
+        twin = _carried(report, TWIN_PROPERTY) if report.when == "call" else None
+        if twin is not None:
+            self.twin_values |= twin["values"]
+            self.why_no_twin = self.why_no_twin or twin["why_not"]
         result = result_of(report)
         if result is not None and report.when == "call":
             self.results[result["id"]] = result

@@ -12,6 +12,9 @@ from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED
 from vsa_checks.judging.recorded import Known, read_recorded, recorded_path
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import describe
+from vsa_checks.report.formatting import GIVEN
+from vsa_checks.workbench.twin import shape_digest
+from vsa_checks.workbench.twin_values import TwinValues, read_values, shipped_path
 
 MODEL = "smollm2-135m"
 BASIS = "processed"
@@ -28,6 +31,7 @@ def claims_table() -> str:
     subjects = {claim: enumerate_subjects(claims[claim], info) for claim in claims}
     ids = [subject.id for found in subjects.values() for subject in found]
     known = read_recorded(recorded_path(MODEL), None, ids)
+    twin = TwinValues(info, shipped=read_values(shipped_path(MODEL), shape_digest(MODEL), seed=0))
     lines = [
         f"| claim | section | what is measured | threshold | {MODEL}, {BASIS} |",
         "| --- | --- | --- | --- | --- |",
@@ -38,7 +42,7 @@ def claims_table() -> str:
             claim.section,
             claim.metric,
             _threshold(claim),
-            _verdicts([subject for subject in subjects[claim.id] if subject.basis == BASIS], known),
+            _verdicts(claim, [subject for subject in subjects[claim.id] if subject.basis == BASIS], known, twin),
         ]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
@@ -51,16 +55,21 @@ def _threshold(claim: Claim) -> str:
     return f"{sign} {claim.threshold:g}{unit} ({claim.threshold_origin}){nulls}"
 
 
-def _verdicts(subjects: list[Subject], known: Mapping[str, Known]) -> str:
-    """The verdict of a single subject, or the number of each verdict: of primary subjects, or of all without these."""
+def _verdicts(claim: Claim, subjects: list[Subject], known: Mapping[str, Known], twin: TwinValues) -> str:
+    """The verdict of a single subject, or the number of each verdict: of primary subjects, or of all without these.
+
+    Those that hold and that the untrained twin meets too are counted apart.
+    """
     chosen = [subject for subject in subjects if subject.primary] or subjects
     counts = Counter(known[subject.id].verdict if subject.id in known else None for subject in chosen)
     if set(counts) == {None}:
         return "not recorded"
-    said = [f"{WORDS[verdict]} {count}" for verdict, count in counts.items() if verdict]
+    held = [subject for subject in chosen if subject.id in known and known[subject.id].verdict == HOLDS]
+    given = sum((twin.shipped(claim, subject) or {}).get("met", False) for subject in held)
     if len(chosen) == 1:
-        return said[0].rsplit(" ", 1)[0]
-    return ", ".join(sorted(said, key=lambda one: -int(one.rsplit(" ", 1)[1])))
+        return f"{WORDS[known[chosen[0].id].verdict]}{f' ({GIVEN})' if given else ''}"
+    said = [f"{WORDS[verdict]} {count}" for verdict, count in counts.most_common() if verdict]
+    return ", ".join(f"{one} ({given} {GIVEN})" if given and one.startswith(WORDS[HOLDS]) else one for one in said)
 
 
 def in_readme(text: str) -> str:

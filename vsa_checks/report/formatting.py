@@ -9,6 +9,8 @@ WORST_FIRST = ("refuted", "chance", "holds", "not-checked")
 DIRECTION_SIGNS = {"<=": "≤", ">=": "≥"}
 ORIGINS = {"paper": "the paper's", "ours": "ours"}
 NOTHING = "–"
+GIVEN = "given by the shape"
+"""Stands beside a verdict of `holds` where an untrained network of the same shape meets the claim too."""
 
 # Unicode categories of invisible characters, some of which move or hide their neighbours.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -84,10 +86,25 @@ def paper_line(model: Mapping[str, Any]) -> str:
 
 
 def counts_in_words(counts: Mapping[str, int]) -> str:
-    """Verdict counts that are not zero, worst first: "1 refuted, 2 met by chance, 27 hold"."""
+    """Verdict counts that are not zero, worst first: "1 refuted, 27 hold (of which 20 are given by the shape)"."""
     holds = "holds" if counts["holds"] == 1 else "hold"
+    if counts["given_by_shape"]:
+        holds += f" ({shape_in_words(counts)})"
     words = {"refuted": "refuted", "chance": "met by chance", "holds": holds, "not-checked": "not checked"}
     return ", ".join(f"{counts[verdict]} {words[verdict]}" for verdict in WORST_FIRST if counts[verdict]) or "none"
+
+
+def shape_in_words(counts: Mapping[str, int]) -> str:
+    """How many of those that hold the untrained twin meets as well: "of which 20 are given by the shape"."""
+    given = counts["given_by_shape"]
+    return f"of which {given} {'is' if given == 1 else 'are'} given by the shape"
+
+
+def remarks(result: Mapping[str, Any]) -> list[str]:
+    """What stands beside a verdict: fragile, unsettled, given by the shape."""
+    given = result["verdict"] == "holds" and bool((result["twin"] or {}).get("met"))
+    found = {"fragile": result["fragile"], "unsettled": result["unsettled"], GIVEN: given}
+    return [remark for remark, applies in found.items() if applies]
 
 
 def partial_line(document: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ def cells(result: Mapping[str, Any] | None) -> list[str]:
             _key(result["threshold"]),
         ),
         _cell("null", shown_null, _key(null["value"] if null else None)),
-        _cell("verdict", result["verdict"] + (", fragile" if result["fragile"] else ""), str(rank)),
+        _cell("verdict", ", ".join([result["verdict"], *formatting.remarks(result)]), str(rank)),
     ]
 
 

@@ -72,9 +72,12 @@ def _template() -> Any:
         "visible": formatting.visible,
         "in_words": formatting.counts_in_words,
         "rule": formatting.threshold_rule,
+        "remarks": formatting.remarks,
+        "shape_in_words": formatting.shape_in_words,
         "glyph": _glyph,
         "section": _section,
     }
+    environment.globals["given"] = formatting.GIVEN
     return environment.get_template("index.html.j2")
 
 
@@ -121,6 +124,9 @@ def _claim_view(claim: str, results: Sequence[Result], entry: Mapping[str, Any])
         "charts": charts,
         "counts": {"primary": entry["primary"], "exploratory": entry["exploratory"]},
         "n_exploratory": len(results) - len(primary),
+        "n_holds": entry["primary"]["holds"] + entry["exploratory"]["holds"],
+        "n_given": entry["primary"]["given_by_shape"] + entry["exploratory"]["given_by_shape"],
+        "corrected": entry.get("corrected_for_number"),
         "n_tested": sum("q_value" in result["details"] for result in results),
         "results": results,
         "tables": [
@@ -153,8 +159,10 @@ def _where(results: Sequence[Result]) -> str:
     }
     words = {"holds": "holds", "chance": "chance", "refuted": "refuted", "not-checked": "not checked"}
     found = {verdict: layers for verdict, layers in by_verdict.items() if layers}
+    given = sum(formatting.GIVEN in formatting.remarks(result) for result in results)
+    shape = f"; the shape gives {'all' if given == len(found['holds']) else given} that hold" if given else ""
     if len(found) == 1:
-        return f"{words[next(iter(found))]} at all {len(results)} layers"
+        return f"{words[next(iter(found))]} at all {len(results)} layers{shape}"
     most = max(found, key=lambda verdict: len(found[verdict]))
     parts = []
     for verdict, layers in found.items():
@@ -163,7 +171,7 @@ def _where(results: Sequence[Result]) -> str:
         listed = formatting.layer_ranges(layers)
         where = f"layer {listed}" if len(layers) == 1 else f"layers {listed}"
         parts.append(f"{words[verdict]} at {where if len(listed) <= 24 else f'{len(layers)} layers'}")
-    return "; ".join([*parts, f"{words[most]} at the other {len(found[most])}"])
+    return "; ".join([*parts, f"{words[most]} at the other {len(found[most])}"]) + shape
 
 
 def _place(result: Result, with_basis: bool) -> str:
@@ -210,6 +218,8 @@ def _headline(claims: Sequence[Mapping[str, Any]]) -> str:
     }
     judged = [claim for claim in claims if not claim["exploratory_only"]]
     counts = {verdict: sum(claim["verdict"] == verdict for claim in judged) for verdict in formatting.WORST_FIRST}
+    given = sum(_shape_gives_all(claim) for claim in judged)
+    phrases["holds"] += f" ({formatting.shape_in_words({'given_by_shape': given})})" if given else ""
     parts = [phrases[verdict].format(n) for verdict, n in counts.items() if n]
     noun = "claim" if len(judged) == 1 else "claims"
     sentence = (
@@ -218,6 +228,12 @@ def _headline(claims: Sequence[Mapping[str, Any]]) -> str:
     if others := len(claims) - len(judged):
         sentence += f" {others} more {'is' if others == 1 else 'are'} exploratory only."
     return sentence
+
+
+def _shape_gives_all(claim: Mapping[str, Any]) -> bool:
+    """Whether a claim holds, and on every primary subject that holds so does it on the untrained twin."""
+    counts = claim["counts"]["primary"]
+    return claim["verdict"] == "holds" and bool(counts["holds"] == counts["given_by_shape"])
 
 
 def _bases(results: Sequence[Result]) -> list[tuple[str, str]]:

@@ -38,7 +38,7 @@ def result_record(
                 "decisive": null.name in claim.decisive,
                 "value": float(null.value),
                 "spread": float(null.spread),
-                "n": int(null.n),
+                "n": None if null.n is None else int(null.n),
                 "p_value": float(null.p_value),
                 "delta": claim.delta,
             }
@@ -47,6 +47,7 @@ def result_record(
         "n_examined": int(measurement.n_examined),
         "n_excluded": int(measurement.n_excluded),
         "fragile": judgement.fragile,
+        "unsettled": judgement.unsettled,
         "details": measurement.details,
     }
 
@@ -87,6 +88,8 @@ def _record(
         "n_excluded": 0,
         "verdict": verdict,
         "fragile": False,
+        "unsettled": False,
+        "twin": None,
         "reason": reason,
         "recorded": None,
         "details": {},

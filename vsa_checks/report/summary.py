@@ -3,17 +3,24 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vsa_checks.report.formatting import VERDICTS, WORST_FIRST
+from vsa_checks.report.formatting import GIVEN, VERDICTS, WORST_FIRST, remarks
+from vsa_checks.statistics import holm
 
 Result = Mapping[str, Any]
+WORST_KEYS = (
+    *("id", "primary", "verdict", "fragile", "unsettled", "twin", "value", "direction", "threshold"),
+    *("threshold_origin", "reference"),
+)
 MATRICES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "QK", "OV", "W_gate", "W_in", "W_out", "W_U")
 
 
 def count(results: Iterable[Result]) -> dict[str, int]:
-    """How many results carry each verdict."""
-    counts = dict.fromkeys(VERDICTS, 0)
+    """How many results carry each verdict, how many of those that hold the shape gives, how many are unsettled."""
+    counts = dict.fromkeys((*VERDICTS, "given_by_shape", "unsettled"), 0)
     for result in results:
         counts[result["verdict"]] += 1
+        counts["given_by_shape"] += GIVEN in remarks(result)
+        counts["unsettled"] += result["unsettled"]
     return counts
 
 
@@ -50,8 +57,7 @@ def worst(results: Sequence[Result]) -> dict[str, Any]:
     """The least favourable primary subject, in short; for a claim without one, the least favourable exploratory one."""
     found = min([r for r in results if r["primary"]] or results, key=unfavourable)
     null = hardest_null(found)
-    keys = ("id", "primary", "verdict", "fragile", "value", "direction", "threshold", "threshold_origin", "reference")
-    return {key: found[key] for key in keys} | {
+    return {key: found[key] for key in WORST_KEYS} | {
         "null": null and {key: null[key] for key in ("name", "value", "p_value")}
     }
 
@@ -98,6 +104,25 @@ def exploratory_counts(results: Iterable[Result], alpha: float | None) -> dict[s
     return count(exploratory) | {"holds_after_bh": kept}
 
 
+def corrected_for_number(results: Iterable[Result], alpha: float | None) -> dict[str, int] | None:
+    """Of one claim's primary subjects with p-values: how many there are, and how many are told from chance.
+
+    Told apart are those with p <= alpha for each decisive null; after Holm's correction for their number, so are as
+    many as cannot all be luck. Likewise those that hold. None where there are fewer than two.
+    """
+    tested = [(r["verdict"], p) for r in results if r["primary"] and (p := largest_p(r)) is not None]
+    if len(tested) < 2 or alpha is None:
+        return None
+    after = [bool(p <= alpha) for p in holm([p for _, p in tested])]
+    return {
+        "n": len(tested),
+        "told_apart": sum(p <= alpha for _, p in tested),
+        "told_apart_after_holm": sum(after),
+        "holds": sum(verdict == "holds" for verdict, _ in tested),
+        "holds_after_holm": sum(verdict == "holds" and kept for (verdict, _), kept in zip(tested, after, strict=True)),
+    }
+
+
 def summarize(results: Sequence[Result], records: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """The summary of results.json, from results with q-values and from the record of each claim."""
     of_claim: dict[str, list[Result]] = {}
@@ -113,6 +138,8 @@ def summarize(results: Sequence[Result], records: Mapping[str, dict[str, Any]]) 
             "exploratory": exploratory_counts(its_results, records[claim]["alpha"]),
             "worst": its_worst,
         }
+        if (corrected := corrected_for_number(its_results, records[claim]["alpha"])) is not None:
+            by_claim[claim]["corrected_for_number"] = corrected
     exploratory = count(r for r in results if not r["primary"])
     return {
         "primary": count(r for r in results if r["primary"]),

@@ -37,6 +37,9 @@ COLUMNS = {
     "n_excluded": "int64",
     "verdict": VERDICT,
     "fragile": "bool",
+    "unsettled": "bool",
+    "twin_value": "float64",
+    "twin_met": "boolean",
     "recorded_verdict": VERDICT,
     "reason": "string",
     "duration_s": "float64",
@@ -56,9 +59,9 @@ def table(document: Mapping[str, Any]) -> DataFrame:
     -------
     pandas.DataFrame
         One row for each result, sorted by id, with the columns of `COLUMNS`. `null`, `null_value` and `p_value` are
-        those of the decisive null that comes closest to the value or passes it. What a result does not have is
-        missing: `value` of a subject that was not checked, `layer` of the embeddings, `null` of a claim without
-        decisive nulls.
+        those of the decisive null that comes closest to the value or passes it; `twin_value` and `twin_met` are the
+        untrained twin's. What a result does not have is missing: `value` of a subject that was not checked, `layer` of
+        the embeddings, `null` of a claim without decisive nulls.
     """
     import pandas  # here: it takes half a second, and a run does not need it
 
@@ -69,7 +72,7 @@ def table(document: Mapping[str, Any]) -> DataFrame:
 
 
 def _row(result: Mapping[str, Any]) -> dict[str, Any]:
-    interval, reference, recorded = (result[name] or {} for name in ("ci", "reference", "recorded"))
+    interval, reference, recorded, twin = (result[name] or {} for name in ("ci", "reference", "recorded", "twin"))
     null = hardest_null(result) or {}
     if not null.get("decisive"):
         null = {}
@@ -85,5 +88,7 @@ def _row(result: Mapping[str, Any]) -> dict[str, Any]:
         "null": null.get("name"),
         "null_value": null.get("value"),
         "p_value": null.get("p_value"),
+        "twin_value": twin.get("value"),
+        "twin_met": twin.get("met"),
         "recorded_verdict": recorded.get("verdict"),
     }

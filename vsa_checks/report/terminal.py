@@ -1,5 +1,6 @@
 """The end of a run on the terminal: the model, one line per claim, the totals, where the report is."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,14 @@ from vsa_checks.report.summary import worst_first
 
 STYLES = {"holds": "green", "chance": "yellow", "refuted": "red", "not-checked": "dim"}
 WIDE = 110  # columns from which a line has room for words
-_WORDS = {"holds": "hold", "chance": "chance", "refuted": "refuted", "not-checked": "not chk"}
-_WIDTHS = {"holds": 5, "chance": 7, "refuted": 8, "not-checked": 8}
+_COLUMNS = {
+    "holds": "hold",
+    "given_by_shape": "shape",
+    "chance": "chance",
+    "refuted": "refuted",
+    "not-checked": "not chk",
+}
+"""What is counted of a claim's subjects, with the column's name; its first letter where there is little room."""
 
 
 def summary(
@@ -31,12 +38,12 @@ def summary(
     if partial:
         _say(console, partial, "bold yellow")
     by_claim = document["summary"]["by_claim"]
-    width = max(map(len, by_claim), default=0)
+    width, widths = max(map(len, by_claim), default=0), _widths(by_claim, wide)
     if by_claim:
         _say(console, "")
-        _header(console, wide, width)
+        _header(console, wide, width, widths)
     for claim in worst_first(by_claim):
-        _say(console, _claim_line(claim, by_claim[claim], console, wide, width))
+        _say(console, _claim_line(claim, by_claim[claim], console, width, widths))
     if any(not entry["worst"]["primary"] for entry in by_claim.values()):
         _say(console, "* no primary subjects: counts and worst are of the exploratory ones", "dim")
     _say(console, "")
@@ -44,6 +51,8 @@ def summary(
     if n_from_cache:
         n_results = len(document["results"])
         _say(console, f"{n_from_cache} of {n_results} results taken from the cache (--no-cache measures anew).", "dim")
+    if why := document["environment"].get("no_twin"):
+        _say(console, f"No untrained twin stands beside the results: {formatting.visible(why)}.", "dim")
     crashed = document["environment"].get("crashed", [])
     if crashed:
         _say(console, f"{len(crashed)} tests failed without a verdict, and are not among these results.", "bold red")
@@ -62,23 +71,30 @@ def _model_line(model: Mapping[str, Any]) -> Text:
     return line
 
 
-def _header(console: Console, wide: bool, width: int) -> None:
+def _widths(by_claim: Mapping[str, Any], wide: bool) -> dict[str, int]:
+    """Columns that each count takes, with a space before it."""
     if wide:
-        counts = "".join(f"{word:>{_WIDTHS[verdict]}}" for verdict, word in _WORDS.items())
+        return {name: 1 + len(word) for name, word in _COLUMNS.items()}
+    counted = [entry[kind] for entry in by_claim.values() for kind in ("primary", "exploratory")]
+    return {name: 1 + len(str(max((counts[name] for counts in counted), default=0))) for name in _COLUMNS}
+
+
+def _header(console: Console, wide: bool, width: int, widths: Mapping[str, int]) -> None:
+    counts = "".join(f"{word if wide else word[0].upper():>{widths[name]}}" for name, word in _COLUMNS.items())
+    if wide:
         heading = f"{'claim':<{width + 1}} {counts}  {'worst':<9} {'threshold':<18} null or reference"
     else:
-        _say(console, "primary subjects: H hold, C by chance, R refuted, N not checked; r reference", "dim")
-        heading = f"{'claim':<{width + 1}}    H   C   R   N  {'worst':<7} {'limit':<9} null/r"
+        _say(console, "primary: H hold, S by the shape, C by chance, R refuted, N not chk; r reference", "dim")
+        heading = f"{'claim':<{width + 1}} {counts}  {'worst':<7} {'limit':<9} null/r"
     _say(console, heading, "dim")
 
 
-def _claim_line(claim: str, entry: Mapping[str, Any], console: Console, wide: bool, width: int) -> Text:
-    worst = entry["worst"]
+def _claim_line(claim: str, entry: Mapping[str, Any], console: Console, width: int, widths: Mapping[str, int]) -> Text:
+    worst, wide = entry["worst"], console.width >= WIDE
     counts = entry["primary" if worst["primary"] else "exploratory"]
     line = Text(f"{claim}{'' if worst['primary'] else '*'}".ljust(width + 1) + " ")
-    for verdict in formatting.VERDICTS:
-        shown = f"{counts[verdict]:>{_WIDTHS[verdict] if wide else 4}}"
-        line.append(shown, style=STYLES[verdict] if counts[verdict] else "dim")
+    for name in _COLUMNS:
+        line.append(f"{counts[name]:>{widths[name]}}", style=STYLES.get(name, "dim") if counts[name] else "dim")
     if worst["value"] is None:
         return line.append("  not checked", style="dim")
     digits = 4 if wide else 3
@@ -107,8 +123,18 @@ def _beside(worst: Mapping[str, Any], digits: int, room: int | None) -> str:
 def _totals(console: Console, totals: Mapping[str, Any], of_what: str) -> None:
     for kind in ("primary", "exploratory"):
         counts = totals[kind]
-        line = Text(f"{kind.capitalize()} subjects{of_what}: ", style="bold")
-        line.append(formatting.counts_in_words(counts))
+        heading, words = f"{kind.capitalize()} subjects{of_what}:", formatting.counts_in_words(counts)
         if kind == "exploratory" and counts["holds"]:
-            line.append(f" ({counts['holds_after_bh']} after Benjamini-Hochberg)")
-        _say(console, line + Text("."))
+            words += f" ({counts['holds_after_bh']} after Benjamini-Hochberg)"
+        first, *rest = textwrap.wrap(f"{heading} {words}.", console.width, subsequent_indent="  ")
+        line = Text(first)
+        line.stylize("bold", 0, len(heading))
+        _say(console, line)
+        for one in rest:
+            _say(console, one)
+    given = any(totals[kind]["given_by_shape"] for kind in ("primary", "exploratory"))
+    unsettled = sum(totals[kind]["unsettled"] for kind in ("primary", "exploratory"))
+    if given:
+        _say(console, "Given by the shape: an untrained network of the same shape meets it too.", "dim")
+    if unsettled:
+        _say(console, f"Unsettled: {unsettled} of all, which other random numbers give another verdict.", "dim")

@@ -30,15 +30,17 @@ Tracker = Callable[[str], Progress | None]
 
 
 @dataclass
-class TextUse:
-    """Whether a piece of work used the text, and how many tokens of it the model read (None: none)."""
+class Use:
+    """What a piece of work used: the text, how many tokens of it the model read (None: none), and random numbers."""
 
     asked: bool = False
     tokens_read: int | None = None
+    drew: bool = False
 
-    def add(self, other: TextUse) -> None:
-        """Add the use that other work made of the text."""
+    def add(self, other: Use) -> None:
+        """Add what other work used."""
         self.asked |= other.asked
+        self.drew |= other.drew
         self.tokens_read = other.tokens_read if self.tokens_read is None else self.tokens_read
 
 
@@ -77,11 +79,12 @@ class Workbench:
         plan: Plan | None = None,
     ) -> None:
         self.name, self.seed, self.device = name, seed, device
-        self._text, self._use = text, TextUse()
+        self._text, self._use = text, Use()
         self._tracker = tracker
         self._models: dict[Basis, Model] = {} if loaded is None else {loaded.basis: loaded}
-        self._shared: dict[Hashable, tuple[Any, TextUse]] = {}
-        self._passing: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        # By key and, for what is made of random numbers, seed; None where any seed gives the same.
+        self._shared: dict[tuple[Hashable, int | None], tuple[Any, Use]] = {}
+        self._passing: OrderedDict[tuple[Hashable, int | None], tuple[Any, int, Use]] = OrderedDict()
         self.plan = plan
         self.passing_bytes = 8 * GB if plan is None else plan.shared_bytes
 
@@ -113,9 +116,18 @@ class Workbench:
         self._use.tokens_read = n_tokens
 
     @contextmanager
-    def text_use(self) -> Iterator[TextUse]:
-        """Record which use the work inside makes of the text, also by shared work that was done before."""
-        outer, within = self._use, TextUse()
+    def other_seed(self, seed: int) -> Iterator[None]:
+        """Measure with the random numbers of another seed; shared work that needs none is not done again."""
+        own, self.seed = self.seed, seed
+        try:
+            yield
+        finally:
+            self.seed = own
+
+    @contextmanager
+    def use(self) -> Iterator[Use]:
+        """Record what the work inside uses of text and random numbers, also by shared work that was done before."""
+        outer, within = self._use, Use()
         self._use = within
         try:
             yield within
@@ -140,6 +152,7 @@ class Workbench:
         -------
         numpy.random.Generator
         """
+        self._use.drew = True
         return stream(self.seed, *purpose)
 
     def once(self, key: Hashable, work: Callable[[], T]) -> T:
@@ -155,14 +168,16 @@ class Workbench:
         Returns
         -------
         object
-            What `work` returned; do not change it. If it raises, the next call does the work again.
+            What `work` returned; do not change it. If it raises, the next call does the work again. Work that drew
+            random numbers is done once for each seed.
         """
-        if key not in self._shared:
-            with self.text_use() as use:
+        found = self._shared.get((key, None)) or self._shared.get((key, self.seed))
+        if found is None:
+            with self.use() as used:
                 made = work()
-            self._shared[key] = made, use
+            found = self._shared[key, self.seed if used.drew else None] = made, used
         result: T
-        result, use = self._shared[key]
+        result, use = found
         self._use.add(use)
         return result
 
@@ -170,15 +185,19 @@ class Workbench:
         """The result of shared work as `once` gives it, but made again where memory was too short to keep it.
 
         Of these results, as many are kept as fit into the memory set aside for them; the longest unused go first.
-        `nbytes` tells how much a result takes. The work must not depend on the text.
+        `nbytes` tells how much a result takes.
         """
-        if key in self._passing:
-            self._passing.move_to_end(key)
-            found: T = self._passing[key][0]
-            return found
-        made = work()
-        self._passing[key] = made, nbytes(made)
-        total = sum(size for _, size in self._passing.values())
+        for place in ((key, None), (key, self.seed)):
+            if place in self._passing:
+                self._passing.move_to_end(place)
+                found: T
+                found, _, use = self._passing[place]
+                self._use.add(use)
+                return found
+        with self.use() as used:
+            made = work()
+        self._passing[key, self.seed if used.drew else None] = made, nbytes(made), used
+        total = sum(size for _, size, _ in self._passing.values())
         while total > self.passing_bytes and len(self._passing) > 1:
             total -= self._passing.popitem(last=False)[1][1]
         return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vsa_checks.errors import NotChecked, VsaChecksError, first_line
@@ -21,7 +21,8 @@ Measure = Callable[..., Measurement]
 class Outcome:
     """A measurement, or None and the reason; whether it needed the text, tokens read of it, and the seconds it took.
 
-    lasting: False where a library failed, so that the next run tries again.
+    lasting: False where a library failed, so that the next run tries again. redrawn: the same measured with the seeds
+    that follow the run's, without details.
     """
 
     measurement: Measurement | None
@@ -30,16 +31,25 @@ class Outcome:
     tokens_read: int | None
     duration_s: float
     lasting: bool = True
+    redrawn: tuple[Measurement, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The outcome in plain JSON types; no float loses a bit."""
-        return {**vars(self), "measurement": None if self.measurement is None else self.measurement.as_json()}
+        return {
+            **vars(self),
+            "measurement": None if self.measurement is None else self.measurement.as_json(),
+            "redrawn": [one.as_json() for one in self.redrawn],
+        }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Outcome:
         """The outcome that `as_json` wrote. Raises TypeError or KeyError for anything else."""
         measured = stored["measurement"]
-        return cls(**{**stored, "measurement": None if measured is None else Measurement.from_json(measured)})
+        read = {
+            "measurement": None if measured is None else Measurement.from_json(measured),
+            "redrawn": tuple(Measurement.from_json(one) for one in stored["redrawn"]),
+        }
+        return cls(**{**stored, **read})
 
 
 def measure_subject(bench: Workbench, subject: Subject, measure: Measure, options: Mapping[str, Any]) -> Outcome:
@@ -72,7 +82,7 @@ def measure_subject(bench: Workbench, subject: Subject, measure: Measure, option
         Whatever else the measure raises.
     """
     measurement, reason, lasting, start = None, "", True, time.perf_counter()
-    with bench.text_use() as use:
+    with bench.use() as use:
         try:
             measurement = measure(bench, subject, **options)
         except NotChecked as unchecked:
@@ -87,3 +97,38 @@ def measure_subject(bench: Workbench, subject: Subject, measure: Measure, option
             reason, lasting = f"a library could not run the model: {first_line(error)}", False
     found = Outcome(measurement, reason, use.asked, use.tokens_read, time.perf_counter() - start, lasting)
     return Outcome.from_json(json.loads(json.dumps(found.as_json())))
+
+
+def measure_with_other_seeds(
+    bench: Workbench, subject: Subject, measure: Measure, options: Mapping[str, Any], found: Outcome, n_seeds: int
+) -> Outcome:
+    """Measure a subject with other random numbers as well, as far as that has not been done.
+
+    Parameters
+    ----------
+    bench, subject, measure, options
+        As `measure_subject` takes them.
+    found : Outcome
+        What it gave.
+    n_seeds : int
+        How many measurements with seeds after the run's own are wanted.
+
+    Returns
+    -------
+    Outcome
+        `found` with so many measurements of other seeds, or more where there were more.
+
+    Raises
+    ------
+    Exception
+        As `measure_subject` does.
+    """
+    redrawn, seconds = list(found.redrawn), found.duration_s
+    while found.measurement is not None and len(redrawn) < n_seeds:
+        with bench.other_seed(bench.seed + 1 + len(redrawn)):
+            other = measure_subject(bench, subject, measure, options)
+        if other.measurement is None:
+            break  # a library failed now
+        redrawn.append(replace(other.measurement, details={}))
+        seconds += other.duration_s
+    return replace(found, redrawn=tuple(redrawn), duration_s=seconds)

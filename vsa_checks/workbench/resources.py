@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vsa_checks.errors import UsageError
-from vsa_checks.judging.claim import Claim
+from vsa_checks.judging.claim import Claim, load_claims
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import ModelInfo
 from vsa_checks.models.memory import GB
@@ -22,7 +22,12 @@ BLOCKS = 700 * 2**20
 """Most memory for blocks of dot products and copies made on the way, in all claims; measured."""
 MOST_GRAM = 5 * 2**29
 LEAST_GRAM = 64 * 2**20
-_PURSUES = {"neurons-beyond-chance", "circuits-bound-tokens", "neuron-or", "neuron-and", "circuits-mlp-to-mlp"}
+SMALL_SHARE = 0.1
+"""Below this share of the time the untrained twin is not worth a word."""
+_PURSUES = {
+    *("neurons-beyond-chance", "neurons-cos50-few", "neurons-cos30-few", "circuits-bound-tokens"),
+    *("neuron-or", "neuron-and", "circuits-mlp-to-mlp"),
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Plan:
         For work on single layers that several claims share.
     no_run : str
         Why the model is not run, for claims on activations; "" if it is.
+    no_twin : str
+        Why its untrained twin is not made; "" if it is, or needs not be.
     """
 
     limit: int
@@ -49,6 +56,7 @@ class Plan:
     kept_bytes: int
     shared_bytes: int
     no_run: str = ""
+    no_twin: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,13 @@ class Sizes:
         return cls(embedding, layer, whole, 8 * d * d)
 
 
-def plan(info: ModelInfo, subjects: Iterable[Subject], claims: dict[str, Claim], limit: int) -> Plan:
+def plan(
+    info: ModelInfo,
+    subjects: Iterable[Subject],
+    claims: dict[str, Claim],
+    limit: int,
+    twin: Collection[Subject] = (),
+) -> Plan:
     """Share out the memory that a run may take.
 
     Parameters
@@ -83,6 +97,8 @@ def plan(info: ModelInfo, subjects: Iterable[Subject], claims: dict[str, Claim],
     claims : dict of str to Claim
     limit : int
         Bytes that the run may take.
+    twin : collection of Subject
+        What is to be measured of the untrained twin.
 
     Returns
     -------
@@ -123,19 +139,44 @@ def plan(info: ModelInfo, subjects: Iterable[Subject], claims: dict[str, Claim],
             )
             running = 0
     left -= running
+    of_twin, own = _of_twin(info, twin, size, bool(running))
+    no_twin, least_gram = "", min(LEAST_GRAM, whole_gram)
+    if of_twin + own * least_gram > left:
+        needed = limit - left + of_twin + own * least_gram
+        no_twin = f"with it the run takes {needed / GB:.1f} GB of memory, more than the limit of {limit / GB:.1f} GB"
+        of_twin = own = 0
+    left -= of_twin + own * least_gram
+    dictionaries += own
     gram = min(whole_gram, LEAST_GRAM + left // (2 * max(dictionaries, 1))) if pursues else 0
     left -= dictionaries * max(gram - LEAST_GRAM, 0)
     layers = info.n_layers * size.layer
     kept = min(layers, left // (2 * max(len(bases), 1)))
     left -= len(bases) * kept
     shared = min(len(bases) * info.n_layers * 3 * size.law, left // 2)
-    peak = fixed + passing + running + dictionaries * gram + len(bases) * kept + shared
-    return Plan(limit, peak, gram, kept + 2 * size.embedding + 2 * size.layer, shared + 4 * size.law, no_run)
+    peak = fixed + passing + running + of_twin + dictionaries * gram + len(bases) * kept + shared
+    return Plan(limit, peak, gram, kept + 2 * size.embedding + 2 * size.layer, shared + 4 * size.law, no_run, no_twin)
 
 
-def announcement(info: ModelInfo, subjects: Collection[Subject], chosen: Plan, processes: int = 1) -> str:
-    """What the run will take, in one line; measures the machine for half a second."""
-    seconds = expected_seconds(info, subjects, measured_speed())  # the machine's: processes share its cores
+def _of_twin(info: ModelInfo, subjects: Collection[Subject], size: Sizes, runs: bool) -> tuple[int, int]:
+    """Bytes that the untrained twin takes, but for its dictionaries' Gram matrices, and how many of these it has."""
+    bases = {subject.basis for subject in subjects}
+    own = len(bases) if info.norm == "layer_norm" else min(len(bases), 1)
+    measured = (len(bases) + 2 * own) * size.embedding + 3 * size.layer + 4 * size.law
+    # It is made as a whole, and that is forgotten once it is written.
+    return (max(size.whole, measured + (size.whole if runs else 0)), own) if subjects else (0, 0)
+
+
+def announcement(
+    info: ModelInfo,
+    subjects: Collection[Subject],
+    chosen: Plan,
+    processes: int = 1,
+    twin: Collection[Subject] = (),
+) -> str:
+    """What the run will take with its untrained twin, in one line; measures the machine for half a second."""
+    speed = measured_speed()  # the machine's: processes share its cores
+    of_twin = 0.0 if chosen.no_twin else expected_seconds(info, twin, speed)
+    seconds = expected_seconds(info, subjects, speed) + of_twin
     if seconds < 90:
         time_taken = "one or two minutes"
     else:
@@ -145,7 +186,11 @@ def announcement(info: ModelInfo, subjects: Collection[Subject], chosen: Plan, p
         f"To measure all this takes about {peak:.1f} GB of memory at most ({limit:.1f} GB are allowed) and about "
         f"{time_taken} on this machine; what an earlier run has measured takes none."
     )
-    return f"{text} The model is not run: {chosen.no_run}." if chosen.no_run else text
+    if of_twin > SMALL_SHARE * seconds:
+        text += f" Its untrained twin takes {of_twin / seconds:.0%} of the time (--no-twin leaves it out)."
+    if chosen.no_run:
+        text += f" The model is not run: {chosen.no_run}."
+    return f"{text} No untrained twin is made: {chosen.no_twin}." if chosen.no_twin else text
 
 
 def measured_speed(seconds: float = 0.5) -> float:
@@ -163,6 +208,9 @@ def measured_speed(seconds: float = 0.5) -> float:
 
 def expected_seconds(info: ModelInfo, subjects: Collection[Subject], speed: float) -> float:
     """About how long the subjects take to measure on a machine of this speed."""
+    if not info.text:  # what needs text is then not checked, and takes no time
+        claims = load_claims()
+        subjects = [subject for subject in subjects if "text" not in claims[subject.claim].needs]
     once = {(subject.claim, subject.basis) for subject in subjects}
     products = sum(_work(info, subject.claim) for subject in subjects) + sum(_once(info, claim) for claim, _ in once)
     return PRODUCTS * products / speed
@@ -179,15 +227,24 @@ def _work(info: ModelInfo, claim: str) -> float:
     V, d, m, h, r = info.d_vocab, info.d_model, info.d_mlp, max(info.n_heads, 1), info.d_head
     match claim:
         case "neurons-beyond-chance":
-            return 1.2 * m * V * d
+            # Each of the first four tokens of a bundle needs its row of the Gram matrix, which large vocabularies' is
+            # not held for all of them.
+            not_held = max(0.0, 1.0 - MOST_GRAM / V**2)
+            return (0.6 + 4.0 * not_held) * (m + 4 * min(m, 384)) * V * d
+        case "neurons-cos50-few":
+            return 3.0 * (m + 1_536) * V * d
         case "neurons-cos50":
             return 5.0 * m * V * d
         case "circuits-bound-tokens":
-            return 2.6 * m * V * d * (h + 1)
+            return 1.6 * (m + 940) * V * d * (h + 1)
         case "neuron-or":
-            return 24.0 * m * V * d
+            return 5.0 * (m + 4 * min(m, 384)) * V * d
+        case "attention-rebinds":
+            return 6e4 * h * r * d
+        case "attention-next-token":
+            return 3e9
         case "circuits-mlp-to-mlp":
-            return 0.9 * info.n_layers**2 * d * (m**2 + min(m, 768) ** 2)
+            return 0.4 * info.n_layers**2 * d * (m**2 + 2 * m * min(m, 768))
         case "binding-preserves-similarity":
             return 1.0 * V * d * h * r
         case "attention-near-orthogonal" | "attention-artifacts":
@@ -206,10 +263,12 @@ def _once(info: ModelInfo, claim: str) -> float:
         case "embedding-near-orthogonal":
             return 1.0 * V**2 * d
         case "neurons-beyond-chance":
-            return V * d * (20_000 + V / 2)
+            return V * d * (20_000 + V / 2) + 110.0 * min(V, 16 * d) * d**2
         case "bundle-recall":
             return 13_000.0 * V * d
-        case "residual-keeps-token" | "attention-rebinds":
+        case "residual-keeps-token":
+            return TOKENS_READ * (3.0 * L * layer + 2.0 * V * d) + 1e4 * V * d
+        case "attention-rebinds":
             return TOKENS_READ * (3.0 * L * layer + 2.0 * V * d)
         case "mlp-out-beyond-random":
             return 100.0 * m**2 * d

@@ -23,7 +23,7 @@ class Lane:
 
 
 def lanes(result: Mapping[str, Any]) -> list[Lane]:
-    """Lanes for the value, the threshold, each decisive null (or, without one, each null), and the reference.
+    """Lanes for the value, the threshold, each decisive null (or, without one, each null), reference and twin.
 
     A subject that was not checked has none.
     """
@@ -31,7 +31,9 @@ def lanes(result: Mapping[str, Any]) -> list[Lane]:
         return []
     nulls = [null for null in result["nulls"] if null["decisive"]] or list(result["nulls"])
     value, threshold, reference, ci = result["value"], result["threshold"], result["reference"], result["ci"]
+    twin = result["twin"]
     numbers = [value, threshold, ci and ci["low"], ci and ci["high"], reference and reference["value"]]
+    numbers.append(twin and twin["value"])
     for null in nulls:
         numbers += [null["value"] - (null["spread"] or 0.0), null["value"] + (null["spread"] or 0.0)]
     scale = fit(numbers, 7, WIDTH - 7)
@@ -55,6 +57,9 @@ def lanes(result: Mapping[str, Any]) -> list[Lane]:
         mark = Markup('<path class="triangle" d="M{} 4.5l5.5 10h-11z"/>').format(scale(reference["value"]))
         name = f"reference: {reference['name']}"
         found.append(Lane("reference", visible(name), _lane(zone, mark), number(reference["value"])))
+    if twin:
+        mark = Markup('<path class="square" d="M{} 5.5h9v9h-9z"/>').format(round(scale(twin["value"]) - 4.5, 1))
+        found.append(Lane("twin", "untrained twin", _lane(zone, mark), number(twin["value"])))
     return found
 
 

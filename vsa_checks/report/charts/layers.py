@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vsa_checks.report.charts.scale import Scale, fit, frame, label, value_axis
-from vsa_checks.report.formatting import WORST_FIRST, layer_ranges, number, threshold_rule
+from vsa_checks.report.formatting import GIVEN, WORST_FIRST, layer_ranges, number, remarks, threshold_rule
 from vsa_checks.report.summary import hardest_null
 
 Result = Mapping[str, Any]
@@ -36,12 +36,12 @@ def bars_by_layer(results: Sequence[Result], title: str) -> Markup:
     chance = [null["value"] if (null := hardest_null(result)) else None for result in results]
     scale = fit([*values, *chance], height - 2, 2, from_zero=True)
     base = scale(max(scale.low, 0.0))
-    shapes = dict.fromkeys(WORST_FIRST, "")
+    shapes = dict.fromkeys((*WORST_FIRST, "holds given"), "")
     for index, result in enumerate(results):
         x = index * (width_of_bar + 1) + 1
         top = base if result["value"] is None else scale(result["value"])
         rise = round(base - top, 1) or 1.0
-        shapes[result["verdict"]] += f"M{x} {base}v{-rise:g}h{width_of_bar}v{rise:g}z"
+        shapes[_kind(result)] += f"M{x} {base}v{-rise:g}h{width_of_bar}v{rise:g}z"
     content = "".join(f'<path class="bar {verdict}" d="{path}"/>' for verdict, path in shapes.items() if path)
     steps = [index * (width_of_bar + 1) + 0.5 for index in range(len(results) + 1)]
     content += f'<path class="threshold" d="{_steps(steps, list(map(_threshold, results)), scale)}"/>'
@@ -55,10 +55,13 @@ def shares(counts: Mapping[str, int]) -> Markup:
     if total < 2:
         return Markup("")
     width, x, content = 200, 0.5, Markup("")
-    for verdict in WORST_FIRST:
-        if counts[verdict]:
-            part = round(max(width * counts[verdict] / total, 2.0), 1)
-            content += Markup('<path class="bar {}" d="M{:g} .5h{:g}v8h-{:g}z"/>').format(verdict, x, part, part)
+    given = counts["given_by_shape"]
+    shown = {**{verdict: counts[verdict] for verdict in WORST_FIRST}, "holds": counts["holds"] - given}
+    shown = {"holds given": given, **shown} if given else shown
+    for kind in ("refuted", "chance", "holds given", "holds", "not-checked"):
+        if shown.get(kind):
+            part = round(max(width * shown[kind] / total, 2.0), 1)
+            content += Markup('<path class="bar {}" d="M{:g} .5h{:g}v8h-{:g}z"/>').format(kind, x, part, part)
             x = round(x + part, 1)
     svg = Markup('<svg class="shares" viewBox="0 0 {0} 9" width="{0}" height="9" aria-hidden="true">{1}</svg>')
     return svg.format(round(x + 1), content)
@@ -76,11 +79,13 @@ def lines_by_layer(results: Sequence[Result], title: str) -> Markup:
         lambda r: r["ci"] and r["ci"]["high"],
         lambda r: r["reference"] and r["reference"]["value"],
         lambda r: null["value"] if (null := hardest_null(r)) else None,
+        lambda r: r["twin"] and r["twin"]["value"],
     ]
     scale = fit([key(result) for result in results for key in keys], bottom, top)
     steps = [round(left + gap * index, 1) for index in range(len(results) + 1)]
     parts = [value_axis(scale, left, steps[-1])]
-    for kind, key in (("reference-line", keys[4]), ("chance-line", keys[5]), ("threshold", keys[1])):
+    lines = (("reference-line", keys[4]), ("twin-line", keys[6]), ("chance-line", keys[5]), ("threshold", keys[1]))
+    for kind, key in lines:
         parts.append(Markup('<path class="{}" d="{}"/>').format(kind, _steps(steps, list(map(key, results)), scale)))
     every = 1 if gap >= 20 else 2 if gap >= 14 else 5
     for index, result in enumerate(results):
@@ -101,11 +106,18 @@ def _layer(result: Result, x: float, scale: Scale, bottom: float) -> Markup:
     marks = Markup("")
     if null := hardest_null(result):
         words += f", {null['name']} {number(null['value'])}"
+    if twin := result["twin"]:
+        words += f", untrained twin {number(twin['value'])}{' (meets it too)' if twin['met'] else ''}"
     if ci := result["ci"]:
         marks += Markup('<path class="whisker" d="M{} {}V{}"/>').format(x, scale(ci["low"]), scale(ci["high"]))
     return Markup("<g><title>{}</title>{}{}</g>").format(
         words, marks, point(result["verdict"], x, scale(result["value"]))
     )
+
+
+def _kind(result: Result) -> str:
+    """The verdict, and of one that holds whether the shape gives it, as class of a bar."""
+    return f"{result['verdict']}{' given' if GIVEN in remarks(result) else ''}"
 
 
 def point(verdict: str, x: float, y: float) -> Markup:

@@ -1,0 +1,147 @@
+"""The untrained twin in whole runs: nothing that an untrained network meets is counted as found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.planted import planted_model
+from tests.models import tiny
+from tests.plugin.runs import Run, Server
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.paths import CACHE_VARIABLE
+
+pytestmark = pytest.mark.slow
+
+CLAIMS = "embedding-*,mlp-out-near-orthogonal,unbinding-recovers,residual-keeps-token,neurons-beyond-chance"
+OPTIONS = ("-m", "claim", "--basis", "raw", "--no-recorded", "--claims", CLAIMS)
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-2 of three layers as transformers begins it, from another seed than the twin's."""
+    import torch
+    import transformers
+
+    from vsa_checks.models.quiet import quiet
+
+    folder = tmp_path_factory.mktemp("models") / "untrained"
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(123)
+        config = transformers.GPT2Config(vocab_size=600, n_positions=64, n_embd=64, n_layer=3, n_head=4)
+        transformers.GPT2LMHeadModel(config).save_pretrained(folder)
+    tiny.write_tokenizer(folder, 600)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {CACHE_VARIABLE: str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="module")
+def ran(untrained: Path, warm: Server, cache: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return warm.claims(untrained, tmp_path_factory.mktemp("ran"), *OPTIONS, env=cache)
+
+
+def counts(run: Run, name: str) -> int:
+    summary = run.document["summary"]
+    return int(summary["primary"][name] + summary["exploratory"][name])
+
+
+def without_times(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {key: value for key, value in one.items() if key != "duration_s"} for name, one in results.items()}
+
+
+def test_nothing_of_an_untrained_network_counts_as_found(ran: Run) -> None:
+    assert counts(ran, "holds") == counts(ran, "given_by_shape") > 10
+    held = counts(ran, "holds")
+    assert f"{held} hold (of which {held} are given by the shape)" in " ".join(ran.output.split())
+    assert f"of which {held} are given by the shape" in (ran.report_dir / "index.html").read_text()
+    assert "given by the shape" in (ran.report_dir / "pytest.html").read_text()
+    assert "no_twin" not in ran.document["environment"]
+
+
+def test_each_result_that_was_measured_has_a_twin(ran: Run) -> None:
+    for result in ran.results.values():
+        assert (result["twin"] is None) is (result["verdict"] == "not-checked"), result["id"]
+    layers = {ran.results[f"mlp-out-near-orthogonal/raw/L{layer}"]["twin"]["value"] for layer in range(3)}
+    assert len(layers) == 1
+    details = ran.results["mlp-out-near-orthogonal/raw/L2"]["details"]["twin"]
+    assert details["subject"] == "mlp-out-near-orthogonal/raw/L0" and details["verdict"] == "holds"
+
+
+def test_the_twins_values_are_kept(
+    ran: Run, untrained: Path, warm: Server, cache: dict[str, str], tmp_path: Path
+) -> None:
+    """Of a model of the same shape and with the same tokenizer too; the twin itself is not made again."""
+    forbidden = {**cache, "TMPDIR": str(tmp_path / "nowhere")}
+    again = warm.claims(untrained, tmp_path / "again", *OPTIONS, env=forbidden)
+    assert without_times(again.results) == without_times(ran.results)
+    copy = tmp_path / "trained"
+    copy.mkdir()
+    for file in untrained.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    import torch
+    from safetensors.torch import load_file
+
+    wte = load_file(copy / "model.safetensors")["transformer.wte.weight"]
+    tiny.edit_weights(copy, transformer__wte__weight=wte + torch.ones_like(wte))
+    trained = warm.claims(copy, tmp_path / "other", *OPTIONS, env=cache)
+    assert trained.results["embedding-mean-zero/raw"]["verdict"] == "refuted"
+    for name, result in trained.results.items():
+        assert result["twin"] == ran.results[name]["twin"]
+
+
+def test_what_was_planted_is_found_unless_the_shape_gives_it(warm: Server, tmp_path: Path) -> None:
+    planted = planted_model(tmp_path / "planted").path
+    run = warm.claims(planted, tmp_path / "report", *OPTIONS)
+    found = run.results["neurons-beyond-chance/raw/L0/W_in"]
+    assert found["verdict"] == "holds" and found["twin"]["met"] is False
+    assert run.results["embedding-near-orthogonal/raw"]["twin"]["met"] is True
+    assert counts(run, "holds") > counts(run, "given_by_shape") > 0
+
+
+def test_without_a_twin_nothing_of_it_is_measured_or_shown(untrained: Path, warm: Server, tmp_path: Path) -> None:
+    run = warm.claims(untrained, tmp_path, *OPTIONS, "--no-twin")
+    assert all(result["twin"] is None and "twin" not in result["details"] for result in run.results.values())
+    assert counts(run, "given_by_shape") == 0 < counts(run, "holds")
+    assert run.document["environment"]["no_twin"] == "--no-twin was given"
+    assert run.output.count("No untrained twin stands beside the results: --no-twin was given.") == 1
+
+
+def test_processes_that_work_together_tell_the_same(ran: Run, untrained: Path, warm: Server, tmp_path: Path) -> None:
+    run = warm.claims(untrained, tmp_path, *OPTIONS, "-n", "2")
+    assert {name: one["twin"] for name, one in run.results.items()} == {
+        name: one["twin"] for name, one in ran.results.items()
+    }
+
+
+def test_recording_a_registered_model_writes_its_twin(
+    ran: Run, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from vsa_checks.models import describe
+    from vsa_checks.plugin import twins
+    from vsa_checks.plugin.tally import Tally
+    from vsa_checks.workbench.twin import shape_digest
+    from vsa_checks.workbench.twin_values import read_values
+
+    monkeypatch.setattr("vsa_checks.paths.TWINS", tmp_path)
+    claim = load_claims()["mlp-out-near-orthogonal"]
+    tally, stored = Tally(), dict[str, Any]() | {"version": claim.version, "text": None, "outcome": {}}
+    tally.twin_values = {f"{claim.id}/raw/L0": stored, "no-such-claim/raw": stored}
+    info = describe(str(untrained))
+    run: Any = SimpleNamespace(name=str(untrained), info=info, seed=0, text=None)
+    assert twins.record_twin(run, tally) is None  # a path is no registered model
+    run.info = SimpleNamespace(**{**vars(info), "name": "tiny", "source": "package"})
+    for changed in ({"seed": 1}, {"text": "another"}):
+        assert twins.record_twin(SimpleNamespace(**{**vars(run), **changed}), tally) is None  # type: ignore[arg-type]
+    file = twins.record_twin(run, tally)
+    assert file == tmp_path / "tiny.json"
+    assert read_values(file, shape_digest(str(untrained)), 0) == {f"{claim.id}/raw/L0": stored}
+    assert json.loads(file.read_text())["seed"] == 0
