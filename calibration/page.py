@@ -9,16 +9,13 @@ from typing import Any
 
 import jinja2
 
-from vsa_checks import theory
+from calibration.rates import pooled
 from vsa_checks.errors import UsageError
-from vsa_checks.sections.pairs import artifact_cut
 
 DIGITS = 5
 PAGE = Path(__file__).with_name("page.md.j2")
 Entries = list[dict[str, Any]]
 COS = ("neurons-cos50", "neurons-cos30")
-LEAST, MOVED = 0.95, 0.76
-"""The threshold of the claims beyond random, and the same moved by the fifth that makes a verdict fragile."""
 
 
 def as_json(results: dict[str, Any]) -> str:
@@ -54,6 +51,7 @@ def render(results: dict[str, Any]) -> str:
         seed=results["seed"],
         models=results["models"],
         power_models=results["power_models"],
+        all_rates=_all_rates(results["calibration"]),
         rates=_rates(results["calibration"]),
         p_values=_p_values(results["calibration"]),
         records=_records(results["calibration"]),
@@ -80,6 +78,23 @@ def _rates(calibration: Entries) -> str:
             ]
             for entry in calibration
             for row in entry["null_models"]
+        ],
+    )
+
+
+def _all_rates(calibration: Entries) -> str:
+    return table(
+        ["claim", "kinds of null models", "rate of `holds`", "alpha", "at most alpha?"],
+        [
+            [
+                f"`{entry['claim']}`",
+                str(len(entry["null_models"])),
+                interval(rate),
+                f"{entry['alpha']:g}",
+                judged_rate(rate, entry["alpha"]),
+            ]
+            for entry in calibration
+            for rate in [pooled([row["holds"] for row in entry["null_models"]])]
         ],
     )
 
@@ -174,7 +189,6 @@ def _limits(results: dict[str, Any]) -> dict[str, Any]:
     reach = results["reach"]
     real = reach["real_vocabulary"]
     trials = {(entry["claim"], trial["model"]): trial for entry in results["thresholds"] for trial in entry["trials"]}
-    pair = theory.cosine_tail(real["d_model"], artifact_cut(real["d_model"]))
     ov, few = "attention-ov-isometry", "neurons-beyond-chance"
     leads = [
         null["lead"]["percentile_99"]
@@ -193,29 +207,6 @@ def _limits(results: dict[str, Any]) -> dict[str, Any]:
             ["K", "planted, noise 1", "random directions"],
             [[str(row["neurons_per_token"]), share(row["planted"]), share(row["random"])] for row in real["listed"]],
         ),
-        "floors": table(
-            ["vectors per dimension", "least ratio", "`holds`"],
-            [[f"{row['per_dimension']:g}", number(row["floor"]), _possible(row["floor"])]
-             for row in reach["frame_floors"]],
-        ),
-        "tails": table(
-            ["vectors", "first percentile", "`chance` possible"],
-            [[str(row["vectors"]), number(row["percentile"]), "yes" if row["percentile"] <= LEAST else "hardly"]
-             for row in reach["gaussian_tails"]],
-        ),
-        "possible": table(
-            ["vectors", "d", "share of a tight frame", "ratio (judged now, <= .95)", "of what is possible (>= .10)"],
-            [[str(row["vectors"]), str(row["d"]), f"{row['share']:g}", number(row["ratio"]), number(row["of_possible"])]
-             for row in reach["share_of_possible"]],
-        ),
-        "duplicates": table(
-            ["copies", "share of pairs, 300 tokens (judged now)", "share of tokens (proposed)",
-             "share of pairs, 50,257 tokens"],
-            [[str(row["copies"]), number(row["pairs"]), number(row["tokens"]), f"{row['pairs_of_real_vocabulary']:.2g}"]
-             for row in reach["duplicates"]],
-        ),
-        "beta_pair": f"{pair:.1g}",
-        "beta_token": f"{pair * (real['d_vocab'] - 1):.1g}",
         "value": lambda claim, model: number(trials[claim, model]["value"]),
         "isometry": {
             "random": f"{trials[ov, 'random initialisation']['value']:.2f}",
@@ -251,12 +242,6 @@ def _vocabularies(rows: list[dict[str, Any]]) -> str:
             for claim in COS
         ],
     )  # fmt: skip
-
-
-def _possible(floor: float) -> str:
-    if floor > LEAST:
-        return "impossible"
-    return "always fragile" if floor > MOVED else "can be firm"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

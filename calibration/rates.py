@@ -84,6 +84,11 @@ def rate(count: int, n: int) -> dict[str, Any]:
     return {"count": count, "n": n, "rate": count / n, "low": float(interval.low), "high": float(interval.high)}
 
 
+def pooled(rates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The rate over several sets of models."""
+    return rate(sum(one["count"] for one in rates), sum(one["n"] for one in rates))
+
+
 def calibrate(claim_id: str, n: int, seed: int, map_jobs: Mapper) -> dict[str, Any]:
     """How often a claim holds on each of its null models, and how often each decisive null is beaten there."""
     claim = load_claims()[claim_id]

@@ -1,4 +1,4 @@
-"""What values a claim can reach at all: with real vocabularies, more vectors than dimensions, or duplicates."""
+"""What the paper's scan reaches by itself: random directions and planted neurons beside vocabularies of all sizes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 
 from calibration.rates import Mapper, judged, model_seed
-from fixtures import null_models
-from fixtures.cases.draws import SMALL
 from fixtures.in_memory import bench_in_memory
-from fixtures.planted import bundled_neurons, mixture, planted_embeddings, planted_weights
+from fixtures.planted import bundled_neurons, planted_embeddings, planted_weights
 from fixtures.small_models import Sizes
 from vsa_checks import nulls
 from vsa_checks.bundles import Dictionary, ranked_scan, ranked_scans
 from vsa_checks.judging.claim import load_claims
-from vsa_checks.orthogonality import centered, live_rows, pairwise_cosines, rms_cosine
-from vsa_checks.sections.pairs import artifact_cut
+from vsa_checks.orthogonality import centered
 
 COS = ("neurons-cos50", "neurons-cos30")
 NOISE = 1.0
@@ -31,11 +28,6 @@ LEVELS = (0.5, 0.3)
 GPT2_SIZES = Sizes(d_model=768, d_vocab=50257, n_layers=1, n_heads=12, n_kv_heads=12, d_head=64, d_mlp=512)
 """GPT-2 small's dimension and vocabulary; a sixth of its neurons."""
 GPT2_NEURONS, BUNDLE, FEW = 3072, 5, (1, 2, 3)
-FEW_TO_MANY = (4, 6, 12, 25, 40, 47, 50, 64, 128, 200)
-GAUSSIAN_DRAWS = 4000
-NEURONS_PER_DIMENSION = (0.25, 0.5, 1.0, 1.5, 2.0, 2.37, 2.67, 4.0, 8.0, 10.26)
-COPIES = (1, 2, 3, 4, 6, 10)
-REAL_VOCABULARY = 50257
 
 
 def random_reach(seed: int, map_jobs: Mapper) -> list[dict[str, Any]]:
@@ -113,54 +105,3 @@ def _shares(claim: str, found: list[dict[str, Any]]) -> dict[str, Any]:
         "holds": sum(one.verdict == "holds" for one in outcomes),
         "models": len(outcomes),
     }
-
-
-def gaussian_tails(seed: int) -> list[dict[str, Any]]:
-    """The first percentile of Gaussians' rms cosine over its median, by their number: `chance` needs it below .95."""
-    rows = []
-    for n in FEW_TO_MANY:
-        rng = np.random.default_rng(model_seed(seed, "tails", n))
-        drawn = nulls.gaussian_rms_cosines(n, SMALL.d_model, GAUSSIAN_DRAWS, rng)
-        rows.append({"vectors": n, "percentile": float(np.quantile(drawn / np.median(drawn), 0.01))})
-    return rows
-
-
-def frame_floors() -> list[dict[str, Any]]:
-    """The least rms cosine of n vectors in d dimensions over that of random ones, sqrt(1 - d/n) for large d."""
-    return [
-        {"per_dimension": ratio, "floor": float(np.sqrt(max(0.0, 1.0 - 1.0 / ratio)))}
-        for ratio in NEURONS_PER_DIMENSION
-    ]
-
-
-def share_of_possible(seed: int) -> list[dict[str, Any]]:
-    """The value proposed for `beyond-random`: how far the mean squared cosine has come from random to the least."""
-    rows = []
-    for n, d in ((48, 64), (200, 64), (2048, 512)):
-        for share in (1.0, 0.5, 0.25, 0.1, 0.0):
-            rng = np.random.default_rng(model_seed(seed, "possible", n, d, share))
-            rms = rms_cosine(live_rows(mixture(n, d, share, rng).astype(np.float32)).unit)
-            ratio, floor = rms**2 * d, max(0.0, (n - d) * d / (d * (n - 1)))
-            rows.append(
-                {"vectors": n, "d": d, "share": share, "ratio": float(np.sqrt(ratio)),
-                 "of_possible": float((1 - ratio) / (1 - floor))}
-            )  # fmt: skip
-    return rows
-
-
-def duplicates(seed: int) -> list[dict[str, Any]]:
-    """Share of pairs beyond 6/sqrt(d), and share of tokens with such a partner, for tokens in groups of copies."""
-    rows = []
-    cut = artifact_cut(SMALL.d_model)
-    for copies in COPIES:
-        weights = null_models.near_duplicate_tokens(SMALL, copies=copies, seed=model_seed(seed, "copies"))
-        cosines = pairwise_cosines(weights.W_E, (cut,))
-        rows.append(
-            {
-                "copies": copies,
-                "pairs": cosines.fraction_above[cut],
-                "tokens": float(np.mean(cosines.above_by_row[cut] > 0)),
-                "pairs_of_real_vocabulary": (copies - 1) / (REAL_VOCABULARY - 1),
-            }
-        )
-    return rows

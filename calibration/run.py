@@ -39,10 +39,6 @@ def measure(
             "random": reach.random_reach(seed, map_jobs),
             "vocabularies": reach.vocabularies(seed, map_jobs),
             "real_vocabulary": reach.real_vocabulary(seed, map_jobs),
-            "gaussian_tails": reach.gaussian_tails(seed),
-            "frame_floors": reach.frame_floors(),
-            "share_of_possible": reach.share_of_possible(seed),
-            "duplicates": reach.duplicates(seed),
         }
     options = {"models": models, "power_models": power_models, "support_models": support_models}
     return {
@@ -57,9 +53,17 @@ def measure(
 
 
 def measure_again(
-    kept: dict[str, Any], claims: Sequence[str], workers: int, say: Callable[[str], None]
+    kept: dict[str, Any],
+    claims: Sequence[str],
+    workers: int,
+    say: Callable[[str], None],
+    models: int | None = None,
+    power_models: int | None = None,
 ) -> dict[str, Any]:
-    """Results measured before, with those of `claims` anew: what `measure` gives if the rest has not changed."""
+    """Results measured before, with those of `claims` anew: what `measure` gives if the rest has not changed.
+
+    models, power_models: other numbers of models than those kept, for these claims alone.
+    """
     seed = kept["seed"]
     calibration, powers, thresholds = (
         {entry["claim"]: entry for entry in kept[part]} for part in ("calibration", "power", "thresholds")
@@ -68,8 +72,8 @@ def measure_again(
         for claim in claims:
             say(claim)
             if claim in claims_with_nulls():
-                calibration[claim] = calibrate(claim, kept["models"], seed, map_jobs)
-                powers[claim] = power(claim, kept["power_models"], seed, map_jobs)
+                calibration[claim] = calibrate(claim, models or kept["models"], seed, map_jobs)
+                powers[claim] = power(claim, power_models or kept["power_models"], seed, map_jobs)
         thresholds |= {entry["claim"]: entry for entry in threshold_table(seed, map_jobs, claims)}
     named = claims_with_nulls()
     return kept | {

@@ -11,10 +11,22 @@ def test_attention_ov_isometry(subject, check):
     check(subject, isometry.ov_isometry)
 
 
+@pytest.mark.claim("attention-ov-isometry-as-random")
+def test_attention_ov_isometry_as_random(subject, check):
+    """Each head's W_V W_O stretches all directions that it reads as evenly as a product of random matrices does."""
+    check(subject, isometry.ov_beside_random)
+
+
 @pytest.mark.claim("attention-qk-isometry")
 def test_attention_qk_isometry(subject, check):
     """Each head's W_Q W_K^T weighs all directions that it compares about evenly."""
     check(subject, isometry.qk_isometry)
+
+
+@pytest.mark.claim("attention-qk-isometry-as-random")
+def test_attention_qk_isometry_as_random(subject, check):
+    """Each head's W_Q W_K^T weighs all directions that it compares as evenly as a product of random matrices does."""
+    check(subject, isometry.qk_beside_random)
 
 
 @pytest.mark.claim("binding-preserves-similarity")

@@ -29,6 +29,12 @@ def test_embedding_artifacts_centered(subject, check):
     check(subject, embeddings.tokens_artifacts, center=True)
 
 
+@pytest.mark.claim("embedding-copies")
+def test_embedding_copies(subject, check):
+    """Hardly any token is so close to another one that sums could not tell them apart."""
+    check(subject, embeddings.tokens_with_a_copy)
+
+
 @pytest.mark.claim("attention-near-orthogonal")
 def test_attention_near_orthogonal(subject, check):
     """The vectors of an attention matrix, one per head dimension, are nearly orthogonal."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vsa_checks.sections import neurons, table1
+from vsa_checks.sections import beyond_chance, neurons, neurons_few, table1
 
 
 @pytest.mark.claim("neurons-cos50")
@@ -11,16 +11,28 @@ def test_neurons_cos50(subject, check):
     check(subject, neurons.share_at, level=0.5)
 
 
+@pytest.mark.claim("neurons-cos50-few")
+def test_neurons_cos50_few(subject, check):
+    """Sums of so few tokens that hardly any random direction is one explain 80% of layer-0 neurons to cosine .5."""
+    check(subject, neurons_few.share_with_few, level=0.5)
+
+
 @pytest.mark.claim("neurons-cos30")
 def test_neurons_cos30(subject, check):
     """The paper's scan explains more than 95% of layer-0 neurons to a cosine of at least .3."""
     check(subject, neurons.share_at, level=0.3)
 
 
+@pytest.mark.claim("neurons-cos30-few")
+def test_neurons_cos30_few(subject, check):
+    """Sums of so few tokens that hardly any random direction is one explain 95% of layer-0 neurons to cosine .3."""
+    check(subject, neurons_few.share_with_few, level=0.3)
+
+
 @pytest.mark.claim("neurons-beyond-chance")
 def test_neurons_beyond_chance(subject, check):
-    """At least 5% of a layer's neurons lie closer to a sum of five tokens than 99% of random directions do."""
-    check(subject, neurons.beyond_chance)
+    """At least 2% of a layer's neurons lie closer to a sum of five tokens than 99% of random directions do."""
+    check(subject, beyond_chance.share_beyond_chance)
 
 
 @pytest.mark.claim("neurons-table1")

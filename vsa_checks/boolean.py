@@ -35,16 +35,23 @@ class Driven:
     driven_together: NDArray[np.bool_]
 
     def or_shares(self) -> NDArray[np.float64]:
-        """Return the share of members that alone drive their neuron, for neurons with a member seen alone."""
+        """Return the share of each neuron's members that alone drive it (n,), NaN where none is seen alone."""
         asked = self.seen_alone > 0
-        shares: NDArray[np.float64] = self.driving_alone[asked] / self.seen_alone[asked]
-        return shares
+        return np.divide(self.driving_alone, self.seen_alone, out=np.full(len(asked), np.nan), where=asked)
 
-    def ands(self) -> NDArray[np.bool_]:
-        """Tell whether members drive their neuron only together, for neurons with two seen alone and some together."""
+    def ands(self) -> NDArray[np.float64]:
+        """Tell whether members drive each neuron only together (n,): 1, 0, or NaN.
+
+        NaN where fewer than two members are seen alone, or none together.
+        """
         asked = (self.seen_alone >= 2) & (self.seen_together > 0)
-        found: NDArray[np.bool_] = (self.driving_alone[asked] == 0) & self.driven_together[asked]
-        return found
+        return np.where(asked, (self.driving_alone == 0) & self.driven_together, np.nan)
+
+    def of(self, rows: NDArray[np.int64]) -> Driven:
+        """Return the same of some of the neurons."""
+        return Driven(
+            self.seen_alone[rows], self.driving_alone[rows], self.seen_together[rows], self.driven_together[rows]
+        )
 
 
 def driven_by_members(

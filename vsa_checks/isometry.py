@@ -32,18 +32,55 @@ def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     if a.ndim != 3 or b.ndim != 3 or a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         raise ValueError(f"expected (h, d, rank) and (h, rank, d), got {a.shape} and {b.shape}")
     a, b = near_one(a, (1, 2)), near_one(b, (1, 2))
-    product = (a.transpose(0, 2, 1) @ a) @ (b @ b.transpose(0, 2, 1))
+    return _evenness((a.transpose(0, 2, 1) @ a) @ (b @ b.transpose(0, 2, 1)))
+
+
+def gaussian_layers(
+    shapes: tuple[int, int], heads: tuple[int, int], rank: int, draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Compute the median `isometry` over heads of each of `draws` layers whose matrices are random Gaussians.
+
+    Where one side has fewer matrices than there are heads, each is shared by several heads, as in grouped queries.
+
+    Parameters
+    ----------
+    shapes : d and d_out, what the heads read and write
+    heads : numbers of left and of right matrices; the larger is a multiple of the smaller
+
+    Returns
+    -------
+    array (draws,)
+    """
+    n_heads = max(heads)
+    found = []
+    for _ in range(draws):
+        grams = [
+            np.repeat(_wishart(d, rank, count, rng), n_heads // count, axis=0)
+            for d, count in zip(shapes, heads, strict=True)
+        ]
+        found.append(np.median(_evenness(grams[0] @ grams[1])))
+    return np.array(found)
+
+
+def _evenness(product: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The isometry of left @ right, from left^T left right right^T (h, rank, rank)."""
     squares = np.trace(product, axis1=1, axis2=2)
     fourths = np.einsum("hij,hji->h", product, product)
     with np.errstate(invalid="ignore"):
-        return np.where(squares > 0, squares**2 / (a.shape[2] * fourths), np.nan)
+        return np.where(squares > 0, squares**2 / (product.shape[1] * fourths), np.nan)
 
 
-def gaussian_isometry(
-    d: int, rank: int, draws: int, rng: np.random.Generator, d_out: int | None = None
-) -> NDArray[np.float64]:
-    """Compute the `isometry` (draws,) of products of random Gaussian matrices (d, rank) and (rank, d_out or d)."""
-    out = d if d_out is None else d_out
-    return np.concatenate(
-        [isometry(rng.standard_normal((1, d, rank)), rng.standard_normal((1, rank, out))) for _ in range(draws)]
-    )
+def _wishart(d: int, rank: int, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw the Gram matrices (count, rank, rank) of Gaussian matrices (d, rank).
+
+    References
+    ----------
+    Bartlett 1933, On the theory of statistical regression, Proc. Royal Society of Edinburgh 53 (for d >= rank).
+    """
+    if d < rank:
+        columns = rng.standard_normal((count, d, rank))
+        return columns.transpose(0, 2, 1) @ columns
+    lower = np.tril(rng.standard_normal((count, rank, rank)), -1)
+    places = np.arange(rank)
+    lower[:, places, places] = np.sqrt(rng.chisquare(d - places, (count, rank)))
+    return lower @ lower.transpose(0, 2, 1)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from vsa_checks.engine.threads import share_out, threads, workers
-from vsa_checks.orthogonality import live_rows, rms_cosine
+from vsa_checks.orthogonality import live_rows
 
 SETTLED, MOST_STEPS = 1e-4, 200
 """Expectation maximisation ends when no length changes by more than this share: after about nine rounds."""
@@ -137,11 +137,3 @@ def _moments(
     mean = (length[:, None] * rows).mean(axis=0)
     weighted = np.sqrt(square)[:, None] * rows
     return mean, weighted.T @ weighted / len(rows) - np.outer(mean, mean)
-
-
-def gaussian_rms_cosines(n: int, d: int, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Compute the root mean square cosine (draws,) of the rows of each of `draws` random Gaussian matrices (n, d).
-
-    It serves as a reference for rows of any norms, because cosines do not depend on them.
-    """
-    return np.array([rms_cosine(random_directions(n, d, rng)) for _ in range(draws)])

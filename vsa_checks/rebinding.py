@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.engine.scale import near_one
+from vsa_checks.exchanged import Exchange
 
 Floats = NDArray[np.floating]
 
@@ -109,6 +110,100 @@ def next_token_margin(outputs: ArrayLike, next_vectors: ArrayLike) -> tuple[floa
     own = np.einsum("nd,nd->", left, right)
     every = float(left.sum(axis=0) @ right.sum(axis=0))
     return float(own) / n, (every - float(own)) / (n * (n - 1))
+
+
+def exchanged_margins(
+    streams: ArrayLike,
+    attended: ArrayLike,
+    others: ArrayLike,
+    W_V: ArrayLike,
+    metric: ArrayLike,
+    draws: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure rebinding under one pattern with the layer's own W_V, and with W_V on exchanged coordinates.
+
+    Rebinding is cos^2 of what a head writes with the bound token that it attends to, minus the same with another bound
+    token. All heads of the layer read the same exchanged coordinates, so they depend on each other as before.
+
+    Parameters
+    ----------
+    streams : array (h, m, d), what each head reads at all sources, weighed by its attention
+    attended, others : arrays (h, m, d), the token that it attends to most, and another of the context
+    W_V : array (kv, d, r), of each value head; h is a multiple of kv
+    metric : array (h, r, r), W_O W_O^T of each head
+    draws : number of exchanges
+
+    Returns
+    -------
+    own : array (h,), means over the m destinations
+    drawn : array (draws, h)
+    """
+    values = _near_one(W_V, (1, 2))
+    rows = np.concatenate([_near_one(one) for one in (streams, attended, others)], axis=1).astype(values.dtype)
+    h, triple, d = rows.shape
+    kv, _, r = values.shape
+    rows = rows.reshape(kv, -1, d)
+    squares, axes = np.linalg.eigh(_near_one(metric, (1, 2)))
+    root = axes * np.sqrt(np.maximum(squares, 0))[:, None, :]
+
+    def margins(through: Floats) -> NDArray[np.float64]:
+        written = (rows @ through).reshape(h, triple, r) @ root
+        z, v, u = written.reshape(h, 3, triple // 3, r).transpose(1, 0, 2, 3)
+        sizes = [np.einsum("hmr,hmr->hm", one, one) for one in (z, v, u)]
+        squared = [
+            _ratio(np.einsum("hmr,hmr->hm", z, one) ** 2, sizes[0] * size)
+            for one, size in ((v, sizes[1]), (u, sizes[2]))
+        ]
+        return np.asarray((squared[0] - squared[1]).mean(axis=1, dtype=np.float64))
+
+    drawn = [margins(Exchange.drawn(d, rng).of(values, 1)) for _ in range(draws)]
+    return margins(values), np.array(drawn).reshape(draws, h)
+
+
+def next_token_weights(outputs: ArrayLike, types: NDArray[np.int64], n_types: int) -> Floats:
+    """Compute what each token's unit vector is multiplied by in `next_token_margin`, own minus shuffled.
+
+    Parameters
+    ----------
+    outputs : array (n, d)
+    types : int array (n,), which token comes next at each position
+    n_types : number of tokens
+
+    Returns
+    -------
+    array (n_types, d); the margin is the sum over tokens of their products with the tokens' unit vectors
+    """
+    unit = _unit(_near_one(outputs))
+    n = len(unit)
+    found = np.zeros((n_types, unit.shape[1]), unit.dtype)
+    np.add.at(found, types, unit * (n / (n - 1)))
+    found -= np.outer(np.bincount(types, minlength=n_types) / (n - 1), unit.sum(axis=0)).astype(unit.dtype)
+    return found / unit.dtype.type(n)
+
+
+def exchanged_tokens(
+    weights: ArrayLike, vectors: ArrayLike, draws: int, rng: np.random.Generator
+) -> tuple[float, NDArray[np.float64]]:
+    """Compute a margin from `next_token_weights`, and the margins that exchanging all tokens for one another gives.
+
+    A token is exchanged for the same other one wherever it comes next: what follows the same token has much the same
+    output, and counts as evidence only once.
+
+    Parameters
+    ----------
+    weights, vectors : arrays (t, d), of the tokens that come next somewhere
+    draws : number of exchanges
+
+    Returns
+    -------
+    own : float
+    drawn : array (draws,)
+    """
+    products = np.asarray(weights, np.float64) @ _unit(_near_one(vectors)).T
+    places = np.arange(len(products))
+    drawn = [products[places, rng.permutation(len(products))].sum() for _ in range(draws)]
+    return float(np.trace(products)), np.array(drawn)
 
 
 def copying_scores(W_V: ArrayLike, W_O: ArrayLike, unembedding_of_embedding: ArrayLike) -> Floats:

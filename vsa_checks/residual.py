@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.engine import loops
 from vsa_checks.engine.scale import near_one
+from vsa_checks.exchanged import Exchange
 from vsa_checks.orthogonality import live_rows
 
 BLOCK = 128
@@ -82,6 +83,68 @@ def shuffled_medians(
     n, m = ranks.shape
     places = np.arange(n)
     return np.array([np.median(ranks[places, rng.permutation(m)[types]]) for _ in range(draws)])
+
+
+def exchanged_medians(
+    streams: ArrayLike,
+    vectors: ArrayLike,
+    unit: NDArray[np.float32],
+    tokens: ArrayLike,
+    draws: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Compute the median rank of the own token where what was added to it has its coordinates exchanged.
+
+    In each draw all positions have the same coordinates exchanged: what is added keeps its lengths, and its angles from
+    position to position, and loses how it lies to the tokens.
+
+    Parameters
+    ----------
+    streams : array (n, d)
+    vectors : array (n, d), what each stream began with: its token
+    unit, tokens : as in `own_ranks`
+    draws : number of exchanges
+
+    Returns
+    -------
+    array (draws,), medians over positions
+    """
+    began = np.asarray(vectors, np.float32)
+    added = np.asarray(streams, np.float32) - began
+    d = added.shape[1]
+    return np.array(
+        [np.median(own_ranks(began + Exchange.drawn(d, rng).of(added), unit, tokens)) for _ in range(draws)]
+    )
+
+
+def cosines_apart(components: ArrayLike, n_positions: int, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Compute the root mean square cosine between components of different positions, each component's mean removed.
+
+    Each component gets positions drawn for it alone: it keeps its own distribution, and stands beside nothing that it
+    was written with.
+
+    Parameters
+    ----------
+    components : array (n, c, d)
+    n_positions : so many of the positions are looked at in each draw
+    draws : number of draws
+
+    Returns
+    -------
+    array (draws,)
+    """
+    parts = np.array(components, np.float32).transpose(1, 0, 2)
+    c, n, _ = parts.shape
+    parts -= parts.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    found = []
+    for _ in range(draws):
+        some = near_one(np.stack([part[rng.permutation(n)[:n_positions]] for part in parts], axis=1))
+        norms = np.linalg.norm(some, axis=2, keepdims=True)
+        some /= np.where(norms > 0, norms, 1.0)
+        squares = np.square(some @ some.transpose(0, 2, 1), dtype=np.float64)
+        off = squares.sum() - np.trace(squares, axis1=1, axis2=2).sum()
+        found.append(np.sqrt(off / (len(some) * c * (c - 1))))
+    return np.array(found)
 
 
 def component_cosines(components: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -123,6 +123,31 @@ def share_p(hits: int, n: int, null_hits: int, null_n: int, direction: str = ">=
     return float(law.sf(hits - 1) if direction == ">=" else law.cdf(hits))
 
 
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Compute p values corrected for the number of tests, whatever their dependence.
+
+    Where all tests whose corrected p is at most alpha are called significant, the chance that any of them is so by
+    luck is at most alpha.
+
+    Parameters
+    ----------
+    p_values : array (n,)
+
+    Returns
+    -------
+    array (n,), in the same order, at most 1
+
+    References
+    ----------
+    Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
+    """
+    given = np.asarray(p_values, np.float64)
+    order = np.argsort(given, kind="stable")
+    corrected = np.empty(len(given))
+    corrected[order] = np.minimum(np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1)), 1.0)
+    return corrected
+
+
 FLIPS = 9_999
 """Random draws of signs or orders, where there are too many to try all."""
 ALL_FLIPS_UNITS = 13
@@ -223,4 +248,32 @@ def relabelled_differences(values: ArrayLike, null_values: ArrayLike, rng: np.ra
         count = min(step, RELABELLINGS - start)
         shuffled = rng.permuted(np.broadcast_to(pooled, (count, len(pooled))), axis=1)
         found.append(shuffled[:, :n].mean(axis=1) - shuffled[:, n:].mean(axis=1))
+    return np.concatenate(found)
+
+
+def relabelled_groups(
+    values: ArrayLike, labels: ArrayLike, null_values: ArrayLike, null_labels: ArrayLike, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Compute the difference of two means after exchanging whole groups of values between the two sets at random.
+
+    Parameters
+    ----------
+    values, null_values : arrays (n,) and (m,)
+    labels, null_labels : int arrays (n,) and (m,), the group of each value; groups of the two sets are never the same
+
+    Returns
+    -------
+    array (RELABELLINGS,), a mean over as many groups as `labels` names, minus the mean over the others
+    """
+    sets = []
+    for some, of in ((values, labels), (null_values, null_labels)):
+        places = np.unique(np.asarray(of), return_inverse=True)[1]
+        sets.append(np.stack([np.bincount(places, np.asarray(some, np.float64)), np.bincount(places)]))
+    sums, counts = np.concatenate(sets, axis=1)
+    n, step, found = sets[0].shape[1], max(1, 2**22 // len(sums)), []
+    for start in range(0, RELABELLINGS, step):
+        shape = (min(step, RELABELLINGS - start), len(sums))
+        chosen = rng.permuted(np.broadcast_to(np.arange(len(sums)), shape), axis=1)[:, :n]
+        top, bottom = sums[chosen].sum(axis=1), counts[chosen].sum(axis=1)
+        found.append(top / bottom - (sums.sum() - top) / (counts.sum() - bottom))
     return np.concatenate(found)

@@ -7,6 +7,7 @@ are uniformly random directions unless said otherwise.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from scipy import integrate, special, stats
@@ -50,8 +51,31 @@ def largest_cosine(n: int, d: int, quantile: float = 0.5) -> float:
     return float(np.sqrt(max(1.0 - np.exp((y - 4.0 * np.log(n) + np.log(np.log(n))) / d), 0.0)))
 
 
+def mean_square_law(n: int, d: int) -> Any:
+    """Return the law of the mean squared cosine over all pairs of n vectors: a shifted gamma distribution.
+
+    It begins at the least possible value, `welch_bound` squared. Mean and variance are exact, 1/d and 2 (d - 1)/
+    (d^2 (d + 2)) over the number of pairs, since pairs are uncorrelated. The form is exact for n or d without bound: a
+    chi-square law with n (n - 1)/2 degrees of freedom for n far below d, and (d - 1)(d + 2)/2 for n far above.
+
+    Returns
+    -------
+    frozen scipy distribution
+
+    Raises
+    ------
+    ValueError : fewer than two vectors or dimensions
+    """
+    if n < 2 or d < 2:
+        raise ValueError(f"the cosines of {n} vectors in {d} dimensions do not vary")
+    least = welch_bound(n, d) ** 2
+    variance = 2.0 * (d - 1) / (d**2 * (d + 2)) / (n * (n - 1) / 2)
+    above = 1.0 / d - least
+    return stats.gamma(above**2 / variance, loc=least, scale=variance / above)
+
+
 def welch_bound(n: int, d: int) -> float:
-    """Return the least value that the largest |cos| of any n vectors can have; 0 for n <= d.
+    """Return the least value that the rms cosine of any n vectors, and so the largest |cos|, can have; 0 for n <= d.
 
     References
     ----------

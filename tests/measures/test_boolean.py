@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from vsa_checks import nulls
 from vsa_checks.boolean import HIGH, REACH, Driven, driven_by_members, own_bundle_auc
 from vsa_checks.bundles import Bundles, greedy_pursuit
+from vsa_checks.statistics import relabelled_groups
 
 Array = NDArray[np.float64]
 
@@ -84,7 +87,7 @@ def test_an_or_is_driven_by_each_of_its_members() -> None:
     found = driven_by_members(stream, tokens, [np.ones(5)] * 900, neurons, bundles_of((0, 1, 2), (0, 50)))
     assert found.seen_alone.tolist() == [3, 2]
     assert found.or_shares().tolist() == [1.0, 0.5]
-    assert not found.ands().any()
+    assert not np.nan_to_num(found.ands()).any()
 
 
 def test_an_and_is_driven_by_two_members_only() -> None:
@@ -96,15 +99,16 @@ def test_an_and_is_driven_by_two_members_only() -> None:
     neurons[0, 50:60] = 1.5
     members = bundles_of((0, 1, 2, 3, 4))
     found = driven_by_members(stream, tokens, [np.ones(5)] * 900, neurons, members)
-    assert found.ands().tolist() == [True]
+    assert found.ands().tolist() == [1.0]
     apart = driven_by_members([one[:, :] * 0 for one in stream], tokens, [np.ones(5)] * 900, neurons, members)
-    assert apart.ands().tolist() == [False]
+    assert apart.ands().tolist() == [0.0]
 
 
 def test_neurons_of_which_nothing_is_seen_are_not_asked() -> None:
     nothing = Driven(np.array([0, 1, 2]), np.array([0, 1, 0]), np.array([0, 0, 4]), np.array([False, False, True]))
-    assert nothing.or_shares().tolist() == [1.0, 0.0]
-    assert nothing.ands().tolist() == [True]
+    assert np.array_equal(nothing.or_shares(), [np.nan, 1.0, 0.0], equal_nan=True)
+    assert np.array_equal(nothing.ands(), [np.nan, np.nan, 1.0], equal_nan=True)
+    assert np.array_equal(nothing.of(np.array([2, 1])).or_shares(), [0.0, 1.0])
 
 
 # --- the circular check ---------------------------------------------------------------------------------------
@@ -128,3 +132,16 @@ def test_noise_passes_the_circular_check() -> None:
     words, noise = rng.standard_normal((2_000, 64)).astype(np.float32), nulls.random_directions(100, 64, rng)
     found = own_bundle_auc(noise, words, greedy_pursuit(noise, words, 5))
     assert found.mean() > 0.98
+
+
+def test_whole_groups_change_sides() -> None:
+    """Two groups of three values against three single ones: each of the ten exchanges is found, and no other."""
+    values, labels = np.array([1.0, 0.0, 1.0]), np.array([7, 7, 2])
+    others, single = np.array([0.5, 0.0, 0.25]), np.array([7, 8, 9])
+    found = relabelled_groups(values, labels, others, single, np.random.default_rng(0))
+    groups = [[1.0], [1.0, 0.0], [0.5], [0.0], [0.25]]
+    expected = set()
+    for some in itertools.combinations(range(5), 2):
+        one, two = ([v for g in range(5) if (g in some) == side for v in groups[g]] for side in (True, False))
+        expected.add(round(float(np.mean(one) - np.mean(two)), 9))
+    assert {round(float(value), 9) for value in found} == expected

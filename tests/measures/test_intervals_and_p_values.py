@@ -11,6 +11,7 @@ from vsa_checks.statistics import (
     bootstrap,
     bootstrap_groups,
     bootstrap_pairs,
+    holm,
     relabelled_differences,
     share_p,
     sign_flips,
@@ -199,3 +200,28 @@ def test_nothing_to_resample_is_refused() -> None:
         bootstrap_groups([], "windows", np.random.default_rng(0), np.mean)
     with pytest.raises(ValueError, match="no units"):
         sign_flips(0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.01, 0.05, 0.3])
+def test_holm_finds_what_testing_one_after_the_other_finds(alpha: float) -> None:
+    """The smallest p against alpha/n, the next against alpha/(n - 1), and so on until one is larger."""
+    rng = np.random.default_rng(4)
+    for n in (1, 2, 7, 30):
+        p_values = np.round(rng.beta(0.2, 2.0, n), 3)  # some are equal
+        left, found = sorted(range(n), key=lambda i: p_values[i]), set()
+        while left and p_values[left[0]] <= alpha / len(left):
+            found.add(left.pop(0))
+        assert set(np.flatnonzero(holm(p_values) <= alpha)) == found
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]).max() == 1 and len(holm([])) == 0
+
+
+def test_holm_is_right_about_all_tests_at_once() -> None:
+    """Thirty tests of nothing, dependent or not: at most one run in twenty finds anything."""
+    rng = np.random.default_rng(5)
+    for shared in (0.0, 0.8):
+        wrong = 0
+        for _ in range(600):
+            scores = np.sqrt(shared) * rng.standard_normal() + np.sqrt(1 - shared) * rng.standard_normal(30)
+            wrong += holm(stats.norm.sf(scores)).min() <= 0.05
+        assert wrong <= 48, "30 are expected of independent ones; 48 is 3.4 deviations more"

@@ -7,10 +7,11 @@ import warnings
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 from tests.oracles import Rows
 from vsa_checks import nulls
-from vsa_checks.isometry import gaussian_isometry, isometry
+from vsa_checks.isometry import gaussian_layers, isometry
 from vsa_checks.orthogonality import live_rows
 
 
@@ -70,13 +71,46 @@ def test_shapes_that_do_not_fit_are_refused(left: tuple[int, ...], right: tuple[
         isometry(np.ones(left), np.ones(right))
 
 
-def test_gaussian_products_may_have_another_width_on_the_way_out() -> None:
-    drawn = gaussian_isometry(20, 4, 5, np.random.default_rng(0), d_out=8)
-    rng = np.random.default_rng(0)
-    pairs = [(rng.standard_normal((1, 20, 4)), rng.standard_normal((1, 4, 8))) for _ in range(5)]
-    expected = [by_singular_values(left, right)[0] for left, right in pairs]
-    np.testing.assert_allclose(drawn, expected, rtol=1e-10)
-    assert len(set(drawn)) == 5
+def layers_the_obvious_way(d: int, rank: int, out: int, heads: tuple[int, int], draws: int) -> Rows:
+    """Matrices drawn whole, multiplied, and taken apart into singular values."""
+    rng = np.random.default_rng(11)
+    medians = []
+    for _ in range(draws):
+        left, right = rng.standard_normal((heads[0], d, rank)), rng.standard_normal((heads[1], rank, out))
+        left, right = np.repeat(left, max(heads) // heads[0], axis=0), np.repeat(right, max(heads) // heads[1], axis=0)
+        medians.append(np.median(by_singular_values(left, right)))
+    return np.array(medians)
+
+
+@pytest.mark.parametrize(
+    ("d", "rank", "out", "heads"),
+    [(20, 4, 20, (4, 4)), (20, 4, 8, (2, 6)), (12, 1, 12, (3, 3)), (5, 7, 9, (1, 3)), (30, 6, 30, (6, 1))],
+)
+def test_layers_of_gaussian_heads_have_the_law_of_matrices_drawn_whole(
+    d: int, rank: int, out: int, heads: tuple[int, int]
+) -> None:
+    drawn = gaussian_layers((d, out), heads, rank, 2000, np.random.default_rng(0))
+    whole = layers_the_obvious_way(d, rank, out, heads, 2000)
+    assert drawn.shape == (2000,)
+    if rank == 1:
+        np.testing.assert_allclose(drawn, 1)
+    else:
+        assert stats.ks_2samp(drawn, whole).pvalue > 0.01
+        assert drawn.std() == pytest.approx(whole.std(), rel=0.1)
+
+
+def test_shared_heads_stray_further_than_heads_of_their_own() -> None:
+    """Of six heads with one matrix in common, half of what each is made of is the same."""
+    shared, own = (gaussian_layers((40, 40), (one, 6), 8, 1000, np.random.default_rng(1)) for one in (1, 6))
+    assert shared.std() > 1.2 * own.std()
+
+
+@pytest.mark.parametrize(("d", "out", "rank"), [(576, 576, 64), (768, 768, 64), (400, 200, 30)])
+def test_gaussian_products_at_real_size_follow_the_closed_form(d: int, out: int, rank: int) -> None:
+    """E (sum s^2)^2 over rank E sum s^4 for Wishart matrices: about 1/(1 + rank/d + rank/d_out)."""
+    drawn = gaussian_layers((d, out), (1, 1), rank, 200, np.random.default_rng(2))
+    exact = d * out / ((out + 1) * (d + rank + 1) + d * rank + 2)
+    assert drawn.mean() == pytest.approx(exact, rel=0.002)
 
 
 # --- nulls ----------------------------------------------------------------------------------------------------
@@ -242,11 +276,3 @@ def test_vectors_all_alike_have_no_spread() -> None:
     rows = np.tile(np.random.default_rng(14).standard_normal(6), (40_000, 1))
     drawn = nulls.covariance_matched(rows).draw(3, np.random.default_rng(15))
     np.testing.assert_allclose(drawn, rows[:3] / np.linalg.norm(rows[0]), rtol=0, atol=2e-7)
-
-
-@pytest.mark.parametrize(("n", "d"), [(40, 100), (100, 40)])
-def test_gaussian_rms_is_near_one_over_root_d(n: int, d: int) -> None:
-    drawn = nulls.gaussian_rms_cosines(n, d, 30, np.random.default_rng(8))
-    assert drawn.shape == (30,)
-    assert drawn.mean() == pytest.approx(1 / np.sqrt(d), abs=4 * drawn.std() / np.sqrt(30) + 1e-4)
-    assert 0 < drawn.std() < 0.05 / np.sqrt(d)

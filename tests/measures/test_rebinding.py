@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vsa_checks import rebinding
+from vsa_checks.statistics import tail_p
 from vsa_checks.workbench.activations import SINK_DESTINATIONS, SINK_SHARE, sinks
 
 Array = NDArray[np.float64]
@@ -85,6 +88,90 @@ def test_the_margin_is_the_mean_over_all_shuffles(rng: np.random.Generator) -> N
     assert shuffled == pytest.approx(
         np.mean([cosine(outputs[i], following[j]) for i in range(6) for j in range(6) if i != j])
     )
+
+
+def test_rebinding_under_a_pattern_is_that_of_loops_over_full_vectors(rng: np.random.Generator) -> None:
+    h, kv, m, d, r = 4, 2, 3, 10, 4
+    streams, attended, others = rng.standard_normal((3, h, m, d))
+    W_V, W_O = rng.standard_normal((kv, d, r)), rng.standard_normal((h, r, d))
+    metric = W_O @ W_O.transpose(0, 2, 1)
+    own, drawn = rebinding.exchanged_margins(streams, attended, others, W_V, metric, 0, rng)
+    assert drawn.shape[0] == 0
+    for head in range(h):
+        product = W_V[head // 2] @ W_O[head]
+        each = [
+            cosine(streams[head, i] @ product, attended[head, i] @ product) ** 2
+            - cosine(streams[head, i] @ product, others[head, i] @ product) ** 2
+            for i in range(m)
+        ]
+        assert own[head] == pytest.approx(np.mean(each))
+
+
+def test_exchanging_coordinates_of_w_v_is_exchanging_those_of_all_that_is_read(rng: np.random.Generator) -> None:
+    """With two dimensions there are eight exchanges: each is found, and no other value."""
+    streams, attended, others = rng.standard_normal((3, 1, 1, 2))
+    W_V, metric = rng.standard_normal((1, 2, 2)), np.eye(2)[None]
+    drawn = rebinding.exchanged_margins(streams, attended, others, W_V, metric, 300, rng)[1]
+    expected = set()
+    for order in ([0, 1], [1, 0]):
+        for signs in ([1, 1], [1, -1], [-1, 1], [-1, -1]):
+            x, e, o = (one[..., order] * signs for one in (streams, attended, others))
+            expected.add(round(float(rebinding.exchanged_margins(x, e, o, W_V, metric, 0, rng)[0][0]), 9))
+    assert {round(float(value), 9) for value in drawn[:, 0]} == expected
+
+
+def test_heads_that_read_tokens_alone_beat_all_exchanges_and_gaussian_ones_do_not(rng: np.random.Generator) -> None:
+    """Streams are tokens in half of the dimensions, beside something three times as long in the other half."""
+    h, m, d, r = 3, 40, 40, 8
+    attended, others, beside = rng.standard_normal((3, h, m, d))
+    attended[..., d // 2 :] = others[..., d // 2 :] = beside[..., : d // 2] = 0.0
+    W_V, metric = rng.standard_normal((h, d, r)), np.stack([np.eye(r)] * h)
+    ranks = []
+    for _ in range(60):
+        free = rng.standard_normal((h, d, r))
+        own, drawn = rebinding.exchanged_margins(attended + 3 * beside, attended, others, free, metric, 19, rng)
+        ranks.append((np.median(drawn, axis=1) < np.median(own)).sum())
+    assert np.mean(ranks) == pytest.approx(9.5, abs=2.5)
+    W_V[:, d // 2 :] = 0.0
+    own, drawn = rebinding.exchanged_margins(attended + 3 * beside, attended, others, W_V, metric, 99, rng)
+    assert np.median(own) > np.median(drawn, axis=1).max() + 0.5
+
+
+def test_heads_that_share_w_v_are_exchanged_together(rng: np.random.Generator) -> None:
+    streams, attended, others = np.repeat(rng.standard_normal((3, 1, 4, 6)), 2, axis=1)
+    W_V = np.repeat(rng.standard_normal((1, 6, 3)), 2, axis=0)
+    drawn = rebinding.exchanged_margins(streams, attended, others, W_V, np.stack([np.eye(3)] * 2), 20, rng)[1]
+    assert drawn[:, 0] == pytest.approx(drawn[:, 1])
+
+
+def test_weights_of_next_tokens_add_up_to_the_margin(rng: np.random.Generator) -> None:
+    outputs, vectors = rng.standard_normal((9, 5)), rng.standard_normal((4, 5))
+    types = np.array([0, 1, 1, 3, 0, 0, 1, 3, 3])
+    weights = rebinding.next_token_weights(outputs, types, 4)
+    own, shuffled = rebinding.next_token_margin(outputs, vectors[types])
+    assert not weights[2].any()
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (weights * unit).sum() == pytest.approx(own - shuffled)
+    found, drawn = rebinding.exchanged_tokens(weights, vectors, 400, rng)
+    assert found == pytest.approx(own - shuffled)
+    every = {
+        round(float(np.subtract(*rebinding.next_token_margin(outputs, vectors[list(order)][types]))), 9)
+        for order in itertools.permutations(range(4))
+    }
+    assert {round(float(value), 9) for value in drawn} == every
+
+
+def test_what_follows_the_same_token_counts_as_evidence_once(rng: np.random.Generator) -> None:
+    """Outputs are a random function of the word, on a circle of six words: p is uniform, however long the text."""
+    p = []
+    for _ in range(200):
+        words = np.arange(120) % 6
+        outputs, vectors = rng.standard_normal((2, 6, 12))
+        weights = rebinding.next_token_weights(outputs[words], (words + 1) % 6, 6)
+        own, drawn = rebinding.exchanged_tokens(weights, vectors, 199, rng)
+        p.append(tail_p(own, drawn, ">="))
+    assert np.mean(np.array(p) <= 0.05) < 0.1
+    assert np.mean(p) == pytest.approx(0.5, abs=0.07)
 
 
 def test_one_position_cannot_be_shuffled() -> None:

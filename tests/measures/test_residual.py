@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from vsa_checks.engine import loops
-from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
+from vsa_checks.residual import (
+    component_cosines,
+    cosines_apart,
+    exchanged_medians,
+    own_ranks,
+    ranks_of_each,
+    shuffled_medians,
+    unit_rows,
+)
 from vsa_checks.statistics import tail_p
 
 
@@ -73,6 +81,52 @@ def test_a_token_that_recurs_counts_once_as_evidence() -> None:
         p.append(tail_p(value, shuffled_medians(ranks, types, 199, rng), "<="))
     assert np.mean(np.array(p) <= 0.05) < 0.1
     assert np.mean(p) > 0.45
+
+
+def test_small_additions_keep_any_token_and_large_ones_only_if_they_lie_elsewhere() -> None:
+    rng = np.random.default_rng(2)
+    n, d = 50, 40
+    words = np.hstack([rng.standard_normal((300, d // 2)), np.zeros((300, d // 2))])
+    tokens, unit = rng.integers(300, size=n), unit_rows(words)
+    elsewhere = np.hstack([np.zeros((n, d // 2)), rng.standard_normal((n, d // 2))])
+
+    def medians(added: np.ndarray) -> tuple[float, np.ndarray]:
+        streams = words[tokens] + added
+        value = float(np.median(own_ranks(streams, unit, tokens)))
+        return value, exchanged_medians(streams, words[tokens], unit, tokens, 30, rng)
+
+    assert medians(0.05 * rng.standard_normal((n, d)))[1].tolist() == [1.0] * 30
+    value, drawn = medians(8 * elsewhere)
+    assert value == 1.0 and drawn.min() > 5
+    value, drawn = medians(8 * elsewhere[:, ::-1])
+    assert value > np.quantile(drawn, 0.9), "written where tokens are"
+
+
+def test_random_additions_are_not_told_from_exchanged_ones() -> None:
+    rng = np.random.default_rng(3)
+    words = rng.standard_normal((200, 16))
+    unit, p = unit_rows(words), []
+    for _ in range(100):
+        tokens = rng.integers(200, size=20)
+        streams = words[tokens] + 1.5 * rng.standard_t(3, (20, 16))
+        value = float(np.median(own_ranks(streams, unit, tokens)))
+        p.append(tail_p(value, exchanged_medians(streams, words[tokens], unit, tokens, 39, rng), "<="))
+    assert np.mean(np.array(p) <= 0.05) < 0.12
+    assert np.mean(p) == pytest.approx(0.5, abs=0.1)
+
+
+def test_components_apart_lose_what_they_share_at_a_position_and_keep_their_distributions() -> None:
+    rng = np.random.default_rng(4)
+    shared = np.repeat(rng.standard_normal((300, 1, 40)), 3, axis=1)
+    assert component_cosines(shared)[0].mean() == pytest.approx(1.0, abs=1e-5)
+    assert cosines_apart(shared, 100, 5, rng) == pytest.approx(np.full(5, 1 / np.sqrt(40)), rel=0.2)
+    # Along one direction, beside a mean that is removed: unlike at random, alike at any two positions.
+    narrow = np.zeros((300, 3, 40))
+    narrow[..., 0], narrow[..., 1] = rng.standard_normal((300, 3)), 5.0
+    assert cosines_apart(narrow, 64, 3, rng) == pytest.approx(np.ones(3), abs=1e-4)
+    free = rng.standard_normal((300, 3, 40))
+    together = np.sqrt(component_cosines(free)[0].mean())
+    assert cosines_apart(free, 300, 9, rng).mean() == pytest.approx(together, rel=0.1)
 
 
 def test_squared_cosines_are_those_of_loops() -> None:

@@ -122,3 +122,47 @@ def test_closed_forms_by_hand() -> None:
     assert (theory.member_cosine(9), theory.crosstalk_deviation(9, 900)) == pytest.approx((1 / 3, 0.1))
     assert [theory.rankin_bound(d) for d in (1, 2, 10)] == [2, 4, 20]
     assert theory.unbinding_error(63, 16) == 2.0
+
+
+def mean_squares(n: int, d: int, draws: int, seed: int) -> Rows:
+    """Mean squared cosine over the pairs of n Gaussian vectors, pair by pair."""
+    rng = np.random.default_rng(seed)
+    found = np.empty(draws)
+    for draw in range(draws):
+        rows = rng.standard_normal((n, d))
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        found[draw] = np.mean((rows @ rows.T)[np.triu_indices(n, 1)] ** 2)
+    return found
+
+
+@pytest.mark.parametrize(("n", "d"), [(3, 64), (6, 64), (48, 64), (64, 64), (150, 64), (10, 5), (30, 3), (8, 10)])
+def test_the_law_of_the_mean_squared_cosine_fits_gaussian_vectors_also_in_its_tails(n: int, d: int) -> None:
+    drawn, law = mean_squares(n, d, 4000, n), theory.mean_square_law(n, d)
+    assert drawn.mean() == pytest.approx(law.mean(), abs=4 * law.std() / 4000**0.5)
+    assert law.mean() == pytest.approx(1 / d)
+    assert drawn.std() == pytest.approx(law.std(), rel=0.06)
+    # Of 4,000 draws 40 should lie in each tail of .01: fewer than 75 do.
+    p = law.cdf(drawn)
+    assert np.count_nonzero(p <= 0.01) < 75 and np.count_nonzero(p >= 0.99) < 75
+    assert np.count_nonzero(p <= 0.1) == pytest.approx(400, abs=80)
+
+
+def test_the_law_of_the_mean_squared_cosine_begins_where_a_tight_frame_lies() -> None:
+    for n, d in ((30, 3), (4, 64), (128, 64)):
+        law = theory.mean_square_law(n, d)
+        assert law.support()[0] == pytest.approx(max(0.0, (n - d) / (d * (n - 1))))
+    # Three vectors in the plane, 120 degrees apart.
+    assert theory.mean_square_law(3, 2).cdf(0.25) == 0
+    for n, d in ((1, 5), (5, 1)):
+        with pytest.raises(ValueError, match="do not vary"):
+            theory.mean_square_law(n, d)
+
+
+def test_the_law_of_the_mean_squared_cosine_is_chi_square_at_both_ends() -> None:
+    """Few vectors: each pair adds the square of a normal. Many: so does each axis of their second moment but one."""
+    for n, d, degrees in ((5, 100_000, 10), (1_000_000, 4, 9)):
+        law = theory.mean_square_law(n, d)
+        least = max(0.0, (n - d) / (d * (n - 1)))
+        for share in (0.001, 0.1, 0.9):
+            scaled = (law.ppf(share) - least) / (law.mean() - least)
+            assert scaled == pytest.approx(stats.chi2.ppf(share, degrees) / degrees, rel=1e-3)

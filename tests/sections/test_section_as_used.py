@@ -91,7 +91,7 @@ def test_what_is_written_to_the_stream_has_the_gain_of_the_norm_that_follows(
     for place in WRITTEN:
         found, same, without = (measure(place[0], one, *place[1:]) for one in (other, inside, plain))
         assert found.value == pytest.approx(same.value, rel=1e-4), place
-        assert [one.value for one in found.nulls] == pytest.approx([one.value for one in same.nulls], rel=1e-4), place
+        assert [one.value for one in found.nulls] == pytest.approx([one.value for one in same.nulls], rel=1e-3), place
         assert abs(found.value - without.value) > 1e-3 * abs(found.value) or place[0] == "unbinding-recovers", place
     for place in STORED:
         found, without = (measure(place[0], one, *place[1:]) for one in (other, plain))

@@ -182,3 +182,39 @@ def test_tokens_all_alike_and_tokens_too_few() -> None:
     three = embeddings.tokens_near_orthogonal(bench(words(7, 3)), subject(), center=False)
     assert three.details["largest_cosine_of_random_vectors"] == pytest.approx(theory.largest_cosine(3, WIDTH))
     assert three.details["trimmed"]["rms"] is not None
+
+
+# --- near-copies ----------------------------------------------------------------------------------------------
+
+
+def test_tokens_with_a_copy() -> None:
+    """Among sixty tokens, a group of three and a pair of opposites; a near miss does not count."""
+    rows = words(4, 60) - words(4, 60).mean(axis=0)
+    rng = np.random.default_rng(5)
+    rows[[10, 11]] = rows[9] + 0.1 * rng.standard_normal((2, WIDTH)) * np.linalg.norm(rows[9]) / 7
+    rows[21] = -3 * rows[20]
+    rows[31] = rows[30] + 0.8 * rng.standard_normal(WIDTH) * np.linalg.norm(rows[30]) / 7
+    rows += 5  # centering takes it away
+    one = bench(rows.astype(np.float32))
+    found = embeddings.tokens_with_a_copy(one, subject())
+    cosines = oracles.pair_cosines(rows - rows.mean(axis=0))
+    close = [pair for pair, cosine in cosines.items() if abs(cosine) > 0.9]
+    assert 0.5 < abs(cosines[30, 31]) < 0.9 and len(close) == 4
+    assert found.value == len({token for pair in close for token in pair}) / 60 == 5 / 60
+    assert (found.n_examined, found.n_excluded, found.interval.unit) == (60, 0, "tokens")
+    assert found.reference is not None and found.reference.name == "random directions, Beta law"
+    assert found.reference.value == pytest.approx(59 * theory.cosine_tail(49, 0.9))
+    assert (found.details["n_pairs_closer"], found.details["most_partners"]) == (4, 2)
+    assert found.details["share_with_an_artifact"] == found.value
+    embeddings.tokens_near_orthogonal(one, subject(), center=True)
+    assert [label for label in one.labels if "pairs" in label] == ["cosines of all token pairs, centered (raw)"], "once"
+
+
+def test_where_random_directions_have_copies_a_copy_means_nothing() -> None:
+    """In five dimensions a cap of cosine .9 holds about one direction in 300."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((400, 5)).astype(np.float32)
+    with pytest.raises(
+        NotChecked, match=r"of 400 random directions in 5 dimensions a share of 1 have another at a cosine above 0\.9"
+    ):
+        embeddings.tokens_with_a_copy(bench(rows, d_model=5), subject())

@@ -13,11 +13,12 @@ from tests.oracles import Rows
 from tests.sections.stand_in import WIDTH, Bench, bench_of
 from vsa_checks import isometry as isometries
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement
+from vsa_checks.judging.measurement import Measurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import pairwise_cosines
 from vsa_checks.sections import attention, isometry, mlp
+from vsa_checks.statistics import stream
 
 HEADS, RANK = 4, 5
 CUT = 6 / 7
@@ -159,7 +160,7 @@ def test_isometry_of_the_heads_of_a_layer(circuit: str) -> None:
     # of four heads the least even and the most even can be the median of all that is drawn
     assert (found.interval.low, found.interval.high) == pytest.approx((min(by_head), max(by_head)))
     assert found.interval.unit == "heads"
-    assert one.drawn_for == [("gaussian isometry", WIDTH, RANK, WIDTH), ("bootstrap", subject().id)]
+    assert one.drawn_for == [("gaussian layers", WIDTH, WIDTH, HEADS // 2, HEADS, RANK), ("bootstrap", subject().id)]
     # heads that do nothing are left out
     weights[f"W_{circuit[0].upper() if circuit == 'qk' else 'O'}"][[0, 2]] = 0
     found = measure(bench(weights), subject())
@@ -173,21 +174,72 @@ def test_isometry_of_the_heads_of_a_layer(circuit: str) -> None:
         measure(bench(weights), subject())
 
 
-def test_gaussian_products_are_drawn_once_for_each_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gaussian_layers_are_drawn_once_for_each_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """Heads may write into another width than they read, and then have another reference."""
-    drawn: list[tuple[int, int, int, int | None]] = []
+    drawn: list[Any] = []
 
-    def counted(d: int, rank: int, draws: int, rng: np.random.Generator, d_out: int | None = None) -> Rows:
-        drawn.append((d, rank, draws, d_out))
+    def counted(
+        shapes: tuple[int, int], heads: tuple[int, int], rank: int, draws: int, rng: np.random.Generator
+    ) -> Rows:
+        drawn.append((shapes, heads, rank, draws))
         return np.array([0.1, 0.2, 0.7]) * len(drawn)
 
-    monkeypatch.setattr(isometries, "gaussian_isometry", counted)
+    monkeypatch.setattr(isometries, "gaussian_layers", counted)
     layers = {2: uneven(), 3: uneven(20)}
     one = bench_of({f"blocks.{at}.attn.{name}": one for at, layer in layers.items() for name, one in layer.items()})
     found = [isometry.ov_isometry(one, subject(number=at)) for at in (2, 2, 3)] + [isometry.qk_isometry(one, subject())]
-    assert drawn == [(WIDTH, RANK, 100, WIDTH), (WIDTH, RANK, 100, 20)]
+    beside = isometry.ov_beside_random(one, subject(number=3))
+    assert drawn == [((WIDTH, WIDTH), (2, 4), RANK, 400), ((20, WIDTH), (4, 2), RANK, 400)]
     references = [(measured.reference.name, measured.reference.value) for measured in found if measured.reference]
     assert references == [("product of Gaussians", value) for value in (0.2, 0.2, 0.4, 0.2)]
+    assert (beside.details["gaussian_mean"], beside.details["gaussian_deviation"]) == pytest.approx((2 / 3, 0.6429101))
+
+
+@pytest.mark.parametrize("circuit", ["ov", "qk"])
+def test_a_layer_set_beside_layers_of_gaussian_heads(circuit: str) -> None:
+    plain, beside = {
+        "ov": (isometry.ov_isometry, isometry.ov_beside_random),
+        "qk": (isometry.qk_isometry, isometry.qk_beside_random),
+    }[circuit]
+    one = bench(uneven())
+    value, found = plain(one, subject()), beside(one, subject())
+    drawn = isometries.gaussian_layers(
+        (WIDTH, WIDTH), (2, 4), RANK, 400, stream(3, "gaussian layers", WIDTH, WIDTH, 2, 4, RANK)
+    )
+    heads = [(entry["value"] - drawn.mean()) / drawn.std(ddof=1) for entry in value.details["by_head"]]
+    assert found.value == pytest.approx(np.median(heads))
+    assert (found.interval.low, found.interval.high) == pytest.approx((min(heads), max(heads)))
+    assert (found.n_examined, found.n_excluded, found.interval.unit) == (HEADS, 0, "heads")
+    assert found.reference == Reference("mean of layers of Gaussian heads", 0.0)
+    assert found.details["isometry"] == value.value
+    above, below = np.sum(drawn >= value.value), np.sum(drawn <= value.value)
+    for (null,) in (found.nulls, value.nulls):
+        assert (null.name, null.n) == ("layers of Gaussian heads", 400)
+        assert (null.p_value, null.p_opposite) == pytest.approx(((above + 1) / 401, (below + 1) / 401))
+    assert (found.nulls[0].value, found.nulls[0].spread) == pytest.approx((0, 1), abs=1e-9)
+
+
+def test_layers_of_gaussian_heads_lie_below_the_first_percentile_once_in_a_hundred() -> None:
+    """What a layer must not fall below is what it says, with heads that share values."""
+    rng, below = np.random.default_rng(0), 0
+    one = bench(layer())
+    for _ in range(500):
+        values = rng.standard_normal((2, WIDTH, RANK)), rng.standard_normal((4, RANK, WIDTH))
+        weights = {"W_Q": layer()["W_Q"], "W_K": layer()["W_K"], "W_V": values[0], "W_O": values[1]}
+        one._models = bench(weights)._models
+        below += isometry.ov_beside_random(one, subject()).value < -2.33
+    assert 0 < below <= 13, "of 500; 5 are expected"
+
+
+def test_heads_of_one_dimension_stretch_evenly_whatever_they_hold() -> None:
+    weights = {name: weight[:, :, :1] if name != "W_O" else weight[:, :1] for name, weight in layer().items()}
+    for measure in (isometry.ov_beside_random, isometry.qk_beside_random):
+        with pytest.raises(NotChecked, match="a head of one dimension"):
+            measure(bench(weights), subject())
+    weights = layer()
+    weights["W_O"][[0, 2]] = 0
+    found = isometry.ov_beside_random(bench(weights), subject())
+    assert (found.n_examined, found.n_excluded) == (2, 2)
 
 
 @pytest.mark.parametrize("measure", [isometry.ov_isometry, isometry.qk_isometry, attention.heads_artifacts])

@@ -12,21 +12,21 @@ from scipy import stats
 from tests.oracles import Rows
 from tests.sections.stand_in import Bench, bench_of
 from vsa_checks import nulls
-from vsa_checks.bundles import greedy_pursuit, ranked_scan, ranked_scans
+from vsa_checks.bundles import ranked_scan, ranked_scans
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.sections import neurons
+from vsa_checks.sections import beyond_chance, neurons
+from vsa_checks.sections.beyond_chance import SIGN_NULLS, share_beyond_chance
 from vsa_checks.statistics import stream
 
 COUNTS = (1, 2, 3, 5, 10, None)
 D = 24
-FULL_NULL = neurons.RANDOM_NEURONS
 
 
 @pytest.fixture(autouse=True)
 def few_random_neurons(monkeypatch: pytest.MonkeyPatch) -> None:
     """60 instead of 20,000 random directions behind the bars."""
-    monkeypatch.setattr(neurons, "RANDOM_NEURONS", 60)
+    monkeypatch.setattr(beyond_chance, "RANDOM_NEURONS", 60)
 
 
 def tokens(n: int = 30, d: int = D, seed: int = 0) -> Rows:
@@ -143,57 +143,6 @@ def test_fewer_tokens_than_a_quarter_of_the_dimensions_cannot_explain_neurons() 
                 neurons.share_at(one, subject(), 0.5)
 
 
-# --- pursuit --------------------------------------------------------------------------------------------------
-
-
-def test_share_of_neurons_beyond_chance() -> None:
-    words = tokens(40)
-    rows, middle = weight(words, 2).T, centered(words)
-    sets = [
-        rows,
-        nulls.covariance_matched(rows).draw(40, stream(3, "pursuit matched", "raw", 1, "W_gate")),
-        nulls.random_directions(60, D, stream(3, "pursuit random")),
-    ]
-    paths = [found.cosines.reshape(-1, 5) for found in (greedy_pursuit(one, middle, 5) for one in sets)]
-    bars = np.quantile(paths[2], 0.99, axis=0)
-    shares = [(path > bars).mean(axis=0) for path in paths[:2]]
-    assert 0 < shares[1][4] < shares[0][4] < 1
-    one = bench({"blocks.1.mlp.W_gate": weight(words, 2)}, words)
-    found = neurons.beyond_chance(one, subject("W_gate", 1))
-    assert (found.value, found.n_examined, found.n_excluded) == pytest.approx((shares[0][4], 39, 1))
-    assert found.interval.unit == "neurons" and ("bootstrap", "a-claim/raw/L1/W_gate") in one.drawn_for
-    (null,) = found.nulls
-    assert null.name == "covariance-matched neurons" and null.value == pytest.approx(shares[1][4])
-    assert found.details["cosine_bar"] == pytest.approx(bars[4])
-    assert found.details["share_by_tokens"] == [
-        {"tokens": k + 1, "share": pytest.approx(shares[0][k]), "null_share": pytest.approx(shares[1][k])}
-        for k in range(5)
-    ]
-    curve = found.details["curve"]
-    assert (curve["x_label"], curve["y_label"]) == ("tokens in the bundle", "cosine with the neuron")
-    assert curve["x"] == [1, 2, 3, 4, 5]
-    assert {series["name"]: series["y"] for series in curve["series"]} == {
-        "neurons, mean": pytest.approx(paths[0].mean(axis=0)),
-        "covariance-matched neurons, mean": pytest.approx(paths[1].mean(axis=0)),
-        "random directions, 99th percentile": pytest.approx(bars),
-    }
-
-
-def test_a_cosine_on_the_bar_is_not_beyond_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All random directions and all neurons are one token each: nothing exceeds a cosine of 1."""
-    words = np.eye(4, dtype=np.float32)
-    only = (words - words.mean(axis=0))[:1]
-    monkeypatch.setattr(neurons.nulls, "random_directions", lambda n, d, rng: np.repeat(only, n, axis=0))
-    one = bench({"blocks.0.mlp.W_in": np.repeat(only, 3, axis=0).T}, words)
-    found = neurons.beyond_chance(one, subject())
-    assert found.value == 0 and found.details["share_by_tokens"][0]["share"] == 0
-
-
-def test_the_bars_are_those_of_20_000_random_directions() -> None:
-    """200 of them lie beyond the 99th percentile: fewer would leave it to luck."""
-    assert FULL_NULL == 20_000 and neurons.TAIL == 0.99 and neurons.PURSUIT_TOKENS == 5
-
-
 # --- what is shared, and what is not there --------------------------------------------------------------------
 
 
@@ -202,7 +151,7 @@ def test_dead_neurons_and_dead_dictionaries_are_not_checked() -> None:
     matrix[:, 1:] = 0
     one = bench({"blocks.0.mlp.W_in": matrix}, words)
     alike = bench({"blocks.0.mlp.W_in": weight(words)}, np.repeat(words[:1], 30, axis=0))
-    for measure in (neurons.beyond_chance, partial(neurons.share_at, level=0.5)):
+    for measure in (share_beyond_chance, partial(neurons.share_at, level=0.5)):
         with pytest.raises(NotChecked, match="fewer than two neurons of W_in have a direction"):
             measure(one, subject())
         with pytest.raises(NotChecked, match="no word embedding has a direction once centered"):
@@ -214,7 +163,7 @@ def test_dead_neurons_and_dead_dictionaries_are_not_checked() -> None:
                 measure(one, lacking)
     two = weight(words)
     two[:, 2:] = 0
-    assert neurons.beyond_chance(bench({"blocks.0.mlp.W_in": two}, words), subject()).n_examined == 2
+    assert share_beyond_chance(bench({"blocks.0.mlp.W_in": two}, words), subject()).n_examined == 2
 
 
 def several() -> Bench:
@@ -239,7 +188,7 @@ def test_each_scan_bar_and_pursuit_is_made_once_and_told() -> None:
             neurons.share_at(one, subject(matrix, layer, basis), level)
     scans, one.labels = one.labels, []
     for basis, layer, matrix in PLACES:
-        bars.add(neurons.beyond_chance(one, subject(matrix, layer, basis)).details["cosine_bar"])
+        bars.add(share_beyond_chance(one, subject(matrix, layer, basis)).details["cosine_bar"])
     assert len(bars) == 2, "one bar for each dictionary"
     told: tuple[list[str], list[str]] = [], []
     for basis, layer, matrix in PLACES:
@@ -247,10 +196,11 @@ def test_each_scan_bar_and_pursuit_is_made_once_and_told() -> None:
             [f"scan of layer {layer} {matrix} ({basis})", f"scan of its covariance-matched neurons ({basis})"]
         )
         pursuit = f"pursuit in layer {layer} {matrix} ({basis})"
+        told_first = [pursuit]
         if (layer, matrix) == (0, "W_gate"):
             told[0].append(f"scan of random directions ({basis})")
-            told[1].append(f"pursuit of 60 random directions ({basis})")
-        told[1].extend([pursuit, f"{pursuit}, null"])
+            told_first.append(f"pursuit of 60 random directions ({basis})")
+        told[1].extend([*told_first, *(f"{pursuit}, {name}" for name in SIGN_NULLS)])
     assert (scans, one.labels) == told
 
 
@@ -260,7 +210,7 @@ def test_bases_of_equal_embeddings_share_all_that_is_made_of_them() -> None:
     moved = {"embed.W_E": words, "blocks.0.mlp.W_in": weight(words, 8)}
     one = bench(matrices, words, processed=moved)
     for basis in ("raw", "processed"):
-        neurons.beyond_chance(one, subject(basis=basis))
+        share_beyond_chance(one, subject(basis=basis))
         neurons.share_at(one, subject(basis=basis), 0.5)
     random = [label for label in one.labels if "random" in label]
     assert random == ["pursuit of 60 random directions (raw)", "scan of random directions (raw)"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import stats
 from tests import oracles
 from tests.oracles import Rows
 from tests.sections.stand_in import WIDTH, bench_of
-from vsa_checks import nulls, theory
+from vsa_checks import theory
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, Reference
 from vsa_checks.judging.subjects import Subject
@@ -49,11 +50,11 @@ def test_near_orthogonality_and_what_lies_beyond_random(groups: Rows | None, squ
         "n_pairs": 3, "mean": pytest.approx(5 / 12), "max_abs": pytest.approx(0.5), "more": [1, 2],
     }  # fmt: skip
     beyond = pairs.beyond_random(bench, SUBJECT, hub, "neurons", groups)
-    median = beyond.details["median_of_gaussians"]
-    assert (beyond.value, *ends(beyond)) == pytest.approx(tuple(one / median for one in (found.value, *ends(found))))
+    # Three vectors can be orthogonal: the mean square of 3/16 is set beside 1/49 and 0.
+    assert (beyond.value, *ends(beyond)) == pytest.approx(tuple(1 - 49 * one for one in (3 / 16, *squares[::-1])))
     assert (beyond.interval.unit, beyond.n_examined, beyond.n_excluded) == ("neurons", 3, 1)
-    assert beyond.details == {"rms": found.value, "median_of_gaussians": median}
-    assert bench.drawn_for == [("bootstrap", SUBJECT.id), ("gaussian rms", 3, WIDTH), ("bootstrap", SUBJECT.id)]
+    assert beyond.details == {"rms": found.value, "rms_of_random": pytest.approx(1 / 7), "least_rms": 0.0}
+    assert bench.drawn_for == [("bootstrap", SUBJECT.id)] * 2
 
 
 @pytest.mark.parametrize(("groups", "high"), [(None, 4 / 3), (IN_PAIRS, 5 / 6)])
@@ -74,8 +75,7 @@ def test_intervals_do_not_go_below_zero() -> None:
         found = measure(bench, SUBJECT, measured(twins), "tokens")
         assert ends(found) == pytest.approx((0.0, high)) and found.interval.low == 0.0
         assert "more" not in found.details
-    median = pairs.beyond_random(bench, SUBJECT, measured(twins), "tokens").interval
-    assert median.low == 0.0
+    assert pairs.beyond_random(bench, SUBJECT, measured(twins), "tokens").interval.high == 1.0
 
 
 def test_where_no_cosine_exceeds_the_cut_nothing_is_said() -> None:
@@ -86,22 +86,41 @@ def test_where_no_cosine_exceeds_the_cut_nothing_is_said() -> None:
     assert pairs.artifacts(bench_of(d_model=37), SUBJECT, below, "tokens").details["cut"] < 1
 
 
-def test_gaussian_matrices_are_drawn_once_for_each_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The value and its p are ranks among them: 1, 2 and 5 times the rms of the hub, here."""
-    asked: list[tuple[int, ...]] = []
+def test_what_is_possible_is_a_tight_frame_and_random_vectors_are_none_of_it() -> None:
+    """Two orthonormal bases of four dimensions; one of them alone; and one vector four times."""
+    bench = bench_of(d_model=4)
+    turned = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]
+    frame = np.concatenate([np.eye(4), turned])
+    least = np.sqrt((8 - 4) / (4 * 7))
+    for rows, value, lowest in ((frame, 1, least), (np.eye(4), 1, 0), (np.ones((4, 4)), -3, 0)):
+        found = pairs.beyond_random(bench, SUBJECT, measured(rows, 0.9), "neurons")
+        assert found.value == pytest.approx(value, abs=1e-5)
+        assert found.details["least_rms"] == pytest.approx(lowest)
+    # As a share of the way from random to the frame, halfway in the mean square.
+    half = np.sqrt((1 / 4 + least**2) / 2)
+    cosines = dataclasses.replace(measured(frame, 0.9), rms=half)
+    (null,) = pairs.beyond_random(bench, SUBJECT, cosines, "neurons").nulls
+    assert pairs.beyond_random(bench, SUBJECT, cosines, "neurons").value == pytest.approx(0.5)
+    rng = np.random.default_rng(1)
+    drawn = np.array([measured(rng.standard_normal((8, 4)), 0.9).rms ** 2 for _ in range(2000)])
+    shares = (1 / 4 - drawn) / (1 / 4 - least**2)
+    assert (null.name, null.value, null.n) == ("Gaussian matrices", 0.0, None)
+    assert null.spread == pytest.approx(shares.std(), rel=0.1)
+    assert null.p_value == pytest.approx(np.mean(shares >= 0.5), abs=0.02)
+    assert null.p_value + null.p_opposite == pytest.approx(1)
 
-    def drawn(n: int, d: int, draws: int, rng: np.random.Generator) -> Rows:
-        asked.append((n, d, draws))
-        return np.sqrt(3 / 16) * np.array([5.0, 1.0, 2.0])
 
-    monkeypatch.setattr(nulls, "gaussian_rms_cosines", drawn)
-    bench, hub = bench_of(), measured(HUB)
-    (null,) = pairs.beyond_random(bench, SUBJECT, hub, "neurons").nulls
-    assert (null.name, null.value, null.n) == ("Gaussian matrices", 1.0, 3)
-    assert null.spread == pytest.approx(np.sqrt(13 / 12))  # of 1/2, 1 and 5/2
-    (twice,) = pairs.beyond_random(bench, SUBJECT, measured(np.array([[1, 0.0], [0.6, 0.8]])), "neurons").nulls
-    assert (twice.p_value, twice.p_opposite) == (2 / 4, 3 / 4)  # .6 lies between 1 and 2 times .433
-    assert asked == [(3, WIDTH, 199), (2, WIDTH, 199)]
+def test_p_reaches_as_far_as_a_correction_for_many_subjects_needs() -> None:
+    rows = np.eye(WIDTH)[:30] + 0.02 * np.random.default_rng(0).standard_normal((30, WIDTH))
+    (null,) = pairs.beyond_random(bench_of(), SUBJECT, measured(rows), "neurons").nulls
+    assert null.p_value == 1e-9 and null.p_opposite == 1
+    (null,) = pairs.beyond_random(bench_of(), SUBJECT, measured(np.ones((30, 2)) @ rows[:2]), "neurons").nulls
+    assert null.p_value == 1 and null.p_opposite == 1e-9
+
+
+def test_one_dimension_leaves_no_room() -> None:
+    with pytest.raises(NotChecked, match="one dimension"):
+        pairs.beyond_random(bench_of(d_model=1), SUBJECT, measured(np.ones((3, 1)), 0.9), "neurons")
 
 
 def test_histogram_of_cosines() -> None:

@@ -34,7 +34,7 @@ def heads_artifacts(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def heads_beyond_random(bench: Workbench, subject: Subject) -> Measurement:
-    """Root mean square cosine of one attention matrix over the median of Gaussian matrices of its shape."""
+    """How far the mean squared cosine of one attention matrix lies below random, as a share of what is possible."""
     cosines, unit, groups = _cosines(bench, subject)
     return beyond_random(bench, subject, cosines, unit, groups)
 

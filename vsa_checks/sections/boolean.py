@@ -1,4 +1,8 @@
-"""Section 2.4: first-layer neurons as OR and AND over the tokens of their bundles, on held-out text."""
+"""Section 2.4: first-layer neurons as OR and AND over the tokens of their bundles, on held-out text.
+
+Each neuron stands beside others that keep its distribution and are no sums of tokens, with bundles fitted in the same
+way: the layer's neurons with signs exchanged (section 3.2).
+"""
 
 from __future__ import annotations
 
@@ -7,28 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks import nulls
 from vsa_checks.boolean import Driven, driven_by_members
 from vsa_checks.bundles import Bundles, greedy_pursuit
+from vsa_checks.clusters import bootstrap_share, clusters
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
-from vsa_checks.sections.neurons import (
-    MATCHED,
-    PURSUIT_TOKENS,
-    layer_neurons,
-    matched_neurons,
-    place_of,
-    share_null,
-    token_bundles,
-)
+from vsa_checks.orthogonality import live_rows
+from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, exchanged
+from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons, place_of, token_bundles
 from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import bootstrap, relabelled_differences, tail_p
+from vsa_checks.statistics import Interval, relabelled_groups, tail_p
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import in_text, read
 
-GAUSSIAN = "Gaussian neurons"
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -40,32 +38,48 @@ class Stream:
     counted: tuple[NDArray[np.bool_], ...]
 
 
+@dataclass(frozen=True)
+class Layer:
+    """What bundle members do to a layer's live neurons, and to what stands in for some of them under each null.
+
+    labels (n,): each neuron's cluster. asked (m,): the neurons that have stand-ins, in the stand-ins' order.
+    """
+
+    real: Driven
+    labels: NDArray[np.int64]
+    asked: NDArray[np.int64]
+    stand_ins: dict[str, Driven]
+    n_dead: int
+
+
 def or_share(bench: Workbench, subject: Subject) -> Measurement:
     """Mean over neurons of the share of bundle members that alone drive the neuron above its 95th percentile.
 
     Raises NotChecked for a model that cannot read text, and if no member occurs alone in the text.
     """
-    real, gaussian, matched = _all_driven(bench, subject)
-    shares = real.or_shares()
-    if not len(shares):
+    layer = _driven(bench, subject)
+    shares = layer.real.or_shares()
+    tested = ~np.isnan(shares)
+    if not tested.any():
         raise NotChecked("no member of any bundle occurs alone in the text")
+    why = "in the text no member of any bundle occurs alone: {}"
     return Measurement(
-        value=float(shares.mean()),
-        interval=bootstrap(shares, "neurons", bench.rng("bootstrap", subject.id)),
-        n_examined=len(shares),
-        n_excluded=len(real.seen_alone) - len(shares),
+        value=float(shares[tested].mean()),
+        interval=_interval(bench, subject, layer, shares),
+        n_examined=int(tested.sum()),
+        n_excluded=layer.n_dead + int((~tested).sum()),
         nulls=tuple(
-            _mean_null(bench, subject, name, shares, null.or_shares())
-            for name, null in ((GAUSSIAN, gaussian), (MATCHED, matched))
+            _compare(bench, subject, layer, name, shares, one.or_shares(), why) for name, one in layer.stand_ins.items()
         ),
         details={
-            "members_seen_alone": int(real.seen_alone.sum()),
-            "members_driving": int(real.driving_alone.sum()),
+            "members_seen_alone": int(layer.real.seen_alone.sum()),
+            "members_driving": int(layer.real.driving_alone.sum()),
             "notes": [
                 "Bundles of five tokens by pursuit. The neurons left out are those none of whose members occurs alone."
                 " Null neurons' bundles are fitted the same way."
             ],
         }
+        | _about(layer)
         | excluded(bench, subject.basis),
     )
 
@@ -78,20 +92,23 @@ def and_share(bench: Workbench, subject: Subject) -> Measurement:
     info = bench.model(subject.basis).info
     if bench.bias(subject.basis, 0, f"mlp.{_prefix(subject)}{'b_gate' if info.gated else 'b_in'}") is None:
         raise NotChecked("the neurons have no bias, and it is the bias that would make an AND of a sum")
-    real, gaussian, matched = _all_driven(bench, subject)
-    hits = real.ands()
-    if not len(hits):
+    layer = _driven(bench, subject)
+    hits = layer.real.ands()
+    tested = ~np.isnan(hits)
+    if not tested.any():
         raise NotChecked("in the text no neuron has two members that occur alone, and two that occur together")
+    why = "in the text no neuron has two members that occur alone, and two that occur together: {}"
     return Measurement(
-        value=float(hits.mean()),
-        interval=bootstrap(hits, "neurons", bench.rng("bootstrap", subject.id)),
-        n_examined=len(hits),
-        n_excluded=len(real.seen_alone) - len(hits),
+        value=float(hits[tested].mean()),
+        interval=_interval(bench, subject, layer, hits),
+        n_examined=int(tested.sum()),
+        n_excluded=layer.n_dead + int((~tested).sum()),
         nulls=tuple(
-            share_null(name, hits, _asked(name, null.ands()))
-            for name, null in ((GAUSSIAN, gaussian), (MATCHED, matched))
+            _compare(bench, subject, layer, name, hits, one.ands(), why) for name, one in layer.stand_ins.items()
         ),
-        details={"positions_together": int(real.seen_together.sum())} | excluded(bench, subject.basis),
+        details={"positions_together": int(layer.real.seen_together.sum())}
+        | _about(layer)
+        | excluded(bench, subject.basis),
     )
 
 
@@ -99,32 +116,33 @@ def _prefix(subject: Subject) -> str:
     return "" if subject.expert is None else f"experts.{subject.expert}."
 
 
-def _all_driven(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driven]:
-    """What bundle members drive: the layer's neurons, Gaussian ones, and ones of the layer's mean and covariance."""
+def _driven(bench: Workbench, subject: Subject) -> Layer:
+    """What bundle members drive: the layer's neurons, and those of each null."""
     return bench.once(("driven", subject.basis, *place_of(subject)), lambda: _drive_all(bench, subject))
 
 
-def _drive_all(bench: Workbench, subject: Subject) -> tuple[Driven, Driven, Driven]:
-    basis = subject.basis
-    place = place_of(subject)
-    neurons = layer_neurons(bench, basis, *place)
+def _drive_all(bench: Workbench, subject: Subject) -> Layer:
+    basis, place = subject.basis, place_of(subject)
+    found = token_bundles(bench, basis, *place)
     words, stream = token_dictionary(bench, basis), first_stream(bench, basis)
-    n, d = neurons.shape
+    neurons = layer_neurons(bench, basis, *place)
+    alive = np.flatnonzero(~found.dead)
+    unit = live_rows(neurons).unit
+    labels = clusters(unit)
+    n = len(unit)
+    asked = np.sort(bench.rng("neurons of the nulls", subject.id).choice(n, min(n, NULL_NEURONS), replace=False))
 
-    def driven(layer: NDArray[np.float32], bundles: Bundles | None = None) -> Driven:
-        label = f"bundles to ask on text ({basis})"
-        found = bundles or greedy_pursuit(
-            layer, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label)
+    def driven(vectors: NDArray[np.float32], bundles: Bundles) -> Driven:
+        return driven_by_members(stream.read, stream.tokens, stream.counted, vectors, bundles)
+
+    def fitted(vectors: NDArray[np.float32], name: str) -> Driven:
+        progress = bench.progress(f"bundles to ask on text ({basis}), {name}")
+        return driven(
+            vectors, greedy_pursuit(vectors, words, PURSUIT_TOKENS, device=bench.torch_device, progress=progress)
         )
-        return driven_by_members(stream.read, stream.tokens, stream.counted, layer, found)
 
-    real = driven(neurons, token_bundles(bench, basis, *place))
-    gaussian = bench.once(
-        ("driven gaussian", basis, n),
-        lambda: driven(nulls.random_directions(n, d, bench.rng("boolean gaussian", basis))),
-    )
-    matched = matched_neurons(bench, basis, *place).draw(n, bench.rng("boolean matched", basis, *place[1:]))
-    return real, gaussian, driven(matched)
+    stand_ins = {name: fitted(exchanged(bench, basis, place, unit, labels, asked, name), name) for name in SIGN_NULLS}
+    return Layer(driven(neurons, found).of(alive), labels, asked, stand_ins, len(neurons) - n)
 
 
 def first_stream(bench: Workbench, basis: Basis) -> Stream:
@@ -143,27 +161,46 @@ def first_stream(bench: Workbench, basis: Basis) -> Stream:
     return bench.once(("first stream", basis), collect)
 
 
-def _asked(name: str, hits: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    if not len(hits):
-        raise NotChecked(
-            f"in the text none of the {name} has two members that occur alone, and two that occur together"
-        )
-    return hits
+def _interval(bench: Workbench, subject: Subject, layer: Layer, values: NDArray[np.float64]) -> Interval:
+    """Bootstrap over clusters of the neurons that the text tests."""
+    tested = ~np.isnan(values)
+    labels = np.unique(layer.labels[tested], return_inverse=True)[1]
+    return bootstrap_share(values[tested], labels, bench.rng("bootstrap", subject.id))
 
 
-def _mean_null(
-    bench: Workbench, subject: Subject, name: str, shares: NDArray[np.float64], null: NDArray[np.float64]
+def _compare(
+    bench: Workbench,
+    subject: Subject,
+    layer: Layer,
+    name: str,
+    values: NDArray[np.float64],
+    null_values: NDArray[np.float64],
+    why: str,
 ) -> NullMeasurement:
-    """The null neurons' mean share; p from exchanging neurons at random between the layer and the null."""
-    if not len(null):
-        raise NotChecked(f"no member of any bundle of the {name} occurs alone in the text")
-    drawn = relabelled_differences(shares, null, bench.rng("relabelled", name, subject.id))
-    gap = float(shares.mean() - null.mean())
+    """A null's mean; p from exchanging whole clusters of neurons at random between those asked and their stand-ins.
+
+    Neurons that the text does not test tell nothing.
+    """
+    labels = layer.labels[layer.asked]
+    own, tested = ~np.isnan(values[layer.asked]), ~np.isnan(null_values)
+    if not tested.any() or not own.any():
+        raise NotChecked(why.format(name if own.any() else "those neurons that have stand-ins"))
+    first, second = values[layer.asked][own], null_values[tested]
+    rng = bench.rng("relabelled", name, subject.id)
+    drawn = relabelled_groups(first, labels[own], second, labels[tested], rng)
+    gap = float(first.mean() - second.mean())
+    groups = np.unique(labels[tested], return_inverse=True)[1]
+    spread = float(np.sqrt(np.sum(np.bincount(groups, second - second.mean()) ** 2)) / len(second))
+    # On the side of the draws for what is lost in adding up.
     return NullMeasurement(
         name,
-        float(null.mean()),
-        float(null.std() / np.sqrt(len(shares))),
-        len(null),
-        tail_p(gap, drawn, ">="),
-        tail_p(gap, drawn, "<="),
+        float(second.mean()),
+        spread,
+        len(second),
+        tail_p(gap - ROUNDING, drawn, ">="),
+        tail_p(gap + ROUNDING, drawn, "<="),
     )
+
+
+def _about(layer: Layer) -> dict[str, int]:
+    return {"null_neurons": len(layer.asked), "clusters": int(layer.labels.max()) + 1}

@@ -2,299 +2,184 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from vsa_checks import theory
-from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
+from vsa_checks.links import (
+    RANDOM_LINK,
+    Rows,
+    excess,
+    flipped_coordinates,
+    flipped_on_own_axes,
+    from_tendencies,
+    leads,
+    link_cut,
+    linked_readers,
+    shared_axes,
+)
 from vsa_checks.models import Basis
-from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.neurons import layer_neurons, matched_neurons, token_bundles
-from vsa_checks.sections.tokens import excluded, token_dictionary
+from vsa_checks.orthogonality import live_rows, second_moment
+from vsa_checks.sections.neurons import layer_neurons
+from vsa_checks.sections.tokens import excluded
+from vsa_checks.sections.unions import gain_of_unions
 from vsa_checks.statistics import RESAMPLES, Interval, orders, tail_p
 from vsa_checks.workbench.access import Workbench
 
-Rows = NDArray[np.float32]
-
-REORDERED, MATCHED = "layers in random order", "covariance-matched neurons"
-ROTATION_TAIL = 0.001
-"""A pair counts as linked if a random rotation between the layers gives a |cos| so large only this often."""
+OWN_AXES, COORDINATES = "signs flipped on the layer's axes", "signs flipped on the coordinates"
+TENDENCIES = "layers' own tendencies to write and to read"
 LEAST_LAYERS = 3
-NULL_NEURONS = 768
-"""At most so many neurons of a layer are drawn for the covariance-matched null, which is shown and decides nothing."""
-TARGETS = 100
-"""How many neurons of later layers are taken to test the union of the bundles of their two strongest sources."""
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Share of linked pairs from each layer's outputs (first) to each layer's inputs (second), (layers, layers)."""
-
-    table: NDArray[np.float64]
-    n_pairs: NDArray[np.int64]
-
-    def ratios(self, pairs: list[tuple[int, int]]) -> NDArray[np.float64]:
-        """Forward over acausal share of each (earlier, later); half a pair is added to both, so that none is zero."""
-        earlier, later = np.array(pairs).T
-        forward = self.table[earlier, later] + 0.5 / self.n_pairs[earlier, later]
-        return forward / (self.table[later, earlier] + 0.5 / self.n_pairs[later, earlier])
+NULL_READERS = 768
+"""At most so many readers of a layer, drawn at random, are set against the layers with flipped signs."""
+MARGIN = 0.1
+"""p tells whether the excess is beyond the null's by more than this share of it. What layers have in common is known
+from a sample of vectors only, and so a null may miss a little of it."""
 
 
 def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
-    """Median over layer pairs of the share of linked (W_out, input) pairs forward over the share backward.
+    """With how many earlier layers' outputs a neuron's input vector is linked, beyond how many later layers'.
 
-    W_out is taken as it is written to the stream, with the gain of a norm that follows it. The nulls are the same with
-    the layers in random order, and of Gaussian neurons with each layer's mean and covariance. Raises NotChecked with
-    fewer than three layers, or if no neuron of a layer has a direction.
+    A vector is linked with a layer if its largest |cos| with the layer's rows of W_out is one that a random direction
+    exceeds once in a hundred times. W_out is taken as it is written to the stream, with the gain of a norm that follows
+    it. The nulls are the same with signs flipped in W_out. Raises NotChecked with fewer than three layers, or if no
+    neuron of a layer has a direction.
     """
     assert subject.matrix is not None
-    n_layers, matrix = bench.model(subject.basis).info.n_layers, subject.matrix
+    basis, matrix = subject.basis, subject.matrix
+    n_layers = bench.model(basis).info.n_layers
     if n_layers < LEAST_LAYERS:
         raise NotChecked(f"{n_layers} layers are too few: under {LEAST_LAYERS} there are no pairs of layers to compare")
+    label = f"links between MLP layers, {matrix} ({basis})"
+    held = bench.layers_held(basis)
 
     def outputs(layer: int) -> Rows:
-        return _outputs(bench, subject.basis, layer)
+        return _outputs(bench, basis, layer)
 
     def inputs(layer: int) -> Rows:
-        return live_rows(layer_neurons(bench, subject.basis, layer, matrix)).unit
+        return live_rows(layer_neurons(bench, basis, layer, matrix)).unit
 
-    cut = theory.cosine_quantile(bench.model(subject.basis).info.d_model, ROTATION_TAIL)
-    label = f"links between MLP layers, {matrix} ({subject.basis})"
-    held = bench.layers_held(subject.basis)
-    real = linked_shares(outputs, inputs, n_layers, cut, bench.progress(label), held)
-
-    def matched(matrix: str, rows: Callable[[int], Rows]) -> list[Rows]:
-        drawn = []
-        for layer in range(n_layers):
-            law = matched_neurons(bench, subject.basis, layer, matrix)
-            some = law.draw(min(len(rows(layer)), NULL_NEURONS), bench.rng("links", matrix, layer))
-            drawn.append(live_rows(some).unit)
-        return drawn
-
-    writers, readers = matched("W_out", outputs), matched(matrix, inputs)
-    random = linked_shares(
-        writers.__getitem__, readers.__getitem__, n_layers, cut, bench.progress(f"{label}, null"), held
+    real = bench.once(
+        ("links", basis, matrix), lambda: linked_readers(outputs, inputs, n_layers, bench.progress(label), held)
     )
-    pairs = list(combinations(range(n_layers), 2))
-    ratios, null_ratios = real.ratios(pairs), random.ratios(pairs)
+    shares = real.shares()
+    lead = leads(shares)
+    value = excess(lead, n_layers)
+    counts = real.n_readers()
+    chosen = [
+        np.sort(bench.rng("readers", matrix, layer).choice(n, min(n, NULL_READERS), replace=False))
+        for layer, n in enumerate(counts)
+    ]
+    some = leads(real.shares(chosen))
+
+    def shared() -> Rows:
+        return shared_axes(second_moment(rows(layer)) for rows in (outputs, inputs) for layer in range(n_layers))
+
+    axes = bench.once(("shared axes", basis, matrix), shared)
+
+    def flipped(name: str) -> NDArray[np.float64]:
+        def writers(layer: int) -> Rows:
+            rng = bench.rng(name, layer)
+            own = name == OWN_AXES
+            return flipped_on_own_axes(outputs(layer), axes, rng) if own else flipped_coordinates(outputs(layer), rng)
+
+        def readers(layer: int) -> Rows:
+            return inputs(layer)[chosen[layer]]
+
+        return linked_readers(writers, readers, n_layers, bench.progress(f"{label}, {name}"), held).shares()
+
+    null_shares = {name: flipped(name) for name in (OWN_AXES, COORDINATES)}
     rng = bench.rng("bootstrap", subject.id)
+    tendencies = from_tendencies(shares)
+    against = {name: (some, leads(null)) for name, null in null_shares.items()} | {
+        TENDENCIES: (lead, leads(tendencies))
+    }
     return Measurement(
-        value=float(np.median(ratios)),
-        interval=_over_layers(ratios, pairs, n_layers, rng),
-        n_examined=len(pairs),
-        nulls=(
-            _order_test(REORDERED, np.log(ratios), 1.0, n_layers, rng),
-            _order_test(MATCHED, np.log(ratios / null_ratios), float(np.median(null_ratios)), n_layers, rng),
-        ),
+        value=value,
+        interval=_over_layers(lead, n_layers, rng),
+        n_examined=sum(counts),
+        nulls=tuple(_order_test(name, value, own, null, n_layers, rng) for name, (own, null) in against.items()),
         details={
-            "cosine_cut": cut,
-            "mean_share_forward": float(np.mean([real.table[pair] for pair in pairs])),
-            "mean_share_acausal": float(np.mean([real.table[pair[::-1]] for pair in pairs])),
-            "share_of_random_rotations": ROTATION_TAIL,
-            "curve": _by_distance(real, random, n_layers),
-            "union": _unions(bench, subject, outputs(0), inputs, n_layers),
+            "share_of_random_directions": RANDOM_LINK,
+            "cosine_cut": link_cut(bench.model(basis).info.d_model, len(outputs(0))),
+            "mean_layers_forward": float(np.triu(shares, 1).sum() / (n_layers - 1)),
+            "mean_layers_acausal": float(np.tril(shares, -1).sum() / (n_layers - 1)),
+            "curve": _by_distance({"neurons": shares, **null_shares, TENDENCIES: tendencies}, n_layers),
+            "union": gain_of_unions(bench, subject, outputs(0), inputs, n_layers),
         }
-        | excluded(bench, subject.basis),
+        | excluded(bench, basis),
     )
 
 
-def linked_shares(
-    outputs: Callable[[int], Rows],
-    inputs: Callable[[int], Rows],
-    n_layers: int,
-    cut: float,
-    progress: Progress | None = None,
-    held: int | None = None,
-) -> Shares:
-    """Share of linked pairs of an output and an input vector, between all different layers.
-
-    Parameters
-    ----------
-    outputs, inputs : callable
-        Give the unit vectors (n, d) of a layer.
-    n_layers : int
-    cut : float
-        A pair is linked if its |cos| is above this.
-    progress : callable, optional
-    held : int, optional
-        Of how many layers the vectors are in memory at a time, on each side; by default of all.
-
-    Returns
-    -------
-    Shares
-
-    References
-    ----------
-    The paper (arXiv:2412.07947), section 3.3.
-    """
-    table, counts = np.zeros((n_layers, n_layers)), np.zeros((n_layers, n_layers), np.int64)
-    step, done = held or n_layers, 0
-    blocks = [range(start, min(start + step, n_layers)) for start in range(0, n_layers, step)]
-    for writing in blocks:
-        writers = {layer: outputs(layer) for layer in writing}
-        for reading in blocks:
-            readers = {layer: inputs(layer) for layer in reading}
-            pairs = [(i, j) for i in writing for j in reading]
-            for i, j in pairs:
-                counts[i, j] = len(writers[i]) * len(readers[j])
-            pairs = [pair for pair in pairs if pair[0] != pair[1]]
-
-            def tell(n: int, _: int, before: int = done) -> None:
-                if progress is not None:
-                    progress(before + n, n_layers * (n_layers - 1))
-
-            for pair, linked in zip(pairs, _linked(writers, readers, pairs, cut, tell), strict=True):
-                table[pair] = linked
-            done += len(pairs)
-    return Shares(table, counts)
-
-
-def _linked(
-    writers: dict[int, Rows], readers: dict[int, Rows], pairs: list[tuple[int, int]], cut: float, progress: Progress
-) -> list[float]:
-    """Share of linked vectors of each pair of layers."""
-    if not pairs:
-        return []
-    room = max(len(writers[i]) * len(readers[j]) for i, j in pairs)
-
-    def share(pair: tuple[int, int], products: Rows) -> float:
-        left, right = writers[pair[0]], readers[pair[1]]
-        cosines = np.matmul(left, right.T, out=products[: len(left) * len(right)].reshape(len(left), len(right)))
-        return float(np.count_nonzero(np.abs(cosines, out=cosines) > cut) / cosines.size)
-
-    return share_out(share, pairs, [np.empty(room, np.float32) for _ in range(workers(len(pairs)))], progress)
-
-
-def _outputs(bench: Workbench, basis: Basis, layer: int) -> NDArray[np.float32]:
+def _outputs(bench: Workbench, basis: Basis, layer: int) -> Rows:
     unit = live_rows(bench.written(basis, layer, "W_out")).unit
     if len(unit) < 2:
         raise NotChecked(f"fewer than two rows of W_out in layer {layer} have a direction")
     return unit
 
 
-def _over_layers(
-    ratios: NDArray[np.float64], pairs: list[tuple[int, int]], n_layers: int, rng: np.random.Generator
-) -> Interval:
-    """Bootstrap of the median. Layers are drawn, because pairs that share a layer are not independent."""
-    earlier, later = np.array(pairs).T
-    medians: list[float] = []
-    while len(medians) < RESAMPLES:
+def _over_layers(lead: NDArray[np.float64], n_layers: int, rng: np.random.Generator) -> Interval:
+    """Bootstrap of the excess. Layers are drawn, because pairs that share a layer are not independent."""
+    earlier, later = np.triu_indices(n_layers, 1)
+    found: list[float] = []
+    while len(found) < RESAMPLES:
         drawn = np.bincount(rng.integers(0, n_layers, n_layers), minlength=n_layers)
         weights = drawn[earlier] * drawn[later]
         if weights.any():
-            medians.append(float(np.median(np.repeat(ratios, weights))))
-    low, high = np.quantile(medians, [0.025, 0.975])
+            found.append(excess(len(lead) * weights * lead / weights.sum(), n_layers))
+    low, high = np.quantile(found, [0.025, 0.975])
     return Interval(float(low), float(high), "layers")
 
 
 def _order_test(
-    name: str, logs: NDArray[np.float64], value: float, n_layers: int, rng: np.random.Generator
+    name: str,
+    value: float,
+    lead: NDArray[np.float64],
+    null_lead: NDArray[np.float64],
+    n_layers: int,
+    rng: np.random.Generator,
 ) -> NullMeasurement:
-    """How often layers in random order have as many pairs of layers with a larger share forward than acausal.
+    """How often layers in random order have so large an excess above the null's and a tenth more.
 
-    logs holds the log ratio of each pair of layers (earlier, later); the reverse order has the other sign. A binomial
-    sign test over pairs would be wrong: pairs that share a layer are not independent, and one odd layer would count
-    many times.
+    `lead` and `null_lead` hold the lead of each pair of layers (earlier, later); in the reverse order it has the other
+    sign. Pairs that share a layer are not independent, so layers are the units.
     """
-    table = np.zeros((n_layers, n_layers))
     upper = np.triu_indices(n_layers, 1)
-    table[upper] = logs
-    table -= table.T
     drawn_orders = orders(n_layers, rng)
-    drawn = table[drawn_orders[:, upper[0]], drawn_orders[:, upper[1]]]
-    lead, leads = np.sign(logs).sum(), np.sign(drawn).sum(axis=1)
-    medians = value * np.exp(np.median(drawn, axis=1))
+    margin = MARGIN if excess(null_lead, n_layers) > 0 else 0.0
+
+    def tail(above: NDArray[np.float64], direction: str) -> tuple[float, NDArray[np.float64]]:
+        table = np.zeros((n_layers, n_layers))
+        table[upper] = above
+        table -= table.T
+        drawn = table[drawn_orders[:, upper[0]], drawn_orders[:, upper[1]]].sum(axis=1) / (n_layers - 1)
+        # Sums of the same numbers in another order may differ in their last digits.
+        near = 1e-9 * np.abs(above).sum() * (1 if direction == "<=" else -1)
+        return tail_p(excess(above, n_layers) + near, drawn, direction), drawn
+
+    p_value, drawn = tail(lead - (1 + margin) * null_lead, ">=")
     return NullMeasurement(
-        name, value, float(medians.std(ddof=1)), len(drawn), tail_p(lead, leads, ">="), tail_p(lead, leads, "<=")
+        name,
+        value - excess(lead - null_lead, n_layers),
+        float(drawn.std(ddof=1)),
+        len(drawn),
+        p_value,
+        tail(lead - null_lead, "<=")[0],
     )
 
 
-def _by_distance(real: Shares, random: Shares, n_layers: int) -> dict[str, Any]:
-    """Mean share of linked pairs by how many layers the reader comes after the writer (negative: before it)."""
+def _by_distance(tables: dict[str, NDArray[np.float64]], n_layers: int) -> dict[str, Any]:
+    """Mean share of linked readers by how many layers the reader comes after the writer (negative: before it)."""
     steps = [step for step in range(1 - n_layers, n_layers) if step]
-
-    def mean(shares: Shares, step: int) -> float:
-        return float(np.mean(np.diagonal(shares.table, step)))
-
     return {
         "x_label": "layers from writer to reader",
-        "y_label": "share of linked pairs",
+        "y_label": "share of readers linked with a layer",
         "x": steps,
         "series": [
-            {"name": "neurons", "y": [mean(real, step) for step in steps]},
-            {"name": MATCHED, "y": [mean(random, step) for step in steps]},
+            {"name": name, "y": [float(np.mean(np.diagonal(table, step))) for step in steps]}
+            for name, table in tables.items()
         ],
     }
-
-
-def _unions(
-    bench: Workbench, subject: Subject, outputs: Rows, inputs: Callable[[int], Rows], n_layers: int
-) -> dict[str, float] | None:
-    """Whether a neuron that two layer-0 neurons feed reads the union of their bundles better than other pairs' unions.
-
-    Targets are the TARGETS neurons of later layers with the strongest second source. The gain is the cosine with both
-    bundles less the cosine with the better one. Unlinked pairs are drawn from layer 0; a bundle holds five tokens.
-    """
-    assert subject.matrix is not None
-    words = token_dictionary(bench, subject.basis)
-    sources = token_bundles(bench, subject.basis, 0, subject.matrix)
-    writers = np.flatnonzero(bench.written(subject.basis, 0, "W_out").any(axis=1))
-    has_bundle = ~sources.dead[writers]
-    place = {int(row): at for at, row in enumerate(words.rows)}
-    sums = np.stack(
-        [
-            words.vectors[[place[int(token)] for token in sources.tokens(int(neuron))]].sum(axis=0)
-            for neuron in writers[has_bundle]
-        ]
-    )
-    fed = outputs[has_bundle]
-
-    def strongest(layer: int) -> list[tuple[float, NDArray[np.float32], NDArray[np.int64]]]:
-        readers = inputs(layer)
-        best, second = _two_largest(readers @ fed.T)
-        chosen = np.argsort(-second)[:TARGETS]
-        return [(float(second[neuron]), readers[neuron], best[neuron]) for neuron in chosen]
-
-    later = range(1, n_layers)
-    found = [one for layer in later for one in strongest(layer)]
-    found.sort(key=lambda one: -one[0])
-    targets = np.stack([vector for _, vector, _ in found[:TARGETS]]).astype(np.float64)
-    linked = np.stack([pair for _, _, pair in found[:TARGETS]])
-    rng = bench.rng("unlinked", subject.id)
-    unlinked = np.stack([rng.choice(len(sums), 2, replace=False) for _ in range(len(targets))])
-
-    def gains(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        one, other = sums[pairs[:, 0]], sums[pairs[:, 1]]
-        alone = np.maximum(_cosines(targets, one), _cosines(targets, other))
-        return _cosines(targets, one + other) - alone
-
-    real, chance = gains(linked), gains(unlinked)
-    return {
-        "targets": len(targets),
-        "mean_gain": float(real.mean()),
-        "unlinked_mean_gain": float(chance.mean()),
-        "p_value": float(stats.mannwhitneyu(real, chance, alternative="greater").pvalue),
-    }
-
-
-def _two_largest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Columns (n, 2) of the two largest of each row (n, m), the larger first, and the second's value; spoils them."""
-    rows = np.arange(len(cosines))
-    first = cosines.argmax(axis=1)
-    cosines[rows, first] = -np.inf
-    second = cosines.argmax(axis=1)
-    return np.stack([first, second], axis=1), cosines[rows, second]
-
-
-def _cosines(left: NDArray[np.float64], right: NDArray[np.float32]) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    return np.divide(np.einsum("ij,ij->i", left, right), lengths, out=np.zeros(len(left)), where=lengths > 0)

@@ -27,6 +27,13 @@ from vsa_checks.workbench.access import Workbench
 
 DUPLICATE_COSINE = 0.99
 """Two centered tokens closer than this were most likely never distinguished in training."""
+MOST_BY_CHANCE = 0.001
+"""Where a larger share of random directions had a copy, having one would not count."""
+COPY_COSINE = 0.9
+"""Of two centered tokens this close, either is taken for the other in one of twenty sums of ten, at d about 550.
+
+A sum of k unit vectors tells a member from its copy by 1 - c, with noise of deviation sqrt(2 (1 - c) k / d).
+"""
 SMALL_NORM_DEVIATIONS = 6.0
 """A centered norm this many robust standard deviations below the median marks a token as unused."""
 
@@ -97,6 +104,35 @@ def tokens_artifacts(bench: Workbench, subject: Subject, *, center: bool) -> Mea
     return artifacts(bench, subject, cosines, "tokens", details=about_embeddings(bench, subject.basis))
 
 
+def tokens_with_a_copy(bench: Workbench, subject: Subject) -> Measurement:
+    """Share of centered tokens that have a cosine above .9 with some other one, over all pairs.
+
+    Raises NotChecked where so many random directions have so close a neighbour themselves.
+    """
+    cosines, d = _cosines(bench, subject.basis, True), bench.model(subject.basis).info.d_model
+    by_chance = -float(np.expm1((cosines.n_vectors - 1) * np.log1p(-theory.cosine_tail(d, COPY_COSINE))))
+    if by_chance > MOST_BY_CHANCE:
+        raise NotChecked(
+            f"of {cosines.n_vectors} random directions in {d} dimensions a share of {by_chance:.2g} have another at a"
+            f" cosine above {COPY_COSINE}"
+        )
+    partners = cosines.above_by_row[COPY_COSINE]
+    return Measurement(
+        value=float((partners > 0).mean()),
+        interval=bootstrap(partners > 0, "tokens", bench.rng("bootstrap", subject.id)),
+        n_examined=cosines.n_vectors,
+        n_excluded=cosines.n_excluded,
+        reference=Reference("random directions, Beta law", by_chance),
+        details={
+            "n_pairs_closer": int(partners.sum()) // 2,
+            "most_partners": int(partners.max()),
+            "share_above_0.99": float((cosines.above_by_row[DUPLICATE_COSINE] > 0).mean()),
+            "share_with_an_artifact": float((cosines.above_by_row[artifact_cut(d)] > 0).mean()),
+        }
+        | about_embeddings(bench, subject.basis),
+    )
+
+
 def _vectors(bench: Workbench, basis: Basis, center: bool) -> NDArray[np.float32]:
     embedding = word_embeddings(bench, basis)
     return centered(embedding) if center and len(embedding) else embedding
@@ -111,7 +147,7 @@ def _cosines(bench: Workbench, basis: Basis, center: bool) -> PairwiseCosines:
             raise NotChecked(f"fewer than two word embeddings have a direction{' once centered' if center else ''}")
         cut = artifact_cut(bench.model(basis).info.d_model)
         label = f"cosines of all token pairs{', centered' if center else ''} ({basis})"
-        levels = (cut, DUPLICATE_COSINE)
+        levels = (cut, COPY_COSINE, DUPLICATE_COSINE)
         found = pairwise_cosines(vectors, levels, device=bench.torch_device, progress=bench.progress(label))
         return replace(found, n_excluded=found.n_excluded + bench.tokens(basis).n_excluded)
 

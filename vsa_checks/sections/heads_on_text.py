@@ -19,9 +19,22 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.models import Basis
 from vsa_checks.sections.isometry import per_query_head
 from vsa_checks.workbench.access import Workbench
-from vsa_checks.workbench.activations import Seen, in_text, read, sinks
+from vsa_checks.workbench.activations import Seen, in_text, read, reading, sinks
 
 Array = NDArray[np.float64]
+SAMPLED = 128
+"""About so many destinations of a layer, evenly spaced, are kept to be read with exchanged coordinates."""
+SAMPLED_BYTES = 256 * 2**20
+"""Fewer are kept where those of all layers together would take more than this."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Some destinations of one layer: what each head reads, weighed by its attention (m, h, d), and tokens (m, h)."""
+
+    streams: NDArray[np.float32]
+    most: NDArray[np.int64]
+    other: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,9 @@ class LayerOnText:
     """Each head's clearest rebinding."""
     live: NDArray[np.bool_]
     """Heads whose W_V and W_O are not zero (h,)."""
+    sampled: list[Sampled]
+    next_weights: NDArray[np.floating] | None = None
+    """Sum over windows of `rebinding.next_token_weights`, by token of the text."""
     n_sinks: int = 0
     n_untrained: int = 0
     """Positions left out because their row of W_E is no token."""
@@ -88,13 +104,25 @@ def _read_all(bench: Workbench, basis: Basis) -> dict[int, LayerOnText]:
             weights[layer] = head_weights(bench, basis, layer)
     layers = {layer: _empty(one) for layer, one in weights.items()}
     rng = bench.rng("another source", basis)
-    hooks = ("*.attn.hook_pattern", "*.attn.hook_z", "*.attn.hook_v", "*.hook_attn_out")
+    n_tokens, step = reading(bench, basis).n_tokens, 1
+    if weights:
+        bytes_each = 4 * model.info.d_model * max(len(one.W_O) for one in weights.values()) * len(weights)
+        step = max(-(-n_tokens // SAMPLED), -(-n_tokens * bytes_each // SAMPLED_BYTES))
+    types = text_tokens(bench, basis)
+    hooks = ("*.attn.hook_pattern", "*.attn.hook_z", "*.attn.hook_v", "*.attn.hook_in", "*.hook_attn_out")
     for place, seen in enumerate(read(bench, basis, hooks, f"attention on text ({basis})")):
         tokens = seen.window.tokens
         these = near_one(vectors[tokens]), None if readout is None else np.ascontiguousarray(readout[:, tokens].T)
         for layer, found in layers.items():
-            _add_window(seen, place, layer, found, weights[layer], *these, known[tokens], model.info.causal, rng)
+            _add_window(seen, place, layer, found, weights[layer], *these, known[tokens], model.info.causal, rng, step)
+            if these[1] is not None and model.info.causal:
+                _add_next(seen, layer, found, these[1], known[tokens], types)
     return layers
+
+
+def text_tokens(bench: Workbench, basis: Basis) -> NDArray[np.int64]:
+    """The different tokens of the text that this model reads, in order."""
+    return np.unique(np.concatenate([window.tokens for window in reading(bench, basis).windows]))
 
 
 def _add_window(
@@ -108,8 +136,9 @@ def _add_window(
     known: NDArray[np.bool_],
     causal: bool,
     rng: np.random.Generator,
+    step: int,
 ) -> None:
-    """Add to `found` what one layer does in one window."""
+    """Add to `found` what the heads of one layer do in one window."""
     block = f"blocks.{layer}"
     pattern = seen.cache[f"{block}.attn.hook_pattern"]
     h, r, _ = heads.W_O.shape
@@ -140,13 +169,35 @@ def _add_window(
             towards = rebinding.token_cosines(written, unembeddings, heads.W_O)
             gap = np.take_along_axis(towards, most[:, :, None], 2) - np.take_along_axis(towards, other[:, :, None], 2)
             found.copies.append(gap[:, :, 0].mean(axis=0))
+        kept = np.flatnonzero((found.n_destinations + np.arange(len(at))) % step == 0)
         found.n_destinations += len(at)
+        weighed = pattern[:, at[kept]] @ seen.cache[f"{block}.attn.hook_in"]
+        tokens = seen.window.tokens
+        found.sampled.append(Sampled(weighed.transpose(1, 0, 2), tokens[most[kept]], tokens[other[kept]]))
         _trace(found, place, cosines, at, most, pattern, written)
-    before = np.flatnonzero(allowed[:-1] & (text & known)[1:])
-    if unembeddings is not None and causal and len(before) >= 2:
-        outputs = seen.cache[f"{block}.hook_attn_out"][before]
-        found.margins.append(rebinding.next_token_margin(outputs, unembeddings[before + 1]))
-        found.n_next += len(before)
+
+
+def _add_next(
+    seen: Seen,
+    layer: int,
+    found: LayerOnText,
+    unembeddings: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    types: NDArray[np.int64],
+) -> None:
+    """Add to `found` how one layer's output in one window lies to the tokens that come next."""
+    block = f"blocks.{layer}"
+    text = in_text(seen.window) & known
+    allowed = text & ~sinks(seen.cache[f"{block}.attn.hook_pattern"], True)
+    before = np.flatnonzero(allowed[:-1] & text[1:])
+    if len(before) < 2:
+        return
+    outputs = seen.cache[f"{block}.hook_attn_out"][before]
+    found.margins.append(rebinding.next_token_margin(outputs, unembeddings[before + 1]))
+    found.n_next += len(before)
+    places = np.searchsorted(types, seen.window.tokens[before + 1])
+    weights = rebinding.next_token_weights(outputs, places, len(types))
+    found.next_weights = weights if found.next_weights is None else found.next_weights + weights
 
 
 def _trace(
@@ -186,4 +237,4 @@ def head_weights(bench: Workbench, basis: Basis, layer: int) -> HeadWeights:
 
 def _empty(heads: HeadWeights) -> LayerOnText:
     live = np.asarray(heads.W_V.any(axis=(1, 2)) & heads.W_O.any(axis=(1, 2)))
-    return LayerOnText([], [], [], [], [], [], [None] * len(live), live)
+    return LayerOnText([], [], [], [], [], [], [None] * len(live), live, [])

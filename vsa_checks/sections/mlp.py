@@ -26,7 +26,7 @@ def outputs_artifacts(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def outputs_beyond_random(bench: Workbench, subject: Subject) -> Measurement:
-    """Root mean square cosine of the rows of W_out over the median of Gaussian matrices of its shape."""
+    """How far the mean squared cosine of the rows of W_out lies below random, as a share of what is possible."""
     return beyond_random(bench, subject, _cosines(bench, subject), "neurons")
 
 

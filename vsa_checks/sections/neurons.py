@@ -33,8 +33,6 @@ RANDOM, MATCHED = "random directions", "covariance-matched neurons"
 NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 5, 10, None)
 """How many neurons a token lists, which the paper does not say. None lists all, and gives the claim's value."""
 PURSUIT_TOKENS = 5
-RANDOM_NEURONS = 20_000
-TAIL = 0.99
 LEAST_REACH = 0.5
 """With fewer tokens than d/4 no sum comes near a cosine of .5 with a random direction, and the claim means nothing."""
 
@@ -64,11 +62,11 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
     if reach < LEAST_REACH:
         raise NotChecked(
             f"{n_words} tokens span at most a small part of {d} dimensions (sqrt(V/d) = {reach:.2f} < {LEAST_REACH}):"
-            f" no sum of them could reach the published cosines"
+            " their sums come near no random direction, and a share says where neurons lie, not whether they are sums"
         )
     real = bench.once(
         ("scan", subject.basis, *place),
-        lambda: _scan(bench, neurons, words, f"scan of {_in_words(*place)} ({subject.basis})"),
+        lambda: _scan(bench, neurons, words, f"scan of {in_words(*place)} ({subject.basis})"),
     )
     matched = bench.once(
         ("scan matched", subject.basis, *place),
@@ -106,53 +104,6 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
     )
 
 
-def beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
-    """Share of a layer's neurons whose pursuit cosine at k = 5 exceeds the 99th percentile of random directions.
-
-    The null is that share for Gaussian neurons with the layer's own mean and covariance.
-    """
-    place = place_of(subject)
-    neurons, words = layer_neurons(bench, subject.basis, *place), token_dictionary(bench, subject.basis)
-    bars = _random_bars(bench, subject.basis)
-    real = token_bundles(bench, subject.basis, *place)
-    law = matched_neurons(bench, subject.basis, *place)
-    drawn = law.draw(len(neurons), bench.rng("pursuit matched", subject.basis, *place))
-    label = f"pursuit in {_in_words(*place)} ({subject.basis}), null"
-    matched = greedy_pursuit(drawn, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label))
-    alive = ~real.dead
-    paths = _paths(real, alive)
-    matched_paths = _paths(matched, ~matched.dead)
-    hits, null_hits = paths[:, -1] > bars[-1], matched_paths[:, -1] > bars[-1]
-    steps = list(range(1, paths.shape[1] + 1))
-    return Measurement(
-        value=float(hits.mean()),
-        interval=bootstrap(hits, "neurons", bench.rng("bootstrap", subject.id)),
-        n_examined=len(hits),
-        n_excluded=int(real.dead.sum()),
-        nulls=(share_null(MATCHED, hits, null_hits),),
-        details={
-            "cosine_bar": float(bars[-1]),
-            "share_by_tokens": [
-                {"tokens": k, "share": float(real_share), "null_share": float(null_share)}
-                for k, real_share, null_share in zip(
-                    steps, (paths > bars).mean(axis=0), (matched_paths > bars).mean(axis=0), strict=True
-                )
-            ],
-            "curve": {
-                "x_label": "tokens in the bundle",
-                "y_label": "cosine with the neuron",
-                "x": steps,
-                "series": [
-                    {"name": "neurons, mean", "y": _plain(paths.mean(axis=0))},
-                    {"name": f"{MATCHED}, mean", "y": _plain(matched_paths.mean(axis=0))},
-                    {"name": f"{RANDOM}, 99th percentile", "y": _plain(bars)},
-                ],
-            },
-        }
-        | excluded(bench, subject.basis),
-    )
-
-
 def place_of(subject: Subject) -> Place:
     """Where a subject's neurons are: layer and matrix, and the expert in a mixture of them."""
     if subject.layer is None or subject.matrix is None:
@@ -162,7 +113,8 @@ def place_of(subject: Subject) -> Place:
     )
 
 
-def _in_words(layer: int, matrix: str, expert: int | None = None) -> str:
+def in_words(layer: int, matrix: str, expert: int | None = None) -> str:
+    """A place as progress and reasons name it."""
     return f"layer {layer}{'' if expert is None else f' expert {expert}'} {matrix}"
 
 
@@ -185,7 +137,7 @@ def token_bundles(bench: Workbench, basis: Basis, *place: Any) -> Bundles:
             token_dictionary(bench, basis),
             PURSUIT_TOKENS,
             device=bench.torch_device,
-            progress=bench.progress(f"pursuit in {_in_words(*place)} ({basis})"),
+            progress=bench.progress(f"pursuit in {in_words(*place)} ({basis})"),
         )
 
     return bench.once(("pursuit", basis, *place), pursue)
@@ -199,12 +151,6 @@ def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, lab
         tuple(float(bundles.size[alive].mean()) for bundles in found),
         int((~alive).sum()),
     )
-
-
-def _paths(found: Bundles, alive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Cosine after 1, 2, ... tokens of each live neuron (n, tokens)."""
-    length = int(found.size.max())
-    return np.stack([found.cosine_at(k)[alive] for k in range(1, length + 1)], axis=1)
 
 
 def matched_neurons(
@@ -242,20 +188,6 @@ def matched_neurons(
 
 def _nbytes(law: nulls.Matched) -> int:
     return law.mean.nbytes + law.root.nbytes
-
-
-def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
-    """99th percentile of the pursuit cosine of random directions after each token (k,), found once per dictionary."""
-
-    words = token_dictionary(bench, basis)
-
-    def measure() -> NDArray[np.float64]:
-        drawn = nulls.random_directions(RANDOM_NEURONS, words.vectors.shape[1], bench.rng("pursuit random"))
-        label = f"pursuit of {RANDOM_NEURONS:,} random directions ({basis})"
-        found = greedy_pursuit(drawn, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label))
-        return np.quantile(_paths(found, ~found.dead), TAIL, axis=0)
-
-    return bench.once(("pursuit random", id(words)), measure)
 
 
 def share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullMeasurement:
@@ -324,7 +256,3 @@ def _ceiling(
         "mean_share_of_ceiling": float((cosines / np.maximum(ceilings, 1e-12)).mean()),
         "mean_cosine": float(cosines.mean()),
     }
-
-
-def _plain(values: NDArray[np.float64]) -> list[float]:
-    return [float(value) for value in values]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from vsa_checks import nulls, theory
+from vsa_checks import theory
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
@@ -17,8 +17,8 @@ from vsa_checks.statistics import Interval, bootstrap_pairs
 from vsa_checks.workbench.access import Workbench
 
 GAUSSIAN = "Gaussian matrices"
-GAUSSIAN_DRAWS = 199
-"""Gaussian matrices per shape: enough for p = .005, below the alpha of .01."""
+LEAST_P = 1e-9
+"""The least p that is given. The law of Gaussians is close, but nobody can say that it is so further out."""
 ARTIFACT_DEVIATIONS = 6.0
 """A pair is an artifact if its |cos| exceeds this many standard deviations of random directions."""
 
@@ -92,22 +92,34 @@ def artifacts(
 def beyond_random(
     bench: Workbench, subject: Subject, cosines: PairwiseCosines, unit: str, groups: ArrayLike | None = None
 ) -> Measurement:
-    """Root mean square cosine over the median that Gaussian matrices give; arguments as for near_orthogonal."""
+    """How far the mean squared cosine lies below that of random directions: 1 where no lower one is possible.
+
+    0 is what random directions give, 1 is a tight frame's (or, for no more vectors than dimensions, that of orthogonal
+    ones). Arguments as for near_orthogonal. Raises NotChecked where the cosines of that many vectors do not vary.
+    """
     n, d = cosines.n_vectors, _width(bench, subject)
-    drawn = bench.once(
-        ("gaussian rms", n, d),
-        lambda: nulls.gaussian_rms_cosines(n, d, GAUSSIAN_DRAWS, bench.rng("gaussian rms", n, d)),
-    )
-    median = float(np.median(drawn))
-    value, ratios = cosines.rms / median, drawn / median
+    if d < 2:
+        raise NotChecked("all vectors of one dimension are parallel")
+    law, least = theory.mean_square_law(n, d), theory.welch_bound(n, d) ** 2
+    square, possible = cosines.rms**2, 1.0 / d - least
     interval = _rms_interval(bench, subject, cosines, unit, groups)
+    low, high = ((1.0 / d - end**2) / possible for end in (interval.high, interval.low))
     return Measurement(
-        value=value,
-        interval=Interval(interval.low / median, interval.high / median, unit),
+        value=(1.0 / d - square) / possible,
+        interval=Interval(low, min(high, 1.0), unit),
         n_examined=n,
         n_excluded=cosines.n_excluded,
-        nulls=(NullMeasurement.of_draws(GAUSSIAN, value, ratios, "<=", 1.0),),
-        details={"rms": cosines.rms, "median_of_gaussians": median},
+        nulls=(
+            NullMeasurement(
+                GAUSSIAN,
+                0.0,
+                float(law.std() / possible),
+                None,
+                max(float(law.cdf(square)), LEAST_P),
+                max(float(law.sf(square)), LEAST_P),
+            ),
+        ),
+        details={"rms": cosines.rms, "rms_of_random": float(np.sqrt(1.0 / d)), "least_rms": float(np.sqrt(least))},
     )
 
 

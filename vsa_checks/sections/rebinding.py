@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 from vsa_checks import rebinding
 from vsa_checks.engine.scale import near_one, row_norms
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullMeasurement
+from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
-from vsa_checks.sections.heads_on_text import Array, LayerOnText, Traced, head_weights, on_text
+from vsa_checks.sections.heads_on_text import Array, LayerOnText, Traced, head_weights, on_text, text_tokens
 from vsa_checks.sections.tokens import excluded
 from vsa_checks.statistics import bootstrap, bootstrap_groups, sign_flips
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import reading, require_decoder
 
-ANOTHER_SOURCE, SHUFFLED = "another source of the context", "shuffled next token"
+ANOTHER_SOURCE, EXCHANGED = "another source of the context", "W_V on exchanged coordinates"
+SHUFFLED, EXCHANGED_TOKENS = "shuffled next token", "tokens exchanged for one another"
+GAUSSIAN = "Gaussian W_V and W_O under the same attention"
+EXCHANGES = 199
+GAUSSIANS = 5
+TOKEN_EXCHANGES = 999
 COPIES = 0.05
 """A head counts as copying if its cosine with the attended token's unembedding leads another source's by this much."""
 TRACED_TOKENS = 5
@@ -56,6 +61,7 @@ def rebinds(bench: Workbench, subject: Subject) -> Measurement:
         return middle
 
     value = float(median(rows.mean(axis=0)))
+    exchanged, reference, sampled = _exchanged(bench, subject, layer, seen)
     return Measurement(
         value=value,
         interval=bootstrap_groups(
@@ -66,8 +72,9 @@ def rebinds(bench: Workbench, subject: Subject) -> Measurement:
         ),
         n_examined=seen.n_destinations,
         n_excluded=int((~seen.live).sum()),
-        nulls=(_flip_null(bench, subject, ANOTHER_SOURCE, rows, median),),
-        details=_head_details(bench, subject, layer, seen),
+        reference=reference,
+        nulls=(_flip_null(bench, subject, ANOTHER_SOURCE, rows, median), exchanged),
+        details=_head_details(bench, subject, layer, seen) | sampled,
     )
 
 
@@ -94,7 +101,10 @@ def next_token(bench: Workbench, subject: Subject) -> Measurement:
         value=value,
         interval=bootstrap(rows[:, 0], "windows of text", bench.rng("bootstrap", subject.id)),
         n_examined=seen.n_next,
-        nulls=(_flip_null(bench, subject, SHUFFLED, rows, lambda means: means[..., 0]),),
+        nulls=(
+            _flip_null(bench, subject, SHUFFLED, rows, lambda means: means[..., 0]),
+            _exchanged_tokens(bench, subject, seen, readout),
+        ),
         details={
             "cosine_with_next_token": float(own.mean()),
             "cosine_with_shuffled_token": float(shuffled.mean()),
@@ -128,6 +138,52 @@ def _flip_null(
     drawn, own = statistic(signs @ told / len(rows)), statistic(np.ones(len(rows)) @ told / len(rows))
     # On the side of the draws for what is lost in adding up.
     return NullMeasurement.of_draws(name, float(own) - ROUNDING**2, drawn, ">=")
+
+
+def _exchanged(
+    bench: Workbench, subject: Subject, layer: int, seen: LayerOnText
+) -> tuple[NullMeasurement, Reference, dict[str, Any]]:
+    """The layer median at some destinations where W_V reads exchanged coordinates, and with Gaussian matrices.
+
+    Attention and stream are the layer's own.
+    """
+    basis, vectors = subject.basis, bench.token_vectors(subject.basis)
+    metric = head_weights(bench, basis, layer).metric
+    W_V = bench.weight(basis, layer, "W_V")
+    some = seen.sampled
+    streams = np.concatenate([one.streams for one in some]).transpose(1, 0, 2)
+    most, other = (vectors[np.concatenate(tokens).T] for tokens in zip(*((s.most, s.other) for s in some), strict=True))
+    own, drawn = rebinding.exchanged_margins(
+        streams, most, other, W_V, metric, EXCHANGES, bench.rng(EXCHANGED, subject.id)
+    )
+    value = float(np.median(own[seen.live]))
+    rng, shape = bench.rng(GAUSSIAN, subject.id), bench.weight(basis, layer, "W_O").shape
+    of_gaussians = []
+    for _ in range(GAUSSIANS):
+        W_O = rng.standard_normal(shape, dtype=np.float32)
+        read = rng.standard_normal(W_V.shape, dtype=np.float32)
+        free = rebinding.exchanged_margins(streams, most, other, read, W_O @ W_O.transpose(0, 2, 1), 0, rng)[0]
+        of_gaussians.append(float(np.median(free[seen.live])))
+    return (
+        NullMeasurement.of_draws(EXCHANGED, value, np.median(drawn[:, seen.live], axis=1), ">="),
+        Reference(GAUSSIAN, float(np.mean(of_gaussians))),
+        {"sampled_destinations": streams.shape[1], "value_at_sampled_destinations": value},
+    )
+
+
+def _exchanged_tokens(
+    bench: Workbench, subject: Subject, seen: LayerOnText, readout: NDArray[np.float32]
+) -> NullMeasurement:
+    """The margin where each token's unembedding is exchanged for another one's, the same wherever it comes next."""
+    assert seen.next_weights is not None
+    weights = seen.next_weights / len(seen.margins)
+    used = weights.any(axis=1)
+    vectors = readout[:, text_tokens(bench, subject.basis)[used]].T
+    own, drawn = rebinding.exchanged_tokens(
+        weights[used], vectors, TOKEN_EXCHANGES, bench.rng(EXCHANGED_TOKENS, subject.id)
+    )
+    # On the side of the draws for what is lost in adding up.
+    return NullMeasurement.of_draws(EXCHANGED_TOKENS, own - ROUNDING**2, drawn, ">=")
 
 
 def _head_details(bench: Workbench, subject: Subject, layer: int, seen: LayerOnText) -> dict[str, Any]:

@@ -13,18 +13,29 @@ from vsa_checks.judging.measurement import Measurement, NullMeasurement, Referen
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import centered
-from vsa_checks.residual import component_cosines, own_ranks, ranks_of_each, shuffled_medians, unit_rows
+from vsa_checks.residual import (
+    component_cosines,
+    cosines_apart,
+    exchanged_medians,
+    own_ranks,
+    ranks_of_each,
+    shuffled_medians,
+    unit_rows,
+)
 from vsa_checks.sections.tokens import excluded
 from vsa_checks.statistics import Interval, bootstrap_groups
 from vsa_checks.theory import cosine_deviation
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import Seen, in_text, read, reading, require_decoder, sinks
 
-SHUFFLED = "shuffled tokens"
-SHUFFLES = 999
+SHUFFLED, EXCHANGED = "shuffled tokens", "what is added on exchanged coordinates"
+SHUFFLES, EXCHANGES = 999, 199
+APART, APART_DRAWS, APART_POSITIONS = "components of other positions", 199, 64
 STREAM_BYTES = 256 * 2**20
 """Components' outputs are kept at as many positions, evenly spaced, as fit into this."""
 CURVE_POSITIONS = 128
+EXCHANGED_POSITIONS = 64
+"""About so many positions, evenly spaced, are ranked with what was added on exchanged coordinates."""
 CLOSEST_PAIRS = 10
 
 
@@ -34,9 +45,10 @@ class StreamOnText:
 
     Sinks, and positions whose row of W_E is no token (`Workbench.tokens`), are left out; a token is given by its place
     among the tokens. some_streams (layers, m, d) is the stream after each layer at m positions with the tokens
-    some_tokens. squares: mean squared cosine among components at each position kept, windows: the position's window;
-    pair_squares (c, c): mean over positions for each pair of the components in names. still: components that write the
-    same everywhere. unseen: components whose outputs are not shown.
+    some_tokens. squares: mean squared cosine among components at each position kept, windows: the position's window.
+    apart (draws,): root mean squared cosine where each component has its positions in another order. pair_squares
+    (c, c): mean over positions for each pair of the components in names. still: components that write the same
+    everywhere. unseen: components whose outputs are not shown.
     """
 
     middle: int
@@ -46,6 +58,7 @@ class StreamOnText:
     some_streams: NDArray[np.float32]
     windows: NDArray[np.int64]
     squares: NDArray[np.float64]
+    apart: NDArray[np.float64]
     pair_squares: NDArray[np.float64]
     names: tuple[str, ...]
     still: tuple[str, ...]
@@ -63,6 +76,8 @@ def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
     """Median rank of the position's own token, by cosine of the stream after layer n_layers // 2 with all tokens.
 
     A token is what the stream begins with for it. Tokens and stream are taken as they are; details have both centered.
+    What a model adds that is small beside the token leaves it the first one whatever it is: so the token must be kept
+    better than with the same additions on exchanged coordinates, at some of the positions.
     Raises NotChecked for a model that cannot read text, and for tokens without a direction.
     """
     reading(bench, subject.basis)
@@ -76,23 +91,28 @@ def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
     own = np.split(everything, np.cumsum([len(one) for one in seen.tokens])[:-1])
     value = float(np.median(everything))
     drawn = shuffled_medians(ranks, types, SHUFFLES, bench.rng(SHUFFLED, subject.id))
+    exchanged, sampled = _exchanged(bench, subject, seen, vectors, words)
     return Measurement(
         value=value,
         interval=bootstrap_groups(own, "windows of text", bench.rng("bootstrap", subject.id), np.median),
         n_examined=len(everything),
         n_excluded=seen.n_left_out,
-        nulls=(NullMeasurement.of_draws(SHUFFLED, value, drawn, "<="),),
+        nulls=(NullMeasurement.of_draws(SHUFFLED, value, drawn, "<="), exchanged),
         details={
             "layer": seen.middle,
             "share_at_rank_1": float((everything == 1).mean()),
             "curve": _by_layer(seen, vectors, words),
         }
+        | sampled
         | excluded(bench, subject.basis),
     )
 
 
 def components(bench: Workbench, subject: Subject) -> Measurement:
     """Root mean square cosine among embedding, attention and MLP outputs at a position, beside random directions.
+
+    Random directions are the ideal here, and no null: a model of nothing but chance rightly meets the claim. Shown
+    beside it is the same for components of other positions, of the same distributions and unrelated to each other.
 
     Raises NotChecked for an encoder, a model that cannot read text, and if fewer than two components change over
     positions.
@@ -106,14 +126,35 @@ def components(bench: Workbench, subject: Subject) -> Measurement:
         raise NotChecked("fewer than two components write anything that changes from position to position")
     groups = [seen.squares[seen.windows == window] for window in np.unique(seen.windows)]
     squares = bootstrap_groups(groups, "windows of text", bench.rng("bootstrap", subject.id), np.mean)
+    value = float(np.sqrt(seen.squares.mean()))
     return Measurement(
-        value=float(np.sqrt(seen.squares.mean())),
+        value=value,
         interval=Interval(float(np.sqrt(squares.low)), float(np.sqrt(squares.high)), squares.unit),
         n_examined=len(seen.squares),
         n_excluded=seen.n_left_out,
+        nulls=(NullMeasurement.of_draws(APART, value, seen.apart, "<="),),
         reference=Reference("random directions, 1/sqrt(d)", cosine_deviation(bench.model(subject.basis).info.d_model)),
         details=_pairs(seen),
     )
+
+
+def _exchanged(
+    bench: Workbench,
+    subject: Subject,
+    seen: StreamOnText,
+    vectors: NDArray[np.float32],
+    words: NDArray[np.float32],
+) -> tuple[NullMeasurement, dict[str, Any]]:
+    """The median rank at some positions where what was added to the token has its coordinates exchanged."""
+    step = max(1, -(-len(seen.some_tokens) // EXCHANGED_POSITIONS))
+    tokens, streams = seen.some_tokens[::step], seen.some_streams[seen.middle, ::step]
+    value = float(np.median(own_ranks(streams, words, tokens)))
+    rng = bench.rng(EXCHANGED, subject.id)
+    drawn = exchanged_medians(streams, vectors[tokens], words, tokens, EXCHANGES, rng)
+    return NullMeasurement.of_draws(EXCHANGED, value, drawn, "<="), {
+        "sampled_positions": len(tokens),
+        "value_at_sampled_positions": value,
+    }
 
 
 def _on_text(bench: Workbench, basis: Basis) -> StreamOnText:
@@ -158,9 +199,11 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
     if len(together):
         moving = np.ptp(together, axis=0).max(axis=1) > 1e-5 * np.abs(together).max(axis=(0, 2))
     names = list(shown)
-    squares, pair_squares = np.zeros(len(together)), np.zeros((0, 0))
+    squares, pair_squares, by_order = np.zeros(len(together)), np.zeros((0, 0)), np.zeros(APART_DRAWS)
     if moving.sum() >= 2:
-        squares, pair_squares = component_cosines(together[:, moving])
+        together, rng = together[:, moving], bench.rng(APART, basis)
+        squares, pair_squares = component_cosines(together)
+        by_order = cosines_apart(together, APART_POSITIONS, APART_DRAWS, rng)
     return StreamOnText(
         middle,
         tokens,
@@ -169,6 +212,7 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
         np.concatenate(layers, axis=1),
         np.concatenate(places),
         squares,
+        by_order,
         pair_squares,
         tuple(name for name, moves in zip(names, moving, strict=True) if moves),
         tuple(name for name, moves in zip(names, moving, strict=True) if not moves),

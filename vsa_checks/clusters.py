@@ -1,0 +1,79 @@
+"""Groups of neurons that are nearly copies of each other: what chance does to one of them, it does to all."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vsa_checks.engine.threads import threads
+from vsa_checks.statistics import LEVEL, RESAMPLES, Interval
+
+ALIKE = 0.5
+"""Two neurons are alike if their |cos| exceeds this: half of what one reads, or nearly, is what the other reads."""
+BLOCK = 1024
+"""Rows whose cosines with all others are computed at a time."""
+
+
+def clusters(unit: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Put neurons that are alike into one cluster.
+
+    Cosines are taken about the mean and with every principal axis of the layer divided by sqrt(its variance + the mean
+    variance of all axes). A direction along which all neurons lie then makes no two of them alike; copies stay so. The
+    neuron with the most others alike takes all of these into its cluster, then the next one that is left, and so on.
+    Connected components would join neurons that have nothing in common where the axes are few.
+
+    Parameters
+    ----------
+    unit : float32 array (m, d), rows of unit norm
+
+    Returns
+    -------
+    int array (m,), the number of each neuron's cluster, from 0
+    """
+    m, links = len(unit), []
+    with threads():
+        even = _evened(unit)
+        for start in range(0, m, BLOCK):
+            first, second = np.nonzero(np.abs(even[start : start + BLOCK] @ even.T) > ALIKE)
+            links.append(np.stack([first + start, second]))
+    first, second = np.concatenate(links, axis=1)
+    ends = np.searchsorted(first, np.arange(m + 1))
+    labels = np.full(m, -1, np.int64)
+    n_found = 0
+    for leader in np.argsort(-np.diff(ends), kind="stable"):
+        if labels[leader] < 0:
+            alike = second[ends[leader] : ends[leader + 1]]
+            labels[alike[labels[alike] < 0]] = n_found
+            labels[leader] = n_found
+            n_found += 1
+    return labels
+
+
+def _evened(unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Centered rows with strong axes weakened, at unit norm; a row at the mean stays zero, and alike to none."""
+    rows = unit - unit.mean(axis=0, dtype=np.float64).astype(np.float32)
+    moment = rows.T.astype(np.float64) @ rows / len(rows)
+    variances, axes = np.linalg.eigh(moment)
+    variances = np.maximum(variances, 0.0)
+    weights = 1.0 / np.sqrt(variances + max(variances.mean(), np.finfo(np.float32).tiny))
+    rows = rows @ (axes * weights).astype(np.float32)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    even: NDArray[np.float32] = rows / np.where(norms > 0, norms, 1.0)
+    return even
+
+
+def bootstrap_share(shares: ArrayLike, labels: NDArray[np.int64], rng: np.random.Generator) -> Interval:
+    """Compute the percentile bootstrap interval of a mean over neurons, resampling whole clusters.
+
+    Parameters
+    ----------
+    shares : array (n,), what the mean is of: for a share of neurons, whether each counts
+    labels : int array (n,), each neuron's cluster
+    """
+    sizes, counts = np.bincount(labels), np.bincount(labels, np.asarray(shares, np.float64))
+    means = np.empty(RESAMPLES)
+    for draw in range(RESAMPLES):
+        chosen = rng.integers(len(sizes), size=len(sizes))
+        means[draw] = counts[chosen].sum() / sizes[chosen].sum()
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high), "clusters of neurons")

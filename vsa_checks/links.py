@@ -1,0 +1,209 @@
+"""Links between MLP layers: which vectors of one layer lie closer to a vector of another than random ones do.
+
+Readers are the input vectors of a layer's neurons, writers the rows of W_out. A reader is linked with a layer of
+writers if its largest |cos| with them is one that a random direction exceeds with probability RANDOM_LINK, however
+many writers there are. So shares of linked readers compare between layers of any width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks import theory
+from vsa_checks.engine.threads import Progress, share_out, threads, workers
+
+Rows = NDArray[np.float32]
+
+RANDOM_LINK = 0.01
+"""A random direction is linked with a layer so often."""
+STRIP = 1024
+"""Readers whose cosines with a layer of writers a thread computes at a time."""
+KEPT_AXES = 8
+"""So many first axes keep their signs: they hold what many vectors of a layer share, which is no link."""
+FITTED, MOST_ROUNDS = 1e-9, 2_000
+"""Fitting tendencies ends when no share changes by more than this."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """Which readers of a layer are linked with the writers of another: by (writing, reading) layer, bool (n,)."""
+
+    readers: dict[tuple[int, int], NDArray[np.bool_]]
+    n_layers: int
+
+    def n_readers(self) -> list[int]:
+        """How many readers each layer has."""
+        counts = {reading: len(linked) for (_, reading), linked in self.readers.items()}
+        return [counts[layer] for layer in range(self.n_layers)]
+
+    def shares(self, chosen: list[NDArray[np.int64]] | None = None) -> NDArray[np.float64]:
+        """Share of each layer's readers (second) linked with each layer's writers (first), (layers, layers).
+
+        With `chosen` only these readers of each layer count. The diagonal is zero.
+        """
+        table = np.zeros((self.n_layers, self.n_layers))
+        for (writing, reading), linked in self.readers.items():
+            table[writing, reading] = (linked if chosen is None else linked[chosen[reading]]).mean()
+        return table
+
+
+def link_cut(d: int, n_writers: int) -> float:
+    """Return the |cos| that the largest of `n_writers` random directions in d dimensions exceeds at RANDOM_LINK."""
+    return theory.cosine_quantile(d, -np.expm1(np.log1p(-RANDOM_LINK) / n_writers))
+
+
+def linked_readers(
+    outputs: Callable[[int], Rows],
+    inputs: Callable[[int], Rows],
+    n_layers: int,
+    progress: Progress | None = None,
+    held: int | None = None,
+) -> Links:
+    """Find the readers that are linked with each other layer's writers.
+
+    Parameters
+    ----------
+    outputs, inputs : callable
+        Give the unit vectors (n, d) of a layer: its writers and its readers.
+    n_layers : int
+    progress : callable, optional
+    held : int, optional
+        Of how many layers the vectors are in memory at a time, on each side; by default of all.
+
+    Returns
+    -------
+    Links
+    """
+    step, done = held or n_layers, 0
+    blocks = [range(start, min(start + step, n_layers)) for start in range(0, n_layers, step)]
+    found: dict[tuple[int, int], NDArray[np.bool_]] = {}
+    for writing in blocks:
+        writers = {layer: outputs(layer) for layer in writing}
+        for reading in blocks:
+            readers = {layer: inputs(layer) for layer in reading}
+            pairs = [(i, j) for i in writing for j in reading if i != j]
+
+            def tell(n: int, _: int, before: int = done) -> None:
+                if progress is not None:
+                    progress(before + n, n_layers * (n_layers - 1))
+
+            found |= zip(pairs, _linked(writers, readers, pairs, tell), strict=True)
+            done += len(pairs)
+    return Links(found, n_layers)
+
+
+def _linked(
+    writers: dict[int, Rows], readers: dict[int, Rows], pairs: list[tuple[int, int]], progress: Progress
+) -> list[NDArray[np.bool_]]:
+    if not pairs:
+        return []
+    room = min(STRIP, max(map(len, readers.values()))) * max(map(len, writers.values()))
+
+    def links(pair: tuple[int, int], products: Rows) -> NDArray[np.bool_]:
+        left, right = writers[pair[0]], readers[pair[1]]
+        cut = link_cut(left.shape[1], len(left))
+        largest = np.empty(len(right), np.float32)
+        for start in range(0, len(right), STRIP):
+            rows = right[start : start + STRIP]
+            cosines = products[: len(rows) * len(left)].reshape(len(rows), len(left))
+            np.matmul(rows, left.T, out=cosines)
+            np.maximum(cosines.max(axis=1), -cosines.min(axis=1), out=largest[start : start + STRIP])
+        linked: NDArray[np.bool_] = largest > cut
+        return linked
+
+    return share_out(links, pairs, [np.empty(room, np.float32) for _ in range(workers(len(pairs)))], progress)
+
+
+def leads(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share forward less share acausal of each pair (earlier, later) of layers, in the order of np.triu_indices."""
+    earlier, later = np.triu_indices(len(shares), 1)
+    lead: NDArray[np.float64] = shares[earlier, later] - shares[later, earlier]
+    return lead
+
+
+def excess(leads: NDArray[np.float64], n_layers: int) -> float:
+    """With how many earlier layers a reader is linked on average, beyond how many later ones.
+
+    Counted over the readers of all layers but one, since the first layer reads no other. `leads` are those of all
+    pairs of layers.
+    """
+    return float(leads.sum() / (n_layers - 1))
+
+
+def shared_axes(moments: Iterable[NDArray[np.float64]]) -> Rows:
+    """Return the first KEPT_AXES principal axes (d, k) of vectors in many sets, given each set's second moment (d, d).
+
+    Second moments are sums over vectors.
+    """
+    whole = sum(moments, start=np.zeros(1))
+    return np.ascontiguousarray(np.linalg.eigh(whole)[1][:, ::-1][:, :KEPT_AXES], np.float32)
+
+
+def flipped_on_own_axes(unit: Rows, shared: Rows, rng: np.random.Generator) -> Rows:
+    """Give each vector's part along each principal axis of its layer a random sign, but for the first KEPT_AXES.
+
+    Parts along the axes `shared` (d, k) by all layers are kept as they are: a layer that has little of them does not
+    show them among its own first axes. So each vector keeps its energy along every axis, and what many vectors share;
+    lost is where a single vector points. Axes are those of the second moment, so that the mean is among what is shared.
+
+    Parameters
+    ----------
+    unit : array (n, d)
+    shared : array (d, k), orthonormal columns
+
+    Returns
+    -------
+    array (n, d), of the same norms
+    """
+    signs = _signs((len(unit), max(unit.shape[1] - KEPT_AXES, 0)), rng)
+    with threads():  # one thread: with several to a matrix of this size, most would wait for each other
+        common = np.asarray(unit @ shared @ shared.T, np.float32)
+        rest: Rows = unit - common
+        axes = np.linalg.eigh(rest.T.astype(np.float64) @ rest)[1][:, ::-1].astype(np.float32)
+        along: Rows = rest @ axes
+        along[:, KEPT_AXES:] *= signs
+        flipped: Rows = along @ axes.T + common
+        return flipped
+
+
+def flipped_coordinates(unit: Rows, rng: np.random.Generator) -> Rows:
+    """Give each coordinate of each vector (n, d) a random sign: all sizes are kept, heavy tails too."""
+    flipped: Rows = unit * _signs(unit.shape, rng)
+    return flipped
+
+
+def _signs(shape: tuple[int, ...], rng: np.random.Generator) -> Rows:
+    return (2 * rng.integers(0, 2, shape, dtype=np.int8) - 1).astype(np.float32)
+
+
+def from_tendencies(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fit the shares (layers, layers) by how much each layer writes times how much each reads, off the diagonal.
+
+    Parameters
+    ----------
+    shares : array (layers, layers), zero on the diagonal
+
+    Returns
+    -------
+    array (layers, layers) with the sums of all rows and columns of `shares`, and zeros on the diagonal
+
+    References
+    ----------
+    Goodman 1968, The analysis of cross-classified data: independence, quasi-independence, and interactions in
+    contingency tables with or without missing entries, JASA 63.
+    """
+    off = 1.0 - np.eye(len(shares))
+    fitted = off.copy()
+    for _ in range(MOST_ROUNDS):
+        before = fitted.copy()
+        for axis in (1, 0):
+            sums = fitted.sum(axis=axis, keepdims=True)
+            wanted = shares.sum(axis=axis, keepdims=True)
+            fitted *= np.divide(wanted, sums, out=np.zeros_like(sums), where=sums > 0)
+        if np.abs(fitted - before).max() < FITTED:
+            break
+    return fitted

@@ -1,0 +1,153 @@
+"""A null that keeps how much of each neuron lies on each axis, and how each axis is used, and no more.
+
+A neuron that is a sum of certain tokens has its entries' signs from them. Here the signs of its entries come from other
+neurons, axis by axis; their sizes stay its own. What a layer and the tokens have in common that is no sum of tokens
+lies in sizes: heavy tails, few axes that hold most, groups of axes used together. Which axes show it is not known, so
+there are several sets: the coordinates, principal axes, and independent axes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks.engine.threads import share_out, threads, workers
+from vsa_checks.orthogonality import second_moment
+
+KEPT = 8
+"""On so many principal axes, the first ones, all stays as it is: there lie the mean, and most of what groups share."""
+NEIGHBOURS = 16
+"""Signs are exchanged among so many neurons whose entries on the axis are about as large."""
+ROWS_PER_AXIS = 16
+"""So many vectors for each dimension show the independent axes."""
+STEPS, SETTLED = 60, 1e-3
+"""The search for independent axes ends when no axis turns by more than this (1 - |cos|), or after so many steps."""
+LEAST_VARIANCE = 1e-6
+"""Axes with less than this share of the largest variance are no part of the search."""
+ROWS, COLUMNS = 1024, 64
+"""Rows that a thread works on at a time, and axes whose signs are exchanged at a time."""
+
+
+def principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute the principal axes of vectors (n, d) about the origin: the columns of (d, d), largest first.
+
+    About the origin, so that a mean which is large beside all else lies on the first axis, and on no other.
+    """
+    with threads():
+        axes = np.linalg.eigh(second_moment(vectors))[1]
+    return np.ascontiguousarray(axes[:, ::-1], np.float32)
+
+
+def kept_axes(d: int) -> int:
+    """How many principal axes of d stay as they are: KEPT, or an eighth of few dimensions."""
+    return min(KEPT, d // 8)
+
+
+def independent_axes(vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Find axes along which vectors have the heaviest tails: the columns of an orthogonal matrix (d, d).
+
+    If entries on orthogonal axes were drawn independently, or whole groups of them used together, and all was then
+    rotated, these axes are found again (of a group, any axes within it). Independent component analysis of the
+    vectors made even by their covariance, with the contrast log cosh; then the closest orthogonal matrix.
+
+    Parameters
+    ----------
+    vectors : float32 array (n, d), centered; at most 16 d of them are looked at
+    rng : draws these vectors, and where the search begins
+
+    References
+    ----------
+    Hyvärinen 1999, Fast and robust fixed-point algorithms for independent component analysis, IEEE Trans. Neural
+    Networks 10 (symmetric orthogonalization).
+    """
+    n, d = vectors.shape
+    some = vectors if n <= ROWS_PER_AXIS * d else vectors[np.sort(rng.choice(n, ROWS_PER_AXIS * d, replace=False))]
+    start = rng.standard_normal((d, d))
+    with threads():
+        values, axes = np.linalg.eigh(second_moment(some) / len(some))
+        used = values > values.max() * LEAST_VARIANCE
+        spanned, scale = axes[:, used], np.sqrt(values[used])
+        even = (some @ (spanned / scale).astype(np.float32)).astype(np.float32)
+        # Begun in the vectors' own coordinates, so that the signs of the principal axes do not matter.
+        turn = _orthogonal(spanned.T @ start[:, : len(scale)])
+        for _ in range(STEPS):
+            turned = _orthogonal(_step(even, turn))
+            moved = np.abs(np.abs(np.einsum("ij,ij->j", turned, turn)) - 1.0).max()
+            turn = turned
+            if moved < SETTLED:
+                break
+        mixing = (spanned * scale) @ turn
+        found = _orthogonal(mixing / np.linalg.norm(mixing, axis=0))
+    return np.concatenate([found, axes[:, ~used]], axis=1).astype(np.float32)
+
+
+def _step(even: NDArray[np.float32], turn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One step of the fixed-point search for all axes (r, r) at once."""
+    single = turn.astype(np.float32)
+
+    def part(start: int, _: None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        rows = even[start : start + ROWS]
+        bent = np.tanh(rows @ single)
+        slope = np.float32(len(rows)) - np.einsum("ij,ij->j", bent, bent)
+        return rows.T @ bent, slope
+
+    starts = range(0, len(even), ROWS)
+    drawn, slopes = np.zeros(turn.shape), np.zeros(len(turn))
+    for one, slope in share_out(part, starts, [None] * workers(len(starts))):
+        drawn += one
+        slopes += slope
+    return (drawn - turn * slopes) / len(even)
+
+
+def _orthogonal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The closest matrix with orthonormal columns."""
+    left, _, right = np.linalg.svd(matrix, full_matrices=False)
+    closest: NDArray[np.float64] = left @ right
+    return closest
+
+
+def exchange_signs(
+    unit: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    asked: NDArray[np.int64],
+    rng: np.random.Generator,
+    axes: NDArray[np.float32] | None = None,
+    kept: int = 0,
+) -> NDArray[np.float32]:
+    """Give some neurons of a layer the signs of others, axis by axis.
+
+    On each axis neurons are put in order of the size of their entry; within each 16 that follow each other, signs
+    change places at random. The law of entries on each axis stays, with its mean and skewness, and each neuron's own
+    sizes; how signs on different axes go together is lost. One neuron stands for its cluster, and what becomes of its
+    sign, kept or turned, becomes of all in it.
+
+    Parameters
+    ----------
+    unit : float32 array (m, d), rows of unit norm
+    labels : int array (m,), each neuron's cluster, from 0
+    asked : int array (n,), the neurons to return
+    axes : array (d, d), orthonormal columns; None for the coordinates. Their own signs do not matter.
+    kept : on so many axes, the first ones, nothing is exchanged
+
+    Returns
+    -------
+    float32 array (n, d)
+    """
+    with threads():
+        along = unit if axes is None else unit @ axes
+    order = rng.permutation(len(unit))
+    heads = np.empty(labels.max() + 1, np.int64)
+    heads[labels[order]] = order
+    groups = (np.arange(len(heads)) // NEIGHBOURS)[:, None]
+    found: NDArray[np.float32] = along[asked]
+    for start in range(kept, along.shape[1], COLUMNS):
+        columns = slice(start, start + COLUMNS)
+        entries = along[heads, columns]
+        signs = np.where(entries < 0, np.float32(-1), np.float32(1))
+        by_size = np.argsort(-np.abs(entries), axis=0, kind="stable")
+        mixed = np.argsort(groups + rng.random(signs.shape), axis=0)
+        given = np.empty_like(signs)
+        np.put_along_axis(given, by_size, np.take_along_axis(signs, np.take_along_axis(by_size, mixed, 0), 0), 0)
+        found[:, columns] *= (given * signs)[labels[asked]]
+    with threads():
+        return found if axes is None else found @ axes.T

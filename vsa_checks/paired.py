@@ -1,0 +1,36 @@
+"""The exact test of paired differences: each keeps or turns its sign with even chances."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def paired_p(differences: ArrayLike, unit: float = 1.0) -> tuple[float, float]:
+    """Compute the p values of the sum of differences, under all 2^n ways to turn their signs.
+
+    The law of the sum is computed exactly, by convolution, of the differences rounded to multiples of `unit`. For
+    differences of -1, 0 and 1 it is McNemar's exact test; p may be as small as 2^-n.
+
+    Parameters
+    ----------
+    differences : array (n,), one for each unit that keeps or turns its sign as a whole
+    unit : what to count differences in
+
+    Returns
+    -------
+    p_value, p_opposite : how often the sum is at least, and at most, what it is
+
+    References
+    ----------
+    Fisher 1935, The design of experiments, section 21; McNemar 1947, Psychometrika 12.
+    """
+    whole = np.rint(np.asarray(differences, np.float64) / unit).astype(np.int64)
+    law: NDArray[np.float64] = np.ones(1)  # of the sum, from -reach to reach
+    for size in np.sort(np.abs(whole[whole != 0])):
+        wider = np.zeros(len(law) + 2 * size)
+        wider[: len(law)] += 0.5 * law
+        wider[2 * size :] += 0.5 * law
+        law = wider
+    place = len(law) // 2 + int(whole.sum())
+    return min(1.0, float(law[place:].sum())), min(1.0, float(law[: place + 1].sum()))

@@ -1,0 +1,169 @@
+"""Section 3.2: first-layer neurons as sums of so few tokens that hardly any random direction is one.
+
+The paper's scan includes as many tokens as it likes, and then sums of them come as close to any direction. Here a sum
+holds at most k tokens, the most at which a random direction reaches the paper's cosine no more than once in a hundred.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks import nulls
+from vsa_checks.bundles import greedy_pursuit
+from vsa_checks.clusters import bootstrap_share, clusters
+from vsa_checks.errors import NotChecked
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
+from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import Basis
+from vsa_checks.orthogonality import live_rows
+from vsa_checks.paired import paired_p
+from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, exchanged
+from vsa_checks.sections.neurons import RANDOM, Place, in_words, layer_neurons, place_of, share_null
+from vsa_checks.sections.tokens import excluded, token_dictionary
+from vsa_checks.workbench.access import Workbench
+
+LEVELS = (0.5, 0.3)
+"""The paper's cosines, the harder one first."""
+BY_CHANCE = 0.01
+"""Share of random directions that may reach a level with k tokens."""
+LEAST_TOKENS = 2
+"""A single token is no sum."""
+MOST_TOKENS = (16, 32)
+"""Sums of more than 32 tokens are not few, in however many dimensions."""
+RANDOM_NEURONS = 512
+"""Random directions that settle k, and as many others that are the null."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """The highest cosine of sums of at most 1, 2, ... tokens with the neurons of a layer (n, k), and with stand-ins.
+
+    labels: the neurons' clusters (n,). asked: the neurons that have a stand-in in each null (m,).
+    """
+
+    cosines: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    n_dead: int
+    asked: NDArray[np.int64]
+    stand_ins: dict[str, NDArray[np.float64]]
+
+
+def share_with_few(bench: Workbench, subject: Subject, level: float) -> Measurement:
+    """Share of neurons that a sum of at most k tokens, found by pursuit, brings to a cosine of at least `level`.
+
+    k is the most tokens at which at most 1% of random directions get there, and no more than 32. Nulls: other random
+    directions, and neurons with signs exchanged between them on each of four sets of axes, in an exact test that pairs
+    each with its stand-in, by clusters. Raises NotChecked if two tokens already bring more random directions there.
+    """
+    place, basis = place_of(subject), subject.basis
+    random = _random_reach(bench, basis)
+    few = tokens_by_chance(random[:RANDOM_NEURONS], level)
+    if few < LEAST_TOKENS:
+        raise NotChecked(
+            f"sums of {LEAST_TOKENS} tokens bring more than {BY_CHANCE:.0%} of random directions to a cosine of"
+            f" {level:g}: no sum is of few tokens here"
+        )
+    layer = _layer(bench, basis, place)
+    hits = layer.cosines[:, few - 1] >= level
+    random_hits = random[RANDOM_NEURONS:, few - 1] >= level
+    sizes = np.bincount(layer.labels)
+    return Measurement(
+        value=float(hits.mean()),
+        interval=bootstrap_share(hits, layer.labels, bench.rng("bootstrap", subject.id)),
+        n_examined=len(hits),
+        n_excluded=layer.n_dead,
+        nulls=(
+            share_null(RANDOM, hits, random_hits),
+            *(_compare(name, hits, layer, cosines[:, few - 1] >= level) for name, cosines in layer.stand_ins.items()),
+        ),
+        details={
+            "most_tokens": few,
+            "clusters": len(sizes),
+            "largest_cluster": int(sizes.max()),
+            "curve": {
+                "x_label": "tokens at most",
+                "y_label": f"share with a cosine of at least {level:g}",
+                "x": list(range(1, few + 1)),
+                "series": [
+                    {"name": name, "y": (cosines[:, :few] >= level).mean(axis=0).tolist()}
+                    for name, cosines in (
+                        ("neurons", layer.cosines),
+                        (RANDOM, random[RANDOM_NEURONS:]),
+                        *layer.stand_ins.items(),
+                    )
+                ],
+            },
+        }
+        | excluded(bench, basis),
+    )
+
+
+def tokens_by_chance(reached: NDArray[np.float64], level: float) -> int:
+    """The most tokens at which at most 1% of random directions reach a level; 0 if single ones are too much.
+
+    reached (n, tokens): the highest cosine of each with a sum of at most 1, 2, ... tokens.
+    """
+    return int(np.count_nonzero((reached >= level).mean(axis=0) <= BY_CHANCE))
+
+
+def _random_reach(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
+    """The highest cosines (2 RANDOM_NEURONS, tokens) for random directions, found once per dictionary.
+
+    Up to so many tokens that too many directions reach the harder level, or that more would not be few.
+    """
+    words = token_dictionary(bench, basis)
+
+    def measure() -> NDArray[np.float64]:
+        drawn = nulls.random_directions(
+            2 * RANDOM_NEURONS, words.vectors.shape[1], bench.rng("few tokens, random directions")
+        )
+        for most in MOST_TOKENS:
+            reached = _pursue(bench, basis, drawn, most, f"pursuit of random directions, {most} tokens ({basis})")
+            if tokens_by_chance(reached[:RANDOM_NEURONS], LEVELS[0]) < reached.shape[1]:
+                break
+        return reached
+
+    return bench.once(("few tokens, random directions", id(words)), measure)
+
+
+def _layer(bench: Workbench, basis: Basis, place: Place) -> Reached:
+    """What the neurons at a place and their stand-ins reach, found once for all levels."""
+
+    def measure() -> Reached:
+        rows = live_rows(layer_neurons(bench, basis, *place))
+        unit, labels = rows.unit, clusters(rows.unit)
+        n, rng = len(unit), bench.rng("few tokens, neurons of the nulls", basis, *place)
+        asked = np.sort(rng.choice(n, min(n, NULL_NEURONS), replace=False))
+        most = max(1, *(tokens_by_chance(_random_reach(bench, basis)[:RANDOM_NEURONS], level) for level in LEVELS))
+        label = f"pursuit in {in_words(*place)} ({basis}), {most} tokens"
+        stand_ins = {
+            name: _pursue(
+                bench, basis, exchanged(bench, basis, place, unit, labels, asked, name), most, f"{label}, {name}"
+            )
+            for name in SIGN_NULLS
+        }
+        return Reached(_pursue(bench, basis, unit, most, label), labels, rows.n_excluded, asked, stand_ins)
+
+    return bench.once(("few tokens", basis, *place), measure)
+
+
+def _pursue(bench: Workbench, basis: Basis, neurons: NDArray[np.float32], most: int, label: str) -> NDArray[np.float64]:
+    """The highest cosine of sums of at most 1, 2, ... tokens with each neuron (n, tokens)."""
+    words = token_dictionary(bench, basis)
+    found = greedy_pursuit(neurons, words, most, device=bench.torch_device, progress=bench.progress(label))
+    paths = np.stack([found.cosine_at(k) for k in range(1, most + 1)], axis=1)
+    highest: NDArray[np.float64] = np.maximum.accumulate(paths, axis=1)
+    return highest
+
+
+def _compare(name: str, hits: NDArray[np.bool_], layer: Reached, null_hits: NDArray[np.bool_]) -> NullMeasurement:
+    """A null's share, its standard error over clusters, and p of the exact paired test, either way."""
+    clustered = np.unique(layer.labels[layer.asked], return_inverse=True)[1]
+    share = float(null_hits.mean())
+    ahead: NDArray[Any] = np.bincount(clustered, hits[layer.asked].astype(float) - null_hits)
+    spread = float(np.sqrt(np.sum(np.bincount(clustered, null_hits - share) ** 2)) / len(null_hits))
+    return NullMeasurement(name, share, spread, len(null_hits), *paired_p(ahead, 1.0))
