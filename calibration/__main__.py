@@ -9,7 +9,16 @@ from pathlib import Path
 from calibration import nulls_page
 from calibration.figure import draw
 from calibration.page import as_json, read, render
-from calibration.run import MODELS, POWER_MODELS, SEED, SUPPORT_MODELS, measure, measure_again
+from calibration.run import (
+    MODELS,
+    POWER_MODELS,
+    SEED,
+    SUPPORT_MODELS,
+    measure,
+    measure_again,
+    of_present_claims,
+    unmeasured,
+)
 from fixtures.cases import CASES
 from vsa_checks.judging.claim import load_claims, load_nulls
 from vsa_checks.paths import DOCS
@@ -44,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         results = measure_again(
             read(target), options.claims, options.workers, _say, options.models, options.power_models
         )
+        results = of_present_claims(results)
         target.write_text(as_json(results), encoding="utf-8")
     elif not options.render:
         results = measure(
@@ -57,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         target.write_text(as_json(results), encoding="utf-8")
     results = read(target)
-    target.with_suffix(".md").write_text(render(results), encoding="utf-8")
+    target.with_suffix(".md").write_text(render(results, unmeasured(results)), encoding="utf-8")
     target.with_suffix(".svg").write_text(draw(results), encoding="utf-8")
     (options.out / "nulls.md").write_text(nulls_page.render(load_claims(), load_nulls(), results), encoding="utf-8")
     _say(f"written: {target.with_suffix('.md')}, .json, .svg; nulls.md")

@@ -44,11 +44,12 @@ def _rounded(value: Any) -> Any:
     return value
 
 
-def render(results: dict[str, Any]) -> str:
-    """The whole page in Markdown."""
+def render(results: dict[str, Any], unmeasured: Sequence[str] = ()) -> str:
+    """The whole page in Markdown; unmeasured: claims of which the results say nothing."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     return environment.from_string(PAGE.read_text(encoding="utf-8")).render(
         seed=results["seed"],
+        unmeasured=unmeasured,
         models=results["models"],
         power_models=results["power_models"],
         all_rates=_all_rates(results["calibration"]),
@@ -207,7 +208,7 @@ def _limits(results: dict[str, Any]) -> dict[str, Any]:
             ["K", "planted, noise 1", "random directions"],
             [[str(row["neurons_per_token"]), share(row["planted"]), share(row["random"])] for row in real["listed"]],
         ),
-        "value": lambda claim, model: number(trials[claim, model]["value"]),
+        "value": lambda claim, model: number(trials[claim, model]["value"] if (claim, model) in trials else None),
         "isometry": {
             "random": f"{trials[ov, 'random initialisation']['value']:.2f}",
             "threshold": f"{trials[ov, 'random initialisation']['threshold']:.2f}",

@@ -9,6 +9,7 @@ from calibration import reach
 from calibration.power import power, support
 from calibration.rates import calibrate, mapper
 from calibration.thresholds import claims_with_trials, threshold_table
+from fixtures.cases import CASES
 from vsa_checks.judging.claim import load_claims
 
 SEED = 0
@@ -80,6 +81,30 @@ def measure_again(
         "calibration": [calibration[claim] for claim in named if claim in calibration],
         "power": [powers[claim] for claim in named if claim in powers],
         "thresholds": [thresholds[claim] for claim in claims_with_trials() if claim in thresholds],
+    }
+
+
+def unmeasured(results: dict[str, Any]) -> list[str]:
+    """Claims with a decisive null of which the results say nothing, or something of another version of the claim."""
+    measured = {entry["claim"]: entry for entry in results["calibration"]}
+    return [claim for claim in claims_with_nulls() if not _is_present(measured.get(claim), claim)]
+
+
+def _is_present(entry: dict[str, Any] | None, claim: str) -> bool:
+    return (
+        entry is not None
+        and entry["version"] == load_claims()[claim].version
+        and tuple(entry["decisive"]) == load_claims()[claim].decisive
+        and [row["model"] for row in entry["null_models"]] == [null.name for null in CASES[claim].nulls]
+    )
+
+
+def of_present_claims(results: dict[str, Any]) -> dict[str, Any]:
+    """The results without what was measured of other versions of claims."""
+    gone = set(unmeasured(results))
+    return results | {
+        part: [entry for entry in results[part] if entry["claim"] not in gone]
+        for part in ("calibration", "power", "thresholds")
     }
 
 
