@@ -83,10 +83,6 @@ class Check:
                 f"{subject.id}: not measured, the model could not be read in the {subject.basis} basis; why stands at "
                 f"the end"
             ) from error
-        if from_cache:
-            self._item.user_properties.append((CACHE_PROPERTY, "true"))
-        else:
-            self._run.kept.keep(claim, subject, flags, measure, options, measured)
         if measured.measurement is None:
             result = not_checked_record(claim, subject, flags, measured.reason, measured.duration_s)
         else:
@@ -95,6 +91,12 @@ class Check:
             result = result_record(claim, subject, flags, measured.measurement, judgement, measured.duration_s)
             if others:
                 result["details"]["seeds"] = {"n": 1 + len(others), "verdicts": judgement.by_verdict}
+        # What could not be judged is an error, and is not kept. The twin comes after: it may take long.
+        if from_cache:
+            self._item.user_properties.append((CACHE_PROPERTY, "true"))
+        else:
+            self._run.kept.keep(claim, subject, flags, measure, options, measured)
+        if measured.measurement is not None:
             put_beside(self._run, self._bench, self._item, result, claim, subject, measure, options)
         result["recorded"] = None if known is None else {"verdict": known.verdict, "reason": known.reason}
         self.called = True

@@ -163,7 +163,8 @@ class TwinValues:
                 self._bench = TwinBench(trained, self._info)
             self._bench.model(subject.basis)
             found = _plain(measure_subject(self._bench, subject, measure, options))
-            self._kept.keep(claim, subject, {}, measure, options, found)
+            if found.measurement is None or found.measurement.n_examined:
+                self._kept.keep(claim, subject, {}, measure, options, found)
         self._known[subject.id] = found
         return found
 
