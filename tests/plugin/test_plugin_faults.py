@@ -62,7 +62,7 @@ def pytest_runtest_protocol(item, nextitem):
 '''
 CHOICE = (
     "mlp-out-artifacts or mean-zero or component-mean or (embedding-artifacts and not centered)"
-    " or mlp-out-near or qk-isometry or ov-isometry"
+    " or mlp-out-near or ((qk-isometry or ov-isometry) and not as-random)"
 )
 BROKEN = {
     "mlp-out-artifacts/raw/L0": ("refuted", "ZeroDivisionError"),

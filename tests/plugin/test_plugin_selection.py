@@ -153,7 +153,7 @@ def test_the_report_of_a_part_says_so(processes: tuple[str, ...], plain: Path, w
     assert sentence in run.output and sentence in (tmp_path / "index.html").read_text(encoding="utf-8")
     held = run.results["embedding-mean-zero/raw"], run.results["mlp-out-artifacts/raw/L1"]
     (met,) = (one["twin"]["met"] for one in held if one["verdict"] == "holds")
-    shape = " (given by the shape)" if met else ""
+    shape = " (of which 1 is given by the shape)" if met else ""
     assert f"Primary subjects in this part: 1 refuted, 1 holds{shape}." in " ".join(run.output.split())
     assert f"Only a part is checked: {environment['selection']}." in run.first_line
 
