@@ -208,7 +208,7 @@ def _limits(results: dict[str, Any]) -> dict[str, Any]:
             ["K", "planted, noise 1", "random directions"],
             [[str(row["neurons_per_token"]), share(row["planted"]), share(row["random"])] for row in real["listed"]],
         ),
-        "value": lambda claim, model: number(trials[claim, model]["value"] if (claim, model) in trials else None),
+        "value": lambda claim, model: number(trials[claim, model]["value"]),
         "isometry": {
             "random": f"{trials[ov, 'random initialisation']['value']:.2f}",
             "threshold": f"{trials[ov, 'random initialisation']['threshold']:.2f}",

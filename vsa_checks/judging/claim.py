@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vsa_checks import paths
 from vsa_checks.errors import UsageError
+
+R = TypeVar("R")
 
 DIRECTIONS = ("<=", ">=")
 UNITS = ("1", "1/sqrt(d_model)", "reference")
@@ -62,43 +65,36 @@ class Null:
     destroys: str
 
 
-def _entries(path: Path, kind: str) -> list[dict[str, Any]]:
+def _records(path: Path, kind: str, make: Callable[..., R], key: str) -> dict[str, R]:
+    """The records of one kind in a file, by the field that names them, in its order."""
     try:
         entries: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))[kind]
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(
             f"The claims in {path} cannot be read ({error}). Restore the file from the repository."
         ) from error
-    return entries
-
-
-def read_nulls(path: Path) -> dict[str, Null]:
-    """Read the nulls of a file of claim records, by name. Raises UsageError for a record that does not fit."""
-    nulls: dict[str, Null] = {}
-    for entry in _entries(path, "null"):
+    records: dict[str, R] = {}
+    for entry in entries:
+        lists = {field: tuple(value) for field, value in entry.items() if isinstance(value, list)}
+        name = entry.get(key, "?")
         try:
-            null = Null(**entry)
+            record = make(**{**entry, **lists})
         except TypeError as error:
-            raise UsageError(f"Null {entry.get('name', '?')} in {path} does not fit: {error}.") from error
-        if null.name in nulls:
-            raise UsageError(f"Null {null.name} stands twice in {path}.")
-        nulls[null.name] = null
-    return nulls
+            raise UsageError(f"{kind.capitalize()} {name} in {path} does not fit: {error}.") from error
+        if name in records:
+            raise UsageError(f"{kind.capitalize()} {name} stands twice in {path}.")
+        records[name] = record
+    return records
 
 
 def read_claims(path: Path) -> dict[str, Claim]:
     """Read a file of claim records, by id, in its order. Raises UsageError for a record that does not fit."""
-    claims: dict[str, Claim] = {}
-    for entry in _entries(path, "claim"):
-        lists = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
-        try:
-            claim = Claim(**{**entry, **lists})
-        except TypeError as error:
-            raise UsageError(f"Claim {entry.get('id', '?')} in {path} does not fit: {error}.") from error
-        if claim.id in claims:
-            raise UsageError(f"Claim {claim.id} stands twice in {path}.")
-        claims[claim.id] = claim
-    return claims
+    return _records(path, "claim", Claim, "id")
+
+
+def read_nulls(path: Path) -> dict[str, Null]:
+    """Read the nulls of a file of claim records, by name. Raises UsageError for a record that does not fit."""
+    return _records(path, "null", Null, "name")
 
 
 @cache

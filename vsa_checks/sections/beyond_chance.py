@@ -167,14 +167,37 @@ def _axes(
 
 
 def _compare(name: str, layer: Layer, asked: NDArray[np.int64], paths: NDArray[np.float64]) -> NullMeasurement:
-    """A null's share, its standard error over clusters, and p of the exact paired test, either way."""
-    clustered = np.unique(layer.labels[asked], return_inverse=True)[1]
     bar = layer.bars[-1]
-    hits = paths[:, -1] > bar
+    ahead = np.maximum(layer.paths[asked, -1] - bar, 0.0) - np.maximum(paths[:, -1] - bar, 0.0)
+    return stand_in_null(name, layer.labels[asked], paths[:, -1] > bar, ahead, EXCESS_UNIT)
+
+
+def stand_in_null(
+    name: str, labels: NDArray[np.int64], hits: NDArray[np.bool_], ahead: NDArray[np.floating], unit: float
+) -> NullMeasurement:
+    """The share of stand-ins that hit, its standard error over clusters, and p of the exact paired test, either way.
+
+    Parameters
+    ----------
+    name : str
+        What the null is called in the report.
+    labels : ndarray of int, shape (n,)
+        Each neuron's cluster, which keeps or turns its sign as a whole.
+    hits : ndarray of bool, shape (n,)
+        Whether each neuron's stand-in counts.
+    ahead : ndarray, shape (n,)
+        How far each neuron is ahead of its stand-in.
+    unit : float
+        What to count that in.
+
+    Returns
+    -------
+    NullMeasurement
+    """
+    clustered = np.unique(labels, return_inverse=True)[1]
     share = float(hits.mean())
-    excess = np.maximum(layer.paths[asked, -1] - bar, 0.0) - np.maximum(paths[:, -1] - bar, 0.0)
     spread = float(np.sqrt(np.sum(np.bincount(clustered, hits - share) ** 2)) / len(hits))
-    return NullMeasurement(name, share, spread, len(hits), *paired_p(np.bincount(clustered, excess), EXCESS_UNIT))
+    return NullMeasurement(name, share, spread, len(hits), *paired_p(np.bincount(clustered, ahead), unit))
 
 
 def _by_tokens(layer: Layer, null_paths: dict[str, NDArray[np.float64]]) -> dict[str, object]:

@@ -7,7 +7,6 @@ holds at most k tokens, the most at which a random direction reaches the paper's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,11 @@ from vsa_checks import nulls
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.clusters import bootstrap_share, clusters
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullMeasurement
+from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.paired import paired_p
-from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, exchanged
+from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, exchanged, stand_in_null
 from vsa_checks.sections.neurons import RANDOM, Place, in_words, layer_neurons, place_of, share_null
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.workbench.access import Workbench
@@ -70,6 +68,7 @@ def share_with_few(bench: Workbench, subject: Subject, level: float) -> Measurem
     layer = _layer(bench, basis, place)
     hits = layer.cosines[:, few - 1] >= level
     random_hits = random[RANDOM_NEURONS:, few - 1] >= level
+    stand_in_hits = {name: cosines[:, few - 1] >= level for name, cosines in layer.stand_ins.items()}
     sizes = np.bincount(layer.labels)
     return Measurement(
         value=float(hits.mean()),
@@ -78,7 +77,10 @@ def share_with_few(bench: Workbench, subject: Subject, level: float) -> Measurem
         n_excluded=layer.n_dead,
         nulls=(
             share_null(RANDOM, hits, random_hits),
-            *(_compare(name, hits, layer, cosines[:, few - 1] >= level) for name, cosines in layer.stand_ins.items()),
+            *(
+                stand_in_null(name, layer.labels[layer.asked], null_hits, 1.0 * hits[layer.asked] - null_hits, 1.0)
+                for name, null_hits in stand_in_hits.items()
+            ),
         ),
         details={
             "most_tokens": few,
@@ -158,12 +160,3 @@ def _pursue(bench: Workbench, basis: Basis, neurons: NDArray[np.float32], most: 
     paths = np.stack([found.cosine_at(k) for k in range(1, most + 1)], axis=1)
     highest: NDArray[np.float64] = np.maximum.accumulate(paths, axis=1)
     return highest
-
-
-def _compare(name: str, hits: NDArray[np.bool_], layer: Reached, null_hits: NDArray[np.bool_]) -> NullMeasurement:
-    """A null's share, its standard error over clusters, and p of the exact paired test, either way."""
-    clustered = np.unique(layer.labels[layer.asked], return_inverse=True)[1]
-    share = float(null_hits.mean())
-    ahead: NDArray[Any] = np.bincount(clustered, hits[layer.asked].astype(float) - null_hits)
-    spread = float(np.sqrt(np.sum(np.bincount(clustered, null_hits - share) ** 2)) / len(null_hits))
-    return NullMeasurement(name, share, spread, len(null_hits), *paired_p(ahead, 1.0))
