@@ -115,6 +115,7 @@ def test_the_claims_are_those_of_the_design() -> None:
         3.2 neurons-cos50 >= 0.8 1 paper
         3.2 neurons-cos30 >= 0.95 1 paper
         3.2 neurons-beyond-chance >= 0.02 1 ours
+        3.2 neurons-kurtosis >= 0.02 1 ours
         3.2 neurons-table1 <= 0.03 1 paper
         2.2 attention-rebinds >= 0.02 1 ours another source of the context, W_V on exchanged coordinates
         2.2 attention-next-token >= 0.05 1 ours shuffled next token, tokens exchanged for one another
@@ -143,6 +144,13 @@ def test_neurons_beyond_chance_must_beat_exchanged_signs_on_four_sets_of_axes() 
     claim = load_claims()["neurons-beyond-chance"]
     assert claim.decisive == SIGN_NULLS
     assert (claim.alpha, claim.delta, claim.primary) == (0.01, 0.01, "layer-0")
+
+
+def test_kurtosis_must_beat_what_bundles_must_and_is_not_the_papers() -> None:
+    claim, of_bundles = load_claims()["neurons-kurtosis"], load_claims()["neurons-beyond-chance"]
+    same = ("section", "decisive", "alpha", "delta", "threshold", "direction", "subjects")
+    assert [getattr(claim, one) for one in same] == [getattr(of_bundles, one) for one in same]
+    assert claim.primary == "none"
 
 
 def test_claims_that_exceed_the_paper_are_not_primary_and_must_beat_gaussians() -> None:

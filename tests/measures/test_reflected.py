@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vsa_checks import nulls, reflected
+from vsa_checks import bound_heads, nulls, shortlisted
+from vsa_checks.bound_heads import Heads
 from vsa_checks.bound_tokens import Part, pursue
-from vsa_checks.reflected import Heads, pursue_reflected
+from vsa_checks.reflected import pursue_reflected
 
 D, RANK, TOKENS = 24, 16, 90
 Rows = NDArray[np.float32]
@@ -67,8 +68,8 @@ def test_reflections_keep_lengths_angles_space_and_covariance(bound: list[Part],
     heads = Heads.of(bound)
     signs = heads.reflections(200, rng)
     assert signs.shape == (200, 3, RANK)
-    assert (signs[:, :, : RANK // reflected.KEPT] == 1).all()
-    assert np.abs(signs[:, :, RANK // reflected.KEPT :].mean(axis=0)).max() < 5 / np.sqrt(200)
+    assert (signs[:, :, : RANK // bound_heads.KEPT] == 1).all()
+    assert np.abs(signs[:, :, RANK // bound_heads.KEPT :].mean(axis=0)).max() < 5 / np.sqrt(200)
     assert set(np.unique(signs)) == {-1.0, 1.0}
     for part, mirrored in zip(bound, reflect(heads, signs[0]), strict=True):
         before, after = vectors(part), vectors(mirrored)
@@ -81,8 +82,8 @@ def test_reflections_keep_lengths_angles_space_and_covariance(bound: list[Part],
 def test_with_all_on_the_shortlist_it_is_the_pursuit_over_all(
     words: Part, bound: list[Part], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reflected, "SHORTLIST", 4 * TOKENS)
-    monkeypatch.setattr(reflected, "STRIP", 37)
+    monkeypatch.setattr(shortlisted, "SHORTLIST", 4 * TOKENS)
+    monkeypatch.setattr(shortlisted, "STRIP", 37)
     heads, neurons = Heads.of(bound), nulls.random_directions(20, D, rng)
     signs = np.concatenate([np.ones((1, 3, RANK), np.float32), heads.reflections(4, rng)])
     steps: list[tuple[int, int]] = []
@@ -98,8 +99,8 @@ def test_with_all_on_the_shortlist_it_is_the_pursuit_over_all(
 def test_a_shortlist_holds_the_vectors_of_largest_cosine_and_bundles_become_hardly_worse(
     sample: int, words: Part, bound: list[Part], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reflected, "SHORTLIST", 30)
-    monkeypatch.setattr(reflected, "SAMPLE", sample)
+    monkeypatch.setattr(shortlisted, "SHORTLIST", 30)
+    monkeypatch.setattr(shortlisted, "SAMPLE", sample)
     heads, neurons = Heads.of(bound), nulls.random_directions(40, D, rng)
     found = pursue_reflected(neurons, words, heads, np.ones((1, 3, RANK), np.float32), 5)[0]
     whole = pursue(neurons, [words, *bound], 5).cosines[:, -1]

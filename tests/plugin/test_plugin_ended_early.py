@@ -53,7 +53,9 @@ def ended(plain: Path, folder: Path, number: signal.Signals, *more: str) -> Run:
     command = [sys.executable, "-m", "pytest", *arguments((*CHOICE, "-p", "stuck", *more), plain, folder / "report")]
     start = time.monotonic()
     with (folder / "output").open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT, preexec_fn=heed_ctrl_c
+        )
         try:
             while not at_work.exists():
                 assert process.poll() is None and time.monotonic() - start < SECONDS, (folder / "output").read_text()
@@ -63,6 +65,11 @@ def ended(plain: Path, folder: Path, number: signal.Signals, *more: str) -> Run:
         finally:
             process.kill()
     return Run(code, (folder / "output").read_text(), 0.0, folder / "report", frozenset())
+
+
+def heed_ctrl_c() -> None:
+    """A process that was started in the background ignores SIGINT, and so do its children unless told otherwise."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def resumed(plain: Path, folder: Path, warm: Server) -> Run:

@@ -43,11 +43,11 @@ def collect_above(along, squares, cuts, number, first, counts, parts, places, al
         counts[i] = count
 
 
-def pursue_shortlist(words, left, right, squares, count, parts, places, alongs, n_tokens):  # type: ignore[no-untyped-def]
-    """Return the cosine of a neuron with its bundle after `n_tokens` vectors of its shortlist.
+def pursue_shortlist(words, left, right, squares, count, parts, places, alongs, cosines):  # type: ignore[no-untyped-def]
+    """Write a neuron's cosine with its bundle after each vector that is included from its shortlist, to cosines (k,).
 
     words (V, d) are part 0; those of the other parts p are left[p - 1] (V, r) @ right[p - 1] (r, d); squares (p, V).
-    The first `count` of parts, places and alongs are the shortlist.
+    The first `count` of parts, places and alongs are the shortlist. When it ends, the cosine stays.
     """
     heads, rank, d = right.shape
     total = np.zeros(d, np.float32)
@@ -55,7 +55,7 @@ def pursue_shortlist(words, left, right, squares, count, parts, places, alongs, 
     overlaps = np.zeros(count, np.float32)
     used = np.zeros(count, np.bool_)
     reach, size = 0.0, 0.0
-    for step in range(n_tokens):
+    for step in range(len(cosines)):
         best, top = -1, -np.inf
         for c in range(count):
             if used[c]:
@@ -65,12 +65,14 @@ def pursue_shortlist(words, left, right, squares, count, parts, places, alongs, 
             if score > top:
                 best, top = c, score
         if best < 0:
+            cosines[step:] = reach / np.sqrt(max(size, 1e-30))
             break
         used[best] = True
         part, place = parts[best], places[best]
         size += 2.0 * overlaps[best] + squares[part, place]
         reach += alongs[best]
-        if step == n_tokens - 1:
+        cosines[step] = reach / np.sqrt(max(size, 1e-30))
+        if step == len(cosines) - 1:
             break
         if part == 0:
             for j in range(d):
@@ -82,22 +84,22 @@ def pursue_shortlist(words, left, right, squares, count, parts, places, alongs, 
                     total[j] += share * right[part - 1, k, j]
         for head in range(heads):
             for k in range(rank):
-                within[head, k] = _dot(right[head, k], total)
+                within[head, k] = dot(right[head, k], total)
         for c in range(count):
             if parts[c] == 0:
-                overlaps[c] = _dot(words[places[c]], total)
+                overlaps[c] = dot(words[places[c]], total)
             else:
-                overlaps[c] = _dot(left[parts[c] - 1, places[c]], within[parts[c] - 1])
-    return reach / np.sqrt(max(size, 1e-30))
+                overlaps[c] = dot(left[parts[c] - 1, places[c]], within[parts[c] - 1])
 
 
-def _dot(one, other):  # type: ignore[no-untyped-def]
+def dot(one, other):  # type: ignore[no-untyped-def]
+    """A dot product in float32."""
     total = np.float32(0.0)
     for j in range(len(one)):
         total += one[j] * other[j]
     return total
 
 
-compile_in_place(_dot, nogil=True, fastmath={"reassoc", "contract"})
+compile_in_place(dot, nogil=True, fastmath={"reassoc", "contract"})
 compile_in_place(_count_above, nogil=True, fastmath={"nnan", "nsz"})
 compile_in_place(collect_above, pursue_shortlist, nogil=True)

@@ -90,7 +90,8 @@ class Check:
             judgement = judge(claim, measured.measurement, self._run.info.d_model, others)
             result = result_record(claim, subject, flags, measured.measurement, judgement, measured.duration_s)
             if others:
-                result["details"]["seeds"] = {"n": 1 + len(others), "verdicts": judgement.by_verdict}
+                seeds = {"n": 1 + len(others), "verdicts": judgement.by_verdict}
+                result["details"] = result["details"] | {"seeds": seeds}  # the measurement's own stay as measured
         # What could not be judged is an error, and is not kept. The twin comes after: it may take long.
         if from_cache:
             self._item.user_properties.append((CACHE_PROPERTY, "true"))

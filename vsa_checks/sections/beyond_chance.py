@@ -70,7 +70,7 @@ def share_beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     place, basis = place_of(subject), subject.basis
     found = token_bundles(bench, basis, *place)
     unit = live_rows(layer_neurons(bench, basis, *place)).unit
-    layer = Layer(unit, clusters(unit), _paths(found), _random_bars(bench, basis))
+    layer = Layer(unit, clusters(unit), _paths(found), random_bars(bench, basis))
     n = len(unit)
     asked = np.sort(bench.rng("neurons of the nulls", subject.id).choice(n, min(n, NULL_NEURONS), replace=False))
     paths = {name: _null_paths(bench, basis, place, layer, asked, name) for name in SIGN_NULLS}
@@ -98,7 +98,7 @@ def _paths(found: Bundles) -> NDArray[np.float64]:
     return np.stack([found.cosine_at(k)[~found.dead] for k in range(1, length + 1)], axis=1)
 
 
-def _random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
+def random_bars(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
     """99th percentile of the pursuit cosine of random directions after each token (k,), found once per dictionary."""
     words = token_dictionary(bench, basis)
 

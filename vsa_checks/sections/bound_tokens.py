@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks.bound_heads import Heads
 from vsa_checks.bound_tokens import Part, Pursued, pursue
 from vsa_checks.engine.scale import near_one
 from vsa_checks.errors import NotChecked
@@ -12,7 +13,7 @@ from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.reflected import Heads, pursue_reflected
+from vsa_checks.reflected import pursue_reflected
 from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons, token_bundles
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import bootstrap, tail_p
@@ -37,17 +38,11 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     """
     assert subject.matrix is not None
     basis, matrix = subject.basis, subject.matrix
-    if bench.model(basis).info.parallel:
-        raise NotChecked(
-            "attention and MLP of a layer read the same stream: layer 0's neurons never see what its heads write"
-        )
+    bound = heads_that_bind(bench, basis)
     neurons = live_rows(layer_neurons(bench, basis, 0, matrix))
     words = Part(token_dictionary(bench, basis).vectors)
     if len(words.left) < PURSUIT_TOKENS:
         raise NotChecked(f"{len(words.left)} tokens are too few for bundles of {PURSUIT_TOKENS}")
-    bound = bench.once(("bound tokens", basis), lambda: bound_tokens(bench, basis))
-    if bound is None:
-        raise NotChecked("no head of layer 0 binds tokens to anything")
     label = f"pursuit of layer 0 {matrix} with bound tokens ({basis})"
 
     def pursued() -> Pursued:
@@ -81,6 +76,18 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
         }
         | excluded(bench, basis),
     )
+
+
+def heads_that_bind(bench: Workbench, basis: Basis) -> Heads:
+    """The tokens that layer 0's heads have bound, made once. Raises NotChecked if its neurons never see any."""
+    if bench.model(basis).info.parallel:
+        raise NotChecked(
+            "attention and MLP of a layer read the same stream: layer 0's neurons never see what its heads write"
+        )
+    found = bench.once(("bound tokens", basis), lambda: bound_tokens(bench, basis))
+    if found is None:
+        raise NotChecked("no head of layer 0 binds tokens to anything")
+    return found
 
 
 def bound_tokens(bench: Workbench, basis: Basis) -> Heads | None:

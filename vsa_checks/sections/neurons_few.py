@@ -2,6 +2,7 @@
 
 The paper's scan includes as many tokens as it likes, and then sums of them come as close to any direction. Here a sum
 holds at most k tokens, the most at which a random direction reaches the paper's cosine no more than once in a hundred.
+The paper's shares count tokens that heads have bound as well (3.3): so the same is asked of sums of both.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import nulls
+from vsa_checks.bound_tokens import Part
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.clusters import bootstrap_share, clusters
 from vsa_checks.errors import NotChecked
@@ -20,8 +22,10 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, exchanged, stand_in_null
+from vsa_checks.sections.bound_tokens import REFLECTED, heads_that_bind
 from vsa_checks.sections.neurons import RANDOM, Place, in_words, layer_neurons, place_of, share_null
 from vsa_checks.sections.tokens import excluded, token_dictionary
+from vsa_checks.shortlisted import pursue_shortlisted
 from vsa_checks.workbench.access import Workbench
 
 LEVELS = (0.5, 0.3)
@@ -38,9 +42,9 @@ RANDOM_NEURONS = 512
 
 @dataclass(frozen=True)
 class Reached:
-    """The highest cosine of sums of at most 1, 2, ... tokens with the neurons of a layer (n, k), and with stand-ins.
+    """The highest cosine of sums of at most 1, 2, ... tokens with neurons of a layer (n, k), and with stand-ins.
 
-    labels: the neurons' clusters (n,). asked: the neurons that have a stand-in in each null (m,).
+    labels: the neurons' clusters (n,). asked: which of them have a stand-in in each null (m,).
     """
 
     cosines: NDArray[np.float64]
@@ -50,22 +54,24 @@ class Reached:
     stand_ins: dict[str, NDArray[np.float64]]
 
 
-def share_with_few(bench: Workbench, subject: Subject, level: float) -> Measurement:
+def share_with_few(bench: Workbench, subject: Subject, level: float, bound: bool = False) -> Measurement:
     """Share of neurons that a sum of at most k tokens, found by pursuit, brings to a cosine of at least `level`.
 
     k is the most tokens at which at most 1% of random directions get there, and no more than 32. Nulls: other random
     directions, and neurons with signs exchanged between them on each of four sets of axes, in an exact test that pairs
-    each with its stand-in, by clusters. Raises NotChecked if two tokens already bring more random directions there.
+    each with its stand-in, by clusters. With `bound`, sums hold tokens and tokens that layer 0's heads have bound, the
+    neurons are some of the layer's, and beside the nulls stand the same neurons with reflected bound tokens. Raises
+    NotChecked if two tokens already bring more random directions there, or as `heads_that_bind` does.
     """
     place, basis = place_of(subject), subject.basis
-    random = _random_reach(bench, basis)
+    random = _random_reach(bench, basis, bound)
     few = tokens_by_chance(random[:RANDOM_NEURONS], level)
     if few < LEAST_TOKENS:
         raise NotChecked(
             f"sums of {LEAST_TOKENS} tokens bring more than {BY_CHANCE:.0%} of random directions to a cosine of"
             f" {level:g}: no sum is of few tokens here"
         )
-    layer = _layer(bench, basis, place)
+    layer = _layer(bench, basis, place, bound)
     hits = layer.cosines[:, few - 1] >= level
     random_hits = random[RANDOM_NEURONS:, few - 1] >= level
     stand_in_hits = {name: cosines[:, few - 1] >= level for name, cosines in layer.stand_ins.items()}
@@ -112,7 +118,7 @@ def tokens_by_chance(reached: NDArray[np.float64], level: float) -> int:
     return int(np.count_nonzero((reached >= level).mean(axis=0) <= BY_CHANCE))
 
 
-def _random_reach(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
+def _random_reach(bench: Workbench, basis: Basis, bound: bool) -> NDArray[np.float64]:
     """The highest cosines (2 RANDOM_NEURONS, tokens) for random directions, found once per dictionary.
 
     Up to so many tokens that too many directions reach the harder level, or that more would not be few.
@@ -124,15 +130,17 @@ def _random_reach(bench: Workbench, basis: Basis) -> NDArray[np.float64]:
             2 * RANDOM_NEURONS, words.vectors.shape[1], bench.rng("few tokens, random directions")
         )
         for most in MOST_TOKENS:
-            reached = _pursue(bench, basis, drawn, most, f"pursuit of random directions, {most} tokens ({basis})")
+            label = f"pursuit of random directions, {most} tokens ({basis})"
+            reached = _pursue(bench, basis, drawn, most, bound, label)
             if tokens_by_chance(reached[:RANDOM_NEURONS], LEVELS[0]) < reached.shape[1]:
                 break
         return reached
 
-    return bench.once(("few tokens, random directions", id(words)), measure)
+    # Bases may share their tokens, and bind them with different heads.
+    return bench.once(("few tokens, random directions", id(words), basis if bound else None), measure)
 
 
-def _layer(bench: Workbench, basis: Basis, place: Place) -> Reached:
+def _layer(bench: Workbench, basis: Basis, place: Place, bound: bool) -> Reached:
     """What the neurons at a place and their stand-ins reach, found once for all levels."""
 
     def measure() -> Reached:
@@ -140,23 +148,42 @@ def _layer(bench: Workbench, basis: Basis, place: Place) -> Reached:
         unit, labels = rows.unit, clusters(rows.unit)
         n, rng = len(unit), bench.rng("few tokens, neurons of the nulls", basis, *place)
         asked = np.sort(rng.choice(n, min(n, NULL_NEURONS), replace=False))
-        most = max(1, *(tokens_by_chance(_random_reach(bench, basis)[:RANDOM_NEURONS], level) for level in LEVELS))
+        random = _random_reach(bench, basis, bound)[:RANDOM_NEURONS]
+        most = max(1, *(tokens_by_chance(random, level) for level in LEVELS))
         label = f"pursuit in {in_words(*place)} ({basis}), {most} tokens"
         stand_ins = {
             name: _pursue(
-                bench, basis, exchanged(bench, basis, place, unit, labels, asked, name), most, f"{label}, {name}"
+                bench, basis, exchanged(bench, basis, place, unit, labels, asked, name), most, bound, f"{label}, {name}"
             )
             for name in SIGN_NULLS
         }
-        return Reached(_pursue(bench, basis, unit, most, label), labels, rows.n_excluded, asked, stand_ins)
+        if not bound:
+            return Reached(_pursue(bench, basis, unit, most, bound, label), labels, rows.n_excluded, asked, stand_ins)
+        some = unit[asked]
+        heads, rng = heads_that_bind(bench, basis), bench.rng("few tokens, reflection", basis, *place)
+        mirrored = heads.reflected(heads.reflections(1, rng)[0])
+        words = Part(token_dictionary(bench, basis).vectors)
+        stand_ins[REFLECTED] = _highest(
+            pursue_shortlisted(some, words, mirrored, most, progress=bench.progress(f"{label}, {REFLECTED}"))
+        )
+        reached = _pursue(bench, basis, some, most, bound, label)
+        return Reached(reached, labels[asked], rows.n_excluded, np.arange(len(some)), stand_ins)
 
-    return bench.once(("few tokens", basis, *place), measure)
+    return bench.once(("few tokens", basis, *place, bound), measure)
 
 
-def _pursue(bench: Workbench, basis: Basis, neurons: NDArray[np.float32], most: int, label: str) -> NDArray[np.float64]:
+def _pursue(
+    bench: Workbench, basis: Basis, neurons: NDArray[np.float32], most: int, bound: bool, label: str
+) -> NDArray[np.float64]:
     """The highest cosine of sums of at most 1, 2, ... tokens with each neuron (n, tokens)."""
-    words = token_dictionary(bench, basis)
-    found = greedy_pursuit(neurons, words, most, device=bench.torch_device, progress=bench.progress(label))
-    paths = np.stack([found.cosine_at(k) for k in range(1, most + 1)], axis=1)
+    words, progress = token_dictionary(bench, basis), bench.progress(label)
+    if bound:
+        heads = heads_that_bind(bench, basis)
+        return _highest(pursue_shortlisted(neurons, Part(words.vectors), heads, most, progress=progress))
+    found = greedy_pursuit(neurons, words, most, device=bench.torch_device, progress=progress)
+    return _highest(np.stack([found.cosine_at(k) for k in range(1, most + 1)], axis=1))
+
+
+def _highest(paths: NDArray[np.float64]) -> NDArray[np.float64]:
     highest: NDArray[np.float64] = np.maximum.accumulate(paths, axis=1)
     return highest

@@ -25,7 +25,7 @@ LEAST_GRAM = 64 * 2**20
 SMALL_SHARE = 0.1
 """Below this share of the time the untrained twin is not worth a word."""
 _PURSUES = {
-    *("neurons-beyond-chance", "neurons-cos50-few", "neurons-cos30-few", "circuits-bound-tokens"),
+    *("neurons-beyond-chance", "neurons-kurtosis", "neurons-cos50-few", "neurons-cos30-few", "circuits-bound-tokens"),
     *("neuron-or", "neuron-and", "circuits-mlp-to-mlp"),
 }
 
@@ -231,10 +231,17 @@ def _work(info: ModelInfo, claim: str) -> float:
             # not held for all of them.
             not_held = max(0.0, 1.0 - MOST_GRAM / V**2)
             return (0.6 + 4.0 * not_held) * (m + 4 * min(m, 384)) * V * d
+        case "neurons-kurtosis":
+            # Its bundles and the nulls' axes are those of neurons-beyond-chance.
+            return 1.0 * (m + 4 * min(m, 384)) * V * d
         case "neurons-cos50-few":
             return 3.0 * (m + 1_536) * V * d
         case "neurons-cos50":
             return 5.0 * m * V * d
+        case "neurons-cos50-bound":
+            return 4 * 384 * (V * (d + h * r) + 4e6)
+        case "neurons-cos50-bound-few":
+            return 6 * 384 * (V * (d + h * r) + 3e7)
         case "circuits-bound-tokens":
             return 1.6 * (m + 940) * V * d * (h + 1)
         case "neuron-or":
@@ -264,6 +271,8 @@ def _once(info: ModelInfo, claim: str) -> float:
             return 1.0 * V**2 * d
         case "neurons-beyond-chance":
             return V * d * (20_000 + V / 2) + 110.0 * min(V, 16 * d) * d**2
+        case "neurons-kurtosis":
+            return 4_096.0 * V * d
         case "bundle-recall":
             return 13_000.0 * V * d
         case "residual-keeps-token":

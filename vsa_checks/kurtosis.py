@@ -1,0 +1,99 @@
+"""How far a neuron's products with the tokens are from a Gaussian's: a few tokens stand out, or none.
+
+Kurtosis over the vocabulary is the statistic of ROTATE, a rival account of what neurons read: where it is high, a few
+tokens have much larger products with the neuron than most. It does not see which tokens, or how many make up a sum.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vsa_checks.engine.dictionary import Dictionary
+from vsa_checks.engine.threads import Progress, share_out, workers
+from vsa_checks.orthogonality import live_rows
+
+LEAST = -2.0
+"""No law has a smaller excess kurtosis: two values, each half of the time."""
+LEAST_SPREAD = 1e-6
+"""Products that differ by less than this, beside the product of their lengths, differ by rounding alone."""
+NEURONS, TOKENS = 128, 1024
+"""Block of products that a thread works on at a time: their float64 copies fit into its cache."""
+
+
+def excess_kurtosis(
+    neurons: ArrayLike, dictionary: ArrayLike | Dictionary, *, progress: Progress | None = None
+) -> NDArray[np.float64]:
+    """Compute the excess kurtosis, over all tokens, of each neuron's dot products with them.
+
+    E[(x - E x)^4] / Var(x)^2 - 3, over the tokens: 0 for a Gaussian law. Neither the length of a neuron nor a vector
+    that is added to all tokens changes it. Products are float32; their moments are float64, about the mean, which is
+    the product with the mean token. Memory: a copy of the neurons, and a block of products for each thread.
+
+    Parameters
+    ----------
+    neurons : array (n, d), of any norm
+    dictionary : array (V, d) with one row per token, or a Dictionary; tokens of zero are left out
+    progress : called with the blocks of neurons done and the number of all blocks
+
+    Returns
+    -------
+    float64 array (n,), no unit; -2, the least there is, where all products are the same: of neurons of zero, and of
+    those that no token has a part of
+
+    Raises
+    ------
+    ValueError : neurons and tokens have different lengths, no token has a direction, or NaN or infinite numbers
+
+    References
+    ----------
+    Avrahamy, Gur-Arieh and Geva 2026, Disentangling MLP Neuron Weights in Vocabulary Space, arXiv:2604.06005.
+    """
+    live = live_rows(neurons)
+    words = dictionary if isinstance(dictionary, Dictionary) else Dictionary.of(dictionary)
+    tokens = words.vectors
+    if live.unit.shape[1] != tokens.shape[1]:
+        raise ValueError(f"neurons have {live.unit.shape[1]} dimensions, and tokens {tokens.shape[1]}")
+    mean = tokens.mean(axis=0, dtype=np.float64)
+    # Of products with a neuron of norm one, about their mean, at most: the mean square of the tokens.
+    rounding = LEAST_SPREAD**2 * float(np.mean(words.norms**2))
+
+    def moments(start: int, scratch: tuple[NDArray[np.float32], NDArray[np.float64]]) -> NDArray[np.float64]:
+        rows = live.unit[start : start + NEURONS]
+        middle = (rows @ mean)[:, None]
+        sums = np.zeros((4, len(rows)))
+        for first in range(0, len(tokens), TOKENS):
+            some = tokens[first : first + TOKENS]
+            size = len(rows) * len(some)
+            products = scratch[0][:size].reshape(len(rows), len(some))
+            away, squares = scratch[1][:, :size].reshape(2, len(rows), len(some))
+            np.matmul(rows, some.T, out=products)
+            np.subtract(products, middle, out=away)
+            np.multiply(away, away, out=squares)
+            sums += (
+                away.sum(axis=1),
+                squares.sum(axis=1),
+                np.einsum("ij,ij->i", squares, away),
+                np.einsum("ij,ij->i", squares, squares),
+            )
+        return sums / len(tokens)
+
+    starts = range(0, len(live.unit), NEURONS)
+    scratch = [
+        (np.empty(NEURONS * TOKENS, np.float32), np.empty((2, NEURONS * TOKENS))) for _ in range(workers(len(starts)))
+    ]
+    found = np.full(len(np.asarray(neurons)), LEAST)
+    parts = share_out(moments, starts, scratch, progress)
+    if parts:
+        found[live.rows] = _from_moments(np.concatenate(parts, axis=1), rounding)
+    return found
+
+
+def _from_moments(moments: NDArray[np.float64], rounding: float) -> NDArray[np.float64]:
+    """Excess kurtosis (n,) from the first four moments (4, n) about a point next to the mean."""
+    # The products' own mean, rounded with them, is not quite that point.
+    off, second, third, fourth = moments
+    variance = second - off**2
+    central = fourth - 4 * off * third + 6 * off**2 * second - 3 * off**4
+    spread = variance > rounding
+    return np.where(spread, central / np.where(spread, variance, 1.0) ** 2 - 3.0, LEAST)

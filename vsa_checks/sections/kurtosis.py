@@ -1,0 +1,136 @@
+"""Section 3.2, a rival explanation: neurons with which a few tokens have far larger products than the others.
+
+ROTATE (arXiv:2604.06005) explains neurons by the kurtosis of their products with the vocabulary. Here it is set against
+the nulls of `neurons-beyond-chance`, and against the bundles that pursuit finds: are they the same neurons?
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from vsa_checks import nulls
+from vsa_checks.clusters import bootstrap_share, clusters
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
+from vsa_checks.judging.subjects import Subject
+from vsa_checks.kurtosis import excess_kurtosis
+from vsa_checks.models import Basis
+from vsa_checks.orthogonality import live_rows
+from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, TAIL, exchanged, random_bars, stand_in_null
+from vsa_checks.sections.neurons import in_words, layer_neurons, place_of, token_bundles
+from vsa_checks.sections.tokens import excluded, token_dictionary
+from vsa_checks.workbench.access import Workbench
+
+RANDOM_DIRECTIONS = 4_096
+EXCESS_UNIT = 0.01
+"""Logarithms of kurtosis are counted in hundredths where p is computed."""
+FIRST = (0.0, 0.01, 0.02, 0.05, *(round(0.1 * step, 1) for step in range(1, 11)))
+"""Shares of a layer's neurons, those of the highest kurtosis, at which the curve is drawn."""
+CLOSEST = 0.1
+"""Of the neurons the tenth closest to their bundles: so many there are in any layer."""
+
+
+def share_of_high_kurtosis(bench: Workbench, subject: Subject) -> Measurement:
+    """Share of a layer's neurons whose kurtosis over the tokens exceeds the 99th percentile of random directions.
+
+    Each null is that share for some of the neurons with signs exchanged between them (`exchange_signs`), on one of
+    four sets of axes. p is that of an exact paired test of how far the logarithm of each neuron's kurtosis, and of its
+    stand-in's, lies beyond the percentile, added up by clusters of neurons that are nearly copies.
+    """
+    place, basis = place_of(subject), subject.basis
+    unit = live_rows(layer_neurons(bench, basis, *place)).unit
+    words = token_dictionary(bench, basis)
+    labels, n = clusters(unit), len(unit)
+    label = f"kurtosis in {in_words(*place)} ({basis})"
+    own, bar = excess_kurtosis(unit, words, progress=bench.progress(label)), _random_bar(bench, basis)
+    asked = np.sort(bench.rng("neurons of the nulls", subject.id).choice(n, min(n, NULL_NEURONS), replace=False))
+    stand_ins = {
+        name: excess_kurtosis(
+            exchanged(bench, basis, place, unit, labels, asked, name),
+            words,
+            progress=bench.progress(f"{label}, {name}"),
+        )
+        for name in SIGN_NULLS
+    }
+    found, sizes = token_bundles(bench, basis, *place), np.bincount(labels)
+    return Measurement(
+        value=float((own > bar).mean()),
+        interval=bootstrap_share(own > bar, labels, bench.rng("bootstrap", subject.id)),
+        n_examined=n,
+        n_excluded=int(found.dead.sum()),
+        nulls=tuple(_compare(name, labels[asked], own[asked], other, bar) for name, other in stand_ins.items()),
+        details={
+            "kurtosis_bar": bar,
+            "median_kurtosis": float(np.median(own)),
+            "null_neurons": len(asked),
+            "clusters": len(sizes),
+            "largest_cluster": int(sizes.max()),
+        }
+        | _beside_bundles(own, found.cosine[~found.dead], float(random_bars(bench, basis)[-1]))
+        | excluded(bench, basis),
+    )
+
+
+def _random_bar(bench: Workbench, basis: Basis) -> float:
+    """99th percentile of the kurtosis of random directions, found once per dictionary."""
+    words = token_dictionary(bench, basis)
+
+    def measure() -> float:
+        drawn = nulls.random_directions(RANDOM_DIRECTIONS, words.vectors.shape[1], bench.rng("kurtosis random"))
+        label = f"kurtosis of {RANDOM_DIRECTIONS:,} random directions ({basis})"
+        return float(np.quantile(excess_kurtosis(drawn, words, progress=bench.progress(label)), TAIL))
+
+    return bench.once(("kurtosis random", id(words)), measure)
+
+
+def _compare(
+    name: str, labels: NDArray[np.int64], own: NDArray[np.float64], other: NDArray[np.float64], bar: float
+) -> NullMeasurement:
+    # In logarithms: kurtosis has so heavy a tail that a few neurons would decide a sum of differences alone.
+    ahead = _beyond(own, bar) - _beyond(other, bar)
+    return stand_in_null(name, labels, other > bar, ahead, EXCESS_UNIT)
+
+
+def _beyond(excess: NDArray[np.float64], bar: float) -> NDArray[np.float64]:
+    """How far the logarithm of kurtosis (n,) lies beyond that of the bar, 0 if it does not. Kurtosis is at least 1."""
+    beyond: NDArray[np.float64] = np.log((np.maximum(excess, bar) + 3.0) / (bar + 3.0))
+    return beyond
+
+
+def _beside_bundles(kurtosis: NDArray[np.float64], cosine: NDArray[np.float64], bar: float) -> dict[str, Any]:
+    """Whether the neurons (n,) of high kurtosis are those close to their bundles, with a curve.
+
+    found_by_kurtosis: of the neurons beyond chance by their bundles, the share that is among as many neurons of the
+    highest kurtosis; found_by_luck: among as many drawn at random. None where no neuron lies beyond chance.
+    """
+    n = len(kurtosis)
+    beyond, order = cosine > bar, np.argsort(-kurtosis, kind="stable")
+    closest = np.zeros(n, np.bool_)
+    closest[np.argsort(-cosine, kind="stable")[: max(1, round(CLOSEST * n))]] = True
+    count = int(beyond.sum())
+    varied = np.ptp(kurtosis) > 0 and np.ptp(cosine) > 0
+    curves = {"the tenth closest to their bundles": closest} | ({"beyond chance by bundles": beyond} if count else {})
+    return {
+        "rank_correlation_with_bundles": float(stats.spearmanr(kurtosis, cosine).statistic) if varied else None,
+        "beyond_chance_by_bundles": count,
+        "found_by_kurtosis": float(beyond[order[:count]].mean()) if count else None,
+        "found_by_luck": count / n if count else None,
+        "curve": {
+            "x_label": "share of neurons, the highest kurtosis first",
+            "y_label": "share found",
+            "x": list(FIRST),
+            "series": [
+                *({"name": name, "y": _found(of, order)} for name, of in curves.items()),
+                {"name": "by luck", "y": list(FIRST)},
+            ],
+        },
+    }
+
+
+def _found(wanted: NDArray[np.bool_], order: NDArray[np.int64]) -> list[float]:
+    """Of the neurons wanted (n,), the share among the first ones in order, for each of FIRST."""
+    found = np.concatenate([[0], np.cumsum(wanted[order])]) / wanted.sum()
+    return [float(found[round(first * len(order))]) for first in FIRST]
