@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vsa_checks.engine import loops
 from vsa_checks.engine.dictionary import Dictionary
 from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
@@ -18,7 +19,7 @@ LEAST = -2.0
 LEAST_SPREAD = 1e-6
 """Products that differ by less than this, beside the product of their lengths, differ by rounding alone."""
 NEURONS, TOKENS = 128, 1024
-"""Block of products that a thread works on at a time: their float64 copies fit into its cache."""
+"""Block of products that a thread works on at a time: it fits into its cache."""
 
 
 def excess_kurtosis(
@@ -58,34 +59,22 @@ def excess_kurtosis(
     # Of products with a neuron of norm one, about their mean, at most: the mean square of the tokens.
     rounding = LEAST_SPREAD**2 * float(np.mean(words.norms**2))
 
-    def moments(start: int, scratch: tuple[NDArray[np.float32], NDArray[np.float64]]) -> NDArray[np.float64]:
+    def moments(start: int, products: NDArray[np.float32]) -> NDArray[np.float64]:
         rows = live.unit[start : start + NEURONS]
-        middle = (rows @ mean)[:, None]
-        sums = np.zeros((4, len(rows)))
+        middle, sums = rows @ mean, np.zeros((len(rows), 4))
         for first in range(0, len(tokens), TOKENS):
             some = tokens[first : first + TOKENS]
-            size = len(rows) * len(some)
-            products = scratch[0][:size].reshape(len(rows), len(some))
-            away, squares = scratch[1][:, :size].reshape(2, len(rows), len(some))
-            np.matmul(rows, some.T, out=products)
-            np.subtract(products, middle, out=away)
-            np.multiply(away, away, out=squares)
-            sums += (
-                away.sum(axis=1),
-                squares.sum(axis=1),
-                np.einsum("ij,ij->i", squares, away),
-                np.einsum("ij,ij->i", squares, squares),
-            )
+            block = products[: len(rows) * len(some)].reshape(len(rows), len(some))
+            np.matmul(rows, some.T, out=block)
+            loops.add_moments(block, middle, sums)
         return sums / len(tokens)
 
     starts = range(0, len(live.unit), NEURONS)
-    scratch = [
-        (np.empty(NEURONS * TOKENS, np.float32), np.empty((2, NEURONS * TOKENS))) for _ in range(workers(len(starts)))
-    ]
+    scratch = [np.empty(NEURONS * TOKENS, np.float32) for _ in range(workers(len(starts)))]
     found = np.full(len(np.asarray(neurons)), LEAST)
     parts = share_out(moments, starts, scratch, progress)
     if parts:
-        found[live.rows] = _from_moments(np.concatenate(parts, axis=1), rounding)
+        found[live.rows] = _from_moments(np.concatenate(parts).T, rounding)
     return found
 
 

@@ -93,7 +93,10 @@ def rates_on(claim: str, model: str, n: int = 20) -> dict[str, Any]:
     return null_rates(claim, place, n, 0, in_turn)
 
 
-PURSUED = ("neurons-beyond-chance", "neurons-kurtosis", "neurons-cos50-few", "neurons-cos30-few")
+PURSUED = (
+    *("neurons-beyond-chance", "neurons-kurtosis", "neurons-cos50-few", "neurons-cos30-few"),
+    *("neurons-cos50-bound", "neurons-cos50-bound-few"),
+)
 CHEAP = [(claim, null.name) for claim in DECISIVE if claim not in PURSUED for null in CASES[claim].nulls]
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
+from tests.models import tiny
 from vsa_checks.cli.main import main
 from vsa_checks.models.registry import read_registry
 
@@ -42,3 +44,12 @@ def test_each_model_has_a_line_with_source_id_licence_and_notes(capsys: pytest.C
     assert len(lines) == len(read_registry())
     gpt2 = next(line for line in lines if line.startswith("gpt2 "))
     assert gpt2.split()[1:4] == ["hub", "openai-community/gpt2", "MIT"] and gpt2.endswith("the model of the paper.")
+
+
+def test_models_says_what_a_model_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tiny.write_hf(tmp_path / "tiny", "mixtral", tokenizer=False)
+    assert main(["models", str(folder)]) == 0
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert said["experts"] == "3 in 2 of 2 layers"
+    assert said["d_mlp"].endswith(", gated")
+    assert said["text"].startswith("not read: ")

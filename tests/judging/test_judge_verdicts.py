@@ -241,6 +241,24 @@ def test_a_measurement_is_near_a_margin_where_another_draw_may_turn_it(case: str
     assert near_margin(RISING, measurement, 64) is near
 
 
+@pytest.mark.parametrize(("moves", "near"), [((0.001,), False), ((0.001, -0.003), True), ((0.0, 0.0), False)])
+def test_other_draws_that_hardly_move_the_value_settle_a_verdict_near_the_threshold(
+    moves: tuple[float, ...], near: bool
+) -> None:
+    redrawn = [measured(0.51 + move, null(0.1)) for move in moves]
+    assert near_margin(RISING, measured(0.51, null(0.1)), 64, redrawn) is near
+
+
+def test_other_draws_that_move_threshold_and_value_alike_change_nothing() -> None:
+    even = a_claim(threshold=0.5, threshold_unit="reference")
+    first, second = (measured(v, reference=Reference("Gaussian", 2 * v - 0.02)) for v in (0.51, 0.55))
+    assert near_margin(even, first, 64) and not near_margin(even, first, 64, [second])
+
+
+def test_a_narrow_null_is_not_settled_by_draws_of_the_value() -> None:
+    assert near_margin(RISING, measured(0.9, null(0.66)), 64, [measured(0.9, null(0.66))] * 2)
+
+
 def test_a_null_that_is_clearly_not_beaten_settles_the_verdict() -> None:
     narrow, beaten, lost = null(0.1, 0.04), null(0.1, 0.0001, name="matched"), null(0.85, 0.5, name="matched")
     assert near_margin(BOTH, measured(0.9, narrow, beaten), 64)

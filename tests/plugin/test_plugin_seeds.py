@@ -43,10 +43,10 @@ def test_a_run_with_several_seeds_counts_what_each_of_them_gives(
             assert seeds["verdicts"] == dict(counts)
             assert result["unsettled"] is (len(counts) > 1)
         else:  # near a margin, where more are tried
-            assert seeds["n"] == 1 + REDRAWS
+            assert seeds["n"] - 1 in REDRAWS
     for result in alone[0].results.values():
         if "seeds" in result["details"]:
-            assert result["details"]["seeds"]["n"] == 1 + REDRAWS
+            assert result["details"]["seeds"]["n"] - 1 in REDRAWS
         else:
             assert not result["unsettled"]
 

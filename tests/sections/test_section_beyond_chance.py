@@ -44,7 +44,7 @@ def measured(words: np.ndarray, matrix: np.ndarray) -> Measurement:
 
 def bars(words: np.ndarray) -> np.ndarray:
     """Brute force: pursuit of the random directions, each by the oracle."""
-    drawn = nulls.random_directions(400, D, stream(3, "pursuit random"))
+    drawn = nulls.random_directions(400, D, stream(0, "pursuit random"))
     return np.quantile([oracles.pursuit(one, words, 5)[1] for one in drawn], 0.99, axis=0)
 
 

@@ -66,7 +66,7 @@ def bench(arrays: dict[str, Rows]) -> Bench:
 
 
 def test_the_scan_is_that_over_all_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neurons_bound, "NULL_NEURONS", 30)
+    monkeypatch.setattr(neurons_bound, "NEURONS", 30)
     arrays = weights()
     one, vectors = bench(arrays), stacked(arrays)
     found = neurons_bound.share_at_with_bound(one, SUBJECT, 0.5)

@@ -38,9 +38,11 @@ def about(name: str) -> str:
         "layers": info.n_layers,
         "d_model": info.d_model,
         "heads": f"{info.n_heads} of {info.d_head}, {info.n_kv_heads} of keys and values",
-        "d_mlp": info.d_mlp,
+        "d_mlp": f"{info.d_mlp}{', gated' if info.gated else ''}",
+        "experts": f"{info.n_experts} in {len(info.expert_layers)} of {info.n_layers} layers" if info.n_experts else "",
         "vocabulary": info.d_vocab,
         "stored as": info.quantization or info.dtype,
+        "text": "read" if info.text else f"not read: {info.text_reason}",
         "licence": info.licence,
         "notes": info.notes,
     }

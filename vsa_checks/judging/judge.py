@@ -14,9 +14,10 @@ HOLDS, CHANCE, REFUTED, NOT_CHECKED = "holds", "chance", "refuted", "not-checked
 VERDICTS = (HOLDS, CHANCE, REFUTED, NOT_CHECKED)
 FRAGILE_MOVE = 0.2
 """A verdict is fragile if it would be another with threshold or delta moved by this share of itself either way."""
-NEAR_THRESHOLD, NEAR_P, NEAR_SPREADS = 0.05, 2.0, 2.0
+NEAR_THRESHOLD, NEAR_P, NEAR_SPREADS, NEAR_MOVES = 0.05, 2.0, 2.0, 5.0
 """Another draw might change a verdict where the value lies this close to the threshold (as a share of it), p within
-this factor of alpha, or the lead over a null within so many standard deviations of that null of delta."""
+this factor of alpha, or the lead over a null within so many standard deviations of that null of delta. Once there are
+other draws: where the distance to the threshold is at most so many times what they have changed of it."""
 
 
 class ExaminedNothing(Exception):
@@ -94,13 +95,13 @@ def judge(claim: Claim, measurement: Measurement, d_model: int, redrawn: Sequenc
     )
 
 
-def near_margin(claim: Claim, measurement: Measurement, d_model: int) -> bool:
+def near_margin(claim: Claim, measurement: Measurement, d_model: int, redrawn: Sequence[Measurement] = ()) -> bool:
     """Whether other random numbers might change the verdict on a measurement, so that it is worth measuring again.
 
     Parameters
     ----------
-    claim, measurement, d_model
-        As `judge` takes them.
+    claim, measurement, d_model, redrawn
+        As `judge` takes them; without `redrawn`, nothing is known yet of other random numbers.
 
     Returns
     -------
@@ -109,7 +110,12 @@ def near_margin(claim: Claim, measurement: Measurement, d_model: int) -> bool:
         nearly beats it, and clearly beats all others.
     """
     threshold = claim.threshold * _unit(claim, measurement, d_model)
-    if abs(measurement.value - threshold) <= NEAR_THRESHOLD * abs(threshold):
+    distance = measurement.value - threshold
+    near = NEAR_THRESHOLD * abs(threshold)
+    if redrawn:
+        moves = [one.value - claim.threshold * _unit(claim, one, d_model) - distance for one in redrawn]
+        near = min(near, NEAR_MOVES * max(abs(move) for move in moves))
+    if abs(distance) <= near:
         return True
     if not _met(claim.direction, measurement.value, threshold):
         return False

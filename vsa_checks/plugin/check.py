@@ -25,8 +25,9 @@ from vsa_checks.workbench.loading import with_trace
 from vsa_checks.workbench.outcome import Measure, Outcome, measure_subject, measure_with_other_seeds
 
 CALL_PASSED = pytest.StashKey[bool]()
-REDRAWS = 4
-"""With so many other seeds a subject is measured again whose verdict might hang on the random numbers."""
+REDRAWS = (2, 4)
+"""With so many other seeds a subject is measured again whose verdict might hang on the random numbers: with a few, and
+with more unless these show that it does not."""
 EXPECTED_FAILURE = {CHANCE: Chance, REFUTED: Refuted}
 
 
@@ -121,11 +122,14 @@ class Check:
             self._load(subject.basis)
             found = measure_subject(self._bench, subject, measure, options)
         n_seeds = self._run.seeds - 1
-        if found.measurement is not None and near_margin(claim, found.measurement, self._run.info.d_model):
-            n_seeds = max(n_seeds, REDRAWS)
-        if len(found.redrawn) < n_seeds and found.measurement is not None:
-            self._load(subject.basis)
-            found = measure_with_other_seeds(self._bench, subject, measure, options, found, n_seeds)
+        for most in REDRAWS:
+            if found.measurement is None:
+                break
+            if near_margin(claim, found.measurement, self._run.info.d_model, found.redrawn[:n_seeds]):
+                n_seeds = max(n_seeds, most)
+            if len(found.redrawn) < n_seeds:
+                self._load(subject.basis)
+                found = measure_with_other_seeds(self._bench, subject, measure, options, found, n_seeds)
         return found, n_seeds, found is kept
 
     def _load(self, basis: Basis) -> None:

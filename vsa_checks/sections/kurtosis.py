@@ -19,12 +19,15 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.kurtosis import excess_kurtosis
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, TAIL, exchanged, random_bars, stand_in_null
+from vsa_checks.sections.beyond_chance import SIGN_NULLS, TAIL, exchanged, random_bars, stand_in_null
 from vsa_checks.sections.neurons import in_words, layer_neurons, place_of, token_bundles
 from vsa_checks.sections.tokens import excluded, token_dictionary
+from vsa_checks.statistics import stream
 from vsa_checks.workbench.access import Workbench
 
 RANDOM_DIRECTIONS = 4_096
+NULL_NEURONS = 192
+"""Neurons of a layer, drawn at random, that each null is made of: half as many as where a paper's claim hangs on it."""
 EXCESS_UNIT = 0.01
 """Logarithms of kurtosis are counted in hundredths where p is computed."""
 FIRST = (0.0, 0.01, 0.02, 0.05, *(round(0.1 * step, 1) for step in range(1, 11)))
@@ -79,7 +82,8 @@ def _random_bar(bench: Workbench, basis: Basis) -> float:
     words = token_dictionary(bench, basis)
 
     def measure() -> float:
-        drawn = nulls.random_directions(RANDOM_DIRECTIONS, words.vectors.shape[1], bench.rng("kurtosis random"))
+        # The same directions whatever the seed, as for bundles.
+        drawn = nulls.random_directions(RANDOM_DIRECTIONS, words.vectors.shape[1], stream(0, "kurtosis random"))
         label = f"kurtosis of {RANDOM_DIRECTIONS:,} random directions ({basis})"
         return float(np.quantile(excess_kurtosis(drawn, words, progress=bench.progress(label)), TAIL))
 

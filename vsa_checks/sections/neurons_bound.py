@@ -17,7 +17,7 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.beyond_chance import NULL_NEURONS, stand_in_null
+from vsa_checks.sections.beyond_chance import stand_in_null
 from vsa_checks.sections.bound_tokens import REFLECTED, heads_that_bind
 from vsa_checks.sections.neurons import (
     LEAST_REACH,
@@ -33,11 +33,14 @@ from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
+NEURONS = 256
+"""Neurons of the layer, drawn at random, that are explained: so many tell shares of .8 and .7 apart."""
+
 
 def share_at_with_bound(bench: Workbench, subject: Subject, level: float) -> Measurement:
     """Share of neurons whose bundle of tokens and bound tokens, by the paper's scan, has a cosine of at least `level`.
 
-    Of 384 neurons of the layer, drawn at random; every vector lists all of them (K = all). Nulls: as many random
+    Of 256 neurons of the layer, drawn at random; every vector lists all of them (K = all). Nulls: as many random
     directions and covariance-matched neurons, with the same dictionary, and the same neurons with reflected bound
     tokens. Raises NotChecked as `heads_that_bind` does, or if the dictionary is too small for the dimension.
     """
@@ -59,7 +62,7 @@ def share_at_with_bound(bench: Workbench, subject: Subject, level: float) -> Mea
     def rng(purpose: str) -> np.random.Generator:
         return bench.rng("scan with bound tokens", purpose, basis, *place)
 
-    n = min(len(rows.unit), NULL_NEURONS)
+    n = min(len(rows.unit), NEURONS)
     neurons = rows.unit[np.sort(rng("neurons").choice(len(rows.unit), n, replace=False))]
     mirrored = heads.reflected(heads.reflections(1, rng(REFLECTED))[0])
     found = {

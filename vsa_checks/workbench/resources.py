@@ -20,6 +20,10 @@ LIBRARIES = 520 * 2**20
 """What the process takes before it reads a weight; measured."""
 BLOCKS = 700 * 2**20
 """Most memory for blocks of dot products and copies made on the way, in all claims; measured."""
+SEEDS = 5
+"""With so many a subject near a margin is measured, and what was read of the text is kept for each."""
+MOST_SAMPLED = 256 * 2**20
+"""For what heads read at some positions of the text, of all layers."""
 MOST_GRAM = 5 * 2**29
 LEAST_GRAM = 64 * 2**20
 SMALL_SHARE = 0.1
@@ -131,7 +135,7 @@ def plan(
     no_run, running = "", 0
     # A model without tokenizer is not run either.
     if info.text and any("text" in claims[subject.claim].needs for subject in chosen):
-        running = size.whole + size.embedding * len(bases)
+        running = size.whole + len(bases) * (size.embedding + SEEDS * _on_text(info))
         if running > left:
             no_run = (
                 f"to run the model takes {(least + running) / GB:.1f} GB of memory, more than the limit of "
@@ -155,6 +159,12 @@ def plan(
     shared = min(len(bases) * info.n_layers * 3 * size.law, left // 2)
     peak = fixed + passing + running + of_twin + dictionaries * gram + len(bases) * kept + shared
     return Plan(limit, peak, gram, kept + 2 * size.embedding + 2 * size.layer, shared + 4 * size.law, no_run, no_twin)
+
+
+def _on_text(info: ModelInfo) -> int:
+    """Bytes that the claims about attention on text keep, for one seed."""
+    sampled = min(4 * info.n_layers * info.n_heads * info.d_model * 128, MOST_SAMPLED)
+    return sampled + 4 * info.n_layers * info.d_model * min(info.d_vocab, TOKENS_READ // 2)
 
 
 def _of_twin(info: ModelInfo, subjects: Collection[Subject], size: Sizes, runs: bool) -> tuple[int, int]:
@@ -233,15 +243,15 @@ def _work(info: ModelInfo, claim: str) -> float:
             return (0.6 + 4.0 * not_held) * (m + 4 * min(m, 384)) * V * d
         case "neurons-kurtosis":
             # Its bundles and the nulls' axes are those of neurons-beyond-chance.
-            return 1.0 * (m + 4 * min(m, 384)) * V * d
+            return 1.0 * (m + 4 * min(m, 192)) * V * d
         case "neurons-cos50-few":
             return 3.0 * (m + 1_536) * V * d
         case "neurons-cos50":
             return 5.0 * m * V * d
         case "neurons-cos50-bound":
-            return 4 * 384 * (V * (d + h * r) + 4e6)
+            return 4 * 256 * (V * (d + h * r) + 3e8)
         case "neurons-cos50-bound-few":
-            return 6 * 384 * (V * (d + h * r) + 3e7)
+            return 6 * 384 * (V * (d + h * r) + 8e7)
         case "circuits-bound-tokens":
             return 1.6 * (m + 940) * V * d * (h + 1)
         case "neuron-or":
