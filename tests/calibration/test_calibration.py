@@ -37,7 +37,7 @@ from vsa_checks.workbench.access import Workbench
 
 pytestmark = pytest.mark.slow
 
-READING = {*attention.CASES, *boolean.CASES, *residual.CASES}
+SLOWER = {*attention.CASES, *boolean.CASES, *residual.CASES, "circuits-bound-tokens"}
 DECISIVE = [claim.id for claim in load_claims().values() if claim.decisive]
 SHAPES = {"like GPT-2": SMALL, "gated": replace(GATED, n_layers=1)}
 
@@ -102,7 +102,7 @@ CHEAP = [(claim, null.name) for claim in DECISIVE if claim not in PURSUED for nu
 
 @pytest.mark.parametrize(("claim", "model"), CHEAP)
 def test_claims_do_not_hold_by_chance(claim: str, model: str) -> None:
-    n = 8 if claim in READING else 20  # models that read take longer
+    n = 5 if claim in SLOWER else 12
     row = rates_on(claim, model, n)
     assert sum(row["verdicts"].values()) == row["holds"]["n"] == n
     assert row["holds"]["low"] <= load_claims()[claim].alpha
