@@ -138,16 +138,24 @@ def exchange_signs(
     order = rng.permutation(len(unit))
     heads = np.empty(labels.max() + 1, np.int64)
     heads[labels[order]] = order
-    groups = (np.arange(len(heads)) // NEIGHBOURS)[:, None]
     found: NDArray[np.float32] = along[asked]
     for start in range(kept, along.shape[1], COLUMNS):
         columns = slice(start, start + COLUMNS)
-        entries = along[heads, columns]
+        entries = np.ascontiguousarray(along[heads, columns].T)
         signs = np.where(entries < 0, np.float32(-1), np.float32(1))
-        by_size = np.argsort(-np.abs(entries), axis=0, kind="stable")
-        mixed = np.argsort(groups + rng.random(signs.shape), axis=0)
+        by_size = np.argsort(-np.abs(entries), axis=1, kind="stable")
+        mixed = _mixed(rng.random(signs.shape[::-1]).T)
         given = np.empty_like(signs)
-        np.put_along_axis(given, by_size, np.take_along_axis(signs, np.take_along_axis(by_size, mixed, 0), 0), 0)
-        found[:, columns] *= (given * signs)[labels[asked]]
+        np.put_along_axis(given, by_size, np.take_along_axis(signs, np.take_along_axis(by_size, mixed, 1), 1), 1)
+        found[:, columns] *= (given * signs)[:, labels[asked]].T
     with threads():
         return found if axes is None else found @ axes.T
+
+
+def _mixed(keys: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Places 0, 1, ... of each row of keys (c, m), with each 16 that follow each other in the order of their keys."""
+    c, m = keys.shape
+    padded = np.full((c, -(-m // NEIGHBOURS), NEIGHBOURS), np.inf)
+    padded.reshape(c, -1)[:, :m] = keys
+    places = np.argsort(padded, axis=2) + np.arange(padded.shape[1])[:, None] * NEIGHBOURS
+    return places.reshape(c, -1)[:, :m]

@@ -17,6 +17,7 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.nulls_of_signs import exchange_signs
 from vsa_checks.sections import beyond_chance
 from vsa_checks.sections.beyond_chance import SIGN_NULLS, share_beyond_chance
+from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import stream
 
 FULL_NULL, FULL_NEURONS = beyond_chance.RANDOM_NEURONS, beyond_chance.NULL_NEURONS
@@ -148,7 +149,8 @@ def test_many_tokens_show_their_independent_axes_alone_and_once() -> None:
     one = bench_of({name: array.astype(np.float32) for name, array in weights.items()})
     for layer in (0, 1):
         share_beyond_chance(one, Subject("a-claim", "raw", layer, "W_in"))
-    assert [purpose for purpose in one.drawn_for if purpose[0] == "independent axes"] == [("independent axes",)]
+    found = [key for key in one._shared if "independent axes" in str(key)]
+    assert found == [(("independent axes", id(token_dictionary(one, "raw"))), None)], "for all layers and seeds"
 
 
 def test_greedy_pursuit_gives_what_the_oracle_gives() -> None:

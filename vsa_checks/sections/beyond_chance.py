@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vsa_checks import nulls
 from vsa_checks.bundles import Bundles, greedy_pursuit
-from vsa_checks.clusters import bootstrap_share, clusters
+from vsa_checks.clusters import bootstrap_share
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
@@ -25,6 +25,7 @@ from vsa_checks.sections.neurons import (
     Place,
     in_words,
     layer_neurons,
+    neuron_clusters,
     place_of,
     token_bundles,
 )
@@ -71,7 +72,7 @@ def share_beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     place, basis = place_of(subject), subject.basis
     found = token_bundles(bench, basis, *place)
     unit = live_rows(layer_neurons(bench, basis, *place)).unit
-    layer = Layer(unit, clusters(unit), _paths(found), random_bars(bench, basis))
+    layer = Layer(unit, neuron_clusters(bench, basis, *place), _paths(found), random_bars(bench, basis))
     n = len(unit)
     asked = np.sort(bench.rng("neurons of the nulls", subject.id).choice(n, min(n, NULL_NEURONS), replace=False))
     paths = {name: _null_paths(bench, basis, place, layer, asked, name) for name in SIGN_NULLS}
@@ -145,7 +146,8 @@ def _axes(
 ) -> NDArray[np.float32] | None:
     """The axes of a null (d, d), found once per dictionary where they are the tokens' own; None for coordinates.
 
-    Few tokens do not show their independent axes well; there the layer's neurons, at the tokens' length, help.
+    Few tokens do not show their independent axes well; there the layer's neurons, at the tokens' length, help. Axes are
+    the same for all seeds: only what is exchanged on them is drawn.
     """
     if name == COORDINATES:
         return None
@@ -157,13 +159,13 @@ def _axes(
     n_words, d = words.vectors.shape
     if n_words >= ROWS_PER_AXIS * d:
         return bench.once(
-            ("independent axes", id(words)), lambda: independent_axes(words.vectors, bench.rng("independent axes"))
+            ("independent axes", id(words)), lambda: independent_axes(words.vectors, stream(0, "independent axes"))
         )
 
     def of_both() -> NDArray[np.float32]:
         length = np.float32(np.linalg.norm(words.vectors) / np.sqrt(n_words))
         rows = np.concatenate([words.vectors, length * (unit - unit.mean(axis=0))])
-        return independent_axes(rows, bench.rng("independent axes", basis, *place))
+        return independent_axes(rows, stream(0, "independent axes", basis, *place))
 
     return bench.once(("independent axes", basis, *place), of_both)
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from vsa_checks.boolean import Driven, driven_by_members
 from vsa_checks.bundles import Bundles, greedy_pursuit
-from vsa_checks.clusters import bootstrap_share, clusters
+from vsa_checks.clusters import bootstrap_share
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, exchanged
-from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons, place_of, token_bundles
+from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons, neuron_clusters, place_of, token_bundles
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import Interval, relabelled_groups, tail_p
 from vsa_checks.workbench.access import Workbench
@@ -128,7 +128,7 @@ def _drive_all(bench: Workbench, subject: Subject) -> Layer:
     neurons = layer_neurons(bench, basis, *place)
     alive = np.flatnonzero(~found.dead)
     unit = live_rows(neurons).unit
-    labels = clusters(unit)
+    labels = neuron_clusters(bench, basis, *place)
     n = len(unit)
     asked = np.sort(bench.rng("neurons of the nulls", subject.id).choice(n, min(n, NULL_NEURONS), replace=False))
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from vsa_checks import nulls
-from vsa_checks.clusters import bootstrap_share, clusters
+from vsa_checks.clusters import bootstrap_share
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.kurtosis import excess_kurtosis
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.beyond_chance import SIGN_NULLS, TAIL, exchanged, random_bars, stand_in_null
-from vsa_checks.sections.neurons import in_words, layer_neurons, place_of, token_bundles
+from vsa_checks.sections.neurons import in_words, layer_neurons, neuron_clusters, place_of, token_bundles
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import stream
 from vsa_checks.workbench.access import Workbench
@@ -46,7 +46,7 @@ def share_of_high_kurtosis(bench: Workbench, subject: Subject) -> Measurement:
     place, basis = place_of(subject), subject.basis
     unit = live_rows(layer_neurons(bench, basis, *place)).unit
     words = token_dictionary(bench, basis)
-    labels, n = clusters(unit), len(unit)
+    labels, n = neuron_clusters(bench, basis, *place), len(unit)
     label = f"kurtosis in {in_words(*place)} ({basis})"
     own, bar = excess_kurtosis(unit, words, progress=bench.progress(label)), _random_bar(bench, basis)
     asked = np.sort(bench.rng("neurons of the nulls", subject.id).choice(n, min(n, NULL_NEURONS), replace=False))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vsa_checks import nulls
 from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scans
+from vsa_checks.clusters import clusters
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject, mlp_inputs
@@ -126,6 +127,13 @@ def layer_neurons(
     if np.count_nonzero(neurons.any(axis=1)) < 2:
         raise NotChecked(f"fewer than two neurons of {matrix} have a direction")
     return neurons
+
+
+def neuron_clusters(bench: Workbench, basis: Basis, *place: Any) -> NDArray[np.int64]:
+    """The cluster of each live neuron at a place (n,), found once."""
+    return bench.once(
+        ("clusters", basis, *place), lambda: clusters(live_rows(layer_neurons(bench, basis, *place)).unit)
+    )
 
 
 def token_bundles(bench: Workbench, basis: Basis, *place: Any) -> Bundles:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vsa_checks import nulls
 from vsa_checks.bound_tokens import Part
 from vsa_checks.bundles import greedy_pursuit
-from vsa_checks.clusters import bootstrap_share, clusters
+from vsa_checks.clusters import bootstrap_share
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
@@ -23,7 +23,7 @@ from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, exchanged, stand_in_null
 from vsa_checks.sections.bound_tokens import REFLECTED, heads_that_bind
-from vsa_checks.sections.neurons import RANDOM, Place, in_words, layer_neurons, place_of, share_null
+from vsa_checks.sections.neurons import RANDOM, Place, in_words, layer_neurons, neuron_clusters, place_of, share_null
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.shortlisted import pursue_shortlisted
 from vsa_checks.workbench.access import Workbench
@@ -145,7 +145,7 @@ def _layer(bench: Workbench, basis: Basis, place: Place, bound: bool) -> Reached
 
     def measure() -> Reached:
         rows = live_rows(layer_neurons(bench, basis, *place))
-        unit, labels = rows.unit, clusters(rows.unit)
+        unit, labels = rows.unit, neuron_clusters(bench, basis, *place)
         n, rng = len(unit), bench.rng("few tokens, neurons of the nulls", basis, *place)
         asked = np.sort(rng.choice(n, min(n, NULL_NEURONS), replace=False))
         random = _random_reach(bench, basis, bound)[:RANDOM_NEURONS]
