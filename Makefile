@@ -20,7 +20,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks mutants lock clean distclean
+.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks mutants lock sbom clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -58,6 +58,7 @@ help:
 	@echo "make benchmarks    time the explanation engine beside other ways, into docs/ (BENCHMARK_ARGS=--small: a minute)"
 	@echo "make setup     the set-up alone: .venv, requirements.lock, this package, the embedded models"
 	@echo "make lock      write requirements.lock anew from pyproject.toml (needs the network)"
+	@echo "make sbom      list all packages and their licences, into docs/ (needs the network)"
 	@echo "make clean     remove caches and build leftovers; make distclean also .venv and the reports"
 	@echo
 	@echo "PYTHON=python3.12 picks the interpreter (3.11 or newer) when .venv is made;"
@@ -149,6 +150,7 @@ lint: setup
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(PY) -m deptry --no-ansi .
 
 test: lint
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ $(TEST_ARGS)
@@ -189,8 +191,17 @@ lock:
 	@rm -rf .venv-lock build
 	@echo "requirements.lock: $$(grep -c == requirements.lock) packages"
 
+# In an environment of its own, so that the tool is not among what it lists.
+sbom: setup
+	@"$(PYTHON)" -m venv --clear .venv-sbom
+	@.venv-sbom/bin/python -m pip install --no-input --quiet $(PIP_ARGS) 'cyclonedx-bom>=7.5'
+	@.venv-sbom/bin/cyclonedx-py environment $(VENV)/bin/python --pyproject pyproject.toml --output-reproducible \
+	    --output-format JSON --output-file docs/sbom.cdx.json
+	@rm -rf .venv-sbom
+	@$(PY) -m supply
+
 clean:
-	@rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .venv-lock mutants
+	@rm -rf .venv-sbom build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .venv-lock mutants
 	@find . -path ./$(VENV) -prune -o -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
