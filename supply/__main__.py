@@ -12,7 +12,7 @@ READ = {"protobuf": "BSD-3-Clause", "transformers": "Apache-2.0"}
 """Packages whose metadata state no licence: what the licence file that comes with them is."""
 HEAD = """# Licences
 
-Every package that `requirements.lock` and `requirements-model.lock` name, with the licence that its own metadata states.
+Every package that `requirements.lock` and `requirements-model.lock` name, with the licence that its metadata state.
 Written by `make sbom` from [sbom.cdx.json](sbom.cdx.json), a software bill of materials (CycloneDX).
 
 | package | version | licence |
