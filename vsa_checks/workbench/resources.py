@@ -226,7 +226,7 @@ def expected_seconds(info: ModelInfo, subjects: Collection[Subject], speed: floa
     return PRODUCTS * products / speed
 
 
-PRODUCTS = 1.8
+PRODUCTS = 2.4
 """How much longer a run takes than matrix products alone that multiply as often; measured."""
 TOKENS_READ = 4_096
 """Tokens of the shipped text, about; a longer one takes longer."""
