@@ -12,7 +12,8 @@ import stat
 import tomllib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import Any
 
 from vsa_checks.errors import VsaChecksError
 
@@ -41,7 +42,7 @@ class Unreadable(VsaChecksError):
         self.reason, self.missing = reason, missing
 
 
-def open_regular(path: str | os.PathLike[str], *, what: str) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str], *, what: str) -> BufferedReader:
     """Open a regular file, or a link to one, without ever waiting. Raises Unreadable."""
     try:
         _refuse_other_kinds(os.stat(path), what, path)
@@ -124,10 +125,15 @@ def parse_json(
         return found
 
     found = _parsed(lambda: json.loads(content, object_pairs_hook=table), "JSON", path, what, depth)
-    complaint = _complaint(found, schema)
+    check(found, schema, path=path, what=what)
+    return found
+
+
+def check(content: Any, schema: Any, *, path: str | os.PathLike[str], what: str) -> None:
+    """Raises Unreadable where a part of a file's content is not as its schema says."""
+    complaint = _complaint(content, schema)
     if complaint is not None:
         raise Unreadable(what, path, complaint[1])
-    return found
 
 
 def read_toml(
