@@ -1,8 +1,31 @@
 """What goes wrong, in words for the person who ran the command."""
 
+from __future__ import annotations
+
+import unicodedata
+
+# Unicode categories of invisible characters, some of which move or hide their neighbours.
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def visible(text: object) -> str:
+    """Text with control and formatting characters written out (ESC as \\x1b), so that none can act on a display."""
+    return "".join(
+        character
+        if character == " " or unicodedata.category(character) not in _INVISIBLE
+        else character.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for character in str(text)
+    )
+
 
 class VsaChecksError(Exception):
-    """Bad input: the message is one paragraph that names what was looked for, where, and the remedy."""
+    """Bad input: the message is one paragraph that names what was looked for, where, and the remedy.
+
+    Names in it may come from anywhere, so whatever could act on a display is written out.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(_within_a_paragraph(visible(message)))
 
 
 class UsageError(VsaChecksError):
@@ -18,13 +41,22 @@ class RecordedError(VsaChecksError):
 
 
 _MOST_CHARACTERS = 300
+_LONGEST_PARAGRAPH = 4000
+
+
+def _within_a_paragraph(text: str) -> str:
+    """Text without its middle where that is too much for anyone to read, such as a name of a million characters."""
+    if len(text) <= _LONGEST_PARAGRAPH:
+        return text
+    half = _LONGEST_PARAGRAPH // 2
+    return f"{text[:half]} ... ({len(text) - 2 * half:,} characters more) ... {text[-half:]}"
 
 
 def first_line(error: BaseException) -> str:
     """Kind and first line of an error, and its second line where the first ends with a colon; without the full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)[:_MOST_CHARACTERS].rstrip(".: ")
+    text = visible(text)[:_MOST_CHARACTERS].rstrip(".: ")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -67,7 +67,8 @@ def covariance_matched(vectors: ArrayLike) -> Matched:
         if len(unit) < 2:
             raise ValueError("fewer than two vectors have no covariance")
         middle = unit.mean(axis=0, dtype=np.float64)
-        if len(unit) > 2 * unit.shape[1] and 1.0 - middle @ middle > LEAST_SPREAD:
+        # On a line there are two directions, and lengths say nothing more of them.
+        if len(unit) > 2 * unit.shape[1] > 2 and 1.0 - middle @ middle > LEAST_SPREAD:
             mean, covariance = gaussian_of_directions(unit)
             values, axes = np.linalg.eigh(covariance)
             return Matched(mean.astype(np.float32), (axes * np.sqrt(np.maximum(values, 0.0))).T.astype(np.float32))

@@ -15,7 +15,7 @@ from tests.models import tiny, tiny_gguf
 from vsa_checks.errors import ModelError
 from vsa_checks.models import describe, read_registry
 from vsa_checks.models.architectures import ARCHITECTURES
-from vsa_checks.models.files import safetensors_header
+from vsa_checks.models.safetensors_files import safetensors_header
 from vsa_checks.models.shapes import shape_from_config
 
 HEAVY = ("torch", "transformers", "transformer_lens")
@@ -138,8 +138,8 @@ def test_the_named_models(hub: Path) -> None:
         ("[x]\nsource = 'ftp'", "source 'ftp'"),
         ("[x]\nsource = 'hub'", "lacks id"),
         ("[x]\nsource = 'hub'\nid = 'a/b'\nn_layers = 2", "lacks architecture, dtype, d_model"),
-        ("x = 3", "not a table"),
-        ("[x", "not valid TOML"),
+        ("x = 3", "gives 3 for x"),
+        ("[x", "cannot be read as TOML"),
     ],
 )
 def test_a_wrong_list_of_models_is_an_error(tmp_path: Path, text: str, message: str) -> None:

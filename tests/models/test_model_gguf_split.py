@@ -66,10 +66,11 @@ def test_every_part_counts_for_the_sha256(tmp_path: Path) -> None:
 
 def test_links_into_a_store_of_other_names_are_followed_by_their_own(tmp_path: Path) -> None:
     _, parts, _ = parts_of(tmp_path)
-    expected, links = load(parts[0], "raw"), tmp_path / "links"
-    links.mkdir()
+    expected, links = load(parts[0], "raw"), tmp_path / "snapshots" / "commit"
+    links.mkdir(parents=True)
+    (tmp_path / "blobs").mkdir()
     for number, part in enumerate(parts):
-        blob = tmp_path / f"blob{number}"
+        blob = tmp_path / "blobs" / f"blob{number}"
         shutil.move(part, blob)
         os.symlink(blob, links / part.name)
     model = load(links / parts[1].name, "raw")

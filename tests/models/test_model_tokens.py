@@ -14,7 +14,7 @@ from vsa_checks.errors import ModelError
 from vsa_checks.models import load
 from vsa_checks.models.sources import locate
 from vsa_checks.models.tokenizer import load_tokenizer, vocabulary_of
-from vsa_checks.models.vocabulary import Vocabulary, directory_token_count, directory_vocabulary
+from vsa_checks.models.vocabulary import Vocabulary, directory_text_state, directory_vocabulary
 
 
 def test_names_are_readable_and_keep_the_leading_space(tmp_path: Path) -> None:
@@ -256,4 +256,4 @@ def test_ids_that_a_gguf_converter_filled_in_have_no_name(tmp_path: Path) -> Non
 
 def test_where_only_transformers_can_read_the_tokenizer_nothing_is_known_of_names(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_bytes(b"")
-    assert directory_vocabulary(tmp_path) is None and directory_token_count(tmp_path) is None
+    assert directory_vocabulary(tmp_path) is None and directory_text_state(tmp_path, 300) == (True, "")

@@ -12,7 +12,7 @@ from tests.plugin.test_plugin_faults import plugin
 from vsa_checks.errors import ModelError
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.models.files import content_sha256
+from vsa_checks.models.checksums import content_sha256
 from vsa_checks.paths import CACHE_VARIABLE
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.loading import first_line

@@ -18,7 +18,7 @@ from llvmlite import binding
 from tests.models import tiny, tiny_gguf
 from vsa_checks import paths
 from vsa_checks.models import describe
-from vsa_checks.models.files import content_sha256
+from vsa_checks.models.checksums import content_sha256
 from vsa_checks.models.model import load
 from vsa_checks.workbench import dependencies
 

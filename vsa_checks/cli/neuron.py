@@ -28,6 +28,7 @@ from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import stream
 from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.outcome import ON_A_LINE
 
 Method = Literal["pursuit", "scan"]
 METHODS: tuple[Method, ...] = ("pursuit", "scan")
@@ -175,6 +176,8 @@ def _checked(model: Model, layer: int, matrix: str | None, expert: int | None, m
         raise UsageError(f"{info.name} has no layer {layer}: its layers are 0 to {info.n_layers - 1}.")
     if matrix is not None and matrix not in matrices:
         raise UsageError(f"The neurons of {info.name} do not read through {matrix}, but {' and '.join(matrices)}.")
+    if info.d_model == 1:
+        raise UsageError(f"No neuron of {info.name} can be explained by tokens: {ON_A_LINE}.")
     if max_tokens < 1:
         raise UsageError(f"A bundle of at most {max_tokens} tokens is none: ask for 1 or more.")
     matrix = matrix or matrices[0]

@@ -10,16 +10,9 @@ from typing import Any
 
 from vsa_checks.errors import ModelError
 from vsa_checks.models.architecture import Architecture, Shape
-from vsa_checks.models.architectures import architecture
-from vsa_checks.models.files import (
-    find_weights,
-    is_pointer,
-    read_config,
-    refuse_pointer,
-    stored_dtype,
-    stored_shapes,
-    weights_sha256,
-)
+from vsa_checks.models.architectures import ARCHITECTURES, architecture
+from vsa_checks.models.checksums import weights_sha256
+from vsa_checks.models.files import check_folder, find_weights, is_pointer, read_config, refuse_pointer
 from vsa_checks.models.gguf_description import (
     gguf_expert_layers,
     gguf_experts,
@@ -30,12 +23,15 @@ from vsa_checks.models.gguf_description import (
     gguf_type,
 )
 from vsa_checks.models.gguf_parts import read_parts
+from vsa_checks.models.gguf_weights import unused_note
 from vsa_checks.models.info import ModelInfo
+from vsa_checks.models.pickled import check_archive
 from vsa_checks.models.registry import RegistryEntry
-from vsa_checks.models.shapes import effective_config, expert_count, row_for, shape_from_config
+from vsa_checks.models.safetensors_files import stored_dtype, stored_shapes
+from vsa_checks.models.shapes import check_numbers, effective_config, expert_count, row_for, shape_from_config
 from vsa_checks.models.sources import Located, Registry, locate, registry_entry, with_config
 from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, expert_layers
-from vsa_checks.models.vocabulary import TOKENIZER_FILES, directory_token_count, gguf_token_count, text_state
+from vsa_checks.models.vocabulary import TOKENIZER_FILES, directory_text_state, gguf_text_state
 
 
 def describe(name_or_path: str | os.PathLike[str], registry: Registry | None = None) -> ModelInfo:
@@ -93,18 +89,25 @@ def _from_hub(found: Located) -> ModelInfo:
     """From config.json, before the weights are there. A tokenizer that was not fetched yet is taken to be usable."""
     assert found.config is not None
     config = read_config(found.config, found.name)
+    check_numbers(config, None, found.name)
     effective = effective_config(config)
     dtype = config.get("dtype") or config.get("torch_dtype") or effective.get("dtype") or effective.get("torch_dtype")
-    n_tokens = directory_token_count(found.config)
-    text = text_state(n_tokens, shape_from_config(config, found.name).d_vocab) if n_tokens else (True, "")
+    fetched = any((found.config / name).exists() for name in TOKENIZER_FILES)
+    d_vocab = shape_from_config(config, found.name).d_vocab
+    text = directory_text_state(found.config, d_vocab) if fetched else (True, "")
     return _from_config(found, config, sha256=None, dtype=str(dtype or "float32"), text=text)
 
 
 def _from_directory(found: Located, directory: Path) -> ModelInfo:
+    if found.source != "package":  # an installer may link its files to where it keeps them
+        check_folder(directory, found.name)
     config = read_config(directory, found.name)
     weights = find_weights(directory, found.name)
-    shape = shape_from_config(config, found.name)
+    for file in weights.files if weights.pickle else ():
+        check_archive(file, found.name)
     shapes = None if weights.pickle else stored_shapes(weights, found.name)
+    check_numbers(config, None if shapes is None else len(shapes), found.name)
+    shape = shape_from_config(config, found.name)
     effective = effective_config(config)
     layout = row_for(effective, found.name).layout
     if shapes is not None and layout.embed:
@@ -125,7 +128,7 @@ def _text_of(directory: Path, d_vocab: int) -> tuple[bool, str]:
     for file in (directory / name for name in TOKENIZER_FILES):
         if file.is_file() and is_pointer(file):
             return False, f"its {file.name} is a git-lfs pointer, which stands in for the file (run: git lfs pull)"
-    return text_state(directory_token_count(directory), d_vocab)
+    return directory_text_state(directory, d_vocab)
 
 
 def _from_config(
@@ -175,8 +178,9 @@ def _from_gguf(found: Located, path: Path) -> ModelInfo:
         sha256=weights_sha256(tuple(part.path for part in headers)),
         dtype=dtype,
         quantization=quantization,
-        text=text_state(gguf_token_count(header), shape.d_vocab),
+        text=gguf_text_state(header, shape.d_vocab),
         licence=str(header.fields.get("general.license") or ""),
+        notes=unused_note(headers, ARCHITECTURES[model_type], shape),
         parallel=gguf_parallel(headers, model_type),
         gated=gguf_gated(headers, model_type),
         n_experts=gguf_experts(header),
@@ -195,6 +199,7 @@ def _info(
     quantization: str | None,
     text: tuple[bool, str],
     licence: str = "",
+    notes: str = "",
     parallel: bool = False,
     gated: bool = True,
     n_experts: int = 0,
@@ -217,7 +222,7 @@ def _info(
         norm=row.norm,
         causal=row.causal,
         licence=entry.licence if entry is not None else licence or "not stated",
-        notes=entry.notes if entry is not None else "",
+        notes=" ".join(filter(None, (entry.notes if entry is not None else "", notes))),
         text=text[0],
         text_reason=text[1],
         parallel=parallel,

@@ -1,30 +1,37 @@
-"""Files of a model directory: which hold weights, what they hold, and their checksums. No torch."""
+"""Files of a model directory: which hold configuration and weights, and which must not be read. No torch."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
-import struct
-from collections import Counter
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from vsa_checks.errors import ModelError
+from typing_extensions import TypedDict
+
+from vsa_checks.errors import ModelError, VsaChecksError
+from vsa_checks.reading import MB, Unreadable, open_regular
+from vsa_checks.reading import read_json as read_any_json
 
 CONFIG_FILE = "config.json"
-_BESIDE_GGUF = (".json", ".txt", ".model", ".jinja")
-_GGUF_PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.gguf)", re.IGNORECASE)
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+INDEXES = (_SAFETENSORS[1], _PICKLES[1])
 _AGAIN = "Fetch or save the model again."
-FLOAT_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_LONGEST_HEADER = 100_000_000
 _LFS = b"version https://git-lfs"
+# Of the largest models a configuration has 100 KB, an index 20 MB and a tokenizer 40 MB.
+_LONGEST_JSON, LONGEST_BESIDE = 100 * MB, 300 * MB
+_BESIDE = (".json", ".txt", ".model", ".jinja")
+"""Ends of the names of files that transformers may read beside the weights."""
+_READ = (*_BESIDE, ".safetensors", ".bin", ".gguf")
+_ADAPTER = "adapter_config.json"
+_ALSO_WEIGHTS = "transformers_weights"
+
+
+class _Index(TypedDict):
+    weight_map: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -35,15 +42,14 @@ class WeightFiles:
     pickle: bool
 
 
-def read_json(path: Path, model: str) -> dict[str, Any]:
+def read_json(path: Path, model: str, schema: Any = None) -> dict[str, Any]:
     """A JSON object from a file of the model. Raises ModelError for a file that holds none or cannot be read."""
     refuse_pointer(path, model)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
+        content = read_any_json(path, limit=_LONGEST_JSON, what=path.name, schema=schema)
+    except Unreadable as problem:
         raise ModelError(
-            f"The model {model} cannot be loaded: {path.name} in {path.parent} cannot be read as JSON "
-            f"({problem}). {_AGAIN}"
+            f"The model {model} cannot be loaded: {path.name} in {path.parent} {problem.reason}. {_AGAIN}"
         ) from None
     if not isinstance(content, dict):
         raise ModelError(f"The model {model} cannot be loaded: {path} holds no JSON object. {_AGAIN}")
@@ -51,9 +57,12 @@ def read_json(path: Path, model: str) -> dict[str, Any]:
 
 
 def read_config(directory: Path, model: str) -> dict[str, Any]:
-    """The config.json of a directory. Raises ModelError if there is none, or if it says that weights are packed."""
+    """The config.json of a directory.
+
+    Raises ModelError if there is none, and if it says that weights are packed or that others are to be read.
+    """
     path = directory / CONFIG_FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         gguf = sorted(directory.glob("*.gguf"))
         hint = f"Give the file {gguf[0]} itself." if gguf else "Give a directory written by save_pretrained."
         raise ModelError(
@@ -64,31 +73,41 @@ def read_config(directory: Path, model: str) -> dict[str, Any]:
     kind = config.get("model_type")
     if kind is not None and not isinstance(kind, str):
         raise ModelError(
-            f"The model {model} cannot be loaded: {path} gives {kind!r} for model_type, which is no text. {_AGAIN}"
+            f"The model {model} cannot be loaded: {path} gives {kind!r:.80} for model_type, which is no text. {_AGAIN}"
         )
     if "quantization_config" in config:
         raise ModelError(
             f"The model {model} cannot be loaded: {path} says that its weights are packed "
-            f"({config['quantization_config']}), which is read here from GGUF files only. Give an unpacked "
+            f"({config['quantization_config']!s:.300}), which is read here from GGUF files only. Give an unpacked "
             "directory."
+        )
+    if config.get(_ALSO_WEIGHTS) is not None:
+        raise ModelError(
+            f"The model {model} is refused: {path} names other files as its weights ({_ALSO_WEIGHTS} "
+            f"{config[_ALSO_WEIGHTS]!r:.80}), and {_SAFETENSORS[0]} or its parts are read. Rename that file, and take "
+            "the entry out."
         )
     return config
 
 
 def find_weights(directory: Path, model: str) -> WeightFiles:
-    """The weight files of a directory, safetensors before .bin. Raises ModelError if one is missing."""
+    """The weight files of a directory, safetensors before .bin. Raises ModelError if one is missing or elsewhere."""
     for names, pickle in ((_SAFETENSORS, False), (_PICKLES, True)):
         single, index = (directory / name for name in names)
-        if single.is_file():
+        if os.path.lexists(single):
+            _require_regular([single], model)
             return WeightFiles((single,), pickle)
-        if index.is_file():
-            parts = sorted(set(read_json(index, model).get("weight_map", {}).values()))
-            missing = [part for part in parts if not (directory / part).is_file()]
+        if os.path.lexists(index):
+            parts = index_parts(index, model)
+            missing = [part for part in parts if not _is_there(directory / part)]
             if missing or not parts:
                 raise ModelError(
                     f"The model {model} cannot be loaded: {index.name} names "
-                    f"{', '.join(missing) or 'no file'}, looked for in {directory} and not there. {_AGAIN}"
+                    f"{_listed(missing) or 'no file'}, looked for in {directory} and not there. {_AGAIN}"
                 )
+            _require_regular([directory / part for part in parts], model)
+            for part in parts:
+                refuse_link_out(directory / part, directory, model)
             return WeightFiles(tuple(directory / part for part in parts), pickle)
     raise ModelError(
         f"The model {model} cannot be loaded: {_SAFETENSORS[0]} (or its parts, or {_PICKLES[0]}) was looked "
@@ -96,61 +115,96 @@ def find_weights(directory: Path, model: str) -> WeightFiles:
     )
 
 
-def stored_dtype(weights: WeightFiles, config: dict[str, Any], model: str) -> str:
-    """Name of the type in which most weights are stored. Raises ModelError for a damaged safetensors file."""
-    if weights.pickle:
-        return str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    sizes: Counter[str] = Counter()
-    for file in weights.files:
-        for entry in safetensors_header(file, model)[0].values():
-            sizes[entry["dtype"]] += prod(entry["shape"])
-    kind = sizes.most_common(1)[0][0] if sizes else "F32"
-    return FLOAT_NAMES.get(kind, kind)
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(f"{name:.200}" for name in names[:5]) + more
 
 
-def stored_shapes(weights: WeightFiles, model: str) -> dict[str, tuple[int, ...]]:
-    """Name of each tensor in safetensors files -> its shape. Raises ModelError for a damaged file."""
-    headers = (safetensors_header(file, model)[0] for file in weights.files)
-    return {name: tuple(entry["shape"]) for header in headers for name, entry in header.items()}
+def index_parts(index: Path, model: str) -> list[str]:
+    """The files that an index of weights names, in order. Raises ModelError for one that is not below its folder."""
+    parts = sorted(set(read_json(index, model, _Index)["weight_map"].values()))
+    for part in parts:
+        steps = part.replace("\\", "/").split("/")
+        if os.path.isabs(part) or any(step in ("", ".", "..") for step in steps):
+            raise ModelError(
+                f"The model {model} is refused: {index.name} names {part!r:.200} as a file of weights, and only files "
+                f"in the folder {index.parent} are read. Put all parts into it, and correct the index."
+            )
+    return parts
 
 
-def safetensors_header(path: Path, model: str) -> tuple[dict[str, dict[str, Any]], int]:
-    """Tensor name -> dtype, shape and data_offsets, from the header of a safetensors file; and where the data start.
+def _is_there(file: Path) -> bool:
+    try:
+        return os.path.lexists(file) and file.exists()
+    except (OSError, ValueError):  # no file can have such a name
+        return False
 
-    Raises ModelError if the header cannot be read or the file does not have the length that it states.
+
+def _require_regular(files: list[Path], model: str) -> None:
+    for file in files:
+        try:
+            open_regular(file, what="the file").close()
+        except Unreadable as problem:
+            raise ModelError(f"The model {model} cannot be loaded: {problem}. {_AGAIN}") from None
+
+
+def check_folder(directory: Path, model: str) -> None:
+    """Look at the files of a folder that may be read, by this package or by transformers.
+
+    Raises ModelError for a link that leads out of the folder (but into the hub's own cache), for what is no regular
+    file, for one that is too long, and for an adapter, which is not applied here.
     """
+    for file in _may_be_read(directory, model):
+        refuse_link_out(file, directory, model)
+        if file.is_dir() and file.suffix != ".safetensors":
+            continue
+        if file.name == _ADAPTER:
+            raise ModelError(
+                f"The model {model} is refused: {directory} holds an adapter ({_ADAPTER}), which is not applied here, "
+                "so the numbers would be those of another model. Give the model that it was merged into."
+            )
+        found = os.stat(file)
+        if not stat.S_ISREG(found.st_mode) or (file.suffix in _BESIDE and found.st_size > LONGEST_BESIDE):
+            try:
+                open_regular(file, what="the file").close()
+            except Unreadable as problem:
+                raise ModelError(f"The model {model} is refused: {problem}. Take it away.") from None
+            raise ModelError(
+                f"The model {model} is refused: {file.name} in {directory} has {found.st_size:,} bytes, and at most "
+                f"{LONGEST_BESIDE:,} are read of such a file. {_AGAIN}"
+            )
 
-    def bad(what: str) -> ModelError:
-        return ModelError(
-            f"The model {model} cannot be loaded: {path} is no sound safetensors file ({what}). The file is "
-            "cut short or damaged: fetch it again."
+
+def refuse_link_out(file: Path, folder: Path, model: str) -> None:
+    """Raises ModelError for a link that leads out of the model's folder, but for those of the hub's own cache."""
+    root, target = folder.resolve(), Path(os.path.realpath(file))
+    homes = [root, *([root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [])]
+    if not any(home in target.parents for home in homes):
+        raise ModelError(
+            f"The model {model} is refused: {file.relative_to(folder)} in {folder} is a link to {target}, outside of "
+            "that folder. Put the file itself there, or give the folder that it is in."
         )
 
-    refuse_pointer(path, model)
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        if not 0 < length <= min(size - 8, _LONGEST_HEADER):
-            raise bad(f"it claims a header of {length} bytes and has {size} in all")
-        try:
-            header = json.loads(file.read(length))
-            header.pop("__metadata__", None)
-            ends = [int(entry["data_offsets"][1]) for entry in header.values()]
-            _ = [(str(entry["dtype"]), prod(entry["shape"])) for entry in header.values()]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as problem:
-            raise bad(f"its header cannot be read: {problem}") from None
-    if 8 + length + max(ends, default=0) != size:
-        raise bad(f"it should have {8 + length + max(ends, default=0)} bytes and has {size}")
-    return header, 8 + length
+
+def _may_be_read(directory: Path, model: str) -> Iterator[Path]:
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError as problem:
+        raise ModelError(
+            f"The model {model} cannot be loaded: the folder {directory} cannot be read ({problem.strerror}). Give one "
+            "that can be."
+        ) from None
+    for file in (directory / name for name in names if name.endswith(_READ)):
+        if file.exists():  # a link to nothing is missing, which whoever needs it says
+            yield file
 
 
 def is_pointer(path: Path) -> bool:
     """Whether a file is a git-lfs pointer instead of its content."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, what="the file") as file:
             return file.read(len(_LFS)) == _LFS
-    except OSError:  # whoever reads the content says what is wrong
+    except (OSError, VsaChecksError):  # whoever reads the content says what is wrong
         return False
 
 
@@ -161,53 +215,3 @@ def refuse_pointer(path: Path, model: str) -> None:
             f"The model {model} cannot be loaded: {path} is a git-lfs pointer, which stands in for a file that was "
             "not fetched. In that checkout run: git lfs pull"
         )
-
-
-def weights_sha256(files: tuple[Path, ...]) -> str:
-    """Hex sha256 of one file, or of the sorted lines "name sha256" of several; computed once per process."""
-    if len(files) == 1:
-        return file_sha256(files[0])
-    lines = sorted(f"{file.name} {file_sha256(file)}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def content_sha256(path: Path) -> str:
-    """Hex sha256 of all files that a model is loaded from.
-
-    Of a directory these are its files and those that an index there names, in whatever folder; of a GGUF model the
-    file, its other parts and the configuration and tokenizer beside it. Links count as what they lead to. Raises
-    OSError for a file that cannot be read.
-    """
-    folder = path if path.is_dir() else path.parent
-    if path.is_dir():
-        files = {file.name: file for file in folder.iterdir()}
-        for index in [name for name in files if name.endswith(".index.json")]:
-            files |= {part: folder / part for part in _named_by(folder / index)}
-    else:
-        files = {file.name: file for file in folder.iterdir() if file.suffix in _BESIDE_GGUF}
-        part = _GGUF_PART.fullmatch(path.name)
-        for number in range(1, int(part[3]) + 1) if part else ():
-            files[f"part {number}"] = folder / f"{part[1]}-{number:05}-of-{part[3]}{part[4]}"  # type: ignore[index]
-        files[""] = path  # a GGUF file may have any name
-    lines = sorted(f"{name} {file_sha256(file)}\n" for name, file in files.items() if file.is_file())
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _named_by(index: Path) -> set[str]:
-    """The files that an index of weights names; none if it cannot be read, which loading will say."""
-    try:
-        return {str(file) for file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return set()
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file; computed once per process while the file does not change."""
-    stat = os.stat(path)
-    return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: str, _size: int, _mtime: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

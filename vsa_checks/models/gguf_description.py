@@ -9,8 +9,8 @@ from math import prod
 from vsa_checks.errors import ModelError
 from vsa_checks.models.architecture import Architecture, Shape
 from vsa_checks.models.architectures import ARCHITECTURES, gguf_model_type
-from vsa_checks.models.files import FLOAT_NAMES
 from vsa_checks.models.gguf_header import GGUFHeader, TensorEntry
+from vsa_checks.models.safetensors_files import FLOAT_NAMES
 from vsa_checks.models.tensor_names import missing_tensors
 
 _EMBEDDING, _UNEMBEDDING = "token_embd.weight", "output.weight"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
+from io import BufferedReader
 from itertools import pairwise
 from math import inf, isfinite, nan, prod
 from pathlib import Path
@@ -19,12 +21,16 @@ from typing import Any
 import numpy as np
 
 from vsa_checks.errors import ModelError
+from vsa_checks.reading import Unreadable, open_regular
 
 # Type codes of the format, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _LONGEST_STRING = 1 << 28
 _LONGEST_NAME = 127
+# Those of the largest models have 30 MB, 70 fields and 3,000 tensors.
+_LONGEST_HEADER, _MOST_FIELDS, _MOST_TENSORS = 100_000_000, 1 << 16, 1 << 17
+_MOST_ALIGNMENT = 1 << 20
 _MAX_RANK = 4
 _TRUNCATED = "The file is cut short or damaged: fetch it again."
 
@@ -106,16 +112,21 @@ class GGUFHeader:
         """Whether the header holds an array field of this name."""
         return key in self._arrays
 
-    def array_length(self, key: str) -> int:
-        """How many items an array field holds; 0 when it is absent."""
-        return self._arrays[key].count if key in self._arrays else 0
+    def count_texts(self, key: str) -> int:
+        """How many items an array field of texts holds; 0 when it is absent or of another type."""
+        place = self._arrays.get(key)
+        return place.count if place is not None and place.item_type == _STRING else 0
+
+    def texts(self, key: str) -> list[str]:
+        """The items of an array field of texts; an empty list when it is absent or of another type."""
+        return self.array(key) if self.count_texts(key) else []
 
     def array(self, key: str) -> list[Any]:
         """The items of an array field, read from the file now; an empty list when it is absent."""
         place = self._arrays.get(key)
         if place is None:
             return []
-        with open(self.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with open_regular(self.path, what="the file") as file, _mapped(file) as data:
             cursor = _Cursor(data, place.start)
             if place.item_type == _STRING:
                 return [cursor.string() for _ in range(place.count)]
@@ -136,11 +147,13 @@ def read_header(path: str | os.PathLike[str]) -> GGUFHeader:
 def _read(path: str, size: int, _mtime: int) -> GGUFHeader:
     try:
         if size < 24:
-            with open(path, "rb") as file:
+            with open_regular(path, what="the file") as file:
                 magic = file.read(4)
             raise _Bad(_not_gguf(magic) if magic != b"GGUF" else f"it holds only {size} bytes. {_TRUNCATED}")
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with open_regular(path, what="the file") as file, _mapped(file) as data:
             return _parse(Path(path), data, size)
+    except Unreadable as problem:
+        raise ModelError(f"The model {path} cannot be loaded: {problem}. Give another file.") from None
     except _Bad as problem:
         raise ModelError(f"The file {path} cannot be read as a GGUF model: {problem}") from None
     except (struct.error, OverflowError, ValueError) as problem:
@@ -166,6 +179,8 @@ def _parse(path: Path, data: mmap.mmap, size: int) -> GGUFHeader:
             )
         raise _Bad(f"it says version {version}; versions 2 and 3 are read. Convert it again.")
     n_tensors, n_fields = cursor.unpack("QQ")
+    if n_tensors > _MOST_TENSORS or n_fields > _MOST_FIELDS:
+        raise _Bad(f"its header claims {n_tensors:,} tensors and {n_fields:,} fields. {_TRUNCATED}")
     fields: dict[str, Any] = {}
     arrays: dict[str, _ArrayField] = {}
     for _ in range(n_fields):
@@ -180,10 +195,12 @@ def _parse(path: Path, data: mmap.mmap, size: int) -> GGUFHeader:
     # A model that was split has its fields in the first part alone.
     if "general.architecture" not in fields and "split.count" not in fields:
         raise _Bad("its header has no general.architecture. Convert the model again with llama.cpp's converter.")
-    return GGUFHeader(path, fields, _tensor_table(cursor, n_tensors, fields, size), arrays)
+    return GGUFHeader(path, fields, _tensor_table(cursor, n_tensors, fields, arrays, size), arrays)
 
 
-def _tensor_table(cursor: _Cursor, count: int, fields: dict[str, Any], size: int) -> dict[str, TensorEntry]:
+def _tensor_table(
+    cursor: _Cursor, count: int, fields: dict[str, Any], arrays: Collection[str], size: int
+) -> dict[str, TensorEntry]:
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     rows: list[tuple[str, tuple[int, ...], int, int]] = []
@@ -198,7 +215,8 @@ def _tensor_table(cursor: _Cursor, count: int, fields: dict[str, Any], size: int
         type_code, offset = cursor.unpack("IQ")
         rows.append((name, tuple(reversed(dims)), type_code, offset))
     alignment = fields.get("general.alignment", 32)
-    if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
+    whole = isinstance(alignment, int) and not isinstance(alignment, bool) and "general.alignment" not in arrays
+    if not whole or not 1 <= alignment <= _MOST_ALIGNMENT or alignment & (alignment - 1):
         raise _Bad(f"its general.alignment is {alignment!r:.80}, where a power of two is needed. Convert it again.")
     data_start = -(-cursor.at // alignment) * alignment
     tensors: dict[str, TensorEntry] = {}
@@ -218,6 +236,9 @@ def _tensor_table(cursor: _Cursor, count: int, fields: dict[str, Any], size: int
             raise _Bad(f"it holds two tensors of the name {name}. Convert it again.")
         tensors[name] = TensorEntry(name, shape, kind.name, start, nbytes)
     _check_apart(tensors)
+    longest = data_start + sum(-(-entry.nbytes // alignment) * alignment for entry in tensors.values())
+    if size > longest:
+        raise _Bad(f"its tensors end by byte {longest}, the file has {size}. {_TRUNCATED}")
     return tensors
 
 
@@ -262,17 +283,29 @@ class _Cursor:
         place = _ArrayField(kind, count, self.at)
         if kind == _STRING:
             at, data = self.at, self.data
+            if count > (len(data) - at) // 8:  # each text has its length before it
+                raise _too_many(count)
             take = struct.Struct("<Q").unpack_from
             for _ in range(count):
                 at += 8 + take(data, at)[0]
             self.at = at
         elif kind in _SCALARS:
-            self.at += count * struct.calcsize("<" + _SCALARS[kind])
+            self.at += int(count) * struct.calcsize("<" + _SCALARS[kind])
         else:
             raise _Bad(f"a header field is an array of type {kind}, which is not read here.")
         if self.at > len(self.data):
-            raise _Bad(f"an array of {count} items runs past the end. {_TRUNCATED}")
+            raise _too_many(count)
         return place
+
+
+def _too_many(count: int) -> _Bad:
+    return _Bad(f"an array of {count:,} items runs past the end of the file, or of any header. {_TRUNCATED}")
+
+
+def _mapped(file: BufferedReader) -> mmap.mmap:
+    """The part of a file that a header can be in."""
+    size = os.fstat(file.fileno()).st_size
+    return mmap.mmap(file.fileno(), min(size, _LONGEST_HEADER), access=mmap.ACCESS_READ)
 
 
 def tensor_bytes(header: GGUFHeader, entry: TensorEntry) -> np.ndarray:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from vsa_checks.errors import ModelError
+from vsa_checks.models.files import refuse_link_out
 from vsa_checks.models.gguf_header import GGUFHeader, read_header
 
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.gguf)", re.IGNORECASE)
@@ -38,7 +39,11 @@ def read_parts(path: Path, model: str) -> list[GGUFHeader]:
         if "general.architecture" not in header.fields:
             raise _unlike(model, path, "has no general.architecture in its header")
         return [header]
-    headers = [read_header(name) for name in _part_paths(path, count, model)]
+    paths = _part_paths(path, count, model)
+    for part in paths:
+        if part != path:
+            refuse_link_out(part, path.parent, model)
+    headers = [read_header(part) for part in paths]
     _check_together(headers, count, model)
     return headers
 

@@ -62,7 +62,7 @@ class GgufTensors:
 
 
 def open_gguf(found: Located, info: ModelInfo) -> Opened:
-    """The weights of a GGUF file, and a note on tensors that its architecture does not use.
+    """The weights of a GGUF file.
 
     Raises ModelError for tensors that are missing.
     """
@@ -71,13 +71,10 @@ def open_gguf(found: Located, info: ModelInfo) -> Opened:
     header = headers[0]
     row = ARCHITECTURES[info.architecture]
     raw = raw_weights(headers, row, info, found.name, found.path)
-    unused = unused_tensors(raw.stored.names, raw, header.architecture)
-    more = f" and {len(unused) - 8:,} more" if len(unused) > 8 else ""
-    note = f"The file also holds tensors that its architecture does not use: {', '.join(unused[:8])}{more}."
     prefix = f"{header.architecture}.attention.layer_norm"
     eps = header.number(f"{prefix}_rms_epsilon", header.number(f"{prefix}_epsilon", 1e-5, least=0), least=0)
     cap = bool(header.number(f"{header.architecture}.final_logit_softcapping", row.soft_cap))
-    return Opened(raw, info, note if unused else "", eps or 0.0, cap)
+    return Opened(raw, info, "", eps or 0.0, cap)
 
 
 def raw_weights(headers: list[GGUFHeader], row: Architecture, shape: Shape, model: str, path: Path) -> RawWeights:
@@ -132,13 +129,22 @@ def gguf_layout(row: Architecture, quirks: Gguf) -> Layout:
     )
 
 
-def unused_tensors(names: Collection[str], raw: RawWeights, architecture: str) -> list[str]:
-    """Names of the tensors that neither this package reads nor llama.cpp's table of the architecture lists."""
+def unused_note(headers: list[GGUFHeader], row: Architecture, shape: Shape) -> str:
+    """In one sentence, the tensors that neither this package reads nor llama.cpp's table of the architecture lists."""
+    assert row.gguf is not None
+    names = [name for header in headers for name in header.tensors]
+    unused = _unused(names, gguf_layout(row, row.gguf), shape, headers[0].architecture)
+    if not unused:
+        return ""
+    more = f" and {len(unused) - 8:,} more" if len(unused) > 8 else ""
+    return f"The file also holds tensors that its architecture does not use: {', '.join(unused[:8])}{more}."
+
+
+def _unused(names: Collection[str], layout: Layout, shape: Shape, architecture: str) -> list[str]:
     from gguf.constants import MODEL_ARCH_NAMES, MODEL_TENSORS, TENSOR_NAMES
 
     code = next((code for code, name in MODEL_ARCH_NAMES.items() if name == architecture), None)
     listed = {TENSOR_NAMES[tensor].replace("{bid}", "#") for tensor in MODEL_TENSORS.get(code, ())} if code else set()
-    layout = raw.layout
     layer = layout.layer.replace("{}", "#")
     own = {layout.embed, layout.final_norm, layout.positions, layout.embed_norm, layout.unembed}
     listed |= own | {layer + role for role in layout.roles.values()}
@@ -149,7 +155,7 @@ def unused_tensors(names: Collection[str], raw: RawWeights, architecture: str) -
             continue
         stem = name.rpartition(".")[0]
         number = re.search(r"(?<=blk\.)\d+", stem)
-        beyond = number is not None and name.startswith(layer.split("#")[0]) and int(number[0]) >= raw.shape.n_layers
+        beyond = number is not None and name.startswith(layer.split("#")[0]) and int(number[0]) >= shape.n_layers
         if beyond or re.sub(r"(?<=blk\.)\d+", "#", stem) not in listed:
             unused.append(name)
     return sorted(unused)

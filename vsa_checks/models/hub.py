@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vsa_checks.models import hub_problems as problems
-from vsa_checks.models.files import CONFIG_FILE, read_config, read_json
+from vsa_checks.models.files import CONFIG_FILE, index_parts, read_config
 from vsa_checks.models.hub_cache import cache_directory, endpoint, offline, write_reference
 from vsa_checks.models.hub_progress import bar_for, in_bytes, rewritten_log, say, say_once
 from vsa_checks.models.registry import RegistryEntry
@@ -133,9 +133,7 @@ def _weights(entry: RegistryEntry, listing: Listing) -> list[str]:
         if single in listing.sizes:
             return [single]
         if index in listing.sizes:
-            parts = read_json(_fetch(entry, listing, index), entry.name).get("weight_map")
-            # Parts may lie in folders; what the repository does not list is not asked for.
-            named = sorted({str(part) for part in parts.values()}) if isinstance(parts, dict) else []
+            named = index_parts(_fetch(entry, listing, index), entry.name)
             missing = [name for name in named if name not in listing.sizes]
             if missing or not named:
                 raise problems.missing_shards(entry, index, missing)

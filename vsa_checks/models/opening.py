@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vsa_checks.errors import ModelError
 from vsa_checks.models.architecture import Architecture
 from vsa_checks.models.embedding_only import with_embedding
 from vsa_checks.models.files import find_weights, read_config
 from vsa_checks.models.forward import class_parameters, read_class_config
 from vsa_checks.models.info import ModelInfo
 from vsa_checks.models.raw_weights import Opened, RawWeights
-from vsa_checks.models.shapes import effective_config, row_for
+from vsa_checks.models.shapes import EPSILONS, check_numbers, effective_config, row_for
 from vsa_checks.models.sources import Located
-from vsa_checks.models.storage import open_weights
-from vsa_checks.models.tensor_names import check_experts, check_sizes, missing_tensors
+from vsa_checks.models.storage import Stored, open_weights
+from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, missing_tensors
 
 # What older versions of the classes kept beside the weights, and heads that no claim looks at.
 _NO_WEIGHTS = (
@@ -31,6 +34,12 @@ _NO_WEIGHTS = (
     ".act_fn.beta",
     ".act_fn.eps",
     ".e_score_correction_bias",
+)
+# As the libraries that pack weights name what they put beside them.
+_SCALES = re.compile(
+    r"(weight|input|output|activation|act|[kvqo])_(scale|zero_point)(_inv|_\d|_shift)?$"
+    r"|\.(scales|qweight|qzeros|g_idx|SCB|weight_packed|weight_shape|weight_global_scale)$"
+    r"|\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..+)$"
 )
 _OTHER_HEADS = ("pooler.", "cls.seq_relationship.", "nsp_cls.")
 
@@ -54,12 +63,15 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
         notes.append(f"Its embeddings alone are read: {row.not_run}.")
     else:
         shapes = {name: stored.shape(name) for name in stored.names}
+        check_numbers(whole, len(shapes), model)
         check_sizes(shapes, row.layout, info, model, directory)
         check_experts(shapes, row.layout, info.n_layers, info.n_experts, model, directory)
+        _check_positions(shapes, row, text_config, model, directory)
         expected = class_parameters(text_config, row, model)
         tied = _is_tied(class_config, row, list(stored.names))
         if config is not whole:
             row = replace(row, not_run="the language model of a model of several media: weights only")
+    _refuse_scales(stored, expected, model)
     raw = RawWeights(
         stored,
         row,
@@ -142,6 +154,31 @@ def _untied(raw: RawWeights) -> str:
     )
 
 
+def _check_positions(
+    shapes: Mapping[str, tuple[int, ...]], row: Architecture, text_config: Any, model: str, place: Path
+) -> None:
+    """Raises ModelError where the configuration asks for more positions than are stored."""
+    asked = getattr(text_config, "max_position_embeddings", None)
+    name = by_module_name(shapes, row.layout).get(f"{row.layout.positions}.weight")
+    if name is not None and isinstance(asked, int) and asked > shapes[name][0]:
+        raise ModelError(
+            f"The model {model} cannot be loaded: {name} in {place} has the shape {shapes[name]}, its configuration "
+            f"asks for {asked:,} positions. Configuration and weights do not belong together: fetch the model again."
+        )
+
+
+def _refuse_scales(stored: Stored, expected: Collection[str] | None, model: str) -> None:
+    """Raises ModelError where matrices were stored with scales beside them, without which they mean nothing."""
+    names = [name for name in stored.names if _SCALES.search(name) and (expected is None or name not in expected)]
+    if names:
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        raise ModelError(
+            f"The model {model} cannot be loaded: its weights are packed, though its configuration does not say so: "
+            f"{names[0]:.200}{more} scale or index other tensors, which mean nothing without. Unpack it (with "
+            "dequantize of transformers), or give it as a GGUF file."
+        )
+
+
 def _unused(raw: RawWeights, expected: set[str], *, several: bool) -> str:
     """In one sentence, the stored tensors that the model's class does not have."""
     own = {name.split(".")[1] for name in expected if name.startswith(raw.layout.prefix) and "." in name}
@@ -152,8 +189,7 @@ def _unused(raw: RawWeights, expected: set[str], *, several: bool) -> str:
         # Of a model of several media only what belongs to its language model.
         and (not several or (name.startswith(raw.layout.prefix) and name.split(".")[1] in own))
         and name != f"{raw.layout.unembed}.weight"
-        and "expert" not in name
-        and "block_sparse_moe" not in name
+        and not (raw.n_experts and ("expert" in name or "block_sparse_moe" in name))
         and not stored.endswith(_NO_WEIGHTS)
         and not any(head in stored for head in _OTHER_HEADS)
     )
@@ -164,8 +200,8 @@ def _unused(raw: RawWeights, expected: set[str], *, several: bool) -> str:
 
 
 def _eps(config: Mapping[str, Any]) -> float:
-    for field in ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "rms_norm_eps", "norm_eps"):
-        if isinstance(config.get(field), float):
+    for field in EPSILONS:
+        if isinstance(config.get(field), int | float):
             return float(config[field])
     return 1e-5
 

@@ -5,21 +5,50 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, with_config
+from typing_extensions import TypedDict
 
 from vsa_checks import paths
 from vsa_checks.errors import ModelError
 from vsa_checks.models.architecture import Shape
+from vsa_checks.reading import MB, Unreadable, read_text, read_toml, toml_line
 
 REGISTRY_VARIABLE = "VSA_CHECKS_MODELS"
 SOURCES = ("hub", "package")
 MAIN = "main"
 _ID = re.compile(r"(?=.{3,96}$)\w([\w.-]*\w)?/\w([\w.-]*\w)?", re.ASCII)
 _REVISION = re.compile(r"[\w.+-]+(/[\w.+-]+)*", re.ASCII)
+_WHAT, _LONGEST = "the list of named models", 10 * MB
+_Size = Annotated[int, Field(ge=0, lt=1 << 31)]
+
+
+@with_config(extra="forbid")
+class _Table(TypedDict, total=False):
+    source: str
+    architecture: str
+    dtype: str
+    n_layers: _Size
+    d_model: _Size
+    n_heads: _Size
+    n_kv_heads: _Size
+    d_head: _Size
+    d_mlp: _Size
+    d_vocab: _Size
+    licence: str
+    id: str
+    revision: str
+    aliases: list[str]
+    distribution: str
+    file: str
+    sha256: str
+    quantization: str
+    is_paper_model: bool
+    notes: str
 
 
 @dataclass(frozen=True)
@@ -63,41 +92,54 @@ def read_registry(path: str | os.PathLike[str] | None = None) -> dict[str, Regis
     """All named models, by name. Raises ModelError if the file is missing, is not TOML, or an entry lacks a field."""
     file = Path(path) if path is not None else registry_path()
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise ModelError(
-            f"The list of named models was looked for in {file} and cannot be read ({problem.strerror}). Run "
-            f"from a checkout of the project, or set {REGISTRY_VARIABLE} to such a file."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ModelError(f"The list of named models {file} is not valid TOML: {problem}. Correct the file.") from None
+        tables = read_toml(file, limit=_LONGEST, what=_WHAT, schema=dict[str, _Table])
+    except Unreadable as problem:
+        remedy = "Correct the file."
+        if problem.missing:
+            remedy = f"Run from a checkout of the project, or set {REGISTRY_VARIABLE} to such a file."
+        raise ModelError(f"{_capital(problem)}. {remedy}") from None
     return {name: _entry(name, table, file) for name, table in tables.items()}
 
 
-def _entry(name: str, table: Any, file: Path) -> RegistryEntry:
-    if not isinstance(table, Mapping):
-        raise ModelError(f"In the list of named models {file}, {name!r} is not a table. Correct the file.")
+def _wrong(file: Path, name: str, what: str, *keys: str) -> ModelError:
+    """The error for an entry, with the line of the first of these keys that stands there, or else of the entry."""
+    text = read_text(file, limit=_LONGEST, what=_WHAT)
+    line = toml_line(text, name, *keys[:1])
+    return ModelError(f"In {_WHAT} {file}{f' (line {line})' if line else ''}, {name!r:.80} {what}. Correct the file.")
+
+
+def _capital(problem: Unreadable) -> str:
+    return str(problem)[:1].upper() + str(problem)[1:]
+
+
+def _entry(name: str, table: Mapping[str, Any], file: Path) -> RegistryEntry:
     sizes = [field.name for field in fields(Shape)]
     described = ["architecture", "dtype", *sizes]
     needed = {"hub": ["id"], "package": ["licence", "distribution", "file", "sha256", *described]}
     source = table.get("source")
     if source not in SOURCES:
-        raise ModelError(
-            f"In the list of named models {file}, {name!r} has the source {source!r}; known are "
-            f"{', '.join(SOURCES)}. Correct the file."
-        )
+        raise _wrong(file, name, f"has the source {source!r:.80}; known are {', '.join(SOURCES)}", "source")
     if any(key in table for key in described):  # the description is whole or left out
         needed["hub"] += described
     missing = [key for key in needed[source] if key not in table]
-    known = {field.name for field in fields(RegistryEntry)} | set(sizes)
-    unknown = sorted(set(table) - known)
-    if missing or unknown:
-        wrong = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
-        raise ModelError(f"In the list of named models {file}, {name!r} {' and '.join(wrong)}. Correct the file.")
-    shape = Shape(**{size: int(table[size]) for size in sizes}) if sizes[0] in table else None
+    if missing:
+        raise _wrong(file, name, f"lacks {', '.join(missing)}")
+    for key, value in _ids(table):
+        if not _is_id(value) and not (key == "aliases" and re.fullmatch(r"[\w.-]+", value, re.ASCII)):
+            raise _wrong(file, name, f"has {value!r:.80} for {key}, where the hub's ORG/NAME is needed", key)
+    if not _is_revision(table.get("revision", MAIN)):
+        raise _wrong(file, name, f"has {table['revision']!r:.80} for revision, which is none", "revision")
+    if ".." in Path(table.get("file", "")).parts or table.get("file", "").startswith("/"):
+        raise _wrong(file, name, f"has {table['file']!r:.80} for file, which leads out of the package", "file")
+    shape = Shape(**{size: table[size] for size in sizes}) if sizes[0] in table else None
     rest = {key: value for key, value in table.items() if key not in sizes}
     rest["aliases"] = tuple(rest.get("aliases", ()))
     return RegistryEntry(name=name, shape=shape, **rest)
+
+
+def _ids(table: Mapping[str, Any]) -> list[tuple[str, str]]:
+    own = [("id", table["id"])] if "id" in table else []
+    return own + [("aliases", alias) for alias in table.get("aliases", ())]
 
 
 def entry_for(name: str, registry: Mapping[str, RegistryEntry]) -> RegistryEntry | None:

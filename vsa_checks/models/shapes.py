@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,15 @@ _COMMON_KEYS = {
 }
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_decoder_layers", "decoder_layers")
 _WIDTHS = ("hidden_size", "n_embed", "d_model", "n_embd", "emb_dim")
+_OTHER_LAYERS = ("encoder_layers", "num_encoder_layers", "num_hidden_groups", "inner_group_num")
+EPSILONS = ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "rms_norm_eps", "norm_eps")
+_BASES = ("rope_theta", "rotary_emb_base", "rope_local_base_freq", "global_rope_theta", "local_rope_theta")
+# Classes make a table of this length, or a name for each.
+_COUNTS = {
+    "num_labels": 100_000,
+    "inner_group_num": 1_000,
+    **dict.fromkeys(("n_positions", "max_position_embeddings", "max_seq_len", "max_sequence_length"), 1 << 25),
+}
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 # No model is so large; a configuration that says so would fill the memory before its weights are looked at.
 _MOST, _MOST_LAYERS = 1 << 31, 10_000
@@ -76,6 +85,49 @@ def shape_from_config(config: Mapping[str, Any], model: str) -> Shape:
     )
 
 
+def check_numbers(config: Mapping[str, Any], n_tensors: int | None, model: str) -> None:
+    """Look at what a config.json gives for numbers that classes compute with or count by, before any is made.
+
+    `n_tensors` is how many tensors are stored; None where that is not known.
+
+    Raises ModelError for an epsilon or a base of rotation that is none, and for counts beyond what is there.
+    """
+
+    def wrong(field: str, value: Any, wanted: str) -> ModelError:
+        return ModelError(
+            f"The model {model} cannot be described: its config.json gives {value!r:.80} for {field!r}, where {wanted} "
+            "is needed. Fetch or save the model again."
+        )
+
+    for place, field, value in _fields(config, ""):
+        if value is None or not isinstance(field, str):
+            continue
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        if field in EPSILONS and not (plain and 0 <= value < 1e30):
+            raise wrong(place, value, "a finite number of at least 0")
+        if field in _BASES and not (plain and 0 < value < 1e30):
+            raise wrong(place, value, "a finite number above 0")
+        if plain and field in _COUNTS and value > _COUNTS[field]:
+            raise wrong(place, value, f"a number up to {_COUNTS[field]:,}")
+        layers = field in (*_LAYERS, *_OTHER_LAYERS)
+        if plain and layers and value > _MOST_LAYERS:
+            raise wrong(place, value, f"a positive whole number up to {_MOST_LAYERS:,}")
+        shared = config.get("model_type") == "albert"  # layers are applied again and again
+        if plain and layers and not shared and n_tensors is not None and value > n_tensors:
+            raise ModelError(
+                f"The model {model} cannot be loaded: its config.json asks for {value:,} layers ({place}), and there "
+                f"are {n_tensors:,} tensors in all. Configuration and weights do not belong together: fetch the model "
+                "again."
+            )
+
+
+def _fields(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, Any]]:
+    for field, value in config.items():
+        yield f"{prefix}{field}", field, value
+        if isinstance(value, Mapping):
+            yield from _fields(value, f"{prefix}{field}.")
+
+
 def effective_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The part of a config.json that describes the language model: all of it, or text_config of several media's.
 
@@ -121,6 +173,11 @@ def row_for(config: Mapping[str, Any], model: str) -> Architecture:
             raise unsupported(model_type, model, named[0] if isinstance(named, list) and named else None)
         return row
     row = architecture(model_type, model)
+    if row.family == "encoder" and config.get("is_decoder") is True:
+        raise ModelError(
+            f"The model {model} cannot be loaded: its config.json says is_decoder, so that it reads in one direction, "
+            f"and {model_type} is read here as an encoder, which looks both ways. Give a model of another architecture."
+        )
     if model_type == "opt" and config.get("do_layer_norm_before") is False:
         # OPT-350m norms the stream after each sum, as BERT does.
         return replace(row, layout=row.layout.having(attn_norm=None, mlp_norm=None, final_norm=""))

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from vsa_checks.errors import ModelError
 from vsa_checks.models import hub
-from vsa_checks.models.files import file_sha256
+from vsa_checks.models.checksums import file_sha256
 from vsa_checks.models.gguf_parts import first_part
 from vsa_checks.models.hub_cache import cache_directory, cached_config, cached_snapshot, is_commit
 from vsa_checks.models.hub_problems import not_there, shown_endpoint
 from vsa_checks.models.hub_progress import say_once
 from vsa_checks.models.registry import RegistryEntry, entry_for, read_registry, unknown_name
+from vsa_checks.reading import Unreadable, open_regular
 
 Registry = Mapping[str, RegistryEntry]
 MODEL_LOCK = "requirements-model.lock"
@@ -58,19 +59,21 @@ def locate(name_or_path: str | os.PathLike[str], registry: Registry | None = Non
     file with another sha256 than the registry's.
     """
     registry = read_registry() if registry is None else registry
-    name = os.fspath(name_or_path)
+    name = os.fspath(name_or_path) if isinstance(name_or_path, str | os.PathLike) else repr(name_or_path)
+    if not isinstance(name_or_path, str | os.PathLike) or not isinstance(name, str):
+        raise ModelError(f"The model {name!r:.80} is no text: give a short name, ORG/NAME[@REVISION] or a path.")
     if not name.strip() or name.startswith("@"):
         raise ModelError(
             f"The model {name!r} has no name: give a short name (vsa-checks models lists them), ORG/NAME[@REVISION] "
             "or a path."
         )
-    path = Path(name).expanduser()
+    path = _path(name)
     if not _looks_like_path(name):
         entry = entry_for(name, registry)
-        if entry is not None and not ("/" in name and path.exists()):
+        if entry is not None and not ("/" in name and _exists(path, name)):
             return _hub(entry) if entry.source == "hub" else _package(entry)
-    if path.exists():
-        if path.is_file() and path.suffix.lower() != ".gguf" and not _starts_as_gguf(path):
+    if _exists(path, name):
+        if not path.is_dir() and not _starts_as_gguf(path) and path.suffix.lower() != ".gguf":
             raise ModelError(
                 f"The model {name} cannot be loaded: the file is no GGUF file. Give a .gguf file, or the "
                 "directory of a Hugging Face model (config.json beside the weights) instead of one file of "
@@ -192,9 +195,34 @@ def _package(entry: RegistryEntry) -> Located:
     return Located(entry.name, "package", entry.distribution, path, None, entry)
 
 
+def _path(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # no such user, or none at all
+        raise ModelError(
+            f"The model {name} cannot be loaded: the home folder that its ~ stands for is not known. Give the whole "
+            "path."
+        ) from None
+
+
+def _exists(path: Path, name: str) -> bool:
+    try:
+        return path.exists()
+    except OSError as problem:
+        raise ModelError(
+            f"The model {name:.200} cannot be loaded: its path cannot be looked at ({problem.strerror}). Correct it."
+        ) from None
+
+
 def _starts_as_gguf(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4) == b"GGUF"
+    """Whether a file begins as GGUF files do. Raises ModelError for what is no regular file."""
+    try:
+        with open_regular(path, what="the file") as file:
+            return file.read(4) == b"GGUF"
+    except Unreadable as problem:
+        raise ModelError(f"The model {path} cannot be loaded: {problem}. Give another.") from None
+    except OSError as problem:
+        raise ModelError(f"The model {path} cannot be loaded: it cannot be read ({problem.strerror}).") from None
 
 
 def _looks_like_path(name: str) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Collection
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks.errors import ModelError, first_line
-from vsa_checks.models.files import WeightFiles, refuse_pointer, safetensors_header
+from vsa_checks.errors import ModelError
+from vsa_checks.models.files import WeightFiles
+from vsa_checks.models.pickled import all_pickled
+from vsa_checks.models.safetensors_files import FLOAT_NAMES, Entry, all_entries
 
 Array = NDArray[np.float32]
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -46,10 +47,7 @@ class Safetensors:
     def __init__(self, files: tuple[Path, ...], model: str) -> None:
         """Read the headers. Raises ModelError for a damaged file."""
         self._model = model
-        self._entries: dict[str, tuple[Path, int, dict[str, Any]]] = {}
-        for file in files:
-            header, data_start = safetensors_header(file, model)
-            self._entries |= {name: (file, data_start, entry) for name, entry in header.items()}
+        self._entries: dict[str, tuple[Path, int, Entry]] = all_entries(files, model)
 
     @property
     def names(self) -> Collection[str]:
@@ -99,31 +97,7 @@ class Pickled:
 
     def __init__(self, files: tuple[Path, ...], model: str) -> None:
         """Open the files. Raises ModelError for a pickle that is damaged or holds more than tensors."""
-        import torch
-
-        self._tensors: dict[str, torch.Tensor] = {}
-        for file in files:
-            refuse_pointer(file, model)
-            try:
-                content = _load(file)
-            except pickle.UnpicklingError as problem:
-                raise ModelError(
-                    f"The model {model} is refused: {file.name} in {file.parent} is a pickle that asks to run code or "
-                    f"is damaged ({first_line(problem)}), and only plain tensors are read. Convert it to safetensors "
-                    "where you trust it."
-                ) from None
-            except Exception as problem:  # whatever is wrong with the file, it is the same to the person
-                raise ModelError(
-                    f"The model {model} cannot be loaded: {file.name} in {file.parent} cannot be read "
-                    f"({first_line(problem)}). Fetch, save or convert the model again."
-                ) from None
-            if not isinstance(content, dict):
-                raise ModelError(
-                    f"The model {model} cannot be loaded: {file} holds a {type(content).__name__} where named tensors "
-                    "are needed. Save the model's state_dict again."
-                )
-            self._tensors |= {str(name): one for name, one in content.items() if isinstance(one, torch.Tensor)}
-        self._model = model
+        self._tensors, self._model = all_pickled(files, model), model
 
     @property
     def names(self) -> Collection[str]:
@@ -137,24 +111,13 @@ class Pickled:
     def read(self, name: str, index: int | None = None) -> Array:
         """One tensor as float32, or its part `index` along the first axis."""
         tensor = self._tensors[name] if index is None else self._tensors[name][index]
-        if not tensor.is_floating_point():
+        if str(tensor.dtype).removeprefix("torch.") not in FLOAT_NAMES.values():
             raise ModelError(
                 f"The model {self._model} cannot be loaded: {name} is stored as {tensor.dtype}, which means nothing "
                 "without the scales that were taken out of it. Give the model in float32, bfloat16 or float16."
             )
         values: Array = tensor.detach().float().contiguous().numpy()
         return values if values.base is None else values.copy()
-
-
-def _load(file: Path) -> Any:
-    import torch
-
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, ValueError) as problem:
-        if "mmap" not in str(problem):
-            raise
-        return torch.load(file, map_location="cpu", weights_only=True)  # the older format, which is no zip archive
 
 
 def open_weights(weights: WeightFiles, model: str) -> Stored:

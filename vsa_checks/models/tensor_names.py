@@ -89,6 +89,11 @@ def check_sizes(stored: Mapping[str, tuple[int, ...]], layout: Layout, shape: Sh
             "again."
         )
     last = layout.layer.format(shape.n_layers - 1)
+    if "decoder" in layout.layer and not any("decoder" in name for name in names):
+        raise ModelError(
+            f"The model {model} cannot be loaded: {place} holds an encoder alone, and in this architecture the decoder "
+            "is looked at. Give the whole model, as its ForConditionalGeneration class saves it."
+        )
     if not any(name.startswith(last) for name in names):
         held = next(at for at in range(shape.n_layers) if not any(n.startswith(layout.layer.format(at)) for n in names))
         raise ModelError(

@@ -8,11 +8,16 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from typing_extensions import TypedDict
 
+from vsa_checks.models.files import LONGEST_BESIDE
 from vsa_checks.models.gguf_header import GGUFHeader
+from vsa_checks.reading import Unreadable, check, read_json, read_text
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model")
 _SENTENCEPIECE = ("tokenizer.model", "spiece.model")
@@ -24,6 +29,22 @@ _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SMALLEST_SHARE = 0.8
 # Some tokenizers gained a padding token or a few more that the embeddings never got.
 _MOST_EXTRA, _MOST_EXTRA_SHARE = 16, 0.02
+# A list is made with a place for each id. The largest vocabularies have 300,000 tokens.
+_MOST_TOKENS = 10_000_000
+_Ids = dict[str, Annotated[int, Field(ge=0, lt=_MOST_TOKENS)]]
+
+
+class _Added(TypedDict):
+    content: str
+    id: Annotated[int, Field(ge=0, lt=_MOST_TOKENS)]
+
+
+class _Fast(TypedDict):
+    model: dict[str, Any]
+
+
+class _Decoded(TypedDict):
+    content: str
 
 
 class Vocabulary:
@@ -99,36 +120,44 @@ def text_state(n_tokens: int | None, d_vocab: int) -> tuple[bool, str]:
     return True, ""
 
 
-def directory_token_count(directory: Path) -> int | None:
-    """Tokens of a directory's tokenizer; 0 without one, None where only transformers can read it."""
-    vocabulary = directory_vocabulary(directory)
+def directory_text_state(directory: Path, d_vocab: int) -> tuple[bool, str]:
+    """Whether the tokenizer of a directory serves a model of `d_vocab` tokens, and why not."""
+    vocabulary, problem = _read(directory)
+    if problem:
+        return False, f"its tokenizer cannot be used: {problem}"
     if vocabulary is not None:
-        return len(vocabulary)
-    return None if any((directory / name).is_file() for name in _SENTENCEPIECE) else 0
+        return text_state(len(vocabulary), d_vocab)
+    return text_state(None if any((directory / name).is_file() for name in _SENTENCEPIECE) else 0, d_vocab)
 
 
 def directory_vocabulary(directory: Path) -> Vocabulary | None:
     """Token names from tokenizer.json, vocab.json or vocab.txt of a directory; None if none of them can be read."""
+    return _read(directory)[0]
+
+
+def _read(directory: Path) -> tuple[Vocabulary | None, str]:
+    """The vocabulary of a directory, if it can be read, and what is wrong if it is there and cannot."""
     files = [directory / name for name in (*_READERS, *_ADDED_TOKENS)]
-    stats = [(file.name, os.stat(file)) for file in files if file.is_file()]
+    stats = [(file.name, os.stat(file)) for file in files if file.exists()]
     return _cached(directory, tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
 
 
 @lru_cache(maxsize=8)
-def _cached(directory: Path, stamps: tuple[tuple[str, int, int], ...]) -> Vocabulary | None:
-    for name in (name for name, _, _ in stamps if name in _READERS):
-        try:
+def _cached(directory: Path, stamps: tuple[tuple[str, int, int], ...]) -> tuple[Vocabulary | None, str]:
+    try:
+        for name in (name for name, _, _ in stamps if name in _READERS):
             vocabulary = _READERS[name](directory / name)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-        if vocabulary:
-            return vocabulary
-    return None
+            if vocabulary:
+                _added_tokens(directory)  # transformers reads these files too
+                return vocabulary, ""
+    except Unreadable as problem:
+        return None, str(problem)
+    return None, ""
 
 
 def gguf_vocabulary(header: GGUFHeader) -> Vocabulary | None:
     """Token names of a GGUF file; None if it holds none."""
-    pieces: list[str | None] = list(header.array(_GGUF_TOKENS))
+    pieces: list[str | None] = list(header.texts(_GGUF_TOKENS))
     if not pieces:
         return None
     # The converter fills ids that the tokenizer does not have with "[PAD<id>]", of the type for unused tokens.
@@ -141,7 +170,15 @@ def gguf_vocabulary(header: GGUFHeader) -> Vocabulary | None:
 
 def gguf_token_count(header: GGUFHeader) -> int:
     """Tokens named in a GGUF file."""
-    return header.array_length(_GGUF_TOKENS)
+    return header.count_texts(_GGUF_TOKENS)
+
+
+def gguf_text_state(header: GGUFHeader, d_vocab: int) -> tuple[bool, str]:
+    """Whether the tokenizer in a GGUF file serves a model of `d_vocab` tokens, and why not."""
+    count = gguf_token_count(header)
+    if not count and header.has_array(_GGUF_TOKENS):
+        return False, f"its tokenizer cannot be used: {_GGUF_TOKENS} in its header is no list of texts"
+    return text_state(count, d_vocab)
 
 
 def _by_id(tokens: dict[str, int]) -> list[str | None]:
@@ -151,11 +188,21 @@ def _by_id(tokens: dict[str, int]) -> list[str | None]:
     return pieces
 
 
+def _read_json(path: Path, schema: Any) -> Any:
+    return read_json(path, limit=LONGEST_BESIDE, what="the file", schema=schema)
+
+
 def _read_fast(path: Path) -> Vocabulary:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    stored = content["model"]["vocab"]
-    tokens = dict(stored) if isinstance(stored, dict) else {piece: at for at, (piece, _) in enumerate(stored)}
-    tokens |= {added["content"]: added["id"] for added in content.get("added_tokens", ())}
+    content = _read_json(path, _Fast)
+    stored = content["model"].get("vocab")
+    if isinstance(stored, list):
+        check(stored, list[list[str | float]], path=path, what="the file")
+        # A piece and its probability each.
+        stored = {entry[0]: at for at, entry in enumerate(stored) if entry}
+    check(stored, _Ids, path=path, what="the file")
+    added = content.get("added_tokens") or []
+    check(added, list[_Added], path=path, what="the file")
+    tokens = stored | {one["content"]: one["id"] for one in added}
     # The steps that split and join text say which alphabet the pieces are written in.
     steps = json.dumps([content.get(key) for key in ("pre_tokenizer", "decoder", "normalizer")], ensure_ascii=False)
     style = "byte-level" if '"ByteLevel"' in steps else "sentencepiece" if "▁" in steps else "plain"
@@ -163,13 +210,14 @@ def _read_fast(path: Path) -> Vocabulary:
 
 
 def _read_bpe(path: Path) -> Vocabulary:
-    tokens = json.loads(path.read_text(encoding="utf-8")) | _added_tokens(path.parent)
+    tokens = _read_json(path, _Ids) | _added_tokens(path.parent)
     return Vocabulary(_by_id(tokens), "byte-level")
 
 
 def _read_wordpiece(path: Path) -> Vocabulary:
     # Not splitlines: it takes characters for ends of lines that are tokens in multilingual vocabularies.
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    text = read_text(path, limit=LONGEST_BESIDE, what="the file")
+    lines = text.removesuffix("\n").split("\n")
     pieces: list[str | None] = [*lines] if lines != [""] else []
     for piece, token in _added_tokens(path.parent).items():
         pieces += [None] * (token + 1 - len(pieces))
@@ -181,10 +229,11 @@ def _added_tokens(directory: Path) -> dict[str, int]:
     """Tokens that stand beside vocab.json or vocab.txt; tokenizer.json holds its own."""
     found: dict[str, int] = {}
     simple, config = (directory / name for name in _ADDED_TOKENS)
-    if simple.is_file():
-        found |= json.loads(simple.read_text(encoding="utf-8"))
-    if config.is_file():
-        listed = json.loads(config.read_text(encoding="utf-8")).get("added_tokens_decoder") or {}
+    if simple.exists():
+        found |= _read_json(simple, _Ids)
+    if config.exists():
+        listed = _read_json(config, dict[str, Any]).get("added_tokens_decoder") or {}
+        check(listed, dict[Annotated[str, Field(pattern=r"^\d{1,7}$")], _Decoded], path=config, what="the file")
         found |= {added["content"]: int(token) for token, added in listed.items()}
     return found
 

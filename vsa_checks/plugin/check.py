@@ -22,7 +22,7 @@ from vsa_checks.plugin.verdicts import Chance, Refuted, VerdictChanged
 from vsa_checks.report.result_record import not_checked_record, result_record
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.loading import with_trace
-from vsa_checks.workbench.outcome import Measure, Outcome, measure_subject, measure_with_other_seeds
+from vsa_checks.workbench.outcome import ON_A_LINE, Measure, Outcome, measure_subject, measure_with_other_seeds
 
 CALL_PASSED = pytest.StashKey[bool]()
 REDRAWS = (2, 4)
@@ -120,7 +120,10 @@ class Check:
         kept = found = self._run.kept.find(claim, subject, flags, measure, options)
         if found is None:
             self._load(subject.basis)
-            found = measure_subject(self._bench, subject, measure, options)
+            if self._run.info.d_model == 1:
+                found = Outcome(None, ON_A_LINE, False, None, 0.0)
+            else:
+                found = measure_subject(self._bench, subject, measure, options)
         n_seeds = self._run.seeds - 1
         for most in REDRAWS:
             if found.measurement is None:

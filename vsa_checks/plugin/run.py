@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vsa_checks import paths
-from vsa_checks.errors import ModelError, RecordedError, UsageError, VsaChecksError
+from vsa_checks.errors import ModelError, RecordedError, UsageError, VsaChecksError, visible
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.recorded import Known, read_recorded, recorded_path
 from vsa_checks.judging.subjects import Subject, enumerate_subjects, experts_of
@@ -77,6 +77,8 @@ class ClaimsRun:
             parts.append("This is the paper's own model.")
         else:
             parts.append("The paper's own model, GPT-2 small, was NOT checked.")
+        if not self.info.text:
+            parts.append(f"It reads no text: {visible(self.info.text_reason)}.")
         if self.chosen_because:
             parts.append(self.chosen_because)
         if not self.known and not self.record:

@@ -1,8 +1,9 @@
 """Numbers, names and counts as a reader sees them, alike on the page, on the terminal and in the log."""
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from vsa_checks.errors import visible as visible  # others take it from here
 
 VERDICTS = ("holds", "chance", "refuted", "not-checked")
 WORST_FIRST = ("refuted", "chance", "holds", "not-checked")
@@ -11,19 +12,6 @@ ORIGINS = {"paper": "the paper's", "ours": "ours"}
 NOTHING = "–"
 GIVEN = "given by the shape"
 """Stands beside a verdict of `holds` where an untrained network of the same shape meets the claim too."""
-
-# Unicode categories of invisible characters, some of which move or hide their neighbours.
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-
-
-def visible(text: object) -> str:
-    """Text with control and formatting characters written out (ESC as \\x1b), so that none can act on a display."""
-    return "".join(
-        character
-        if character == " " or unicodedata.category(character) not in _INVISIBLE
-        else character.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for character in str(text)
-    )
 
 
 def number(value: float | None, digits: int = 4) -> str:

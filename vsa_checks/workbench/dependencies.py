@@ -12,7 +12,7 @@ from typing import Any
 
 from vsa_checks import paths
 from vsa_checks.models import ModelInfo
-from vsa_checks.models.files import content_sha256
+from vsa_checks.models.checksums import content_sha256
 from vsa_checks.models.sources import locate
 
 ABOUT_THE_COPY = ("name", "source", "location", "sha256", "revision", "licence", "notes")

@@ -52,6 +52,9 @@ class Outcome:
         return cls(**{**stored, **read})
 
 
+ON_A_LINE = "its vectors have one dimension, where every cosine is 1 or -1"
+
+
 def measure_subject(bench: Workbench, subject: Subject, measure: Measure, options: Mapping[str, Any]) -> Outcome:
     """Measure one subject.
 

@@ -1,0 +1,235 @@
+"""Reads files that are not ours: regular files alone, up to a size and a depth, of the types that a schema says.
+
+Whatever is wrong is said in one sentence by `Unreadable`; the caller adds which model it is about and the remedy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Callable
+from functools import lru_cache
+from io import BufferedReader
+from typing import Any
+
+from vsa_checks.errors import VsaChecksError
+
+KB, MB, GB = 10**3, 10**6, 10**9
+DEEPEST = 64
+"""Levels of lists and tables within each other that a file may have where nothing else is said."""
+# Beside a pipe that nobody writes to, opening would wait for ever.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe (FIFO)"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class Unreadable(VsaChecksError):
+    """A file that cannot be read as what it should be; one sentence without full stop and remedy.
+
+    `reason` is the sentence without what file it is about; `missing` tells that there is none.
+    """
+
+    def __init__(self, what: str, path: str | os.PathLike[str], reason: str, *, missing: bool = False) -> None:
+        super().__init__(f"{what} {os.fspath(path)} {reason}")
+        self.reason, self.missing = reason, missing
+
+
+def open_regular(path: str | os.PathLike[str], *, what: str) -> BufferedReader:
+    """Open a regular file, or a link to one, without ever waiting. Raises Unreadable."""
+    try:
+        _refuse_other_kinds(os.stat(path), what, path)
+        descriptor = os.open(path, _FLAGS)
+    except (OSError, ValueError) as problem:
+        said = getattr(problem, "strerror", None) or str(problem)
+        raise Unreadable(
+            what, path, f"cannot be read ({said})", missing=isinstance(problem, FileNotFoundError)
+        ) from None
+    try:
+        _refuse_other_kinds(os.fstat(descriptor), what, path)  # it may have been exchanged in between
+    except Unreadable:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "rb")
+
+
+def _refuse_other_kinds(found: os.stat_result, what: str, path: str | os.PathLike[str]) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for test, name in _KINDS if test(found.st_mode)), "of another kind")
+        raise Unreadable(what, path, f"is {kind}, and only regular files are read")
+
+
+def read_bytes(path: str | os.PathLike[str], *, limit: int, what: str) -> bytes:
+    """All bytes of a regular file of at most `limit` bytes. Raises Unreadable."""
+    with open_regular(path, what=what) as file:
+        try:
+            # What a file says of its length need not be so (those of /proc say 0).
+            content = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
+        except OSError as problem:
+            raise Unreadable(what, path, f"cannot be read ({problem.strerror})") from None
+    if content is None or len(content) > limit:
+        raise Unreadable(what, path, f"is longer than {limit:,} bytes, the most that such a file may have")
+    return content
+
+
+def read_text(path: str | os.PathLike[str], *, limit: int, what: str) -> str:
+    """The text of a regular file in UTF-8. Raises Unreadable."""
+    content = read_bytes(path, limit=limit, what=what)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        line = content.count(b"\n", 0, problem.start) + 1
+        raise Unreadable(what, path, f"is no text in UTF-8 (line {line}: {problem.reason})") from None
+
+
+def read_json(path: str | os.PathLike[str], *, limit: int, what: str, depth: int = DEEPEST, schema: Any = None) -> Any:
+    """The content of a JSON file.
+
+    Parameters
+    ----------
+    path : str or path-like
+    limit : int, bytes
+    what : str
+        What the file is, for messages, such as "the configuration".
+    depth : int
+        The most levels of lists and tables within each other.
+    schema : type, optional
+        What the content must be: any type that pydantic can check, strictly; keys that a TypedDict does not name may
+        be there.
+
+    Raises
+    ------
+    Unreadable
+    """
+    return parse_json(read_bytes(path, limit=limit, what=what), path=path, what=what, depth=depth, schema=schema)
+
+
+def parse_json(
+    content: bytes, *, path: str | os.PathLike[str], what: str, depth: int = DEEPEST, schema: Any = None
+) -> Any:
+    """`read_json` for bytes that were read from the file already."""
+
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            seen: set[str] = set()
+            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise Unreadable(what, path, f"gives {twice[:80]!r} twice")
+        return found
+
+    found = _parsed(lambda: json.loads(content, object_pairs_hook=table), "JSON", path, what, depth)
+    check(found, schema, path=path, what=what)
+    return found
+
+
+def check(content: Any, schema: Any, *, path: str | os.PathLike[str], what: str) -> None:
+    """Raises Unreadable where a part of a file's content is not as its schema says."""
+    complaint = _complaint(content, schema)
+    if complaint is not None:
+        raise Unreadable(what, path, complaint[1])
+
+
+def read_toml(
+    path: str | os.PathLike[str], *, limit: int, what: str, depth: int = DEEPEST, schema: Any = None
+) -> dict[str, Any]:
+    """The content of a TOML file, as `read_json`; what is wrong is said with its line where that can be found."""
+    text = read_text(path, limit=limit, what=what)
+    found: dict[str, Any] = _parsed(lambda: tomllib.loads(text.replace("\r\n", "\n")), "TOML", path, what, depth)
+    complaint = _complaint(found, schema)
+    if complaint is not None:
+        place, reason = complaint
+        line = toml_line(text, *place)
+        raise Unreadable(what, path, reason if line is None else f"(line {line}) {reason}")
+    return found
+
+
+def toml_line(text: str, *place: str | int) -> int | None:
+    """The line of a TOML file, from 1, on which a key of a table stands, or else the table; None if neither is found.
+
+    `place` is as in ("gpt2", "n_layers"), or ("claim", 3, "threshold") for the fourth [[claim]].
+    """
+    lines = text.split("\n")
+    if not place:
+        return None
+    count = place[1] if len(place) > 1 and isinstance(place[1], int) else 0
+    keys = [str(key) for key in place[1:] if isinstance(key, str)]
+    name = _key_pattern(str(place[0]))
+    header = re.compile(rf"\s*\[{{1,2}}\s*{name}\s*\]{{1,2}}\s*(#.*)?")
+    starts = [at for at, line in enumerate(lines) if header.fullmatch(line)]
+    if len(starts) <= count:
+        top = re.compile(rf"\s*{name}\s*[=.]")
+        return next((at + 1 for at, line in enumerate(lines) if top.match(line)), None)
+    start = starts[count]
+    key = re.compile(rf"\s*{_key_pattern(keys[0])}\s*[=.]") if keys else None
+    for at in range(start + 1, len(lines)):
+        if key is None or re.match(r"\s*\[.*\]\s*(#.*)?$", lines[at]):
+            break
+        if key.match(lines[at]):
+            return at + 1
+    return start + 1
+
+
+def _key_pattern(key: str) -> str:
+    return rf"[\"']?{re.escape(key)}[\"']?"
+
+
+def _parsed(parse: Callable[[], Any], kind: str, path: str | os.PathLike[str], what: str, depth: int) -> Any:
+    too_deep = f"has more than {depth} levels of lists and tables within each other"
+    try:
+        found = parse()
+    except RecursionError:
+        raise Unreadable(what, path, too_deep) from None
+    except ValueError as problem:  # of the syntax, of characters, and of numbers with thousands of digits
+        raise Unreadable(what, path, f"cannot be read as {kind} ({problem})") from None
+    level = [found]
+    for _ in range(depth + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return found
+    raise Unreadable(what, path, too_deep)
+
+
+def _complaint(content: Any, schema: Any) -> tuple[tuple[str | int, ...], str] | None:
+    """Where and what is the first thing in a file that is not as its schema says; None if all is."""
+    if schema is None:
+        return None
+    from pydantic import ValidationError
+
+    try:
+        _adapter(schema).validate_python(content, strict=True)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_context=False)[0]
+        place = tuple(first["loc"])
+        shown = ".".join(str(part)[:80] for part in place)
+        if first["type"] == "missing":
+            return place[:-1], f"lacks {shown}"
+        if first["type"] == "extra_forbidden":
+            return place, f"has unknown {shown}"
+        given = repr(first["input"]) if not isinstance(first["input"], dict | list) else _length(first["input"])
+        said = first["msg"][:1].lower() + first["msg"][1:]
+        return place, f"gives {given[:80]} for {shown}: {said}" if shown else f"holds {given[:80]}: {said}"
+    return None
+
+
+def _length(content: dict[Any, Any] | list[Any]) -> str:
+    return f"a {'table' if isinstance(content, dict) else 'list'} of {len(content):,}"
+
+
+@lru_cache(maxsize=32)
+def _adapter(schema: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(schema)
