@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from vsa_checks.errors import VsaChecksError
-from vsa_checks.paths import replaced
 from vsa_checks.report.summary import add_q_values, summarize
 from vsa_checks.report.versions import READ, SCHEMA_VERSION, brought_up_to_date
+from vsa_checks.writing import write_whole
 
 PAPER = "arXiv:2412.07947"
 FILE_NAME = "results.json"
@@ -132,8 +132,7 @@ def write(document: Mapping[str, Any], directory: str | Path) -> Path:
     validate(document)
     path = Path(directory) / FILE_NAME
     text = json.dumps(document, allow_nan=False, indent=1, sort_keys=True)
-    with replaced(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_whole(path, text + "\n")
     return path
 
 
