@@ -7,10 +7,13 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import IO
 
 TEMPORARY = re.compile(r"\.vsa-checks-[0-9a-f]{32}\.tmp")
 _STALE_S = 60.0
@@ -23,22 +26,29 @@ def write_whole(path: Path, content: str | bytes, *, private: bool = False) -> N
     Whoever reads `path` sees the old file or the new one, never a part. A `private` file is for this user alone, and is
     not waited for to reach the disk. Text is written in UTF-8. Raises OSError where the file cannot be written.
     """
-    require_replaceable(path)
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
-    if not private:
-        sweep(path.parent)
-    temporary = _new_name(path.parent)
-    try:
-        # O_EXCL: nothing that somebody else put there is written through.
-        with open(os.open(temporary, _EXCLUSIVE, 0o600 if private else 0o666), "wb") as file:
+    write_together({path: content}, private=private)
+
+
+def write_together(contents: Mapping[Path, str | bytes], *, private: bool = False) -> None:
+    """Write several files as `write_whole` does; none takes its place before all are on the disk. Raises OSError."""
+    with ExitStack() as stack:
+        temporaries = {}
+        for path, content in contents.items():
+            require_replaceable(path)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o777)
+            if not private:
+                sweep(path.parent)
+            temporary = temporaries[path] = _new_name(path.parent)
+            stack.callback(temporary.unlink, missing_ok=True)
+            # O_EXCL: nothing that somebody else put there is written through.
+            file = stack.enter_context(open(os.open(temporary, _EXCLUSIVE, 0o600 if private else 0o666), "wb"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             if not private:
                 os.fsync(file.fileno())
+        for path, temporary in temporaries.items():
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def require_writable(path: Path) -> None:
@@ -77,6 +87,37 @@ def _remove_if_abandoned(path: str) -> None:
         if time.time() - os.fstat(file).st_mtime > _STALE_S:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where its writer is alive
             os.unlink(path)
+    finally:
+        os.close(file)
+
+
+LOCK = ".in-use"
+
+
+def locked(folder: Path) -> IO[bytes]:
+    """Mark a temporary folder as in use, until this process ends or closes what is returned."""
+    file = open(folder / LOCK, "xb")  # noqa: SIM115 - whoever asked closes it
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+def sweep_folders(place: Path, prefix: str) -> None:
+    """Remove the temporary folders of this user that processes left which were killed, as `locked` shows."""
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix):
+                with suppress(OSError):
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+                        _remove_folder_if_abandoned(Path(entry.path))
+
+
+def _remove_folder_if_abandoned(folder: Path) -> None:
+    file = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if time.time() - os.fstat(file).st_mtime > _STALE_S:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails where its process is alive
+            shutil.rmtree(folder)
     finally:
         os.close(file)
 

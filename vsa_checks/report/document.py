@@ -129,11 +129,15 @@ def write(document: Mapping[str, Any], directory: str | Path) -> Path:
     OSError
         If the folder cannot be written.
     """
-    validate(document)
     path = Path(directory) / FILE_NAME
-    text = json.dumps(document, allow_nan=False, indent=1, sort_keys=True)
-    write_whole(path, text + "\n")
+    write_whole(path, as_text(document))
     return path
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """What results.json holds of a document. Raises ReportError if it is not valid."""
+    validate(document)
+    return json.dumps(document, allow_nan=False, indent=1, sort_keys=True) + "\n"
 
 
 def read(path: str | Path) -> dict[str, Any]:
