@@ -50,7 +50,7 @@ def test_what_is_wrong_with_the_specification_is_one_paragraph(
     file = tmp_path / "other.toml"
     file.write_text(content, encoding="utf-8")
     env = plugin(tmp_path, "other_files", OTHER_FILES) | {"OTHER": name, "OTHER_FILE": str(file)}
-    only = ("-p", "other_files", "--basis", "raw", "--collect-only", "-q")
+    only = ("-p", "other_files", "--basis", "raw", "-k", "bundle-recall", "-W", "ignore")
     run = light.claims(plain, tmp_path / "report", *only, env=env)
     assert_refused(run, words, str(file))
     assert "During handling" not in run.output and len(run.output) < 2000

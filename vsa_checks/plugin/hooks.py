@@ -141,7 +141,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """
     run = session.config.stash.get(RUN, None)
     claims = any(item.get_closest_marker("claim") for item in session.items)
-    if run is None or session.config.option.collectonly or not claims:
+    if run is None or run.faults or session.config.option.collectonly or not claims:
         return
     subjects = [subject for item in session.items if (subject := _subject(item)) is not None]
     _settle_memory(run, subjects, getattr(session.config, "workerinput", {}).get("workercount", 1))

@@ -36,7 +36,8 @@ class Log:
         """Write none: there is nothing to tell."""
         report = self._report()
         if report is not None and self._ours:
-            self._config.pluginmanager.unregister(report)
+            report._write_report = lambda rendered: None  # it is called once more
+            self._config.pluginmanager.unregister(report)  # and does not say that it has written something
 
     def _report(self) -> Any:
         from pytest_html.basereport import BaseReport
