@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vsa_checks.writing import require_writable, sweep, write_whole
+from vsa_checks.writing import LOCK, locked, require_writable, sweep, sweep_folders, write_together, write_whole
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
@@ -86,6 +86,15 @@ def test_trying_leaves_nothing_and_touches_nothing(tmp_path: Path) -> None:
         require_writable(tmp_path / "file" / "below a file")
 
 
+def test_of_several_files_none_is_replaced_where_one_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("old")
+    (tmp_path / "two").mkdir()
+    with pytest.raises(OSError):
+        write_together({tmp_path / "one": "new", tmp_path / "two": "new"})
+    assert (tmp_path / "one").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -120,3 +129,22 @@ def test_what_a_living_process_writes_stays_and_so_do_files_of_others(tmp_path: 
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
+def test_folders_of_killed_processes_go_and_those_in_use_stay(tmp_path: Path) -> None:
+    folders = {
+        name: tmp_path / name for name in ("twin-in-use", "twin-abandoned", "twin-new", "twin-unmarked", "other")
+    }
+    for name, folder in folders.items():
+        folder.mkdir()
+        (folder / "large").write_text("half")
+        if name != "twin-unmarked":
+            with locked(folder):
+                pass
+            if name != "twin-new":
+                os.utime(folder / LOCK, (time.time() - 100,) * 2)
+    (tmp_path / "twin-link").symlink_to(folders["other"])
+    with open(folders["twin-in-use"] / LOCK, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        sweep_folders(tmp_path, "twin-")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({*folders, "twin-link"} - {"twin-abandoned"})

@@ -13,7 +13,7 @@ from rich.text import Text
 from vsa_checks.cli.neuron import Explanation, explain
 from vsa_checks.errors import ModelError, VsaChecksError, first_line, require_seed
 from vsa_checks.models import load
-from vsa_checks.report.formatting import visible
+from vsa_checks.report.formatting import readable_width, visible
 from vsa_checks.workbench.loading import raised_for_the_model
 
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found.as_dict(), indent=1, allow_nan=False))
     else:
-        print_explanation(found, Console(highlight=False))
+        print_explanation(found, Console(highlight=False, width=readable_width(Console().width)))
     return 0
 
 

@@ -17,10 +17,9 @@ from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.plugin.run import ClaimsRun
 from vsa_checks.plugin.tally import Tally
 from vsa_checks.plugin.twins import record_twin
+from vsa_checks.report.formatting import readable_width
 from vsa_checks.writing import write_together
 
-LEAST_COLUMNS = 60
-"""Where a terminal says that it has fewer, as COLUMNS=0 does, lines go on beyond its edge and can be read."""
 VERSIONS = ("vsa-checks", "torch", "transformer-lens", "transformers", "numpy", "scipy", "numba", "gguf", "pytest")
 
 
@@ -90,7 +89,7 @@ def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter
         reporter.section("claims")
         console = Console(
             file=io.StringIO(),
-            width=max(reporter._tw.fullwidth, LEAST_COLUMNS),
+            width=readable_width(reporter._tw.fullwidth),
             force_terminal=bool(reporter.isatty),
             no_color=not reporter.isatty,
         )
