@@ -60,5 +60,14 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+MOST_SEED = 2**63 - 1
+
+
+def require_seed(seed: int) -> None:
+    """Raise UsageError for a number that is no seed."""
+    if not 0 <= seed <= MOST_SEED:
+        raise UsageError(f"--seed {seed} cannot be used: seeds are whole numbers from 0 to {MOST_SEED}.")
+
+
 class NotChecked(Exception):
     """The subject does not exist on this model, or cannot mean anything there; the message says why."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -44,24 +41,3 @@ def cache_folder() -> Path | None:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "vsa_checks"
-
-
-@contextmanager
-def replaced(path: Path, *, private: bool = False) -> Iterator[Path]:
-    """A new file to fill, which takes the place of `path` in one step at the end, or not at all if anything is raised.
-
-    Whoever reads `path` sees the old file or the new one, never a part. A `private` file is for this user alone, and
-    is not waited for to reach the disk. Raises OSError where the folder cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    # O_EXCL: nothing that somebody else put there is written through.
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
-    try:
-        yield temporary
-        if not private:
-            os.fsync(file)
-        os.replace(temporary, path)
-    finally:
-        os.close(file)
-        temporary.unlink(missing_ok=True)

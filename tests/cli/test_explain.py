@@ -184,3 +184,18 @@ def test_a_command_line_of_an_earlier_version_is_understood(
     planted: Planted, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(capsys, planted.path, 0, 3, "--no-cache") == command(capsys, planted.path, 0, 3)
+
+
+@pytest.mark.parametrize("columns", ["10", "1", "0"])
+def test_where_a_terminal_has_no_columns_all_can_be_read(
+    columns: str, planted: Planted, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    usual = command(capsys, planted.path, 0, 20, "--max-tokens", 2)
+    monkeypatch.setenv("COLUMNS", columns)
+    assert command(capsys, planted.path, 0, 20, "--max-tokens", 2) == usual
+
+
+def test_a_seed_below_zero_is_refused(planted: Planted, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = command(capsys, planted.path, 0, 20, "--seed", "-5")
+    assert (code, out) == (2, "") and "--seed -5 cannot be used" in err

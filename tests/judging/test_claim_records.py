@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fixtures.claim_tests import claim_tests
 from vsa_checks.errors import UsageError
-from vsa_checks.judging.claim import Claim, Null, load_claims, load_nulls, read_claims, read_nulls
+from vsa_checks.judging.claim import MOST_BYTES, Claim, Null, load_claims, load_nulls, read_claims, read_nulls
 from vsa_checks.sections.beyond_chance import SIGN_NULLS
 
 RECORD = """
@@ -38,7 +38,13 @@ fooled_by = "What else would do."
 name = "another"
 keeps = "lengths"
 destroys = "directions"
+
+[[null]]
+name = "random directions"
+keeps = "nothing"
+destroys = "all"
 """
+CLAIM, NULLS = RECORD[: RECORD.index("[[null]]")], RECORD[RECORD.index("[[null]]") :]
 
 
 def read(tmp_path: Path, content: str) -> dict[str, Claim]:
@@ -54,40 +60,78 @@ def test_every_field_of_a_record_is_read(tmp_path: Path) -> None:
 
 
 def test_records_keep_the_order_of_the_file(tmp_path: Path) -> None:
-    claims = read(tmp_path, RECORD.replace('"one"', '"z"') + RECORD)
+    claims = read(tmp_path, CLAIM.replace('"one"', '"z"') + RECORD)
     assert list(claims) == ["z", "one"]
 
 
-WRONG: dict[str, tuple[Callable[[str], str], str]] = {
-    "an unknown direction": (
-        lambda r: r.replace('"<="', '"<"'),
-        "Claim one: direction is '<', and must be one of <=, >=",
+def changed(old: str, new: str) -> str:
+    assert RECORD.count(old) == 1
+    return RECORD.replace(old, new)
+
+
+WRONG: dict[str, tuple[str | bytes, str]] = {
+    "an unknown direction": (changed('"<="', '"<"'), "line 9.*'<' for claim.0.direction: .*'<=' or '>='"),
+    "an unknown unit": (changed('"reference"', '"sqrt(d)"'), r"line 11.*'sqrt\(d\)' for claim.0.threshold_unit"),
+    "an unknown origin": (changed('"paper"', '"theirs"'), "line 12.*'theirs' for claim.0.threshold_origin"),
+    "an unknown primary": (changed('"layer-0"', '"layer-1"'), "line 16.*'layer-1' for claim.0.primary"),
+    "unknown subjects": (changed('"mlp-in"', '"mlp-put"'), "line 17.*'mlp-put' for claim.0.subjects"),
+    "an unknown need": (changed('["text"]', '["text", "luck"]'), "line 18.*'luck' for claim.0.needs.1"),
+    "a decisive null without its record": (
+        changed('"another"]', '"an other"]'),
+        r"\(line 15\) gives one the decisive null 'an other', and no \[\[null\]\]",
     ),
-    "an unknown unit": (lambda r: r.replace('"reference"', '"sqrt(d)"'), "threshold_unit is 'sqrt"),
-    "an unknown origin": (lambda r: r.replace('"paper"', '"theirs"'), "threshold_origin is 'theirs'"),
-    "an unknown primary": (lambda r: r.replace('"layer-0"', '"layer-1"'), "primary is 'layer-1'"),
-    "the same id twice": (lambda r: r + r, "Claim one stands twice"),
-    "a field missing": (lambda r: r.replace('metric = "a number"\n', ""), "Claim one .* does not fit.*metric"),
-    "an unknown field": (
-        lambda r: r.replace("version", 'treshold = "1"\nversion'),
-        "Claim one .* does not fit.*treshold",
+    "decisive nulls that are no list": (changed('["random directions", "another"]', '"another"'), "line 15.*decisive"),
+    "a threshold that is no number": (
+        changed("threshold = 0.5", "threshold = nan"),
+        "line 10.*nan for .*threshold",
     ),
-    "no id": (lambda r: r.replace('id = "one"\n', ""), r"Claim \? .* does not fit"),
-    "no claims": (lambda r: "", "cannot be read"),
-    "no TOML": (lambda r: r + "= 4", "cannot be read"),
+    "an infinite delta": (changed("delta = 0.05", "delta = inf"), "line 14.*inf for claim.0.delta"),
+    "a delta below zero": (changed("delta = 0.05", "delta = -0.05"), "line 14.*-0.05 for claim.0.delta"),
+    "an alpha above one": (changed("alpha = 0.01", "alpha = 5"), "line 13.*5 for claim.0.alpha"),
+    "a threshold in quotes": (changed("threshold = 0.5", 'threshold = "0.5"'), "line 10.*'0.5' for claim.0.threshold"),
+    "a threshold that is a truth": (changed("threshold = 0.5", "threshold = true"), "line 10.*claim.0.threshold"),
+    "a version in words": (changed("version = 2", 'version = "two"'), "line 4.*'two' for claim.0.version"),
+    "an id that is a number": (changed('id = "one"', "id = 1"), "line 3.*1 for claim.0.id"),
+    "an id that no report can hold": (changed('id = "one"', 'id = "o\\u001b[2J/ne"'), "line 3.*claim.0.id"),
+    "the same id twice": (RECORD + CLAIM, r"\(line 32\) has the claim one a second time"),
+    "the same null twice": (RECORD + NULLS, r"\(line 31\) has the null another a second time"),
+    "a field missing": (changed('metric = "a number"\n', ""), "line 2.*lacks claim.0.metric"),
+    "an unknown field": (changed("version", 'treshold = "1"\nversion'), "line 4.*unknown claim.0.treshold"),
+    "no id": (changed('id = "one"\n', ""), "line 2.*lacks claim.0.id"),
+    "a null that keeps nothing": (changed('keeps = "lengths"\n', ""), "line 21.*lacks null.0.keeps"),
+    "no nulls": (CLAIM, "lacks null"),
+    "one claim that is a table": ("[claim]\nid = 'one'\n" + NULLS, "for claim: input should be a valid list"),
+    "claims that are numbers": ("claim = [1]\n" + NULLS, "gives 1 for claim.0"),
+    "nothing": ("", "lacks claim"),
+    "no TOML": (RECORD + "= 4", r"cannot be read as TOML .*at line \d+"),
+    "no text": (b"\xff\xfe", "is no text in UTF-8"),
+    "lists without end": ("claim = " + "[" * 5000 + "]" * 5000, "levels of lists"),
+    "more than anyone writes": (RECORD + "#" * MOST_BYTES, "is longer than"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_records_are_refused(case: str, tmp_path: Path) -> None:
-    change, message = WRONG[case]
-    with pytest.raises(UsageError, match=message):
-        read(tmp_path, change(RECORD))
+def test_wrong_records_are_refused_by_place_and_with_the_remedy(case: str, tmp_path: Path) -> None:
+    content, message = WRONG[case]
+    path = tmp_path / "claims.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    for reader in (read_claims, read_nulls):
+        with pytest.raises(UsageError, match=message) as caught:
+            reader(path)
+        told = str(caught.value)
+        assert told.startswith(f"The file of claims {path} ")
+        assert "\n" not in told and told.count(". ") == 1 and len(told) < 600, told
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"none\.toml cannot be read"):
+    with pytest.raises(UsageError, match=r"none\.toml cannot be read \(No such file or directory\)"):
         read_claims(tmp_path / "none.toml")
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "claims.toml")
+    with pytest.raises(UsageError, match="is a pipe"):
+        read_claims(tmp_path / "claims.toml")
 
 
 # --- the records of this project ------------------------------------------------------------------------------
@@ -186,15 +230,7 @@ def test_each_claim_is_checked_by_one_test_in_the_module_of_its_section() -> Non
 def test_nulls_are_read_with_what_they_keep_and_destroy(tmp_path: Path) -> None:
     path = tmp_path / "claims.toml"
     path.write_text(RECORD, encoding="utf-8")
-    assert read_nulls(path) == {"another": Null("another", "lengths", "directions")}
-    for wrong, message in (
-        (RECORD.replace("keeps", "holds"), "Null another .* does not fit"),
-        (RECORD + RECORD[RECORD.index("[[null]]") :], "Null another stands twice"),
-        (RECORD[: RECORD.index("[[null]]")], "cannot be read"),
-    ):
-        path.write_text(wrong, encoding="utf-8")
-        with pytest.raises(UsageError, match=message):
-            read_nulls(path)
+    assert read_nulls(path)["another"] == Null("another", "lengths", "directions")
 
 
 def test_each_decisive_null_says_what_it_keeps_and_each_claim_with_one_what_would_fool_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -90,46 +91,56 @@ def test_an_id_that_matches_nothing_is_an_error_that_names_it(tmp_path: Path) ->
         read_recorded(path, SHA, KNOWN)
 
 
-DAMAGED = {
-    "no TOML": ("verdicts = [", "damaged"),
-    "the same subject twice": (f'sha256 = "{SHA}"\n[verdicts]\n"a" = {{}}\n"a" = {{}}\n', "damaged"),
-    "no sha256": ('[verdicts]\n"a/raw" = { verdict = "holds" }', "not a file of recorded verdicts"),
-    "a sha256 that is no text": ('sha256 = 12\n[verdicts]\n"a/raw" = { verdict = "holds" }', "not a file"),
-    "no verdicts": (f'sha256 = "{SHA}"', "not a file of recorded verdicts"),
-    "verdicts that are no table": (f'sha256 = "{SHA}"\nverdicts = ["holds"]', "not a file of recorded verdicts"),
-    "an entry that is no table": (f'sha256 = "{SHA}"\n[verdicts]\n"a/raw" = "holds"', "gives a/raw no verdict"),
-    "an unknown verdict": (
-        f'sha256 = "{SHA}"\n[verdicts]\n"a/raw" = {{ verdict = "Holds" }}',
-        "gives a/raw no verdict",
+HEAD = f'sha256 = "{SHA}"\n[verdicts]\n'
+DAMAGED: dict[str, tuple[str | bytes, str]] = {
+    "no TOML": ("verdicts = [", r"cannot be read as TOML"),
+    "the same subject twice": (f'{HEAD}"a" = {{}}\n"a" = {{}}\n', r"cannot be read as TOML .*line 4"),
+    "no sha256": ('[verdicts]\n"a/raw" = { verdict = "holds" }', "lacks sha256"),
+    "a sha256 that is no text": ('sha256 = 12\n[verdicts]\n"a/raw" = { verdict = "holds" }', "line 1.*12 for sha256"),
+    "a sha256 that is none": ('sha256 = "\\u001b[2J"\n[verdicts]\n', r"line 1.*'\\x1b\[2J' for sha256"),
+    "no verdicts": (f'sha256 = "{SHA}"', "lacks verdicts"),
+    "verdicts that are no table": (f'sha256 = "{SHA}"\nverdicts = ["holds"]', "line 2.*verdicts: .*valid dict"),
+    "an entry that is no table": (f'{HEAD}"a/raw" = "holds"', "line 3.*'holds' for verdicts.a/raw"),
+    "an unknown verdict": (f'{HEAD}"a/raw" = {{ verdict = "Holds" }}', "line 3.*'Holds' for verdicts.a/raw.verdict"),
+    "a verdict that is no text": (f'{HEAD}"a/raw" = {{ verdict = ["holds"] }}', "line 3.*verdicts.a/raw.verdict"),
+    "no verdict": (f'{HEAD}"a/raw" = {{ reason = "x" }}', "line 3.*lacks verdicts.a/raw.verdict"),
+    "a reason that is a number": (
+        f'{HEAD}"a/raw" = {{ verdict = "holds", reason = 3 }}',
+        "3 for .*a/raw.reason",
     ),
-    "a verdict that is no text": (f'sha256 = "{SHA}"\n[verdicts]\n"a/raw" = {{ verdict = ["holds"] }}', "gives a/raw"),
-    "no verdict": (f'sha256 = "{SHA}"\n[verdicts]\n"a/raw" = {{ reason = "x" }}', "gives a/raw no verdict"),
+    "an unknown other verdict": (f'{HEAD}"a/raw" = {{ verdict = "holds", also = ["no"] }}', "'no' for .*also.0"),
+    "an unknown field": (f'{HEAD}"a/raw" = {{ verdict = "holds", why = "x" }}', "unknown verdicts.a/raw.why"),
+    "lists without end": ("verdicts = " + "[" * 5000 + "]" * 5000, "levels of lists"),
+    "no text": (b"\xff\xfe bytes", "is no text in UTF-8"),
+    "half a character": (b'sha256 = "\xc3"', r"is no text in UTF-8 \(line 1"),
 }
 
 
 @pytest.mark.parametrize("case", DAMAGED)
-def test_damaged_files_are_refused_with_the_remedy(case: str, tmp_path: Path) -> None:
+def test_damaged_files_are_refused_by_place_and_with_the_remedy(case: str, tmp_path: Path) -> None:
     content, message = DAMAGED[case]
     path = tmp_path / "f.toml"
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(RecordedError, match=message) as caught:
         read_recorded(path, SHA, ["a/raw", "a"])
-    assert str(path) in str(caught.value) and "--record" in str(caught.value)
+    told = str(caught.value)
+    assert str(path) in told and "--record" in told and told.isprintable() and len(told) < 600
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe bytes", b'sha256 = "\xc3"'])
-def test_a_file_that_is_no_text_is_refused(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "f.toml"
-    path.write_bytes(content)
-    with pytest.raises(RecordedError, match="damaged"):
-        read_recorded(path, SHA, [])
-
-
-def test_a_file_that_is_not_there_or_is_a_folder_is_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.toml", tmp_path):
-        with pytest.raises(RecordedError, match="cannot be read") as caught:
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    found = {tmp_path / "none.toml": "cannot be read", tmp_path: "is a folder", tmp_path / "pipe.toml": "is a pipe"}
+    for path, message in (found | {Path("/dev/zero"): "is a device"}).items():
+        with pytest.raises(RecordedError, match=message) as caught:
             read_recorded(path, SHA, [])
         assert "--no-recorded" in str(caught.value)
+
+
+def test_an_unknown_id_cannot_act_on_the_terminal(tmp_path: Path) -> None:
+    path = written(tmp_path / "f.toml", {"x\x1b[2J\u202e\n": Known("holds", "")})
+    with pytest.raises(RecordedError, match=r"the first being x\\x1b\[2J\\u202e\\n") as caught:
+        read_recorded(path, SHA, [])
+    assert str(caught.value).isprintable()
 
 
 def test_registered_models_have_their_file_in_fixtures() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from vsa_checks.errors import NotChecked, UsageError
 from vsa_checks.models.texts import (
     LEAST_CHARACTERS,
     LEAST_WINDOW,
+    MOST_BYTES,
     MOST_TOKENS,
     WINDOW_TOKENS,
     Text,
@@ -92,9 +95,58 @@ def test_texts_that_cannot_be_used_are_refused_in_one_paragraph(case: str, tmp_p
     assert str(path) in message and "--text" in message and "\n" not in message
 
 
-def test_a_folder_is_no_text(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read"):
-        read_text(tmp_path)
+def test_what_is_no_file_is_no_text_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, word in ((tmp_path, "folder"), (tmp_path / "pipe", "pipe"), (Path("/dev/zero"), "device")):
+        with pytest.raises(UsageError, match=f"is a {word}.* Give --text a file"):
+            read_text(path)
+
+
+def test_of_a_long_file_the_beginning_is_read_and_the_name_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    with path.open("wb") as file:
+        file.write("wörd ".encode() * 300_000)
+        file.truncate(40 * 10**9)  # 40 GB of nothing, which no text may have
+    text = read_text(path)
+    (passage,) = text.passages
+    n_bytes = len(passage.encode())
+    assert MOST_BYTES - 10 < n_bytes <= MOST_BYTES and set(passage.split(" ")) == {"wörd"}
+    assert text.name == f"long.txt (its first {n_bytes:,} bytes)"
+    assert text.sha256 == hashlib.sha256(passage.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_character_of_several_bytes_may_stand_where_a_long_file_is_cut(shift: int, tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_bytes(b"x" * shift + "\U0001d4d0".encode() * (MOST_BYTES // 4 + 10))
+    (passage,) = read_text(path).passages
+    assert set(passage) <= {"x", "\U0001d4d0"} and MOST_BYTES - 4 < len(passage.encode()) <= MOST_BYTES
+    path.write_bytes(b"x" * MOST_BYTES + b"\xff" * 10)
+    assert read_text(path).passages == ("x" * MOST_BYTES,), "what is not read may be anything"
+    path.write_bytes(b"x" * (MOST_BYTES - 10) + b"\xff" * 100)
+    with pytest.raises(UsageError, match=f"byte {MOST_BYTES - 10} is none"):
+        read_text(path)
+
+
+class Counting:
+    """A tokenizer of single characters that counts what it is given."""
+
+    def __init__(self, per_token: int) -> None:
+        self.per_token, self.given = per_token, 0
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        self.given += len(text)
+        return [7] * (len(text) // self.per_token)
+
+
+@pytest.mark.parametrize("per_token", [1, 5, 100])
+@pytest.mark.parametrize("blanks", [True, False])
+def test_no_more_of_a_passage_is_tokenized_than_is_needed(per_token: int, blanks: bool) -> None:
+    tokenizer = Counting(per_token)
+    passage = "word word " * 10**6 if blanks else "w" * 10**7
+    found = cut(Text("long", (passage,), ""), tokenizer, 128, 300)
+    assert MOST_TOKENS - WINDOW_TOKENS < found.n_tokens <= MOST_TOKENS
+    assert tokenizer.given < 6 * max(MOST_TOKENS * per_token, 16 * MOST_TOKENS)
 
 
 # --- windows --------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,45 @@ def test_the_order_of_options_does_not_matter(folder: Path, words: str, model: P
     line = f"claims/test_2_1_embeddings.py::test_embedding_mean_zero[embedding-mean-zero.{basis}]"
     assert line in done.stdout.splitlines()
     assert not (model.parent / "ran").exists(), "code in the model's folder was run"
+
+
+HOSTILE = {
+    "switches the plugin off": "addopts = -p no:vsa_checks",
+    "switches all plugins off": "addopts = --disable-plugin-autoload",
+    "names a module": "pythonpath = .\naddopts = -p beside_the_model",
+    "asks for another pytest": "minversion = 99",
+}
+
+
+def collected(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words, *QUICK, "--collect-only", "-q", "-k", "embedding-mean-zero"],
+        cwd=folder,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_configuration_beside_a_model_is_not_read(case: str, model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    folder, ran = tmp_path / "model", tmp_path / "ran"
+    (folder / "pytest.ini").write_text(f"[pytest]\n{HOSTILE[case]}\n")
+    for name in ("conftest.py", "beside_the_model.py"):
+        (folder / name).write_text(f"open({str(ran)!r}, 'w').close()\n")
+    for words, place in (
+        (["pytest", "claims/", "--model", str(folder)], ROOT),
+        (["pytest", f"--model={folder}", "claims/"], ROOT),
+        (["vsa_checks", "run", "--model", str(folder)], ROOT),
+    ):
+        done = collected(words, place)
+        assert done.returncode == 0 and "embedding-mean-zero.processed" in done.stdout, done.stdout + done.stderr
+        assert not ran.exists(), words
+
+
+def test_a_configuration_that_was_read_is_warned_of(model: Path) -> None:
+    done = collected(["pytest", "--model", str(model), "claims/"], ROOT)
+    assert done.returncode == 0 and f"read {model / 'pytest.ini'} before the checks" in done.stderr
+    assert "Warning" not in collected(["pytest", "claims/", "--model", str(model)], ROOT).stderr

@@ -61,6 +61,48 @@ RUBBISH: dict[str, Callable[[str], bytes]] = {
 }
 
 
+def forged(*path: str | int, to: object) -> Callable[[str], bytes]:
+    """An entry with a right checksum in which one place is another."""
+
+    def make(key: str) -> bytes:
+        content = json.loads(json.dumps(MEASURED.as_json()))
+        inner = content
+        for step in path[:-1]:
+            inner = inner[step]
+        inner[path[-1]] = to
+        return signed({"key": key, "content": content})
+
+    return make
+
+
+NAN, INFINITE = float("nan"), float("inf")
+RUBBISH |= {
+    "a value in quotes": forged("measurement", "value", to="0.3"),
+    "a value that is no number": forged("measurement", "value", to=NAN),
+    "a value without end": forged("measurement", "value", to=INFINITE),
+    "a value that is a truth": forged("measurement", "value", to=True),
+    "a list for a value": forged("measurement", "value", to=[0.3]),
+    "nothing examined": forged("measurement", "n_examined", to=0),
+    "half a token examined": forged("measurement", "n_examined", to=2.5),
+    "an end of the interval in quotes": forged("measurement", "interval", "low", to="0"),
+    "a level of two": forged("measurement", "interval", "level", to=2.0),
+    "a null in quotes": forged("measurement", "nulls", 0, "value", to="0.5"),
+    "a p value above one": forged("measurement", "nulls", 0, "p_value", to=1.5),
+    "a spread below zero": forged("measurement", "nulls", 0, "spread", to=-1.0),
+    "nulls that are a table": forged("measurement", "nulls", to={}),
+    "a reference without a name": forged("measurement", "reference", to={"value": 1.0}),
+    "details that hold no number": forged("measurement", "details", to={"curve": [1.0, NAN]}),
+    "details that are a list": forged("measurement", "details", to=[1]),
+    "details without end": lambda key: signed(
+        json.dumps({"key": key, "content": 0}).replace("0}", "[" * 5000 + "]" * 5000 + "}").encode()
+    ),
+    "a duration below zero": forged("duration_s", to=-1.0),
+    "a reason that is a number": forged("reason", to=3),
+    "one thing more": forged("more", to=1),
+    "other seeds in quotes": forged("redrawn", to=["0.3"]),
+}
+
+
 @pytest.mark.parametrize("kind", RUBBISH)
 def test_rubbish_with_a_right_checksum_is_no_entry(kind: str, tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
@@ -118,3 +160,59 @@ def test_a_folder_that_can_only_be_read_serves(tmp_path: Path) -> None:
         cache_in(tmp_path).keep_threads(2)
     finally:
         folder.chmod(0o700)
+
+
+# --- whose it is ----------------------------------------------------------------------------------------------
+
+
+def test_an_entry_is_for_this_user_alone(tmp_path: Path) -> None:
+    keep(cache_in(tmp_path / "new"))
+    file = only_file(tmp_path / "new")
+    assert file.stat().st_mode & 0o777 == 0o600 and file.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
+def test_an_entry_that_others_may_write_is_not_trusted(mode: int, tmp_path: Path) -> None:
+    keep(cache_in(tmp_path))
+    only_file(tmp_path).chmod(mode)
+    assert find(cache_in(tmp_path)) is None
+    keep(cache_in(tmp_path))
+    assert find(cache_in(tmp_path)) == MEASURED, "it is measured anew, and kept again"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_an_entry_of_another_user_is_not_trusted(tmp_path: Path) -> None:
+    keep(cache_in(tmp_path))
+    os.chown(only_file(tmp_path), 12345, -1)
+    assert find(cache_in(tmp_path)) is None
+
+
+def test_a_pipe_or_a_device_in_the_place_of_an_entry_is_not_waited_for(tmp_path: Path) -> None:
+    keep(cache_in(tmp_path))
+    file = only_file(tmp_path)
+    file.unlink()
+    os.mkfifo(file)
+    assert find(cache_in(tmp_path)) is None
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    assert find(cache_in(tmp_path)) is None
+
+
+@pytest.mark.parametrize("found", [0, -1, True, 2.0, "2", None, [2]])
+def test_a_number_of_threads_that_cannot_be_is_none(found: object, tmp_path: Path) -> None:
+    cache = cache_in(tmp_path)
+    cache.keep_threads(2)
+    assert cache.threads() == 2
+    file = only_file(tmp_path)
+    file.write_bytes(signed({"key": file.stem, "content": found}))
+    assert cache.threads() is None
+
+
+@pytest.mark.parametrize("found", [{"fold_ln": 1}, {"fold_ln": "yes"}, [True], "fold_ln", None])
+def test_flags_that_are_no_truths_are_none(found: object, tmp_path: Path) -> None:
+    cache = cache_in(tmp_path)
+    cache.keep_flags("raw", {"fold_ln": True})
+    assert cache.flags("raw") == {"fold_ln": True}
+    file = only_file(tmp_path)
+    file.write_bytes(signed({"key": file.stem, "content": found}))
+    assert cache.flags("raw") is None

@@ -42,7 +42,7 @@ MEASUREMENT = Measurement(
     5,
     1,
     Reference("law", 1 / 3),
-    (NullMeasurement("null", 2 / 3, 1e300, 999, 0.001, math.pi),),
+    (NullMeasurement("null", 2 / 3, 1e300, 999, 0.001, math.pi / 4),),
     {"curve": {"x": [1, 2], "y": [0.1, -1e-17]}, "name": "é\u2028\n", "none": None, "yes": True},
 )
 MEASURED = Outcome(MEASUREMENT, "", False, None, 12.345678901234567)
@@ -273,9 +273,9 @@ def test_what_was_not_used_for_a_month_goes(tmp_path: Path) -> None:
     keep(unused)
     old = aged(only_file(tmp_path), kept.UNUSED_S + 60)
     keep(cache)
-    leftover = old.with_name(f".{old.name}.abc12.tmp")
+    leftover = old.with_name(f".vsa-checks-{'ab' * 16}.tmp")  # of a process that was killed while it wrote
     leftover.write_bytes(b"half")
-    aged(leftover, kept.UNUSED_S + 60)
+    aged(leftover, 3600)
     others = [old.with_name("notes.json"), old.with_name("0123.json")]
     for other in others:
         other.write_text("not the cache's")

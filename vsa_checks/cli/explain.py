@@ -11,14 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from vsa_checks.cli.neuron import Explanation, explain
-from vsa_checks.errors import ModelError, VsaChecksError, first_line
+from vsa_checks.errors import ModelError, VsaChecksError, first_line, require_seed
 from vsa_checks.models import load
-from vsa_checks.report.formatting import visible
+from vsa_checks.report.formatting import readable_width, visible
 from vsa_checks.workbench.loading import raised_for_the_model
 
 
 def run(options: argparse.Namespace) -> int:
     """Explain the neuron that the options name and print it. Raises VsaChecksError for what there is not."""
+    require_seed(options.seed)
     try:
         found = explain(
             load(options.model, options.basis, check=False),
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
             options.method,
             options.max_tokens,
             expert=options.expert,
-            seed=max(options.seed, 0),
+            seed=options.seed,
         )
     except VsaChecksError:
         raise
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found.as_dict(), indent=1, allow_nan=False))
     else:
-        print_explanation(found, Console(highlight=False))
+        print_explanation(found, Console(highlight=False, width=readable_width(Console().width)))
     return 0
 
 

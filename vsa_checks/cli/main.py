@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 import vsa_checks
 from vsa_checks.errors import VsaChecksError
+from vsa_checks.printing import printing
 
 USAGE_ERROR = 2
 
@@ -36,15 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     options = _parser().parse_args(words)
     try:
-        return int(importlib.import_module(f"vsa_checks.cli.{options.command}").run(options))
+        with printing():
+            return int(importlib.import_module(f"vsa_checks.cli.{options.command}").run(options))
     except VsaChecksError as error:
-        from vsa_checks.report.formatting import visible
-
-        print(visible(error), file=sys.stderr)
+        print(error, file=sys.stderr)
         return USAGE_ERROR
-    except BrokenPipeError:  # the reader has seen enough (a pager, head)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _parser() -> argparse.ArgumentParser:

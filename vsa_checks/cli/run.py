@@ -11,6 +11,13 @@ import pytest
 from vsa_checks.paths import CLAIMS
 from vsa_checks.plugin.options import settled
 
+PROGRAM = "vsa-checks run"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let usage and errors show the command that was given; this module is a plugin of its own runs."""
+    parser.prog = PROGRAM
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the claims with these options of pytest and of the claims.
@@ -22,6 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     return pytest.main(
         [
+            *("-p", f"{__name__}"),
             # No configuration and no conftest.py of the current folder, of the model's, or of any above them.
             f"--config-file={os.devnull}",
             f"--rootdir={CLAIMS.parent}",

@@ -2,22 +2,80 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,  # pydantic takes typing's own from Python 3.12 on only
+)
+
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from vsa_checks import paths
 from vsa_checks.errors import UsageError
+from vsa_checks.reading import MB, Unreadable, read_toml, toml_line
 
-R = TypeVar("R")
+MOST_BYTES = MB
 
-DIRECTIONS = ("<=", ">=")
-UNITS = ("1", "1/sqrt(d_model)", "reference")
-ORIGINS = ("paper", "ours")
-PRIMARY = ("all", "layer-0", "none")
+_Words = Annotated[str, Field(min_length=1)]
+_Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _ClaimRecord(TypedDict):
+    """What a [[claim]] of the file may hold."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
+    version: Annotated[int, Field(ge=1)]
+    section: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$")]
+    title: _Words
+    statement: _Words
+    metric: _Words
+    direction: Literal["<=", ">="]
+    threshold: _Number
+    threshold_unit: Literal["1", "1/sqrt(d_model)", "reference"]
+    threshold_origin: Literal["paper", "ours"]
+    primary: Literal["all", "layer-0", "none"]
+    subjects: Literal[
+        "attention-layers",
+        "attention-maps",
+        "attention-matrices",
+        "embeddings",
+        "mlp-in",
+        "mlp-in-first",
+        "mlp-in-nonlinear",
+        "mlp-inputs",
+        "mlp-out",
+        "paper-model",
+        "stream",
+    ]
+    alpha: NotRequired[_Share]
+    delta: NotRequired[Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+    decisive: NotRequired[list[_Words]]
+    needs: NotRequired[list[Literal["text", "decoder", "bias"]]]
+    fooled_by: NotRequired[_Words]
+
+
+class _NullRecord(TypedDict):
+    """What a [[null]] of the file may hold."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    name: _Words
+    keeps: _Words
+    destroys: _Words
+
+
+class _File(TypedDict):
+    """The whole file."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    claim: Annotated[list[_ClaimRecord], Field(min_length=1)]
+    null: Annotated[list[_NullRecord], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -45,16 +103,6 @@ class Claim:
     needs: tuple[str, ...] = ()
     fooled_by: str = ""
 
-    def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("direction", self.direction, DIRECTIONS),
-            ("threshold_unit", self.threshold_unit, UNITS),
-            ("threshold_origin", self.threshold_origin, ORIGINS),
-            ("primary", self.primary, PRIMARY),
-        ):
-            if value not in allowed:
-                raise UsageError(f"Claim {self.id}: {name} is {value!r}, and must be one of {', '.join(allowed)}.")
-
 
 @dataclass(frozen=True)
 class Null:
@@ -65,36 +113,48 @@ class Null:
     destroys: str
 
 
-def _records(path: Path, kind: str, make: Callable[..., R], key: str) -> dict[str, R]:
-    """The records of one kind in a file, by the field that names them, in its order."""
+def _read(path: Path) -> tuple[dict[str, Claim], dict[str, Null]]:
+    """The records of a file by id and by name, in its order."""
     try:
-        entries: list[dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))[kind]
-    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise UsageError(
-            f"The claims in {path} cannot be read ({error}). Restore the file from the repository."
-        ) from error
-    records: dict[str, R] = {}
-    for entry in entries:
-        lists = {field: tuple(value) for field, value in entry.items() if isinstance(value, list)}
-        name = entry.get(key, "?")
-        try:
-            record = make(**{**entry, **lists})
-        except TypeError as error:
-            raise UsageError(f"{kind.capitalize()} {name} in {path} does not fit: {error}.") from error
-        if name in records:
-            raise UsageError(f"{kind.capitalize()} {name} stands twice in {path}.")
-        records[name] = record
-    return records
+        found = read_toml(path, limit=MOST_BYTES, what="The file of claims", schema=_File)
+    except Unreadable as error:
+        raise UsageError(f"{error}. Correct it there, or restore the file from the repository.") from error
+    _require_unique(path, "claim", "id", [one["id"] for one in found["claim"]])
+    _require_unique(path, "null", "name", [one["name"] for one in found["null"]])
+    nulls = {one["name"]: Null(**one) for one in found["null"]}
+    for place, one in enumerate(found["claim"]):
+        unknown = [name for name in one.get("decisive", []) if name not in nulls]
+        if unknown:
+            line = toml_line(path.read_text(encoding="utf-8"), "claim", place, "decisive")
+            raise UsageError(
+                f"The file of claims {path} (line {line}) gives {one['id']} the decisive null {unknown[0]!r}, and "
+                f"no [[null]] has this name. Correct the name, or say there what the null keeps and destroys."
+            )
+    return {one["id"]: Claim(**_hashable(one)) for one in found["claim"]}, nulls
+
+
+def _require_unique(path: Path, kind: str, key: str, names: list[str]) -> None:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            line = toml_line(path.read_text(encoding="utf-8"), kind, place, key)
+            raise UsageError(
+                f"The file of claims {path} (line {line}) has the {kind} {name} a second time. Give it another {key}, "
+                f"or remove one of the two."
+            )
+
+
+def _hashable(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
 
 
 def read_claims(path: Path) -> dict[str, Claim]:
-    """Read a file of claim records, by id, in its order. Raises UsageError for a record that does not fit."""
-    return _records(path, "claim", Claim, "id")
+    """Read a file of claim records, by id, in its order. Raises UsageError for a file that does not fit."""
+    return _read(path)[0]
 
 
 def read_nulls(path: Path) -> dict[str, Null]:
-    """Read the nulls of a file of claim records, by name. Raises UsageError for a record that does not fit."""
-    return _records(path, "null", Null, "name")
+    """Read the nulls of a file of claim records, by name. Raises UsageError for a file that does not fit."""
+    return _read(path)[1]
 
 
 @cache

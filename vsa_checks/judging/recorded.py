@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import (
+    Annotated,
+    Literal,
+    NotRequired,  # pydantic takes typing's own from Python 3.12 on only
+)
+
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from vsa_checks import paths
 from vsa_checks.errors import RecordedError
-from vsa_checks.judging.judge import VERDICTS
-from vsa_checks.paths import replaced
+from vsa_checks.reading import MB, Unreadable, read_toml
+from vsa_checks.writing import write_whole
+
+MOST_BYTES = 64 * MB
+"""Some hundred bytes for each subject of the largest models."""
+
+_Verdict = Literal["holds", "chance", "refuted", "not-checked"]
+
+
+class _Entry(TypedDict):
+    """What a file says of one subject."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    verdict: _Verdict
+    reason: NotRequired[str]
+    also: NotRequired[list[_Verdict]]
+
+
+class _File(TypedDict):
+    """The whole file."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    model: NotRequired[str]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    verdicts: dict[str, _Entry]
 
 
 @dataclass(frozen=True)
@@ -57,41 +87,21 @@ def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) 
         matches no subject.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        document = read_toml(path, limit=MOST_BYTES, what="The file of recorded verdicts", schema=_File)
+    except Unreadable as error:
         raise RecordedError(
-            f"The recorded verdicts in {path} cannot be read ({error.strerror}). Name another file with --recorded, "
-            f"write one with --record, or leave it out with --no-recorded."
+            f"{error}. Correct it there, name another file with --recorded, write one with --record, or leave it out "
+            f"with --no-recorded."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecordedError(
-            f"The recorded verdicts in {path} are damaged ({error}). Restore the file, or write it anew with --record."
-        ) from error
-    verdicts = document.get("verdicts")
-    if not isinstance(verdicts, dict) or not isinstance(document.get("sha256"), str):
-        raise RecordedError(
-            f"{path} is not a file of recorded verdicts: it needs sha256 and a [verdicts] table. "
-            f"Write one with --record."
-        )
     if sha256 is not None and document["sha256"] != sha256:
         raise RecordedError(
             f"The verdicts in {path} were recorded for other weights: sha256 {document['sha256']}, and this model's "
             f"is {sha256}. Check that the model is the one you mean, or write the file anew with --record."
         )
-    known: dict[str, Known] = {}
-    for subject_id, entry in verdicts.items():
-        if not isinstance(entry, dict) or entry.get("verdict") not in VERDICTS:
-            raise RecordedError(
-                f"{path} gives {subject_id} no verdict among {', '.join(VERDICTS)}. Correct the entry, or write the "
-                f"file anew with --record."
-            )
-        also = entry.get("also", [])
-        if not isinstance(also, list) or any(one not in VERDICTS for one in also):
-            raise RecordedError(
-                f"{path} gives {subject_id} other verdicts that are not among {', '.join(VERDICTS)}. Correct the "
-                f"entry, or write the file anew with --record."
-            )
-        known[subject_id] = Known(entry["verdict"], str(entry.get("reason", "")), tuple(also))
+    known = {
+        subject_id: Known(entry["verdict"], entry.get("reason", ""), tuple(entry.get("also", ())))
+        for subject_id, entry in document["verdicts"].items()
+    }
     strangers = sorted(set(known) - set(subject_ids))
     if strangers:
         raise RecordedError(
@@ -115,8 +125,7 @@ def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Know
         lines.append(
             f"{_quoted(subject_id)} = {{ verdict = {_quoted(entry.verdict)}, reason = {_quoted(entry.reason)}{also} }}"
         )
-    with replaced(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from vsa_checks.errors import ModelError
 from vsa_checks.models.files import CONFIG_FILE, find_weights
 from vsa_checks.models.registry import RegistryEntry
-from vsa_checks.paths import replaced
+from vsa_checks.writing import write_whole
 
 _TRUE = {"1", "on", "yes", "true"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -74,8 +74,7 @@ def other_commits(entry: RegistryEntry) -> list[str]:
 def write_reference(entry: RegistryEntry, commit: str) -> None:
     """Note in the cache which commit a branch or tag stands for, as huggingface_hub does."""
     if entry.revision != commit:
-        with replaced(_stores(entry)[0] / "refs" / entry.revision) as temporary:
-            temporary.write_text(commit)
+        write_whole(_stores(entry)[0] / "refs" / entry.revision, commit)
 
 
 def _stores(entry: RegistryEntry) -> list[Path]:

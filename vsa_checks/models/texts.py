@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, AnyStr
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks import paths
-from vsa_checks.errors import NotChecked, UsageError
+from vsa_checks.errors import NotChecked, UsageError, visible
+from vsa_checks.reading import Unreadable, open_regular
 
 LEAST_CHARACTERS = 1_000
 """A shorter text cannot fill the windows that any model needs."""
 MOST_TOKENS = 4_096
 """No more of a text is read: time and memory stay bounded whatever its length."""
+MOST_BYTES = 2**20
+"""No more of a file is looked at: far beyond what so many tokens take."""
+FIRST_CHARACTERS = 16 * MOST_TOKENS
+"""So much of a passage is cut into tokens at first, and twice as much until there are enough."""
 WINDOW_TOKENS = 128
 LEAST_WINDOW = 16
 LEAST_WINDOWS = 7
@@ -25,7 +31,10 @@ LEAST_WINDOWS = 7
 
 @dataclass(frozen=True)
 class Text:
-    """Passages without a common context, under one name; sha256 of the file, or of "name sha256" lines of several."""
+    """Passages without a common context, under one name; sha256 of the file, or of "name sha256" lines of several.
+
+    Of a file longer than MOST_BYTES all this is about its beginning, and the name says so.
+    """
 
     name: str
     passages: tuple[str, ...]
@@ -43,7 +52,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Reading:
-    """The windows of one text for one tokenizer; they hold n_tokens of the text's n_in_text tokens."""
+    """The windows of one text for one tokenizer; they hold n_tokens of the n_in_text tokens that were looked at."""
 
     windows: tuple[Window, ...]
     n_tokens: int
@@ -64,9 +73,16 @@ def read_text(path: Path) -> Text:
     """One file as one passage. Raises UsageError for a file that is unreadable, not in UTF-8 or too short."""
     remedy = f"Give --text a file of at least {LEAST_CHARACTERS:,} characters in UTF-8, or leave the option out."
     try:
-        content = path.read_bytes()
+        with open_regular(path, what="The text") as file:
+            content = file.read(MOST_BYTES + 1)
+    except Unreadable as error:
+        raise UsageError(f"{error}. {remedy}") from error
     except OSError as error:
         raise UsageError(f"The text {path} cannot be read ({error.strerror}). {remedy}") from error
+    name = visible(path.name)
+    if len(content) > MOST_BYTES:
+        content = _whole_characters(_whole_words(content[:MOST_BYTES], b" ", b"\n"))
+        name = f"{name} (its first {len(content):,} bytes)"
     try:
         passage = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,7 +92,7 @@ def read_text(path: Path) -> Text:
     length = len(passage.strip())
     if length < LEAST_CHARACTERS:
         raise UsageError(f"The text {path} is too short: it has {length:,} characters. {remedy}")
-    return Text(path.name, (passage,), hashlib.sha256(content).hexdigest())
+    return Text(name, (passage,), hashlib.sha256(content).hexdigest())
 
 
 def cut(text: Text, tokenizer: Any, n_positions: int, d_vocab: int) -> Reading:
@@ -88,7 +104,7 @@ def cut(text: Text, tokenizer: Any, n_positions: int, d_vocab: int) -> Reading:
     """
     before, after = _special_tokens(tokenizer)
     room = min(WINDOW_TOKENS, n_positions) - len(before) - len(after)
-    passages = [np.asarray(tokenizer.encode(one, add_special_tokens=False), np.int64) for one in text.passages]
+    passages = [_beginning(one, tokenizer) for one in text.passages]
     windows: list[Window] = []
     for passage in passages if room > 0 else []:
         for part in np.array_split(passage, max(1, -(-len(passage) // room))):
@@ -102,6 +118,31 @@ def cut(text: Text, tokenizer: Any, n_positions: int, d_vocab: int) -> Reading:
             f"the tokenizer gives token {highest} {place}, and the model has only the tokens 0 to {d_vocab - 1}"
         )
     return Reading(tuple(windows), _length(windows), sum(map(len, passages)))
+
+
+def _beginning(passage: str, tokenizer: Any) -> NDArray[np.int64]:
+    """The tokens of a passage, or of its beginning where that has more than MOST_TOKENS."""
+    n_characters = FIRST_CHARACTERS
+    while True:
+        part = passage if n_characters >= len(passage) else _whole_words(passage[:n_characters], " ", "\n")
+        tokens = np.asarray(tokenizer.encode(part, add_special_tokens=False), np.int64)
+        if len(tokens) > MOST_TOKENS or n_characters >= len(passage):
+            return tokens
+        n_characters *= 2
+
+
+def _whole_words(beginning: AnyStr, *blanks: AnyStr) -> AnyStr:
+    """The beginning of a text without the word that it ends in, which may be half a word; all of it without a blank."""
+    last = max(beginning.rfind(blank) for blank in blanks)
+    return beginning[:last] if last > 0 else beginning
+
+
+def _whole_characters(content: bytes) -> bytes:
+    """Bytes in UTF-8 without a character at the end whose last bytes are missing."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(content)
+    missing = len(decoder.getstate()[0])
+    return content[: len(content) - missing]
 
 
 def _length(windows: list[Window]) -> int:

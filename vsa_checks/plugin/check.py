@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vsa_checks.errors import ModelError
+from vsa_checks.errors import ModelError, visible
 from vsa_checks.judging.claim import Claim, load_claims
 from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED, judge, near_margin
 from vsa_checks.judging.recorded import Known
@@ -39,7 +39,7 @@ def expectation_marks(known: Known | None) -> list[pytest.MarkDecorator]:
     expected = tuple(EXPECTED_FAILURE[one] for one in known.verdicts if one in EXPECTED_FAILURE) if known else ()
     if known is None or not expected:
         return []
-    words = f"recorded {' or '.join(known.verdicts)}: {known.reason}"
+    words = visible(f"recorded {' or '.join(known.verdicts)}: {known.reason}")
     return [pytest.mark.xfail(strict=HOLDS not in known.verdicts, raises=expected, reason=words)]
 
 
@@ -51,7 +51,7 @@ def settle(result: dict[str, Any], known: Known | None, recording: bool) -> None
     """
     verdict, reason = result["verdict"], result["reason"]
     if verdict == NOT_CHECKED and (recording or known is None or known.verdict == NOT_CHECKED):
-        pytest.skip(f"not checked: {reason}")
+        pytest.skip(visible(f"not checked: {reason}"))
     if recording:
         return
     if known is not None and verdict not in known.verdicts:

@@ -4,18 +4,17 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Generator
-from types import FrameType
 from typing import Any
 
 import pytest
 
-from vsa_checks.errors import VsaChecksError
+from vsa_checks.errors import VsaChecksError, visible
 from vsa_checks.models.memory import GB, most_taken
 from vsa_checks.plugin import finish
+from vsa_checks.plugin.log import Log
+from vsa_checks.plugin.output import Output, guard, say_on_stderr
 from vsa_checks.plugin.progress import LiveProgress
 from vsa_checks.plugin.run import CHOSEN_MODEL, ClaimsRun
 from vsa_checks.plugin.tally import Tally
@@ -24,10 +23,16 @@ from vsa_checks.plugin.tally import Tally
 class Controller:
     """Hears every report of a run, and writes and tells what came of it."""
 
-    def __init__(self, run: ClaimsRun, progress: LiveProgress) -> None:
-        self.run, self.progress, self.tally, self.start = run, progress, Tally(), time.monotonic()
+    def __init__(self, run: ClaimsRun, progress: LiveProgress, log: Log) -> None:
+        self.run, self.progress, self.log = run, progress, log
+        self.tally, self.start = Tally(), time.monotonic()
         self.document: dict[str, Any] | None = None
-        self.trouble = ""
+        self.output: Output | None = None
+        self.troubles: list[str] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self.output = guard(session.config)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._expect([item.nodeid for item in session.items])
@@ -53,18 +58,35 @@ class Controller:
         stopped = session.shouldstop or session.shouldfail or exitstatus == pytest.ExitCode.INTERRUPTED
         self.tally.ended_early = bool(stopped and self.tally.collected - self.tally.done)
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
-            try:
-                self.document = finish.write_report(self.run, self.tally, time.monotonic() - self.start)
-                if self.run.record and exitstatus == pytest.ExitCode.OK and not self.tally.missing:
-                    finish.record(self.run, self.tally)
-            except (VsaChecksError, OSError) as error:
-                self.trouble = f"The report was not written: {error}"
+            self._report(exitstatus)
             self.run.kept.prune()
-        if exitstatus == pytest.ExitCode.OK and (self.tally.missing or self.trouble):
+        if not self.tally.claims_tried and exitstatus != pytest.ExitCode.OK:
+            self.log.leave_out()
+            self.run.remove_empty_folder()
+        if exitstatus == pytest.ExitCode.OK and (self.tally.missing or self.troubles):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if exitstatus == pytest.ExitCode.TESTS_FAILED and self.tally.load_failures:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         yield
+        if self.log.trouble:
+            self.troubles.append(self.log.trouble)
+        if self.output is not None:
+            self.output.flush()
+        if session.exitstatus == pytest.ExitCode.OK and (self.troubles or (self.output and self.output.trouble)):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _report(self, exitstatus: int) -> None:
+        """Write results and page, and recorded verdicts where they are asked for."""
+        try:
+            self.document = finish.write_report(self.run, self.tally, time.monotonic() - self.start)
+        except (VsaChecksError, OSError) as error:
+            self.troubles.append(finish.not_written("The report", self.run.report_dir, error, self.run))
+        if self.run.record and exitstatus == pytest.ExitCode.OK and not self.tally.missing and not self.troubles:
+            try:
+                finish.record(self.run, self.tally)
+            except (VsaChecksError, OSError) as error:
+                file = self.run.recorded_file
+                self.troubles.append(finish.not_written("The recorded verdicts", file, error, self.run))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
@@ -77,8 +99,14 @@ class Controller:
             and not terminalreporter.config.getoption("numprocesses", None)
         ):
             terminalreporter.write_line(f"Memory taken at most: {taken / GB:.1f} GB.")
-        if self.trouble:
-            terminalreporter.write_line(self.trouble, red=True)
+        for trouble in self.troubles:
+            terminalreporter.write_line(trouble, red=True)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        if self.output is not None and self.output.trouble:
+            where = f" The report is in {visible(self.run.report_dir)}." if self.document is not None else ""
+            say_on_stderr(f"Not all could be printed ({self.output.trouble}): the run counts as failed.{where}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
@@ -96,20 +124,3 @@ class Controller:
         from vsa_checks.report import log_columns
 
         cells[1:1] = log_columns.cells(result_of(report))
-
-
-def end_on_sigterm(config: pytest.Config) -> None:
-    """Let SIGTERM end this run as Ctrl-C does, so that its report is written; a second one ends it at once."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise KeyboardInterrupt("SIGTERM")
-
-    signal.signal(signal.SIGTERM, end)
-
-    def restore() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    config.add_cleanup(restore)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
+from vsa_checks.errors import visible
 from vsa_checks.paths import CLAIMS, IN_CHECKOUT, PYTEST_INI, ROOT
+from vsa_checks.printing import open_stdout
 
 PACKAGE = "vsa_checks.claims"
 """The claims by the name that `pytest --pyargs` takes."""
@@ -25,6 +28,7 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
         return
     from vsa_checks.plugin.options import settled
 
+    open_stdout()
     given = config.invocation_params
     arguments = settled(given.args)
     values = {word for word in given.args if word not in arguments}
@@ -33,11 +37,30 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
         # pytest did not know our options when it looked for its configuration, and took such a value, the folder of
         # a model say, for a folder of tests. Nothing of what it found there may count: pytest starts anew. It does so
         # too where it would take a value, as in `--layers -2,-1`, for an option.
+        _warn_of_a_configuration(config, values)
         for path in config.getini("pythonpath"):
             if str(path) in sys.path:
                 sys.path.remove(str(path))
         raise SystemExit(pytest.main(arguments, given.plugins))
     pluginmanager.import_plugin("vsa_checks.plugin.hooks")
+
+
+def _warn_of_a_configuration(config: pytest.Config, values: Collection[str]) -> None:
+    """Tell where pytest has read its configuration in the folder of a model, or of another option's value.
+
+    Nothing of it counts when pytest starts anew, but modules that it names may have been loaded by then. In the forms
+    that the message names pytest never looks there.
+    """
+    for value in values:
+        folder = (config.invocation_params.dir / value).resolve()
+        if config.inipath is not None and folder in config.inipath.parents:
+            words = (
+                f"Warning: pytest took {value} for a folder of tests, and read {config.inipath} before the checks could"
+                f" say that it is none. Nothing of it counts, but modules that it names may have been loaded: see what"
+                f" it asks for, no model needs it. Write claims/ first, as in pytest claims/ --model DIR, or"
+                f" --model=DIR."
+            )
+            print(visible(words), file=sys.stderr)
 
 
 def is_claims(argument: str, folder: Path, pyargs: bool) -> bool:

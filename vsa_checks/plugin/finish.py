@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from vsa_checks.errors import VsaChecksError
+from vsa_checks.errors import VsaChecksError, visible
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.recorded import Known, read_recorded, write_recorded
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.plugin.run import ClaimsRun
 from vsa_checks.plugin.tally import Tally
 from vsa_checks.plugin.twins import record_twin
+from vsa_checks.report.formatting import readable_width
+from vsa_checks.writing import write_together
 
 VERSIONS = ("vsa-checks", "torch", "transformer-lens", "transformers", "numpy", "scipy", "numba", "gguf", "pytest")
 
@@ -28,14 +30,16 @@ def write_report(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
     """
     if not tally.claims_tried:
         return None
-    from vsa_checks import report
+    from vsa_checks.report import assemble, document, page
 
-    document = report.assemble(
-        run.info, _environment(run, tally, duration_s), list(tally.results.values()), load_claims()
+    found = assemble(run.info, _environment(run, tally, duration_s), list(tally.results.values()), load_claims())
+    write_together(
+        {
+            run.report_dir / document.FILE_NAME: document.as_text(found),
+            run.report_dir / page.FILE_NAME: page.render(found),
+        }
     )
-    report.write(document, run.report_dir)
-    report.write_page(document, run.report_dir)
-    return document
+    return found
 
 
 def record(run: ClaimsRun, tally: Tally) -> None:
@@ -51,7 +55,25 @@ def record(run: ClaimsRun, tally: Tally) -> None:
             known = {}  # other weights or ids that are gone: nothing in it is known any more
     known |= {name: _known(result) for name, result in tally.results.items()}
     write_recorded(run.recorded_file, run.info.name, run.info.sha256, known)
+    tally.recorded = True
     tally.twin_file = record_twin(run, tally)
+
+
+def not_written(what: str, place: object, error: Exception, run: ClaimsRun) -> str:
+    """What to say where a file could not be written: why, and what to do."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    again = "takes the measurements from the cache" if run.kept.keeps else "measures everything anew"
+    return visible(
+        f"{what} could not be written to {place} ({reason.rstrip('.')}), and what stood there is as it was. Make room "
+        f"there, or name another place; the same command {again}."
+    )
+
+
+def why_not_recorded(tally: Tally) -> str:
+    """Why a run that was to record verdicts did not."""
+    if tally.failed or tally.missing or not tally.results:
+        return "a test failed or did not run, or nothing was measured"
+    return "the run did not end well"
 
 
 def _known(result: dict[str, Any]) -> Known:
@@ -67,23 +89,22 @@ def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter
         reporter.section("claims")
         console = Console(
             file=io.StringIO(),
-            width=reporter._tw.fullwidth,
+            width=readable_width(reporter._tw.fullwidth),
             force_terminal=bool(reporter.isatty),
             no_color=not reporter.isatty,
         )
         report.summary(document, console, run.report_dir / "index.html", len(tally.from_cache))
         reporter.write_line(console.file.getvalue().rstrip())  # type: ignore[attr-defined]
     if tally.twin_file is not None:
-        reporter.write_line(f"Values of the untrained twin written to {tally.twin_file}.")
+        reporter.write_line(f"Values of the untrained twin written to {visible(tally.twin_file)}.")
     if run.record and run.recorded_file is not None:
-        done = document is not None and not tally.failed and not tally.missing
         reporter.write_line(
-            f"Recorded verdicts written to {run.recorded_file}."
-            if done
-            else f"{run.recorded_file} was NOT written: a test failed or did not run, or nothing was measured."
+            f"Recorded verdicts written to {visible(run.recorded_file)}."
+            if tally.recorded
+            else f"{visible(run.recorded_file)} was NOT written: {why_not_recorded(tally)}."
         )
     for reason in tally.load_failures:
-        reporter.write_line(f"ERROR: {reason}", red=True)
+        reporter.write_line(f"ERROR: {reason}", red=True)  # made visible where it was raised
     if tally.ended_early:
         n_done = f"{len(tally.done)} of {len(tally.collected)} checks were done"
         reporter.write_line(

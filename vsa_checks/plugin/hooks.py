@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Generator
 
 import pytest
 
-from vsa_checks.errors import ModelError, UsageError, VsaChecksError
+from vsa_checks import paths
+from vsa_checks.errors import ModelError, UsageError, VsaChecksError, visible
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import Model
 from vsa_checks.plugin.check import CALL_PASSED, bench_fixture, check_fixture, expectation_marks
-from vsa_checks.plugin.controller import Controller, end_on_sigterm
+from vsa_checks.plugin.controller import Controller
+from vsa_checks.plugin.interruption import Interruption
+from vsa_checks.plugin.log import Log
 from vsa_checks.plugin.options import add_options, listing
 from vsa_checks.plugin.progress import PROGRESS, LiveProgress
 from vsa_checks.plugin.properties import CLAIM_PROPERTY
 from vsa_checks.plugin.run import RUN, ClaimsRun, concerns_claims, make_run
 from vsa_checks.plugin.verdicts import Verdict
+from vsa_checks.printing import printing
 from vsa_checks.workbench.loading import load, raised_for_the_model, unreadable, with_trace
 
 __all__ = ["bench_fixture", "check_fixture"]  # fixtures, for pytest to find here
@@ -36,9 +38,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if text is None:
         return None
     try:
-        print(text, flush=True)
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with printing():
+            print(text)
+    except VsaChecksError as error:
+        raise pytest.UsageError(str(error)) from None
     return 0
 
 
@@ -62,16 +65,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(run.twins.close)
     if _is_worker(config) or config.option.collectonly:
         return
-    end_on_sigterm(config)
+    config.pluginmanager.register(Interruption(config), "claims-interruption")
     if config.getoption("numprocesses", None):
         _settle_memory(run, run.subjects(), config.option.numprocesses)
         _load_unless_sound(run, config)  # here, since every worker would say it once per test
     progress = config.stash[PROGRESS] = LiveProgress(config)
     config.pluginmanager.register(progress, "claims-progress")
-    config.pluginmanager.register(Controller(run, progress), "claims-controller")
-    if config.pluginmanager.hasplugin("html") and not config.option.htmlpath:
-        config.option.htmlpath = str(run.report_dir / "pytest.html")
-        config.option.self_contained_html = True
+    log = Log(config, run.report_dir)
+    config.pluginmanager.register(log, "claims-log")
+    config.pluginmanager.register(Controller(run, progress, log), "claims-controller")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -96,7 +98,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"{metafunc.definition.nodeid} takes a subject and never asks for `check`: it would pass unmeasured. "
             f"Let it call check(subject, measure)."
         )
-    claim = load_claims()[mark.args[0]]
+    claim = load_claims().get(mark.args[0])
+    if claim is None:
+        run.faults.append(
+            f"{metafunc.definition.nodeid} checks the claim {mark.args[0]!r}, which {paths.CLAIMS_FILE} does not have. "
+            f"Give it a record there, or correct the test's mark."
+        )
+        metafunc.parametrize("subject", [])
+        return
     metafunc.parametrize(
         "subject",
         [
@@ -109,6 +118,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what --claims, --layers and --primary-only leave out, and with any of them every test of no claim."""
     run = config.stash.get(RUN, None)
+    if run is not None and run.faults:
+        raise pytest.UsageError(visible(run.faults[0]))
     if run is None or not run.selection:
         return
     subjects = {item: _subject(item) for item in items}
@@ -130,7 +141,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """
     run = session.config.stash.get(RUN, None)
     claims = any(item.get_closest_marker("claim") for item in session.items)
-    if run is None or session.config.option.collectonly or not claims:
+    if run is None or run.faults or session.config.option.collectonly or not claims:
         return
     subjects = [subject for item in session.items if (subject := _subject(item)) is not None]
     _settle_memory(run, subjects, getattr(session.config, "workerinput", {}).get("workercount", 1))

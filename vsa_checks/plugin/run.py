@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from vsa_checks import paths
-from vsa_checks.errors import ModelError, RecordedError, UsageError, VsaChecksError, visible
+from vsa_checks.errors import ModelError, RecordedError, UsageError, VsaChecksError, require_seed, visible
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.recorded import Known, read_recorded, recorded_path
 from vsa_checks.judging.subjects import Subject, enumerate_subjects, experts_of
@@ -19,13 +21,17 @@ from vsa_checks.models.memory import GB, free_memory
 from vsa_checks.models.sources import locate
 from vsa_checks.models.texts import Text, read_text, shipped_text
 from vsa_checks.paths import cache_folder
+from vsa_checks.plugin import log
 from vsa_checks.plugin.entry import is_claims
 from vsa_checks.plugin.selection import Selection, selection
 from vsa_checks.plugin.twins import twin_values
+from vsa_checks.report import document, page
+from vsa_checks.sections.published import published
 from vsa_checks.workbench.dependencies import dependencies, model_content
 from vsa_checks.workbench.kept_measurements import KeptMeasurements
 from vsa_checks.workbench.resources import SHARE, Plan, announcement, plan
 from vsa_checks.workbench.twin_values import TwinValues
+from vsa_checks.writing import require_writable
 
 
 @dataclass
@@ -52,6 +58,9 @@ class ClaimsRun:
     twins: TwinValues | None = None
     plan: Plan | None = None
     announced: str = ""
+    faults: list[str] = field(default_factory=list)
+    """What is wrong with the tests themselves, found while they were collected."""
+    made_folder: bool = False
     unloadable: dict[Basis, ModelError] = field(default_factory=dict)
     """Why a basis of the weights could not be loaded; it is not tried again."""
 
@@ -85,9 +94,16 @@ class ClaimsRun:
             parts.append("Nothing is recorded for this model: only `holds` passes.")
         if self.selection:
             parts.append(f"Only a part is checked: {self.selection.words}.")
-        return " ".join(parts)
+        return visible(" ".join(parts))
+
+    def remove_empty_folder(self) -> None:
+        """Leave no folder for a report that there is not."""
+        if self.made_folder:
+            with suppress(OSError):
+                self.report_dir.rmdir()
 
 
+MOST_SEEDS = 10_000
 RUN = pytest.StashKey[ClaimsRun]()
 CHOSEN_MODEL = "vsa_chosen_model"
 """Under this name the model that was chosen without --model is handed to xdist's workers."""
@@ -110,6 +126,9 @@ def make_run(config: pytest.Config) -> ClaimsRun:
             "--model was given an empty name. Name a registered model (--list-models lists them) or a path, or leave "
             "the option out for the default."
         )
+    for name, given in (("text", option.text), ("recorded", option.recorded), ("report-dir", option.report_dir)):
+        if given is not None and not given.strip():
+            raise UsageError(f"--{name} was given an empty path. Name one, or leave the option out.")
     # A worker of xdist must not choose anew.
     asked: str | None = option.model or getattr(config, "workerinput", {}).get(CHOSEN_MODEL)
     name, because = (asked, "") if asked else default_model()
@@ -122,10 +141,12 @@ def make_run(config: pytest.Config) -> ClaimsRun:
             "--record writes what is known of a model on the text that ships with the checks, and --text names "
             "another: leave one of them out, or name a file of its own with --recorded FILE."
         )
-    if option.seed < 0:
-        raise UsageError(f"--seed {option.seed} cannot be used: seeds are whole numbers from 0 on.")
-    if option.seeds < 1:
-        raise UsageError(f"--seeds {option.seeds} cannot be used: it is how many seeds are tried, 1 or more.")
+    require_seed(option.seed)
+    if not 1 <= option.seeds <= MOST_SEEDS:
+        raise UsageError(
+            f"--seeds {option.seeds} cannot be used: it is how many seeds are tried, from 1 to {MOST_SEEDS:,}."
+        )
+    published()  # its faults are told before anything is measured
     if option.device == "cuda":
         _require_cuda()
     text = read_text(config.invocation_params.dir / option.text) if option.text else None
@@ -143,11 +164,11 @@ def make_run(config: pytest.Config) -> ClaimsRun:
     subjects = [s for claim in load_claims().values() for s in enumerate_subjects(claim, info)]
     ids = [subject.id for subject in subjects]
     expected = file is not None and not option.no_recorded and not option.record
-    if expected and file is not None and (file.exists() or option.recorded):
+    if expected and file is not None and (option.recorded or file.exists()):
         known = read_recorded(file, info.sha256, ids)
     chosen = selection(option.claims, option.layers, option.primary_only, load_claims(), info.n_layers)
     chosen.require_any(subject for subject in subjects if subject.basis in bases)
-    if option.record and chosen and file is not None and file.exists():
+    if option.record and chosen and file is not None and os.path.exists(file):
         _require_readable(file, info, ids, chosen)
     report_dir = Path(option.report_dir) if option.report_dir else paths.reports() / folder_name(info.name)
     run = ClaimsRun(
@@ -155,7 +176,11 @@ def make_run(config: pytest.Config) -> ClaimsRun:
     )
     run.selection, run.memory_limit, run.seeds = chosen, option.memory_limit, option.seeds
     if not option.collectonly:
-        _require_folder(report_dir)
+        if not hasattr(config, "workerinput"):
+            run.made_folder = not os.path.exists(report_dir)
+            _require_folder(report_dir)
+            if option.record and file is not None:
+                _require_file(file)
         if not option.no_cache:
             run.kept = _kept_measurements(run)
         run.twins = twin_values(run, wanted=not option.no_twin, cached=not option.no_cache)
@@ -205,12 +230,25 @@ def _require_readable(file: Path, info: ModelInfo, ids: list[str], chosen: Selec
 
 def _require_folder(report_dir: Path) -> None:
     """Before minutes of measuring, not after."""
+    for name in (document.FILE_NAME, page.FILE_NAME, log.FILE_NAME):
+        try:
+            require_writable(report_dir / name)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(
+                f"The report cannot be written to {report_dir} ({name}: {reason}). Name a folder that can be made or "
+                f"written with --report-dir DIR."
+            ) from error
+
+
+def _require_file(recorded: Path) -> None:
+    """Before minutes of measuring, not after."""
     try:
-        report_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        require_writable(recorded)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
-            f"The report cannot be written to {report_dir} ({error.strerror}). Name a folder that can be made with "
-            f"--report-dir DIR."
+            f"The verdicts cannot be recorded in {recorded} ({reason}). Name another file with --recorded FILE."
         ) from error
 
 

@@ -51,7 +51,7 @@ class Tally:
         """What was measured of the untrained twin, where that is to be recorded."""
         self.twin_file: Path | None = None
         self.why_no_twin = ""
-        self.ended_early = self.refused = False
+        self.ended_early = self.refused = self.recorded = False
 
     def expect(self, node_ids: Iterable[str]) -> None:
         """Note the tests that are to run."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from vsa_checks.errors import VsaChecksError
-from vsa_checks.paths import replaced
 from vsa_checks.report.summary import add_q_values, summarize
 from vsa_checks.report.versions import READ, SCHEMA_VERSION, brought_up_to_date
+from vsa_checks.writing import write_whole
 
 PAPER = "arXiv:2412.07947"
 FILE_NAME = "results.json"
@@ -129,12 +129,15 @@ def write(document: Mapping[str, Any], directory: str | Path) -> Path:
     OSError
         If the folder cannot be written.
     """
-    validate(document)
     path = Path(directory) / FILE_NAME
-    text = json.dumps(document, allow_nan=False, indent=1, sort_keys=True)
-    with replaced(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+    write_whole(path, as_text(document))
     return path
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """What results.json holds of a document. Raises ReportError if it is not valid."""
+    validate(document)
+    return json.dumps(document, allow_nan=False, indent=1, sort_keys=True) + "\n"
 
 
 def read(path: str | Path) -> dict[str, Any]:

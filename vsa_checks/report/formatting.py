@@ -10,8 +10,14 @@ WORST_FIRST = ("refuted", "chance", "holds", "not-checked")
 DIRECTION_SIGNS = {"<=": "≤", ">=": "≥"}
 ORIGINS = {"paper": "the paper's", "ours": "ours"}
 NOTHING = "–"
+LEAST_COLUMNS, USUAL_COLUMNS = 40, 80
 GIVEN = "given by the shape"
 """Stands beside a verdict of `holds` where an untrained network of the same shape meets the claim too."""
+
+
+def readable_width(columns: int) -> int:
+    """The columns to print in: where a terminal, or COLUMNS, has none to speak of, lines go on beyond its edge."""
+    return columns if columns >= LEAST_COLUMNS else USUAL_COLUMNS
 
 
 def number(value: float | None, digits: int = 4) -> str:

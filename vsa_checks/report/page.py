@@ -8,11 +8,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from vsa_checks.paths import replaced
 from vsa_checks.report import formatting
 from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, shares
 from vsa_checks.report.details import details_view
 from vsa_checks.report.summary import lead, place, worst_first
+from vsa_checks.writing import write_whole
 
 FILE_NAME = "index.html"
 OPEN_ROWS = 12  # longer tables start closed
@@ -52,8 +52,7 @@ def render(document: Mapping[str, Any]) -> str:
 def write_page(document: Mapping[str, Any], directory: str | Path) -> Path:
     """Write the page of a valid document to `directory`/index.html, whole or not at all, and return the path."""
     path = Path(directory) / FILE_NAME
-    with replaced(path) as temporary:
-        temporary.write_text(render(document), encoding="utf-8", newline="\n")
+    write_whole(path, render(document))
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +13,7 @@ from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.paths import PUBLISHED_FILE
+from vsa_checks.sections.published import published
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
@@ -38,10 +37,13 @@ class Link:
 @cache
 def published_links() -> tuple[Link, ...]:
     """The links of fixtures/published.toml, in its order."""
-    entries = tomllib.loads(PUBLISHED_FILE.read_text(encoding="utf-8"))["link"]
     return tuple(
-        Link(tuple(entry["source"]), tuple(entry["target"]) if "target" in entry else None, entry.get("token"))
-        for entry in entries
+        Link(
+            (one["source"][0], one["source"][1]),
+            (one["target"][0], one["target"][1]) if "target" in one else None,
+            one.get("token"),
+        )
+        for one in published()["link"]
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -16,7 +15,7 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Model
-from vsa_checks.paths import PUBLISHED_FILE
+from vsa_checks.sections.published import published
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
@@ -39,8 +38,10 @@ class PublishedNeuron:
 @cache
 def published_neurons() -> tuple[PublishedNeuron, ...]:
     """The neurons of fixtures/published.toml, in its order."""
-    entries = tomllib.loads(PUBLISHED_FILE.read_text(encoding="utf-8"))["neuron"]
-    return tuple(PublishedNeuron(**{**entry, "tokens": tuple(entry["tokens"])}) for entry in entries)
+    return tuple(
+        PublishedNeuron(one["layer"], one["index"], one["cosine"], one["pairing"], tuple(one["tokens"]))
+        for one in published()["neuron"]
+    )
 
 
 def published_cosines(bench: Workbench, subject: Subject) -> Measurement:
@@ -51,7 +52,7 @@ def published_cosines(bench: Workbench, subject: Subject) -> Measurement:
     model = bench.model(subject.basis)
     if not model.info.is_paper_model:
         raise NotChecked("the published neurons are those of GPT-2 small, which this model is not")
-    published = published_neurons()
+    neurons_as_printed = published_neurons()
     neurons = np.ascontiguousarray(bench.weight(subject.basis, 0, "W_in").T)
     found = ranked_scans(
         neurons,
@@ -61,7 +62,7 @@ def published_cosines(bench: Workbench, subject: Subject) -> Measurement:
         progress=bench.progress(f"scans for the published neurons ({subject.basis})"),
     )
     ids = bench.tokens(subject.basis).ids
-    measured = compare(model, ids, published, found, bench.rng("bootstrap", subject.id))
+    measured = compare(model, ids, neurons_as_printed, found, bench.rng("bootstrap", subject.id))
     return replace(measured, details=measured.details | excluded(bench, subject.basis))
 
 

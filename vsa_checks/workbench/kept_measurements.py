@@ -1,7 +1,8 @@
 """Measurements kept on disk between runs, and used again where nothing that they depend on has changed.
 
 Each file starts with the sha256 of its content, and the content names its key: a file that was cut short, altered or
-renamed is ignored. This guards against damage, not against somebody who forges an entry with its sha256.
+renamed is ignored. So is one that belongs to another user or that others may write, one that is no regular file, and
+one that does not hold what `stored` asks for. Whoever can write as this user can forge an entry.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,21 +19,31 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from vsa_checks.errors import VsaChecksError
 from vsa_checks.judging.claim import Claim
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.models.texts import Text, shipped_text
-from vsa_checks.paths import replaced
+from vsa_checks.reading import Unreadable, open_regular, parse_json
 from vsa_checks.workbench.outcome import Measure, Outcome
+from vsa_checks.workbench.stored import stored_outcome
+from vsa_checks.writing import sweep, write_whole
+
+R = TypeVar("R")
 
 FOLDER = "measurements"
 """Name of the folder within the cache."""
 MOST_BYTES = 256 * 2**20
 UNUSED_S = 30 * 24 * 3600.0
-_ENTRY = re.compile(r"[0-9a-f]{64}\.json|\.[0-9a-f]{64}\.json\.[0-9a-f]+\.tmp")
+MOST_BYTES_OF_ONE = 16 * 2**20
+"""Far beyond any measurement: a longer file is none."""
+_ENTRY = re.compile(r"[0-9a-f]{64}\.json")
+_FLAGS = TypeAdapter(dict[str, bool])
+_THREADS = TypeAdapter(Annotated[int, Field(ge=1, le=100_000)])
 
 
 class KeptMeasurements:
@@ -63,8 +75,7 @@ class KeptMeasurements:
 
     def flags(self, basis: Basis) -> dict[str, bool] | None:
         """Which steps of weight processing took effect in this basis; None if that is not kept."""
-        found = self._read(self._key(flags=basis))
-        return found if isinstance(found, dict) else None
+        return _checked(_FLAGS, self._read(self._key(flags=basis)))
 
     def keep_flags(self, basis: Basis, flags: Mapping[str, bool]) -> None:
         """Keep which steps of weight processing took effect when the model was loaded."""
@@ -72,8 +83,7 @@ class KeptMeasurements:
 
     def threads(self) -> int | None:
         """How many threads PyTorch uses in such a run; None if that is not kept."""
-        found = self._read(self._key(threads="of PyTorch"))
-        return found if isinstance(found, int) else None
+        return _checked(_THREADS, self._read(self._key(threads="of PyTorch")))
 
     def keep_threads(self, threads: int) -> None:
         """Keep how many threads PyTorch used."""
@@ -86,10 +96,9 @@ class KeptMeasurements:
         if _name(measure) is None or self._folder is None:
             return None
         for text in (None, self._text):
-            found = self._read(self._subject_key(claim, subject, flags, measure, options, text))
+            found = stored_outcome(self._read(self._subject_key(claim, subject, flags, measure, options, text)))
             if found is not None:
-                with suppress(KeyError, TypeError):
-                    return Outcome.from_json(found)
+                return found
         return None
 
     def keep(
@@ -113,6 +122,7 @@ class KeptMeasurements:
         """Remove what was not used for a month; beyond MOST_BYTES in all, remove first what was unused for longest."""
         if self._folder is None:
             return
+        sweep(self._folder)
         found = []
         with suppress(OSError):
             for file in os.scandir(self._folder):
@@ -167,16 +177,19 @@ class KeptMeasurements:
         """The content kept under a key; None if there is none or it is damaged."""
         if self._folder is None or key is None:
             return None
-        path = self._folder / f"{key}.json"
+        path, what = self._folder / f"{key}.json", "The kept measurement"
         try:
-            checksum, _, content = path.read_bytes().partition(b"\n")
+            with open_regular(path, what=what) as file:
+                if not _is_ours(os.fstat(file.fileno())):
+                    return None
+                checksum, _, content = file.read(MOST_BYTES_OF_ONE).partition(b"\n")
             if checksum.decode("ascii", "replace") != hashlib.sha256(content).hexdigest():
                 return None
-            stored = json.loads(content)
+            stored = parse_json(content, path=path, what=what)
             if stored["key"] != key:
                 return None
             found = stored["content"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (Unreadable, OSError, KeyError, TypeError):
             return None
         with suppress(OSError):
             os.utime(path)
@@ -187,8 +200,22 @@ class KeptMeasurements:
         if self._folder is None or key is None or not self._unchanged():
             return
         body = json.dumps({"key": key, "content": content}).encode()
-        with suppress(OSError), replaced(self._folder / f"{key}.json", private=True) as temporary:
-            temporary.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+        with suppress(OSError, ValueError):  # ValueError: a folder whose name has a NUL in it
+            checksum = hashlib.sha256(body).hexdigest().encode()
+            write_whole(self._folder / f"{key}.json", checksum + b"\n" + body, private=True)
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """Whether a file is this user's and nobody else may write it."""
+    others = stat.S_IWGRP | stat.S_IWOTH
+    return found.st_uid == os.geteuid() and not found.st_mode & others
+
+
+def _checked(wanted: TypeAdapter[R], found: object) -> R | None:
+    try:
+        return wanted.validate_python(found, strict=True)
+    except ValidationError:
+        return None
 
 
 def _name(measure: Measure) -> str | None:

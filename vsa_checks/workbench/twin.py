@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from vsa_checks.errors import ModelError, first_line
 from vsa_checks.models import Basis, Model, ModelInfo
@@ -26,12 +26,15 @@ from vsa_checks.models.sources import Located, locate
 from vsa_checks.models.vocabulary import TOKENIZER_FILES
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.resources import Plan, Sizes
+from vsa_checks.writing import locked, sweep_folders
 
 if TYPE_CHECKING:
     from vsa_checks.models.architecture import Architecture
     from vsa_checks.models.vocabulary import Vocabulary
 
 NAME = "untrained twin"
+PREFIX = "vsa-twin-"
+"""Of the temporary folders that twins are written into."""
 _NO_SHAPE = (
     *("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache"),
     *("id2label", "label2id", "task_specific_params", "return_dict", "output_attentions", "output_hidden_states"),
@@ -171,6 +174,7 @@ class TwinBench(Workbench):
         )
         self._trained, self._info = trained, info
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._lock: IO[bytes]
 
     def model(self, basis: Basis) -> Model:
         """The twin in one basis of its weights. Raises NoTwin."""
@@ -184,6 +188,7 @@ class TwinBench(Workbench):
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+            self._lock.close()
 
     def _open(self, basis: Basis) -> Model:
         from vsa_checks.models.opening import open_directory
@@ -191,8 +196,10 @@ class TwinBench(Workbench):
         if self.plan is not None and self.plan.no_twin:
             raise NoTwin(self.plan.no_twin)
         if self._folder is None:
-            folder = tempfile.TemporaryDirectory(prefix="vsa-twin-")
+            sweep_folders(Path(tempfile.gettempdir()), PREFIX)
+            folder = tempfile.TemporaryDirectory(prefix=PREFIX)
             try:
+                self._lock = locked(Path(folder.name))
                 write_twin(self.name, self._info, self.seed, Path(folder.name))
             except BaseException:
                 folder.cleanup()

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on only
 
 from vsa_checks import paths
 from vsa_checks.errors import ModelError, first_line
@@ -22,15 +23,24 @@ from vsa_checks.judging.judge import HOLDS, ExaminedNothing, Judgement, judge, n
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models import ModelInfo
 from vsa_checks.models.texts import Text, shipped_text
-from vsa_checks.paths import replaced
+from vsa_checks.reading import MB, Unreadable, read_json
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.kept_measurements import KeptMeasurements
 from vsa_checks.workbench.outcome import Measure, Outcome, measure_subject
+from vsa_checks.workbench.stored import stored_outcome
 from vsa_checks.workbench.twin import NoTwin, TwinBench
+from vsa_checks.writing import write_whole
 
 LAYERS_NEAR_MARGIN = 5
 """Where the twin's own verdict might be a matter of luck, that of most of so many layers counts, which are alike."""
 Stored = dict[str, Any]
+MOST_BYTES = 64 * MB
+
+
+class _File(TypedDict):
+    shape: str
+    seed: int
+    values: dict[str, Stored]
 
 
 @dataclass(frozen=True)
@@ -172,9 +182,7 @@ class TwinValues:
         stored = self._shipped.get(subject.id)
         if stored is None or stored.get("version") != claim.version or stored.get("text") not in (None, self._sha256):
             return None
-        with suppress(KeyError, TypeError):
-            return Outcome.from_json(stored["outcome"])
-        return None
+        return stored_outcome(stored.get("outcome"))
 
     def _stored(self, claim: Claim, found: Outcome) -> Stored:
         return {
@@ -205,12 +213,13 @@ def shipped_path(model: str) -> Path:
 def read_values(path: Path, shape: str, seed: int) -> dict[str, Stored]:
     """What a file says of the twin of this shape and seed, by subject; nothing if it is of another, or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if (content["shape"], content["seed"]) == (shape, seed):
-            return dict(content["values"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # it is measured
-    return {}
+        content = read_json(path, limit=MOST_BYTES, what="The file of the twin's values", schema=_File)
+    except Unreadable:
+        return {}  # it is measured
+    if (content["shape"], content["seed"]) != (shape, seed):
+        return {}
+    values: dict[str, Stored] = content["values"]
+    return values
 
 
 def write_values(
@@ -227,7 +236,4 @@ def write_values(
         if name in ids and one.get("version") == claims[name.split("/")[0]].version
     }
     lines = [f"{json.dumps(name)}: {json.dumps(one, sort_keys=True)}" for name, one in kept.items()]
-    with replaced(path) as temporary:
-        temporary.write_text(
-            f'{{"shape": "{shape}", "seed": {seed}, "values": {{\n' + ",\n".join(lines) + "\n}}\n", encoding="utf-8"
-        )
+    write_whole(path, f'{{"shape": "{shape}", "seed": {seed}, "values": {{\n' + ",\n".join(lines) + "\n}}\n")

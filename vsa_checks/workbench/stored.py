@@ -1,0 +1,80 @@
+"""What files of outcomes must hold: types and bounds, checked before any of it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on only
+
+from vsa_checks.workbench.outcome import Outcome
+
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=0)]
+_EXACT = ConfigDict(extra="forbid", strict=True)
+
+
+class _Interval(TypedDict):
+    __pydantic_config__ = _EXACT  # type: ignore[misc]
+    low: _Number
+    high: _Number
+    unit: str
+    level: _Probability
+
+
+class _Reference(TypedDict):
+    __pydantic_config__ = _EXACT  # type: ignore[misc]
+    name: str
+    value: _Number
+
+
+class _Null(TypedDict):
+    __pydantic_config__ = _EXACT  # type: ignore[misc]
+    name: str
+    value: _Number
+    spread: _NotNegative
+    n: _Count | None
+    p_value: _Probability
+    p_opposite: _Probability
+
+
+class _Measurement(TypedDict):
+    __pydantic_config__ = _EXACT  # type: ignore[misc]
+    value: _Number
+    interval: _Interval
+    n_examined: Annotated[int, Field(ge=1)]
+    n_excluded: _Count
+    reference: _Reference | None
+    nulls: list[_Null]
+    details: dict[str, Any]
+
+
+class _Outcome(TypedDict):
+    __pydantic_config__ = _EXACT  # type: ignore[misc]
+    measurement: _Measurement | None
+    reason: str
+    text_asked: bool
+    tokens_read: _Count | None
+    duration_s: _NotNegative
+    lasting: bool
+    redrawn: list[_Measurement]
+
+
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(_Outcome)
+
+
+def stored_outcome(found: object) -> Outcome | None:
+    """The outcome that a file holds; None for anything that `Outcome.as_json` does not write."""
+    try:
+        content: Mapping[str, Any] = _adapter().validate_python(found, strict=True)
+        json.dumps(content, allow_nan=False)  # details may be of any shape, but not hold what no report may hold
+    except (ValidationError, ValueError, RecursionError):
+        return None
+    return Outcome.from_json(content)
