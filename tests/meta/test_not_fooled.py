@@ -27,7 +27,8 @@ SIZES = {
 # In so few dimensions no sum of two tokens or more is few.
 MEANINGLESS = {
     ("gated", "neuron-and"),
-    *((kind, claim) for kind in SIZES for claim in ("circuit-figure2", "neurons-cos50-few", "neurons-cos30-few")),
+    *((kind, "circuit-figure2") for kind in SIZES),
+    *((kind, f"neurons-{name}") for kind in SIZES for name in ("cos50-few", "cos30-few", "cos50-bound-few")),
 }
 NULLS: dict[str, Callable[..., Weights]] = {
     "random initialisation": null_models.random_initialisation,

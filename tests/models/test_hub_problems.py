@@ -149,9 +149,18 @@ def test_a_repository_that_is_no_transformers_model(server: HubStandIn) -> None:
 
 def test_an_index_that_names_what_is_not_there(server: HubStandIn, tiny_gpt2: Path) -> None:
     (tiny_gpt2 / "model.safetensors").unlink()
+    index = '{"weight_map": {"a": "more.safetensors"}}'
+    server.add("people/tiny", tiny_gpt2, FIRST, "main", **{"model.safetensors.index.json": index})
+    assert "names more.safetensors, which the repository does not have" in refusal()
+
+
+def test_an_index_that_leaves_the_folder(server: HubStandIn, tiny_gpt2: Path) -> None:
+    (tiny_gpt2 / "model.safetensors").unlink()
     index = '{"weight_map": {"a": "../../../escape.safetensors"}}'
     server.add("people/tiny", tiny_gpt2, FIRST, "main", **{"model.safetensors.index.json": index})
-    assert "names ../../../escape.safetensors, which the repository does not have" in refusal()
+    with pytest.raises(ModelError, match=r"is refused: .*names '../../../escape.safetensors'"):
+        ensure_available("people/tiny")
+    assert not any(name.endswith("escape.safetensors") for name in server.files_asked())
 
 
 def test_a_disk_without_room_is_said_before_anything_large_is_fetched(
