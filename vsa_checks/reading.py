@@ -120,8 +120,11 @@ def parse_json(
         found = dict(pairs)
         if len(found) < len(pairs):
             seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise Unreadable(what, path, f"gives {twice[:80]!r} twice")
+            for key, value in pairs:
+                # The last one is what is read, as elsewhere; the same value twice leaves no doubt.
+                if key in seen and any(other != value for name, other in pairs if name == key):
+                    raise Unreadable(what, path, f"gives {key[:80]!r} twice, with different values")
+                seen.add(key)
         return found
 
     found = _parsed(lambda: json.loads(content, object_pairs_hook=table), "JSON", path, what, depth)

@@ -42,7 +42,8 @@ def write_together(contents: Mapping[Path, str | bytes], *, private: bool = Fals
             stack.callback(temporary.unlink, missing_ok=True)
             # O_EXCL: nothing that somebody else put there is written through.
             file = stack.enter_context(open(os.open(temporary, _EXCLUSIVE, 0o600 if private else 0o666), "wb"))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(OSError):  # not every file system has locks; without one, only what is old is swept away
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             if not private:
@@ -97,7 +98,8 @@ LOCK = ".in-use"
 def locked(folder: Path) -> IO[bytes]:
     """Mark a temporary folder as in use, until this process ends or closes what is returned."""
     file = open(folder / LOCK, "xb")  # noqa: SIM115 - whoever asked closes it
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return file
 
 

@@ -148,3 +148,14 @@ def test_folders_of_killed_processes_go_and_those_in_use_stay(tmp_path: Path) ->
         fcntl.flock(file, fcntl.LOCK_EX)
         sweep_folders(tmp_path, "twin-")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted({*folders, "twin-link"} - {"twin-abandoned"})
+
+
+def test_a_file_system_without_locks_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("vsa_checks.writing.fcntl.flock", none)
+    write_whole(tmp_path / "file", "whole")
+    assert (tmp_path / "file").read_text() == "whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    locked(tmp_path).close()

@@ -1,4 +1,4 @@
-"""Compiled loops of the pursuit among a shortlist: see `vsa_checks.reflected`.
+"""Compiled loops of the pursuit among a shortlist: see `vsa_checks.shortlisted`.
 
 All are plain functions that the end of the file compiles. Names are those of `loops`: `along` is a dot product with the
 neuron, `square` a squared norm, an overlap a dot product with the sum.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ _LFS = b"version https://git-lfs"
 _LONGEST_JSON, LONGEST_BESIDE = 100 * MB, 300 * MB
 _BESIDE = (".json", ".txt", ".model", ".jinja")
 """Ends of the names of files that transformers may read beside the weights."""
+_OF_MODELS = re.compile(
+    r"(config|generation_config|tokenizer|vocab|merges|added_tokens|special_tokens|spiece|sentencepiece|chat_template|"
+    r"adapter|model|pytorch_model)",
+    re.IGNORECASE,
+)
+"""So the names of files begin that are read beside weights. Others, such as a set of data, may be of any length."""
 _READ = (*_BESIDE, ".safetensors", ".bin", ".gguf")
 _ADAPTER = "adapter_config.json"
 _ALSO_WEIGHTS = "transformers_weights"
@@ -75,7 +82,7 @@ def read_config(directory: Path, model: str) -> dict[str, Any]:
         raise ModelError(
             f"The model {model} cannot be loaded: {path} gives {kind!r:.80} for model_type, which is no text. {_AGAIN}"
         )
-    if "quantization_config" in config:
+    if config.get("quantization_config") is not None:
         raise ModelError(
             f"The model {model} cannot be loaded: {path} says that its weights are packed "
             f"({config['quantization_config']!s:.300}), which is read here from GGUF files only. Give an unpacked "
@@ -164,7 +171,8 @@ def check_folder(directory: Path, model: str) -> None:
                 "so the numbers would be those of another model. Give the model that it was merged into."
             )
         found = os.stat(file)
-        if not stat.S_ISREG(found.st_mode) or (file.suffix in _BESIDE and found.st_size > LONGEST_BESIDE):
+        too_long = found.st_size > LONGEST_BESIDE and _OF_MODELS.match(file.name) and file.suffix in _BESIDE
+        if not stat.S_ISREG(found.st_mode) or too_long:
             try:
                 open_regular(file, what="the file").close()
             except Unreadable as problem:
@@ -178,7 +186,8 @@ def check_folder(directory: Path, model: str) -> None:
 def refuse_link_out(file: Path, folder: Path, model: str) -> None:
     """Raises ModelError for a link that leads out of the model's folder, but for those of the hub's own cache."""
     root, target = folder.resolve(), Path(os.path.realpath(file))
-    homes = [root, *([root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [])]
+    # The folder may be one within a snapshot, and the blobs may lie on another disk.
+    homes = [root, *((one.parent / "blobs").resolve() for one in root.parents if one.name == "snapshots")]
     if not any(home in target.parents for home in homes):
         raise ModelError(
             f"The model {model} is refused: {file.relative_to(folder)} in {folder} is a link to {target}, outside of "
@@ -195,7 +204,14 @@ def _may_be_read(directory: Path, model: str) -> Iterator[Path]:
             "that can be."
         ) from None
     for file in (directory / name for name in names if name.endswith(_READ)):
-        if file.exists():  # a link to nothing is missing, which whoever needs it says
+        try:
+            there = file.exists()
+        except OSError as problem:
+            raise ModelError(
+                f"The model {model} cannot be loaded: {file} cannot be read ({problem.strerror}). Give the model to a "
+                "user who may, or fetch it again."
+            ) from None
+        if there:  # a link to nothing is missing, which whoever needs it says
             yield file
 
 

@@ -138,7 +138,10 @@ def directory_vocabulary(directory: Path) -> Vocabulary | None:
 def _read(directory: Path) -> tuple[Vocabulary | None, str]:
     """The vocabulary of a directory, if it can be read, and what is wrong if it is there and cannot."""
     files = [directory / name for name in (*_READERS, *_ADDED_TOKENS)]
-    stats = [(file.name, os.stat(file)) for file in files if file.exists()]
+    try:
+        stats = [(file.name, os.stat(file)) for file in files if file.exists()]
+    except OSError as problem:
+        return None, f"the folder of the tokenizer cannot be read ({problem.strerror})"
     return _cached(directory, tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
 
 

@@ -115,9 +115,7 @@ class LiveProgress:
             return
         width, now = reporter._tw.fullwidth, self._clock()
         if self._on_terminal:
-            sys.stdout.write(f"{_BELOW}{fitted(self.line(step), width - 1)}{_BACK}")
-            sys.stdout.flush()
-            self._drawn, self._shown_at = True, now
+            self._drawn, self._shown_at = _written(f"{_BELOW}{fitted(self.line(step), width - 1)}{_BACK}"), now
         elif now - self._shown_at >= PLAIN_SECONDS:
             reporter.ensure_newline()
             reporter.write_line(fitted(self.line(step), width - 1))
@@ -125,9 +123,18 @@ class LiveProgress:
 
     def _erase(self) -> None:
         if self._drawn:
-            sys.stdout.write(f"{_BELOW}{_BACK}")
-            sys.stdout.flush()
+            _written(f"{_BELOW}{_BACK}")
             self._drawn = False
+
+
+def _written(text: str) -> bool:
+    """Write to the terminal; False where it is gone, which must not end the run."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 PROGRESS = pytest.StashKey[LiveProgress]()

@@ -25,6 +25,7 @@ from vsa_checks.plugin import log
 from vsa_checks.plugin.entry import is_claims
 from vsa_checks.plugin.selection import Selection, selection
 from vsa_checks.plugin.twins import twin_values
+from vsa_checks.reading import Unreadable
 from vsa_checks.report import document, page
 from vsa_checks.sections.published import published
 from vsa_checks.workbench.dependencies import dependencies, model_content
@@ -205,7 +206,7 @@ def _kept_measurements(run: ClaimsRun) -> KeptMeasurements:
         return KeptMeasurements()
     try:
         depends_on, path = dependencies(run.name, run.info, run.seed, run.device), locate(run.name).path
-    except OSError:
+    except (OSError, Unreadable):
         return KeptMeasurements()  # a file of the model cannot be read: loading it says so
 
     def unchanged() -> bool:
