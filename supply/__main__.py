@@ -1,4 +1,4 @@
-"""`python -m supply`: writes docs/licences.md from docs/sbom.cdx.json, which `make sbom` writes first."""
+"""`python -m supply`: cuts docs/sbom.cdx.json, which `make sbom` writes first, and writes docs/licences.md from it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def components(sbom: dict[str, Any]) -> list[tuple[str, str, str]]:
     return sorted(found, key=lambda row: row[0].lower())
 
 
+def trimmed(sbom: dict[str, Any]) -> dict[str, Any]:
+    """The bill without the addresses of pages that packages name: what is needed is which package, in which version."""
+    parts = [{key: value for key, value in one.items() if key != "externalReferences"} for one in sbom["components"]]
+    about = {key: value for key, value in sbom["metadata"].items() if key != "tools"}
+    about["component"] = {key: value for key, value in about["component"].items() if key != "externalReferences"}
+    return sbom | {"components": parts, "metadata": about}
+
+
 def _named(licence: dict[str, str]) -> str:
     """The id of a licence, or the first line of what stands in its place, which may be the whole text."""
     line = (licence.get("id") or licence.get("name") or "").strip().splitlines()
@@ -45,5 +53,7 @@ def render(sbom: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    LICENCES.write_text(render(json.loads(SBOM.read_text(encoding="utf-8"))), encoding="utf-8")
+    whole = trimmed(json.loads(SBOM.read_text(encoding="utf-8")))
+    SBOM.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    LICENCES.write_text(render(whole), encoding="utf-8")
     print(f"written: {LICENCES}")

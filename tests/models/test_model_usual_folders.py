@@ -24,10 +24,18 @@ def snapshot(home: Path, *below: str) -> Path:
     return folder
 
 
+def refused(file: Path) -> str:
+    """What is said of a file in its folder; nothing if it may be read."""
+    try:
+        refuse_link_out(file, file.parent, "o/n")
+    except ModelError as problem:
+        return str(problem)
+    return ""
+
+
 @pytest.mark.parametrize("below", [(), ("Q4_K_M",)])
 def test_a_file_of_a_snapshot_or_of_a_folder_in_it(tmp_path: Path, below: tuple[str, ...]) -> None:
-    folder = snapshot(tmp_path / "models--o--n", *below)
-    refuse_link_out(folder / "part.gguf", folder, "o/n")
+    assert refused(snapshot(tmp_path / "models--o--n", *below) / "part.gguf") == ""
 
 
 def test_blobs_that_were_moved_to_another_disk(tmp_path: Path) -> None:
@@ -35,15 +43,14 @@ def test_blobs_that_were_moved_to_another_disk(tmp_path: Path) -> None:
     folder = snapshot(home)
     (home / "blobs").rename(tmp_path / "large")
     (home / "blobs").symlink_to(tmp_path / "large")
-    refuse_link_out(folder / "part.gguf", folder, "o/n")
+    assert refused(folder / "part.gguf") == ""
 
 
 def test_a_link_that_leaves_a_snapshot_is_refused(tmp_path: Path) -> None:
     folder = snapshot(tmp_path / "models--o--n")
     (tmp_path / "other").write_bytes(b"x")
     (folder / "other.gguf").symlink_to(tmp_path / "other")
-    with pytest.raises(ModelError, match="is a link to"):
-        refuse_link_out(folder / "other.gguf", folder, "o/n")
+    assert "other.gguf" in refused(folder / "other.gguf") and "is a link to" in refused(folder / "other.gguf")
 
 
 def test_a_set_of_data_beside_the_model_may_be_long(tmp_path: Path) -> None:

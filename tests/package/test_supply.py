@@ -27,6 +27,10 @@ def test_the_bill_of_materials_names_every_package_of_the_lock_files_in_its_vers
     assert [name for name, _, licence in listed if licence == "not stated"] == []
 
 
+def test_the_bill_of_materials_names_no_address() -> None:
+    assert "externalReferences" not in SBOM.read_text(encoding="utf-8")
+
+
 def test_the_page_of_licences_is_that_of_the_bill_of_materials() -> None:
     assert LICENCES.read_text(encoding="utf-8") == render(json.loads(SBOM.read_text(encoding="utf-8")))
 
