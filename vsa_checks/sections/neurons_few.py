@@ -157,17 +157,20 @@ def _layer(bench: Workbench, basis: Basis, place: Place, bound: bool) -> Reached
             )
             for name in SIGN_NULLS
         }
-        if not bound:
-            return Reached(_pursue(bench, basis, unit, most, bound, label), labels, rows.n_excluded, asked, stand_ins)
-        some = unit[asked]
-        heads, rng = heads_that_bind(bench, basis), bench.rng("few tokens, reflection", basis, *place)
-        mirrored = heads.reflected(heads.reflections(1, rng)[0])
-        words = Part(token_dictionary(bench, basis).vectors)
-        stand_ins[REFLECTED] = _highest(
-            pursue_shortlisted(some, words, mirrored, most, progress=bench.progress(f"{label}, {REFLECTED}"))
+        if bound:
+            heads, rng = heads_that_bind(bench, basis), bench.rng("few tokens, reflection", basis, *place)
+            mirrored = heads.reflected(heads.reflections(1, rng)[0])
+            words = Part(token_dictionary(bench, basis).vectors)
+            progress = bench.progress(f"{label}, {REFLECTED}")
+            stand_ins[REFLECTED] = _highest(pursue_shortlisted(unit[asked], words, mirrored, most, progress=progress))
+        examined = asked if bound else np.arange(n)
+        return Reached(
+            _pursue(bench, basis, unit[examined], most, bound, label),
+            labels[examined],
+            rows.n_excluded,
+            np.searchsorted(examined, asked),
+            stand_ins,
         )
-        reached = _pursue(bench, basis, some, most, bound, label)
-        return Reached(reached, labels[asked], rows.n_excluded, np.arange(len(some)), stand_ins)
 
     return bench.once(("few tokens", basis, *place, bound), measure)
 
