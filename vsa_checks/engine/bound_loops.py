@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vsa_checks.engine.compiled import compile_in_place
-from vsa_checks.engine.loops import WEAK_COSINE, WEAK_RISE
+from vsa_checks.engine.loops import WEAK_COSINE, WEAK_RISE, highest_cosine
 from vsa_checks.engine.shortlist_loops import dot
 
 
@@ -28,13 +28,8 @@ def scan_bound(words, left, right, meets, norms, ends, ids, cosines, reached, si
             norm = norms[ids[c]]
             part, place = ids[c] // n_words, ids[c] % n_words
             reach = np.float64(cosines[c]) * norm
-            if cosines[c] < WEAK_COSINE:
-                # As in scan_candidates: the most that any vector of this norm and dot product can give.
-                across = np.sqrt(max(square - along * along, 0.0))
-                gap = max(across - np.sqrt(max(norm * norm - reach * reach, 0.0)), 0.0)
-                most = (along + reach) / np.sqrt((along + reach) ** 2 + gap**2)
-                if most < cosine + WEAK_RISE - 1e-6:
-                    continue
+            if cosines[c] < WEAK_COSINE and highest_cosine(along, square, norm, reach) < cosine + WEAK_RISE - 1e-6:
+                continue
             overlap = _long(words[place], total) if part == 0 else _long(left[part - 1, place], within[part - 1])
             size = square + 2.0 * overlap + norm * norm
             if size <= 0.0:

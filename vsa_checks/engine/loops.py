@@ -148,6 +148,16 @@ def collect_candidates(cosines, least):  # type: ignore[no-untyped-def]
     return ends, ids, values
 
 
+def highest_cosine(along, square, norm, reach):  # type: ignore[no-untyped-def]
+    """Return the highest cosine that a bundle can have once any vector of this norm and dot product has joined it.
+
+    That is with the vector whose part orthogonal to the neuron points exactly against the bundle's.
+    """
+    across = np.sqrt(max(square - along * along, 0.0))
+    gap = max(across - np.sqrt(max(norm * norm - reach * reach, 0.0)), 0.0)
+    return (along + reach) / np.sqrt((along + reach) ** 2 + gap**2)
+
+
 def scan_candidates(vectors, norms, ends, tokens, cosines):  # type: ignore[no-untyped-def]
     """Go once through each neuron's candidates, in the order given, and include them by the paper's rule.
 
@@ -164,14 +174,8 @@ def scan_candidates(vectors, norms, ends, tokens, cosines):  # type: ignore[no-u
             t = tokens[c]
             norm = norms[t]
             reach = np.float64(cosines[c]) * norm
-            if cosines[c] < WEAK_COSINE:
-                # The highest cosine that any vector of this norm and dot product can give: the one whose part
-                # orthogonal to the neuron points exactly against the bundle's.
-                across = np.sqrt(max(square - along * along, 0.0))
-                gap = max(across - np.sqrt(max(norm * norm - reach * reach, 0.0)), 0.0)
-                most = (along + reach) / np.sqrt((along + reach) ** 2 + gap**2)
-                if most < cosine + WEAK_RISE - 1e-6:
-                    continue
+            if cosines[c] < WEAK_COSINE and highest_cosine(along, square, norm, reach) < cosine + WEAK_RISE - 1e-6:
+                continue
             overlap = 0.0
             for j in range(d):
                 overlap += total[j] * vectors[t, j]
@@ -321,5 +325,6 @@ compile_in_place(_count_bins, _find_cell)
 compile_in_place(_bin_cosines, _count_better, fastmath={"nnan", "nsz"})
 compile_in_place(find_better_addition, nogil=True, fastmath={"nnan", "nsz"})
 compile_in_place(normalize_images, add_moments, nogil=True, fastmath={"reassoc", "contract"})
+compile_in_place(highest_cosine, nogil=True)
 compile_in_place(tally_block, collect_candidates, scan_candidates, keep_largest, nogil=True)
 compile_in_place(count_above, parallel=True)
