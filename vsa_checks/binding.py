@@ -82,7 +82,13 @@ def gram_square(unit: NDArray[np.float32]) -> float:
     return float(np.square(_cross_moment(unit, unit)).sum())
 
 
-def measure_binding(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before: float | None = None) -> HeadBinding:
+def measure_binding(
+    unit: ArrayLike,
+    maps: ArrayLike,
+    queries: ArrayLike,
+    before: float | None = None,
+    changes: NDArray[np.float64] | None = None,
+) -> HeadBinding:
     """Measure how far each head's binding changes cosines, and which queries unbinding and cleanup bring back.
 
     A query is recovered if, of all rows, it has the largest dot product with (query @ map) @ map^T; ties, within
@@ -94,6 +100,7 @@ def measure_binding(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before
     maps : array (h, d, r), see `head_maps`
     queries : int array (q,), rows of `unit`
     before : `gram_square` of `unit`, if it is known already
+    changes : `similarity_change`, if it is known already: no query changes it, and it takes most of the time
 
     Returns
     -------
@@ -107,23 +114,29 @@ def measure_binding(unit: ArrayLike, maps: ArrayLike, queries: ArrayLike, before
     keys = near_one(np.asarray(maps, np.float32), (1, 2))  # neither result depends on how much a map stretches
     before = gram_square(words) if before is None else before
     together = max(1, TOGETHER // keys.shape[2])
-    groups = [_measure_group(words, keys[at : at + together], asked, before) for at in range(0, len(keys), together)]
-    return HeadBinding(
-        np.concatenate([one.similarity_change for one in groups]), np.concatenate([one.recovered for one in groups])
-    )
+    groups = [
+        _measure_group(words, keys[at : at + together], asked, None if changes is not None else before)
+        for at in range(0, len(keys), together)
+    ]
+    if changes is None:
+        changes = np.concatenate([one.similarity_change for one in groups])
+    return HeadBinding(changes, np.concatenate([one.recovered for one in groups]))
 
 
 def _measure_group(
-    words: NDArray[np.float32], keys: NDArray[np.float32], asked: NDArray[np.int64], before: float
+    words: NDArray[np.float32], keys: NDArray[np.float32], asked: NDArray[np.int64], before: float | None
 ) -> HeadBinding:
-    """Do `measure_binding` for heads few enough that all their images (n, h, r) fit in memory."""
-    images, lengths, between, after = _map_words(words, keys)
+    """Do `measure_binding` for heads few enough that all their images (n, h, r) fit in memory.
+
+    Without `before`, no change of similarities is measured, and all are NaN.
+    """
+    images, lengths, between, after = _map_words(words, keys, compare=before is not None)
     change = np.full(len(keys), np.nan)
-    for head in range(len(keys)):
+    for head in range(len(keys) if before is not None else 0):
         live = lengths[head] > 0
         n = int(live.sum())
         if n >= 2:
-            first = before if n == len(words) else gram_square(words[live])
+            first = before if before is not None and n == len(words) else gram_square(words[live])
             # Squared difference of the two (n, n) Gram matrices, from smaller ones. Both diagonals are 1 and cancel.
             total = first - 2.0 * between[head] + after[head]
             change[head] = np.sqrt(max(total, 0.0) / (n * (n - 1.0)))
@@ -140,31 +153,35 @@ def _measure_group(
 
 
 def _map_words(
-    words: NDArray[np.float32], keys: NDArray[np.float32]
+    words: NDArray[np.float32], keys: NDArray[np.float32], compare: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Map the words (n, d) by maps (h, d, r).
 
     Returns the images (n, h, r), their lengths (h, n), and two sums of squares by head (h,): of the entries of
-    words^T @ after and of after^T @ after, where `after` (n, r) is the head's images at unit length (or zero).
+    words^T @ after and of after^T @ after, where `after` (n, r) is the head's images at unit length (or zero). Unless
+    they are to be compared, both sums are zero.
     """
     (n, d), (heads, _, rank) = words.shape, keys.shape
     side = np.ascontiguousarray(keys.transpose(1, 0, 2).reshape(d, heads * rank))
     images, lengths = np.empty((n, heads, rank), np.float32), np.empty((heads, n))
     starts = range(0, n, BLOCK_ROWS)
 
-    def bind(start: int, held: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+    def bind(start: int, held: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]] | None:
         rows = slice(start, min(start + BLOCK_ROWS, n))
         unit = held[: rows.stop - start]
         np.matmul(words[rows], side, out=images[rows].reshape(-1, heads * rank))
         loops.normalize_images(images[rows], unit, lengths[:, rows])
+        if not compare:
+            return None
         each = [unit[:, head].T @ unit[:, head].copy() for head in range(heads)]
         return words[rows].T @ unit.reshape(-1, heads * rank), each
 
     scratch = [np.empty((min(n, BLOCK_ROWS), heads, rank), np.float32) for _ in range(workers(len(starts)))]
     between, after = np.zeros((d, heads * rank)), np.zeros((heads, rank, rank))
-    for outer, inner in share_out(bind, starts, scratch):
-        between += outer
-        after += inner
+    for found in share_out(bind, starts, scratch):
+        if found is not None:
+            between += found[0]
+            after += found[1]
     return (
         images,
         lengths,

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.engine import loops
 from vsa_checks.engine.dictionary import Dictionary, repeated_rows
-from vsa_checks.engine.pursuit import plan_block, pursue
+from vsa_checks.engine.pursuit import Seen, plan_block, pursue
 from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
 
@@ -104,6 +104,7 @@ def greedy_pursuit(
     memory: int | None = None,
     device: torch.device | None = None,
     progress: Progress | None = None,
+    seen: Seen | None = None,
 ) -> Bundles:
     """Include in each neuron's bundle, again and again, the token that gives the highest cosine.
 
@@ -121,6 +122,8 @@ def greedy_pursuit(
         docs/benchmarks.md). By default up to 3 GB beside the dictionary.
     device : torch device to compute on, within its free memory, with the same answers; None is the compiled engine
     progress : called with the number of neurons done and of all
+    seen : called, from several threads, with products (m, V) of m neurons at unit norm and the tokens that are not
+        zero, and before them with the place of the first of these among the neurons that are not dead
 
     Returns
     -------
@@ -147,11 +150,11 @@ def greedy_pursuit(
     paths = np.zeros((len(target), length))
     if device is None:
         planned = plan_block(words, len(target), length, memory)
-        pursue(words, target, picked, paths, block or planned, progress)
+        pursue(words, target, picked, paths, block or planned, progress, seen)
     else:
         from vsa_checks.engine.on_device import pursuit as on_device
 
-        on_device.pursue(words, target, picked, paths, device, block, progress)
+        on_device.pursue(words, target, picked, paths, device, block, progress, seen)
     starts = np.concatenate([[0], np.cumsum(np.where(alive, length, 0))])
     return Bundles(starts, words.rows[picked.ravel()], paths.ravel(), ~alive, words.n_excluded)
 

@@ -6,6 +6,8 @@ tokens have much larger products with the neuron than most. It does not see whic
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,6 +15,9 @@ from vsa_checks.engine import loops
 from vsa_checks.engine.dictionary import Dictionary
 from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
+
+if TYPE_CHECKING:
+    import torch
 
 LEAST = -2.0
 """No law has a smaller excess kurtosis: two values, each half of the time."""
@@ -56,8 +61,6 @@ def excess_kurtosis(
     if live.unit.shape[1] != tokens.shape[1]:
         raise ValueError(f"neurons have {live.unit.shape[1]} dimensions, and tokens {tokens.shape[1]}")
     mean = tokens.mean(axis=0, dtype=np.float64)
-    # Of products with a neuron of norm one, about their mean, at most: the mean square of the tokens.
-    rounding = LEAST_SPREAD**2 * float(np.mean(words.norms**2))
 
     def moments(start: int, products: NDArray[np.float32]) -> NDArray[np.float64]:
         rows = live.unit[start : start + NEURONS]
@@ -74,12 +77,43 @@ def excess_kurtosis(
     found = np.full(len(np.asarray(neurons)), LEAST)
     parts = share_out(moments, starts, scratch, progress)
     if parts:
-        found[live.rows] = _from_moments(np.concatenate(parts).T, rounding)
+        found[live.rows] = _from_moments(np.concatenate(parts).T, words)
     return found
 
 
-def _from_moments(moments: NDArray[np.float64], rounding: float) -> NDArray[np.float64]:
-    """Excess kurtosis (n,) from the first four moments (4, n) about a point next to the mean."""
+class SeenKurtosis:
+    """The excess kurtosis of neurons whose products with all tokens are made for another purpose.
+
+    Parameters
+    ----------
+    words : Dictionary
+        The tokens, in the order of the products.
+    n : int
+        How many neurons there are.
+    """
+
+    def __init__(self, words: Dictionary, n: int) -> None:
+        self._words, self._moments = words, np.zeros((n, 4))
+
+    def see(self, start: int, products: NDArray[np.float32] | torch.Tensor) -> None:
+        """Take the products (m, V) of m neurons at unit norm, from neuron `start` on; several threads may."""
+        rows = slice(start, start + len(products))
+        if isinstance(products, np.ndarray):
+            loops.add_moments(products, products.mean(axis=1, dtype=np.float64), self._moments[rows])
+        else:
+            from vsa_checks.engine.on_device.moments import add_moments
+
+            add_moments(products, self._moments[rows])
+
+    def kurtosis(self) -> NDArray[np.float64]:
+        """Excess kurtosis (n,) as `excess_kurtosis` computes it; -2 for neurons that were not seen."""
+        return _from_moments(self._moments.T / len(self._words.rows), self._words)
+
+
+def _from_moments(moments: NDArray[np.float64], words: Dictionary) -> NDArray[np.float64]:
+    """Excess kurtosis (n,) from the first four moments (4, n) about a point next to the mean, of neurons of norm 1."""
+    # Of products about their mean, at most: the mean square of the tokens.
+    rounding = LEAST_SPREAD**2 * float(np.mean(words.norms**2))
     # The products' own mean, rounded with them, is not quite that point.
     off, second, third, fourth = moments
     variance = second - off**2

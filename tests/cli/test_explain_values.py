@@ -15,7 +15,7 @@ from vsa_checks.cli.main import main
 from vsa_checks.cli.neuron import Explanation, explain
 from vsa_checks.errors import UsageError
 from vsa_checks.models import Basis, Model, ModelInfo, load
-from vsa_checks.sections.neurons import PURSUIT_TOKENS, token_bundles
+from vsa_checks.sections.pursued import PURSUIT_TOKENS, token_bundles
 from vsa_checks.workbench.access import Workbench
 
 D, V, M = 64, 300, 40

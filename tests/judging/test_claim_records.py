@@ -12,7 +12,7 @@ import pytest
 from fixtures.claim_tests import claim_tests
 from vsa_checks.errors import UsageError
 from vsa_checks.judging.claim import MOST_BYTES, Claim, Null, load_claims, load_nulls, read_claims, read_nulls
-from vsa_checks.sections.beyond_chance import SIGN_NULLS
+from vsa_checks.sections.stand_ins import SIGN_NULLS
 
 RECORD = """
 [[claim]]

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from tests.oracles import Rows
 from vsa_checks import kurtosis
+from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.engine.dictionary import Dictionary
-from vsa_checks.kurtosis import excess_kurtosis
+from vsa_checks.kurtosis import SeenKurtosis, excess_kurtosis
 
 
 def drawn(n: int, d: int, seed: int = 0) -> Rows:
@@ -42,6 +44,27 @@ def test_as_scipy_in_float64(name: str) -> None:
     tokens, neurons = TOKENS[name](), drawn(50, 24)
     assert excess_kurtosis(neurons, tokens) == pytest.approx(obvious(neurons, tokens), rel=1e-4, abs=1e-5)
     assert np.array_equal(excess_kurtosis(neurons, Dictionary.of(tokens)), excess_kurtosis(neurons, tokens))
+
+
+@pytest.mark.parametrize("options", [{}, {"block": 7}, {"rows": 0}, {"device": torch.device("cpu")}])
+@pytest.mark.parametrize("name", TOKENS)
+def test_by_the_way_of_a_pursuit(name: str, options: dict[str, Any]) -> None:
+    """Seen by all three ways of pursuing: one neuron after the other, all in step, and on a device."""
+    tokens, neurons = TOKENS[name](), drawn(50, 24)
+    neurons[[3, 49]] = 0
+    words, live = Dictionary.of(tokens), neurons.any(axis=1)
+    own = SeenKurtosis(words, int(live.sum()))
+    if "rows" in options:
+        words.limit_gram(options["rows"])
+    found = greedy_pursuit(neurons, words, 5, seen=own.see, **{k: v for k, v in options.items() if k != "rows"})
+    assert own.kurtosis() == pytest.approx(obvious(neurons[live], tokens), rel=1e-4, abs=1e-5)
+    assert np.array_equal(found.tokens(0), greedy_pursuit(neurons, tokens, 5).tokens(0)), "and it changes no bundle"
+
+
+def test_neurons_that_were_not_seen_have_the_least_kurtosis() -> None:
+    own = SeenKurtosis(Dictionary.of(drawn(20, 6)), 3)
+    own.see(1, drawn(1, 20))
+    assert own.kurtosis()[[0, 2]].tolist() == [-2.0, -2.0] and own.kurtosis()[1] > -2.0
 
 
 @pytest.mark.parametrize(("n", "v"), [(1, 1), (4, 7), (5, 8), (9, 15)])

@@ -16,7 +16,7 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.sections.heads_on_text import on_text
-from vsa_checks.sections.neurons import token_bundles
+from vsa_checks.sections.pursued import token_bundles
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import in_text, read, sinks
 

@@ -15,19 +15,20 @@ from vsa_checks.clusters import clusters
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.nulls_of_signs import exchange_signs
-from vsa_checks.sections import beyond_chance
-from vsa_checks.sections.beyond_chance import SIGN_NULLS, share_beyond_chance
+from vsa_checks.sections import pursued, stand_ins
+from vsa_checks.sections.beyond_chance import share_beyond_chance
+from vsa_checks.sections.stand_ins import SIGN_NULLS
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.statistics import stream
 
-FULL_NULL, FULL_NEURONS = beyond_chance.RANDOM_NEURONS, beyond_chance.NULL_NEURONS
+FULL_NULL, FULL_NEURONS = pursued.RANDOM_NEURONS, stand_ins.NULL_NEURONS
 D, V, M = 32, 90, 60
 
 
 @pytest.fixture(autouse=True)
 def few_random_neurons(monkeypatch: pytest.MonkeyPatch) -> None:
     """400 instead of 20,000 random directions behind the bars."""
-    monkeypatch.setattr(beyond_chance, "RANDOM_NEURONS", 400)
+    monkeypatch.setattr(pursued, "RANDOM_NEURONS", 400)
 
 
 def planted(share: float = 0.5, m: int = M, copies: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -67,11 +68,13 @@ def test_value_and_bars_by_brute_force() -> None:
 
 
 def test_a_null_is_the_share_of_some_neurons_with_exchanged_signs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beyond_chance, "NULL_NEURONS", 40)
+    monkeypatch.setattr(stand_ins, "NULL_NEURONS", 40)
     words, matrix = planted()
     middle = words - words.mean(axis=0)
     unit = matrix.T / np.linalg.norm(matrix.T, axis=1, keepdims=True)
-    asked = np.sort(stream(3, "neurons of the nulls", "a-claim/raw/L1/W_gate").choice(M, 40, replace=False))
+    asked = np.sort(
+        stream(3, "neurons of the nulls", "neurons-beyond-chance/raw/L1/W_gate").choice(M, 40, replace=False)
+    )
     rng = stream(3, SIGN_NULLS[0], "raw", 1, "W_gate")
     changed = exchange_signs(unit, clusters(unit), asked, rng)
     bar = bars(middle)[-1]
@@ -120,7 +123,7 @@ def test_a_null_has_an_honest_spread() -> None:
 
 def test_nulls_are_as_large_as_their_test_needs() -> None:
     """Four times 384 neurons take as long as the 1,536 of the embedded model's layers; the bars need their 200 hits."""
-    assert FULL_NEURONS == 384 and FULL_NULL == 20_000 and beyond_chance.TAIL == 0.99
+    assert FULL_NEURONS == 384 and FULL_NULL == 20_000 and pursued.TAIL == 0.99
     found = measured(*planted(0.1, 500))
     assert found.n_examined == 500 and {null.n for null in found.nulls} == {384} == {found.details["null_neurons"]}
 
@@ -129,7 +132,7 @@ def test_a_cosine_on_the_bar_is_not_beyond_it(monkeypatch: pytest.MonkeyPatch) -
     """All random directions and all neurons are one token each: nothing exceeds a cosine of 1."""
     words = np.eye(4, dtype=np.float32)
     only = (words - words.mean(axis=0))[:1]
-    monkeypatch.setattr(beyond_chance.nulls, "random_directions", lambda n, d, rng: np.repeat(only, n, axis=0))
+    monkeypatch.setattr(pursued.nulls, "random_directions", lambda n, d, rng: np.repeat(only, n, axis=0))
     found = measured(words, np.repeat(only, 3, axis=0).T)
     assert found.value == 0 and found.details["share_by_tokens"][0]["share"] == 0
 

@@ -17,21 +17,20 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.nulls_of_signs import exchange_signs, kept_axes, principal_axes
-from vsa_checks.sections import beyond_chance, kurtosis
-from vsa_checks.sections.beyond_chance import OF_TOKENS, SIGN_NULLS, share_beyond_chance
+from vsa_checks.sections import kurtosis, pursued, stand_ins
+from vsa_checks.sections.beyond_chance import share_beyond_chance
 from vsa_checks.sections.kurtosis import share_of_high_kurtosis
+from vsa_checks.sections.stand_ins import OF_TOKENS, SIGN_NULLS
 from vsa_checks.statistics import stream
 
-FULL_RANDOM = kurtosis.RANDOM_DIRECTIONS
 D, V, M = 48, 400, 60
 SUBJECT = Subject("a-claim", "raw", 1, "W_gate")
 
 
 @pytest.fixture(autouse=True)
 def few_random_directions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """500 instead of 4,096 directions behind the bar of kurtosis, 300 instead of 20,000 behind that of bundles."""
-    monkeypatch.setattr(kurtosis, "RANDOM_DIRECTIONS", 500)
-    monkeypatch.setattr(beyond_chance, "RANDOM_NEURONS", 300)
+    """500 random directions behind the bars instead of 20,000."""
+    monkeypatch.setattr(pursued, "RANDOM_NEURONS", 500)
 
 
 def planted(share: float = 0.5, m: int = M, copies: float = 0.0, noise: float = 0.3) -> tuple[Rows, Rows]:
@@ -55,7 +54,7 @@ def obvious(neurons: Rows, words: Rows) -> Rows:
 
 
 def bar(words: Rows) -> float:
-    return float(np.quantile(obvious(nulls.random_directions(500, D, stream(0, "kurtosis random")), words), 0.99))
+    return float(np.quantile(obvious(nulls.random_directions(500, D, stream(0, "pursuit random")), words), 0.99))
 
 
 def test_value_and_bar_by_brute_force() -> None:
@@ -81,12 +80,13 @@ def test_rows_that_are_no_tokens_are_left_out() -> None:
 
 @pytest.mark.parametrize("name", [SIGN_NULLS[0], OF_TOKENS])
 def test_a_null_is_the_share_of_some_neurons_with_exchanged_signs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kurtosis, "NULL_NEURONS", 40)
+    monkeypatch.setattr(stand_ins, "NULL_NEURONS", 40)
     words, matrix = planted()
     middle = (words - words.mean(axis=0, dtype=np.float64)).astype(np.float32)
     unit = (matrix.T / np.linalg.norm(matrix.T, axis=1, keepdims=True)).astype(np.float32)
     labels = clusters(unit)
-    asked = np.sort(stream(3, "neurons of the nulls", "a-claim/raw/L1/W_gate").choice(M, 40, replace=False))
+    drawn = stream(3, "neurons of the nulls", "neurons-beyond-chance/raw/L1/W_gate")
+    asked = np.sort(drawn.choice(M, 40, replace=False))
     axes = (principal_axes(middle), kept_axes(D)) if name == OF_TOKENS else (None, 0)
     changed = exchange_signs(unit, labels, asked, stream(3, name, "raw", 1, "W_gate"), *axes)
     level, own, other = bar(words), obvious(unit[asked], words), obvious(changed, words)
@@ -99,9 +99,9 @@ def test_a_null_is_the_share_of_some_neurons_with_exchanged_signs(name: str, mon
     ]
     summed = np.array([sum(x for x, label in zip(ahead, labels[asked], strict=True) if label == one) for one in labels])
     summed = summed[np.unique(labels, return_index=True)[1]]
-    drawn = np.random.default_rng(0).choice([-1, 1], size=(100_000, len(summed))) @ summed
-    assert null.p_value == pytest.approx(np.mean(drawn >= summed.sum() - 1e-9), abs=0.003)
-    assert null.p_opposite == pytest.approx(np.mean(drawn <= summed.sum() + 1e-9), abs=0.003)
+    turned = np.random.default_rng(0).choice([-1, 1], size=(100_000, len(summed))) @ summed
+    assert null.p_value == pytest.approx(np.mean(turned >= summed.sum() - 1e-9), abs=0.003)
+    assert null.p_opposite == pytest.approx(np.mean(turned <= summed.sum() + 1e-9), abs=0.003)
 
 
 def test_all_four_nulls_lose_planted_sums() -> None:
@@ -128,14 +128,13 @@ def test_copies_count_as_one() -> None:
 
 
 def test_nulls_are_as_large_as_their_test_needs() -> None:
-    assert FULL_RANDOM == 4_096 and kurtosis.NULL_NEURONS == 192
     found = measured(*planted(0.1, 500))
-    assert found.n_examined == 500 and {null.n for null in found.nulls} == {192} == {found.details["null_neurons"]}
+    assert found.n_examined == 500 and {null.n for null in found.nulls} == {384} == {found.details["null_neurons"]}
 
 
 def test_the_neurons_that_bundles_find(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the pursuit written the obvious way: how many lie beyond chance, and how many of them kurtosis ranks first."""
-    monkeypatch.setattr(beyond_chance, "RANDOM_NEURONS", 60)
+    monkeypatch.setattr(pursued, "RANDOM_NEURONS", 60)
     words, matrix = planted(0.3)
     middle = words - words.mean(axis=0)
     directions = nulls.random_directions(60, D, stream(0, "pursuit random"))
@@ -184,9 +183,9 @@ def test_where_no_neuron_lies_beyond_chance_there_still_is_a_curve() -> None:
 def test_bundles_and_their_bars_are_those_of_neurons_beyond_chance() -> None:
     one = bench(*planted())
     share_beyond_chance(one, SUBJECT)
-    pursuits = [label for label in one.labels if label.startswith("pursuit")]
+    labels = list(one.labels)
     found = share_of_high_kurtosis(one, SUBJECT)
-    assert [label for label in one.labels if label.startswith("pursuit")] == pursuits
+    assert one.labels == labels, "kurtosis comes with the bundles, for neurons, stand-ins and random directions"
     assert found == measured(*planted()), "and what came before changes nothing"
 
 
@@ -196,7 +195,7 @@ def test_directions_are_drawn_once_for_all_layers() -> None:
     one = bench_of(weights, d_model=D)
     for layer in (0, 1):
         share_of_high_kurtosis(one, Subject("a-claim", "raw", layer, "W_in"))
-    assert len([label for label in one.labels if label.startswith("kurtosis of 500 random directions")]) == 1
+    assert len([label for label in one.labels if label.startswith("pursuit of 500 random directions")]) == 1
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])

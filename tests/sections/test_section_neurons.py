@@ -15,8 +15,9 @@ from vsa_checks import nulls
 from vsa_checks.bundles import ranked_scan, ranked_scans
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.sections import beyond_chance, neurons
-from vsa_checks.sections.beyond_chance import SIGN_NULLS, share_beyond_chance
+from vsa_checks.sections import neurons, pursued
+from vsa_checks.sections.beyond_chance import share_beyond_chance
+from vsa_checks.sections.stand_ins import SIGN_NULLS
 from vsa_checks.statistics import stream
 
 COUNTS = (1, 2, 3, 5, 10, None)
@@ -26,7 +27,7 @@ D = 24
 @pytest.fixture(autouse=True)
 def few_random_neurons(monkeypatch: pytest.MonkeyPatch) -> None:
     """60 instead of 20,000 random directions behind the bars."""
-    monkeypatch.setattr(beyond_chance, "RANDOM_NEURONS", 60)
+    monkeypatch.setattr(pursued, "RANDOM_NEURONS", 60)
 
 
 def tokens(n: int = 30, d: int = D, seed: int = 0) -> Rows:

@@ -17,7 +17,7 @@ from vsa_checks.bundles import ranked_scan
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.sections import beyond_chance, neurons_bound, neurons_few
+from vsa_checks.sections import neurons_bound, neurons_few, stand_ins
 from vsa_checks.sections.bound_tokens import REFLECTED, heads_that_bind
 from vsa_checks.sections.neurons import MATCHED, RANDOM
 from vsa_checks.statistics import stream
@@ -107,7 +107,7 @@ def test_few_tokens_and_bound_tokens_are_those_of_the_obvious_pursuit() -> None:
     live = np.delete(arrays["blocks.0.mlp.W_in"].T, 7, axis=0)
     hits = reached(live, few) >= 0.5
     assert 0.3 < hits.mean() < 0.9 and found.value == hits.mean() and found.n_examined == N - 1
-    assert [null.name for null in found.nulls] == [RANDOM, *beyond_chance.SIGN_NULLS, REFLECTED]
+    assert [null.name for null in found.nulls] == [RANDOM, *stand_ins.SIGN_NULLS, REFLECTED]
     assert found.nulls[0].value == (reached(drawn[100:], few) >= 0.5).mean()
     heads = heads_that_bind(one, "raw")
     signs = heads.reflections(1, stream(3, "few tokens, reflection", "raw", 0, "W_in"))[0]

@@ -14,7 +14,7 @@ from vsa_checks import nulls
 from vsa_checks.bundles import greedy_pursuit
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.sections import beyond_chance, neurons_few
+from vsa_checks.sections import neurons_few, stand_ins
 from vsa_checks.statistics import stream
 
 D, V, N = 100, 30, 40
@@ -93,13 +93,13 @@ def test_share_of_neurons_that_few_tokens_explain(level: float, d: int) -> None:
     table = [[hits.sum(), 39 - hits.sum()], [random_hits.sum(), 100 - random_hits.sum()]]
     assert (random.name, random.value) == ("random directions", random_hits.mean())
     assert random.p_value == pytest.approx(stats.fisher_exact(table, alternative="greater").pvalue)
-    assert tuple(null.name for null in others) == beyond_chance.SIGN_NULLS
+    assert tuple(null.name for null in others) == stand_ins.SIGN_NULLS
     unit = live / np.linalg.norm(live, axis=1, keepdims=True)
     for null in others[:2]:
-        stand_ins = beyond_chance.exchanged(
+        changed = stand_ins.exchanged(
             one, "raw", (0, "W_in"), unit.astype(np.float32), np.arange(39), np.arange(39), null.name
         )
-        null_hits = np.array(best_of_at_most(stand_ins, middle, few)) >= level
+        null_hits = np.array(best_of_at_most(changed, middle, few)) >= level
         assert found.details["clusters"] == 39 and null.value == null_hits.mean()
         # McNemar: of the pairs that differ, how many are ahead.
         ahead, behind = int(np.sum(hits & ~null_hits)), int(np.sum(~hits & null_hits))
@@ -107,7 +107,7 @@ def test_share_of_neurons_that_few_tokens_explain(level: float, d: int) -> None:
         assert null.p_opposite == pytest.approx(stats.binom.cdf(ahead, ahead + behind, 0.5))
     curve = found.details["curve"]
     assert curve["x"] == list(range(1, few + 1))
-    assert [series["name"] for series in curve["series"]] == ["neurons", "random directions", *beyond_chance.SIGN_NULLS]
+    assert [series["name"] for series in curve["series"]] == ["neurons", "random directions", *stand_ins.SIGN_NULLS]
     assert curve["series"][0]["y"][-1] == found.value
 
 
@@ -116,7 +116,7 @@ def test_both_levels_share_one_pursuit_of_each_set() -> None:
     one = bench(tokens, weight(tokens))
     for level in (0.5, 0.3):
         neurons_few.share_with_few(one, SUBJECT, level)
-    assert len(one.labels) == len(set(one.labels)) == 2 + 1 + len(beyond_chance.SIGN_NULLS)
+    assert len(one.labels) == len(set(one.labels)) == 2 + 1 + len(stand_ins.SIGN_NULLS)
 
 
 def test_a_longer_pursuit_is_made_only_where_a_shorter_one_leaves_random_directions_behind(

@@ -24,7 +24,7 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models.vocabulary import Vocabulary
-from vsa_checks.sections import figure2, neurons, recall, table1
+from vsa_checks.sections import figure2, pursued, recall, table1
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.workbench.access import Workbench
 
@@ -166,7 +166,7 @@ def test_rows_of_the_dictionary_are_token_ids_and_the_mean_is_that_of_the_tokens
     assert dictionary.vectors / dictionary.norms[:, None] == pytest.approx(
         middle / np.linalg.norm(middle, axis=1, keepdims=True), abs=1e-6
     )
-    found = neurons.token_bundles(bench, "raw", 0, "W_in")
+    found = pursued.token_bundles(bench, "raw", 0, "W_in")
     assert set(found.tokens(0)[:3]) == {3, 20, 29} and found.cosine_at(3)[0] == pytest.approx(1)
 
 

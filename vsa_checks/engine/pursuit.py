@@ -25,14 +25,17 @@ bundles grow by one token at a time, and the rows or products that they need are
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.engine import pursuit_steps
 from vsa_checks.engine.dictionary import BATCH_BYTES, Dictionary, bytes_to_make_all
-from vsa_checks.engine.threads import share_out, workers
+from vsa_checks.engine.threads import Progress, share_out, workers
 
+Seen = Callable[[int, Any], None]
+"""Called with the first neuron of a block and the block's products with all tokens, an array or a tensor."""
 ROOM = 3072
 """Most entries of a list; the last eight may stay empty, because tokens are added eight at a time."""
 BLOCK_BYTES = 256 * 2**20
@@ -68,11 +71,13 @@ def pursue(
     picked: NDArray[np.int64],
     paths: NDArray[np.float64],
     block: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    seen: Seen | None = None,
 ) -> None:
     """Put the tokens and cosines of each neuron's pursuit into `picked` and `paths` (n, k).
 
-    target (n, d): neurons at unit norm, worked on `block` at a time. k must not exceed the number of tokens.
+    target (n, d): neurons at unit norm, worked on `block` at a time. k must not exceed the number of tokens. `seen` is
+    called with the products of each block and its first neuron.
     """
     gram, (n_words, _), (n, length) = words.gram, words.vectors.shape, picked.shape
     step = min(block, max(n, 1))
@@ -80,7 +85,7 @@ def pursue(
     gram.prepare(n * (length - 1), keep)
     shared = _shared_arrays(words, keep)
     if gram.complete:
-        _pursue_separately(words, shared, target, picked, paths, block, progress)
+        _pursue_separately(words, shared, target, picked, paths, block, progress, seen)
         return
     work = pursuit_steps.Workspace.of(step, n_words, min(ROOM, n_words + 8))
     # Allocated once: fresh pages for every block would cost as much as filling them.
@@ -88,6 +93,8 @@ def pursue(
     for start in range(0, n, step):
         neurons = _neurons_from(target, picked, paths, scratch, start)
         np.matmul(neurons.unit, words.vectors.T, out=neurons.projections)
+        if seen is not None:
+            seen(start, neurons.projections)
         _pursue_in_step(words, shared, neurons, work, keep)
         if progress is not None:
             progress(start + len(neurons.unit), n)
@@ -113,7 +120,8 @@ def _pursue_separately(
     picked: NDArray[np.int64],
     paths: NDArray[np.float64],
     block: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
+    seen: Seen | None,
 ) -> None:
     """Build each neuron's bundle from its first token to its last, in independent threads."""
     n_words, at_once = len(words.rows), min(workers(-(-len(target) // LEAST_BLOCK)), block)
@@ -127,6 +135,8 @@ def _pursue_separately(
     def complete(start: int, mine: tuple[pursuit_steps.Workspace, NDArray[np.float32]]) -> None:
         neurons = _neurons_from(target, picked, paths, mine[1], start)
         np.matmul(neurons.unit, words.vectors.T, out=neurons.projections)
+        if seen is not None:
+            seen(start, neurons.projections)
         pursuit_steps.complete_bundles(mine[0], shared, neurons)
 
     def tell(done: int, _: int) -> None:

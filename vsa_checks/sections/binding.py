@@ -6,8 +6,6 @@ them: W_Q and W_K with the gains of norms of queries and keys, W_O with the gain
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +14,7 @@ from vsa_checks.engine.scale import near_one
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, Reference
 from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import Basis
 from vsa_checks.sections.isometry import compared, per_query_head
 from vsa_checks.sections.tokens import excluded, token_dictionary, token_directions
 from vsa_checks.statistics import bootstrap
@@ -29,20 +28,10 @@ CERTAIN, HOPELESS = 0.99, 0.05
 """Above and below these shares, random matrices recover all or nothing, and the claim cannot be told from chance."""
 
 
-@dataclass(frozen=True)
-class LayerBinding:
-    """How the heads of a layer bind tokens, which heads map any, and how Gaussian matrices bind the same tokens."""
-
-    heads: HeadBinding
-    live: NDArray[np.bool_]
-    gaussian: HeadBinding
-
-
 def similarity_kept(bench: Workbench, subject: Subject) -> Measurement:
     """Layer median over heads of the rms change of cosines of centered embeddings, beside Gaussian matrices'."""
-    bound = _bound(bench, subject)
-    chance = float(np.median(bound.gaussian.similarity_change))
-    return _median(bench, subject, bound, bound.heads.similarity_change, chance, -1.0)
+    changes, gaussian = _changes(bench, subject), _gaussian(bench, subject).similarity_change
+    return _median(bench, subject, changes, np.isfinite(changes), float(np.median(gaussian)), -1.0)
 
 
 def tokens_recovered(bench: Workbench, subject: Subject) -> Measurement:
@@ -51,61 +40,96 @@ def tokens_recovered(bench: Workbench, subject: Subject) -> Measurement:
     Raises NotChecked if Gaussian matrices recover next to nothing, or if they recover all of fewer tokens than
     dimensions.
     """
-    bound = _bound(bench, subject)
+    heads, gaussian = _heads(bench, subject), _gaussian(bench, subject).recovered
     n, d = token_directions(bench, subject.basis).unit.shape
-    chance = float(np.median(bound.gaussian.recovered.mean(axis=1)))
+    chance = float(np.median(gaussian.mean(axis=1)))
     if chance < HOPELESS:
         raise NotChecked(f"Gaussian matrices recover {chance:.3f} of the tokens: too few to be told from")
     if chance > CERTAIN and n < d:
         raise NotChecked(f"{n} tokens in {d} dimensions: any matrix recovers them (Gaussian ones {chance:.3f})")
-    return _median(bench, subject, bound, bound.heads.recovered.mean(axis=1), chance, 1.0)
+    return _median(bench, subject, heads.recovered.mean(axis=1), np.isfinite(heads.similarity_change), chance, 1.0)
 
 
 def _median(
-    bench: Workbench, subject: Subject, bound: LayerBinding, by_head: NDArray[np.float64], chance: float, better: float
+    bench: Workbench,
+    subject: Subject,
+    by_head: NDArray[np.float64],
+    live: NDArray[np.bool_],
+    chance: float,
+    better: float,
 ) -> Measurement:
     """The layer median over live heads; `better` is 1 if larger values are better, else -1."""
-    live = by_head[bound.live]
+    if not live.any():
+        raise NotChecked(f"no head of the layer maps tokens to anything by {subject.matrix}")
+    n_words = len(token_directions(bench, subject.basis).unit)
     return Measurement(
-        value=float(np.median(live)),
-        interval=bootstrap(live, "heads", bench.rng("bootstrap", subject.id), np.median),
-        n_examined=len(live),
-        n_excluded=int((~bound.live).sum()),
+        value=float(np.median(by_head[live])),
+        interval=bootstrap(by_head[live], "heads", bench.rng("bootstrap", subject.id), np.median),
+        n_examined=int(live.sum()),
+        n_excluded=int((~live).sum()),
         reference=Reference(GAUSSIAN, chance),
         details={
-            "by_head": [{"head": int(head), "value": float(by_head[head])} for head in np.flatnonzero(bound.live)],
-            "worst_head": int(np.flatnonzero(bound.live)[np.argmin(better * live)]),
-            "n_tokens": len(token_directions(bench, subject.basis).unit),
-            "n_queries": bound.heads.recovered.shape[1],
+            "by_head": [{"head": int(head), "value": float(by_head[head])} for head in np.flatnonzero(live)],
+            "worst_head": int(np.flatnonzero(live)[np.argmin(better * by_head[live])]),
+            "n_tokens": n_words,
+            "n_queries": min(n_words, QUERIES),
         }
         | excluded(bench, subject.basis),
     )
 
 
-def _bound(bench: Workbench, subject: Subject) -> LayerBinding:
+def _heads(bench: Workbench, subject: Subject) -> HeadBinding:
     """How a layer's heads bind tokens, measured once for both claims. Raises NotChecked with fewer than two tokens."""
-    assert subject.layer is not None and subject.matrix is not None
-    basis, layer, matrix = subject.basis, subject.layer, subject.matrix
+    unit = _words(bench, subject.basis)
+
+    def measure() -> HeadBinding:
+        known = _known_changes(bench)
+        before, asked = _before(bench, subject.basis), _queries(bench, len(unit))
+        found = measure_binding(unit, _maps(bench, subject), asked, before, known.get(_place(subject)))
+        known[_place(subject)] = found.similarity_change
+        return found
+
+    return bench.once(("binding", *_place(subject)), measure)
+
+
+def _changes(bench: Workbench, subject: Subject) -> NDArray[np.float64]:
+    """The change of similarities by each head of a layer: the same for all seeds, which draw queries alone."""
+    known = _known_changes(bench)
+    if _place(subject) not in known:
+        _heads(bench, subject)
+    return known[_place(subject)]
+
+
+def _known_changes(bench: Workbench) -> dict[tuple[object, ...], NDArray[np.float64]]:
+    """What `_changes` has found, by place."""
+    return bench.once(("similarity changes",), dict)
+
+
+def _gaussian(bench: Workbench, subject: Subject) -> HeadBinding:
+    """How Gaussian matrices of a layer's shape bind the same tokens, measured once per shape."""
+    unit, shape, words = _words(bench, subject.basis), _shape(bench, subject), token_dictionary(bench, subject.basis)
+
+    def draw() -> HeadBinding:
+        drawn = gaussian_maps(GAUSSIAN_HEADS, *shape[:2], bench.rng("gaussian binding", *shape), shape[2])
+        return measure_binding(unit, drawn, _queries(bench, len(unit)), _before(bench, subject.basis))
+
+    return bench.once(("gaussian binding", id(words), shape), draw)
+
+
+def _words(bench: Workbench, basis: Basis) -> NDArray[np.float32]:
     unit = token_directions(bench, basis).unit
     if len(unit) < 2:
         raise NotChecked("fewer than two word embeddings have a direction once centered")
+    return unit
 
-    def measure() -> LayerBinding:
-        asked, shape, words = _queries(bench, len(unit)), _shape(bench, subject), id(token_dictionary(bench, basis))
-        before = bench.once(("gram square", words), lambda: gram_square(unit))
-        heads = measure_binding(unit, _maps(bench, subject), asked, before)
 
-        def draw() -> HeadBinding:
-            drawn = gaussian_maps(GAUSSIAN_HEADS, *shape[:2], bench.rng("gaussian binding", *shape), shape[2])
-            return measure_binding(unit, drawn, asked, before)
+def _before(bench: Workbench, basis: Basis) -> float:
+    words = token_dictionary(bench, basis)
+    return bench.once(("gram square", id(words)), lambda: gram_square(token_directions(bench, basis).unit))
 
-        gaussian = bench.once(("gaussian binding", words, shape), draw)
-        return LayerBinding(heads, np.isfinite(heads.similarity_change), gaussian)
 
-    bound = bench.once(("binding", basis, layer, matrix), measure)
-    if not bound.live.any():
-        raise NotChecked(f"no head of the layer maps tokens to anything by {matrix}")
-    return bound
+def _place(subject: Subject) -> tuple[object, ...]:
+    return subject.basis, subject.layer, subject.matrix
 
 
 def _queries(bench: Workbench, n: int) -> NDArray[np.int64]:

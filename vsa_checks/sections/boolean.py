@@ -19,8 +19,9 @@ from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, exchanged
-from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons, neuron_clusters, place_of, token_bundles
+from vsa_checks.sections.neurons import layer_neurons, neuron_clusters, place_of
+from vsa_checks.sections.pursued import PURSUIT_TOKENS, token_bundles
+from vsa_checks.sections.stand_ins import NULL_NEURONS, SIGN_NULLS, exchanged
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import Interval, relabelled_groups, tail_p
 from vsa_checks.workbench.access import Workbench

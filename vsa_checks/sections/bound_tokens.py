@@ -14,7 +14,8 @@ from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.reflected import pursue_reflected
-from vsa_checks.sections.neurons import PURSUIT_TOKENS, layer_neurons, token_bundles
+from vsa_checks.sections.neurons import layer_neurons
+from vsa_checks.sections.pursued import PURSUIT_TOKENS, token_bundles
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import bootstrap, tail_p
 from vsa_checks.workbench.access import Workbench

@@ -12,22 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from vsa_checks import nulls
 from vsa_checks.clusters import bootstrap_share
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.kurtosis import excess_kurtosis
-from vsa_checks.models import Basis
-from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.beyond_chance import SIGN_NULLS, TAIL, exchanged, random_bars, stand_in_null
-from vsa_checks.sections.neurons import in_words, layer_neurons, neuron_clusters, place_of, token_bundles
-from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import stream
+from vsa_checks.sections.neurons import neuron_clusters, place_of
+from vsa_checks.sections.pursued import pursued_neurons, random_bars
+from vsa_checks.sections.stand_ins import stand_in_null, stand_ins
+from vsa_checks.sections.tokens import excluded
 from vsa_checks.workbench.access import Workbench
 
-RANDOM_DIRECTIONS = 4_096
-NULL_NEURONS = 192
-"""Neurons of a layer, drawn at random, that each null is made of: half as many as where a paper's claim hangs on it."""
 EXCESS_UNIT = 0.01
 """Logarithms of kurtosis are counted in hundredths where p is computed."""
 FIRST = (0.0, 0.01, 0.02, 0.05, *(round(0.1 * step, 1) for step in range(1, 11)))
@@ -44,27 +37,17 @@ def share_of_high_kurtosis(bench: Workbench, subject: Subject) -> Measurement:
     stand-in's, lies beyond the percentile, added up by clusters of neurons that are nearly copies.
     """
     place, basis = place_of(subject), subject.basis
-    unit = live_rows(layer_neurons(bench, basis, *place)).unit
-    words = token_dictionary(bench, basis)
-    labels, n = neuron_clusters(bench, basis, *place), len(unit)
-    label = f"kurtosis in {in_words(*place)} ({basis})"
-    own, bar = excess_kurtosis(unit, words, progress=bench.progress(label)), _random_bar(bench, basis)
-    asked = np.sort(bench.rng("neurons of the nulls", subject.id).choice(n, min(n, NULL_NEURONS), replace=False))
-    stand_ins = {
-        name: excess_kurtosis(
-            exchanged(bench, basis, place, unit, labels, asked, name),
-            words,
-            progress=bench.progress(f"{label}, {name}"),
-        )
-        for name in SIGN_NULLS
-    }
-    found, sizes = token_bundles(bench, basis, *place), np.bincount(labels)
+    found, bars = pursued_neurons(bench, basis, *place), random_bars(bench, basis)
+    labels, others = neuron_clusters(bench, basis, *place), stand_ins(bench, basis, place)
+    own, asked, bar, sizes = found.kurtosis, others.asked, bars.kurtosis, np.bincount(labels)
     return Measurement(
         value=float((own > bar).mean()),
         interval=bootstrap_share(own > bar, labels, bench.rng("bootstrap", subject.id)),
-        n_examined=n,
-        n_excluded=int(found.dead.sum()),
-        nulls=tuple(_compare(name, labels[asked], own[asked], other, bar) for name, other in stand_ins.items()),
+        n_examined=len(own),
+        n_excluded=int(found.bundles.dead.sum()),
+        nulls=tuple(
+            _compare(name, labels[asked], own[asked], one.kurtosis, bar) for name, one in others.pursued.items()
+        ),
         details={
             "kurtosis_bar": bar,
             "median_kurtosis": float(np.median(own)),
@@ -72,22 +55,9 @@ def share_of_high_kurtosis(bench: Workbench, subject: Subject) -> Measurement:
             "clusters": len(sizes),
             "largest_cluster": int(sizes.max()),
         }
-        | _beside_bundles(own, found.cosine[~found.dead], float(random_bars(bench, basis)[-1]))
+        | _beside_bundles(own, found.paths()[:, -1], float(bars.cosines[-1]))
         | excluded(bench, basis),
     )
-
-
-def _random_bar(bench: Workbench, basis: Basis) -> float:
-    """99th percentile of the kurtosis of random directions, found once per dictionary."""
-    words = token_dictionary(bench, basis)
-
-    def measure() -> float:
-        # The same directions whatever the seed, as for bundles.
-        drawn = nulls.random_directions(RANDOM_DIRECTIONS, words.vectors.shape[1], stream(0, "kurtosis random"))
-        label = f"kurtosis of {RANDOM_DIRECTIONS:,} random directions ({basis})"
-        return float(np.quantile(excess_kurtosis(drawn, words, progress=bench.progress(label)), TAIL))
-
-    return bench.once(("kurtosis random", id(words)), measure)
 
 
 def _compare(

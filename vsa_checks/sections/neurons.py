@@ -15,7 +15,7 @@ from numba import get_num_threads
 from numpy.typing import NDArray
 
 from vsa_checks import nulls
-from vsa_checks.bundles import Bundles, Dictionary, greedy_pursuit, ranked_scans
+from vsa_checks.bundles import Dictionary, ranked_scans
 from vsa_checks.clusters import clusters
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
@@ -33,7 +33,6 @@ RANDOM, MATCHED = "random directions", "covariance-matched neurons"
 
 NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 5, 10, None)
 """How many neurons a token lists, which the paper does not say. None lists all, and gives the claim's value."""
-PURSUIT_TOKENS = 5
 LEAST_REACH = 0.5
 """With fewer tokens than d/4 no sum comes near a cosine of .5 with a random direction, and the claim means nothing."""
 
@@ -134,21 +133,6 @@ def neuron_clusters(bench: Workbench, basis: Basis, *place: Any) -> NDArray[np.i
     return bench.once(
         ("clusters", basis, *place), lambda: clusters(live_rows(layer_neurons(bench, basis, *place)).unit)
     )
-
-
-def token_bundles(bench: Workbench, basis: Basis, *place: Any) -> Bundles:
-    """The bundles of five tokens that pursuit finds for the neurons at a place, found once."""
-
-    def pursue() -> Bundles:
-        return greedy_pursuit(
-            layer_neurons(bench, basis, *place),
-            token_dictionary(bench, basis),
-            PURSUIT_TOKENS,
-            device=bench.torch_device,
-            progress=bench.progress(f"pursuit in {in_words(*place)} ({basis})"),
-        )
-
-    return bench.once(("pursuit", basis, *place), pursue)
 
 
 def _scan(bench: Workbench, neurons: NDArray[np.float32], words: Dictionary, label: str) -> Scans:

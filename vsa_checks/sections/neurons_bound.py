@@ -17,7 +17,6 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.beyond_chance import stand_in_null
 from vsa_checks.sections.bound_tokens import REFLECTED, heads_that_bind
 from vsa_checks.sections.neurons import (
     LEAST_REACH,
@@ -29,6 +28,7 @@ from vsa_checks.sections.neurons import (
     place_of,
     share_null,
 )
+from vsa_checks.sections.stand_ins import stand_in_null
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench

@@ -21,9 +21,9 @@ from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
-from vsa_checks.sections.beyond_chance import NULL_NEURONS, SIGN_NULLS, exchanged, stand_in_null
 from vsa_checks.sections.bound_tokens import REFLECTED, heads_that_bind
 from vsa_checks.sections.neurons import RANDOM, Place, in_words, layer_neurons, neuron_clusters, place_of, share_null
+from vsa_checks.sections.stand_ins import NULL_NEURONS, SIGN_NULLS, exchanged, stand_in_null
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.shortlisted import pursue_shortlisted
 from vsa_checks.workbench.access import Workbench

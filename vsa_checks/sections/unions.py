@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.sections.neurons import token_bundles
+from vsa_checks.sections.pursued import token_bundles
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.workbench.access import Workbench
 

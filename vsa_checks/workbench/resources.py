@@ -221,11 +221,14 @@ def expected_seconds(info: ModelInfo, subjects: Collection[Subject], speed: floa
     if not info.text:  # what needs text is then not checked, and takes no time
         claims = load_claims()
         subjects = [subject for subject in subjects if "text" not in claims[subject.claim].needs]
-    once = {(subject.claim, subject.basis) for subject in subjects}
-    products = sum(_work(info, subject.claim) for subject in subjects) + sum(_once(info, claim) for claim, _ in once)
+    each = {(_SAME_WORK.get(one.claim, one.claim), one.basis, one.layer, one.expert, one.matrix) for one in subjects}
+    once = {(claim, basis) for claim, basis, *_ in each}
+    products = sum(_work(info, claim) for claim, *_ in each) + sum(_once(info, claim) for claim, _ in once)
     return PRODUCTS * products / speed
 
 
+_SAME_WORK = {"neurons-kurtosis": "neurons-beyond-chance"}
+"""Claims that need nothing but what another one does, on the same place."""
 PRODUCTS = 2.4
 """How much longer a run takes than matrix products alone that multiply as often; measured."""
 TOKENS_READ = 4_096
@@ -241,9 +244,6 @@ def _work(info: ModelInfo, claim: str) -> float:
             # not held for all of them.
             not_held = max(0.0, 1.0 - MOST_GRAM / V**2)
             return (0.6 + 4.0 * not_held) * (m + 4 * min(m, 384)) * V * d
-        case "neurons-kurtosis":
-            # Its bundles and the nulls' axes are those of neurons-beyond-chance.
-            return 1.0 * (m + 4 * min(m, 192)) * V * d
         case "neurons-cos50-few":
             return 3.0 * (m + 1_536) * V * d
         case "neurons-cos50":
@@ -281,8 +281,6 @@ def _once(info: ModelInfo, claim: str) -> float:
             return 1.0 * V**2 * d
         case "neurons-beyond-chance":
             return V * d * (20_000 + V / 2) + 110.0 * min(V, 16 * d) * d**2
-        case "neurons-kurtosis":
-            return 4_096.0 * V * d
         case "bundle-recall":
             return 13_000.0 * V * d
         case "residual-keeps-token":

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vsa_checks.engine.dictionary import Dictionary
 from vsa_checks.engine.loops import ROUNDING
 from vsa_checks.engine.on_device.memory import by_blocks, free_bytes, rows_within, to_device, within_memory
+from vsa_checks.engine.pursuit import Seen
 from vsa_checks.engine.pursuit_loops import LEAST_SQUARE, NOTHING
 from vsa_checks.engine.threads import Progress
 
@@ -80,6 +81,7 @@ def pursue(
     device: torch.device,
     block: int | None,
     progress: Progress | None,
+    seen: Seen | None = None,
 ) -> None:
     """Put the tokens and cosines of each neuron's pursuit into `picked` and `paths` (n, k).
 
@@ -90,17 +92,25 @@ def pursue(
         there = DeviceWords.of(words, device)
 
         def work(start: int, stop: int) -> None:
-            tokens, cosines = _bundles(there, to_device(target[start:stop], device), picked.shape[1])
+            unit = to_device(target[start:stop], device)
+            projections = unit @ there.vectors.T
+            if seen is not None:
+                seen(start, projections)
+            tokens, cosines = _bundles(there, unit, projections, picked.shape[1])
             picked[start:stop], paths[start:stop] = tokens.cpu().numpy(), cosines.cpu().numpy()
 
         by_blocks(len(target), block or rows_within(free_bytes(device), sum(words.vectors.shape), CELL), work, progress)
 
 
-def _bundles(words: DeviceWords, unit: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return tokens and cosines (n, length) of the pursuits of neurons (n, d), which all grow one token at a time."""
+def _bundles(
+    words: DeviceWords, unit: torch.Tensor, projections: torch.Tensor, length: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return tokens and cosines (n, length) of the pursuits of neurons (n, d), which all grow one token at a time.
+
+    projections (n, V): their products with the tokens.
+    """
     n = len(unit)
     rows = torch.arange(n, device=unit.device)
-    projections = unit @ words.vectors.T
     totals = torch.zeros(unit.shape, dtype=torch.float64, device=unit.device)
     # A copy is barred until the row that it repeats is taken. So ties go by id, even if their products differ.
     barred = torch.zeros(projections.shape, dtype=torch.bool, device=unit.device)

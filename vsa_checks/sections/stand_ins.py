@@ -1,0 +1,128 @@
+"""What stands in for a layer's neurons in its nulls: the same neurons, with signs exchanged between them.
+
+There are four nulls: signs are exchanged on the coordinates, or on one of three other sets of axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks.judging.measurement import NullMeasurement
+from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import Basis
+from vsa_checks.nulls_of_signs import ROWS_PER_AXIS, exchange_signs, independent_axes, kept_axes, principal_axes
+from vsa_checks.orthogonality import live_rows
+from vsa_checks.paired import paired_p
+from vsa_checks.sections.neurons import Place, in_words, layer_neurons, neuron_clusters
+from vsa_checks.sections.pursued import Pursued, pursue
+from vsa_checks.sections.tokens import token_dictionary
+from vsa_checks.statistics import stream
+from vsa_checks.workbench.access import Workbench
+
+COORDINATES = "signs exchanged on coordinates"
+OF_TOKENS = "signs exchanged on tokens' axes"
+OF_NEURONS = "signs exchanged on neurons' axes"
+INDEPENDENT = "signs exchanged on independent axes"
+SIGN_NULLS = (COORDINATES, OF_TOKENS, OF_NEURONS, INDEPENDENT)
+NULL_NEURONS = 384
+"""Neurons of a layer, drawn at random, that each null is made of: together the four take as long as 1,536 neurons."""
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """Which of a layer's live neurons have stand-ins (n,), and what pursuit finds for these in each null."""
+
+    asked: NDArray[np.int64]
+    pursued: dict[str, Pursued]
+
+
+def stand_ins(bench: Workbench, basis: Basis, place: Place) -> StandIns:
+    """The stand-ins of some neurons at a place and their bundles, found once for bundles and kurtosis."""
+    unit = live_rows(layer_neurons(bench, basis, *place)).unit
+    labels, n = neuron_clusters(bench, basis, *place), len(unit)
+
+    def find() -> StandIns:
+        named = Subject("neurons-beyond-chance", basis, *place)
+        asked = np.sort(bench.rng("neurons of the nulls", named.id).choice(n, min(n, NULL_NEURONS), replace=False))
+        found = {}
+        for name in SIGN_NULLS:
+            changed = exchanged(bench, basis, place, unit, labels, asked, name)
+            found[name] = pursue(bench, basis, changed, f"pursuit in {in_words(*place)} ({basis}), {name}")
+        return StandIns(asked, found)
+
+    return bench.once(("stand-ins", basis, *place), find)
+
+
+def exchanged(
+    bench: Workbench,
+    basis: Basis,
+    place: Place,
+    unit: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    asked: NDArray[np.int64],
+    name: str,
+) -> NDArray[np.float32]:
+    """The neurons asked (n, d), of those at a place (m, d), with signs exchanged on the axes of one of SIGN_NULLS."""
+    axes = _axes(bench, basis, place, unit, name)
+    kept = kept_axes(unit.shape[1]) if name in (OF_TOKENS, OF_NEURONS) else 0
+    return exchange_signs(unit, labels, asked, bench.rng(name, basis, *place), axes, kept)
+
+
+def _axes(
+    bench: Workbench, basis: Basis, place: Place, unit: NDArray[np.float32], name: str
+) -> NDArray[np.float32] | None:
+    """The axes of a null (d, d), found once per dictionary where they are the tokens' own; None for coordinates.
+
+    Few tokens do not show their independent axes well; there the layer's neurons, at the tokens' length, help. Axes are
+    the same for all seeds: only what is exchanged on them is drawn.
+    """
+    if name == COORDINATES:
+        return None
+    if name == OF_NEURONS:
+        return principal_axes(unit)
+    words = token_dictionary(bench, basis)
+    if name == OF_TOKENS:
+        return bench.once(("principal axes", id(words)), lambda: principal_axes(words.vectors))
+    n_words, d = words.vectors.shape
+    if n_words >= ROWS_PER_AXIS * d:
+        return bench.once(
+            ("independent axes", id(words)), lambda: independent_axes(words.vectors, stream(0, "independent axes"))
+        )
+
+    def of_both() -> NDArray[np.float32]:
+        length = np.float32(np.linalg.norm(words.vectors) / np.sqrt(n_words))
+        rows = np.concatenate([words.vectors, length * (unit - unit.mean(axis=0))])
+        return independent_axes(rows, stream(0, "independent axes", basis, *place))
+
+    return bench.once(("independent axes", basis, *place), of_both)
+
+
+def stand_in_null(
+    name: str, labels: NDArray[np.int64], hits: NDArray[np.bool_], ahead: NDArray[np.floating], unit: float
+) -> NullMeasurement:
+    """The share of stand-ins that hit, its standard error over clusters, and p of the exact paired test, either way.
+
+    Parameters
+    ----------
+    name : str
+        What the null is called in the report.
+    labels : ndarray of int, shape (n,)
+        Each neuron's cluster, which keeps or turns its sign as a whole.
+    hits : ndarray of bool, shape (n,)
+        Whether each neuron's stand-in counts.
+    ahead : ndarray, shape (n,)
+        How far each neuron is ahead of its stand-in.
+    unit : float
+        What to count that in.
+
+    Returns
+    -------
+    NullMeasurement
+    """
+    clustered = np.unique(labels, return_inverse=True)[1]
+    share = float(hits.mean())
+    spread = float(np.sqrt(np.sum(np.bincount(clustered, hits - share) ** 2)) / len(hits))
+    return NullMeasurement(name, share, spread, len(hits), *paired_p(np.bincount(clustered, ahead), unit))
