@@ -16,7 +16,8 @@ from vsa_checks.models import BASES, Basis, ModelInfo
 from vsa_checks.models.memory import GB, free_memory
 from vsa_checks.statistics import stream
 from vsa_checks.workbench.access import Workbench
-from vsa_checks.workbench.resources import PRODUCTS, Plan, announcement, expected_seconds, measured_speed, plan
+from vsa_checks.workbench.cost import PRODUCTS, expected_seconds, measured_speed
+from vsa_checks.workbench.resources import Plan, announcement, plan
 from vsa_checks.workbench.resources import Sizes as Bytes
 
 ANY = model_in_memory(Sizes(), gaussian_weights(Sizes(), np.random.default_rng(0))).info

@@ -6,7 +6,8 @@ from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import describe
 from vsa_checks.models.memory import GB
-from vsa_checks.workbench.resources import Sizes, announcement, expected_seconds, plan
+from vsa_checks.workbench.cost import expected_seconds
+from vsa_checks.workbench.resources import Sizes, announcement, plan
 from vsa_checks.workbench.twin_values import TwinValues
 
 INFO, CLAIMS = describe("smollm2-135m"), load_claims()

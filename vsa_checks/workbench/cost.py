@@ -1,0 +1,132 @@
+"""How many multiplications a run takes, claim by claim, from the model's shape, and how long that is on this machine.
+
+The factors were fitted to measured runs of models of several shapes; `python -m benchmarks --only cost` compares.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import ModelInfo
+
+MOST_GRAM = 5 * 2**29
+"""Most bytes for rows of the Gram matrix of a dictionary."""
+SAME_WORK = {
+    "neurons-kurtosis": "neurons-beyond-chance",
+    "neurons-cos30": "neurons-cos50",
+    "neuron-and": "neuron-or",
+    "unbinding-recovers": "binding-preserves-similarity",
+    "residual-components": "residual-keeps-token",
+}
+"""Claims that need little but what another one does, on the same place."""
+PRODUCTS = 2.4
+"""How much longer a run takes than matrix products alone that multiply as often; measured."""
+TOKENS_READ = 4_096
+"""Tokens of the shipped text, about; a longer one takes longer."""
+
+
+def products_by_claim(info: ModelInfo, subjects: Iterable[Subject]) -> dict[str, float]:
+    """Multiplications with addition that measuring the subjects takes, of each claim that does work of its own.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        The model's shape; without a tokenizer, what needs text is not checked and takes nothing.
+    subjects : iterable of Subject
+
+    Returns
+    -------
+    dict of str to float
+        In multiplications, most first; work that claims share stands under the one in SAME_WORK.
+    """
+    claims = load_claims()
+    chosen = [one for one in subjects if info.text or "text" not in claims[one.claim].needs]
+    each = {(SAME_WORK.get(one.claim, one.claim), one.basis, one.layer, one.expert, one.matrix) for one in chosen}
+    products: defaultdict[str, float] = defaultdict(float)
+    for claim, *_ in each:
+        products[claim] += _work(info, claim)
+    for claim, _ in {(claim, basis) for claim, basis, *_ in each}:
+        products[claim] += _once(info, claim)
+    return {claim: products[claim] for claim in sorted(products, key=lambda one: -products[one]) if products[claim]}
+
+
+def expected_seconds(info: ModelInfo, subjects: Iterable[Subject], speed: float) -> float:
+    """About how long the subjects take to measure on a machine of this speed, as `measured_speed` gives it."""
+    return PRODUCTS * sum(products_by_claim(info, subjects).values()) / speed
+
+
+def measured_speed(seconds: float = 0.5) -> float:
+    """Multiplications with addition per second of float32 matrix products on this machine, now."""
+    rng = np.random.default_rng(0)
+    left, right = (rng.standard_normal((1024, 1024), dtype=np.float32) for _ in range(2))
+    out = np.empty_like(left)
+    np.matmul(left, right, out=out)
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        np.matmul(left, right, out=out)
+        count += 1
+    return count * 1024**3 / (time.perf_counter() - start)
+
+
+def _work(info: ModelInfo, claim: str) -> float:
+    """Multiplications that each subject of a claim costs, with factors fitted to measured runs."""
+    V, d, m, h, r = info.d_vocab, info.d_model, info.d_mlp, max(info.n_heads, 1), info.d_head
+    match claim:
+        case "neurons-beyond-chance":
+            # Each of the first four tokens of a bundle needs its row of the Gram matrix, which large vocabularies' is
+            # not held for all of them.
+            not_held = max(0.0, 1.0 - MOST_GRAM / V**2)
+            return (0.6 + 4.0 * not_held) * (m + 4 * min(m, 384)) * V * d
+        case "neurons-cos50-few":
+            return 3.0 * (m + 1_536) * V * d
+        case "neurons-cos50":
+            return 5.0 * m * V * d
+        case "neurons-cos50-bound":
+            return 4 * 256 * (V * (d + h * r) + 3e8)
+        case "neurons-cos50-bound-few":
+            return 6 * 384 * (V * (d + h * r) + 8e7)
+        case "circuits-bound-tokens":
+            return 1.6 * (m + 940) * V * d * (h + 1)
+        case "neuron-or":
+            return 5.0 * (m + 4 * min(m, 384)) * V * d
+        case "attention-rebinds":
+            return 6e4 * h * r * d
+        case "attention-next-token":
+            return 3e9
+        case "circuits-mlp-to-mlp":
+            return 0.4 * info.n_layers**2 * d * (m**2 + 2 * m * min(m, 768))
+        case "binding-preserves-similarity":
+            return 1.0 * V * d * h * r
+        case "attention-near-orthogonal" | "attention-artifacts":
+            return 2.0 * (h * r) ** 2 * d + 4e8 * h
+        case "mlp-out-near-orthogonal":
+            return 1.5 * m**2 * d
+        case _:
+            return 0.0
+
+
+def _once(info: ModelInfo, claim: str) -> float:
+    """Multiplications that a claim costs once in each basis, for all its subjects."""
+    V, d, m, L = info.d_vocab, info.d_model, info.d_mlp, info.n_layers
+    layer = d * (2 * (info.n_heads + info.n_kv_heads) * info.d_head + 3 * m)
+    match claim:
+        case "embedding-near-orthogonal":
+            return 1.0 * V**2 * d
+        case "neurons-beyond-chance":
+            return V * d * (20_000 + V / 2) + 110.0 * min(V, 16 * d) * d**2
+        case "bundle-recall":
+            return 13_000.0 * V * d
+        case "residual-keeps-token":
+            return TOKENS_READ * (3.0 * L * layer + 2.0 * V * d) + 1e4 * V * d
+        case "attention-rebinds":
+            return TOKENS_READ * (3.0 * L * layer + 2.0 * V * d)
+        case "mlp-out-beyond-random":
+            return 100.0 * m**2 * d
+        case _:
+            return 0.0
