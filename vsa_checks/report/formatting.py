@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vsa_checks.errors import visible as visible  # others take it from here
+from vsa_checks.report.escaping import visible as visible  # others take it from here
 
 VERDICTS = ("holds", "chance", "refuted", "not-checked")
 WORST_FIRST = ("refuted", "chance", "holds", "not-checked")
