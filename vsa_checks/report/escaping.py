@@ -15,6 +15,7 @@ from vsa_checks.errors import visible as visible  # others take it from here
 
 LONGEST = 40
 """Characters of a token that are shown; all of it where a page can show more on hover."""
+_READ = 2000  # more than anyone reads on hover; a page of longer tokens would grow without bound
 SPACE = "␣"
 _BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters by their category, and drawn as nothing
 _ESCAPE_LIKE = re.compile(r"\\(?=[\\nrtxuU])")
@@ -57,12 +58,11 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 def html_token(name: object, longest: int = LONGEST) -> Markup:
     """A token for a page: escaped, turning no neighbour's direction, cut where it is long and whole on hover."""
-    whole = token(name)
+    whole = token(cut(str(name), _READ))
     shown = cut(whole, longest)
     if shown == whole:
         return Markup('<bdi class="token">{}</bdi>').format(shown)
-    # Far beyond what anyone reads, and a page of many such tokens would grow without bound.
-    return Markup('<bdi class="token" title="{}">{}</bdi>').format(cut(whole, 2000), shown)
+    return Markup('<bdi class="token" title="{}">{}</bdi>').format(whole, shown)
 
 
 def latex(text: object) -> str:
@@ -71,7 +71,8 @@ def latex(text: object) -> str:
     Letters beyond Latin stay as they are: XeLaTeX and LuaLaTeX set them in a font that has them.
     """
     signs = "".join(_LATEX.get(one, one) for one in visible(text))
-    return re.sub(r"(?<=[-,])(?=[-,])", "{}", signs)  # two in a row would become a dash, or a quotation mark
+    signs = re.sub(r"(?<=[-,])(?=[-,])", "{}", signs)  # two in a row would become a dash, or a quotation mark
+    return re.sub(r"(?<=[^\W\d_])\\textquotesingle\{\}(?=[^\W\d_])", "'", signs)  # the model's
 
 
 def csv_cell(value: Any) -> Any:
