@@ -83,4 +83,14 @@ def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a row for each subject in place of one for each claim; with a LIST (0,3,10-14) of these layers alone",
     )
     table.add_argument("-o", "--output", metavar="FILE", help="write to this file (default: print)")
+    compare = commands.add_parser(
+        "compare", help="several reports beside one another: reports/index.html, compare.json"
+    )
+    compare.add_argument(
+        "reports",
+        metavar="REPORT",
+        nargs="*",
+        help="a results.json, the folder of a report, or a folder of several (default: all in reports/)",
+    )
+    compare.add_argument("-o", "--output", metavar="DIR", help="the folder to write into (default: reports/)")
     commands.add_parser("schema", help="print the JSON Schema of results.json")

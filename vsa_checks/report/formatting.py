@@ -101,6 +101,11 @@ def remarks(result: Mapping[str, Any]) -> list[str]:
     return [remark for remark, applies in found.items() if applies]
 
 
+def anchor(subject_id: str) -> str:
+    """Where a subject stands on the page of its model: what follows the # of a link."""
+    return f"s-{subject_id.replace('/', '.')}"
+
+
 def partial_line(document: Mapping[str, Any]) -> str:
     """What part of the model's subjects a document holds, in one sentence or two; nothing for one that holds all."""
     environment, n_results = document["environment"], len(document["results"])
