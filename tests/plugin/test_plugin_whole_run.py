@@ -24,7 +24,7 @@ from vsa_checks.judging.judge import VERDICTS
 from vsa_checks.judging.recorded import Known, read_recorded
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import describe
-from vsa_checks.paths import CACHE_VARIABLE
+from vsa_checks.paths import CACHE_VARIABLE, DOCS
 
 CUT = 6 / np.sqrt(D_MODEL)
 CLOSE = 1e-6
@@ -116,6 +116,12 @@ def test_the_log_sorts_by_number_in_a_browser(whole: Run, tmp_path: Path) -> Non
             shown = [-np.inf if text == "–" else float(text.replace(",", "")) for text in browser.evaluate(visible)]
             assert shown[::turn] == sorted(shown) and len(set(shown)) > 20
         assert browser.complaints() == []
+
+
+def test_what_details_hold_is_documented(whole: Run) -> None:
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([\w.]+)`", page.split("\n## details\n")[1].split("\n## compare.json\n")[0]))
+    assert {name for result in whole.results.values() for name in result["details"]} <= told
 
 
 # --- the same again -------------------------------------------------------------------------------------------

@@ -93,4 +93,5 @@ def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a results.json, the folder of a report, or a folder of several (default: all in reports/)",
     )
     compare.add_argument("-o", "--output", metavar="DIR", help="the folder to write into (default: reports/)")
-    commands.add_parser("schema", help="print the JSON Schema of results.json")
+    schema = commands.add_parser("schema", help="print the JSON Schema of results.json")
+    schema.add_argument("--markdown", action="store_true", help="print its fields as tables of Markdown")

@@ -6,9 +6,10 @@ import argparse
 import json
 
 from vsa_checks.report.document import schema
+from vsa_checks.report.schema_page import fields_in_markdown
 
 
-def run(_: argparse.Namespace) -> int:
-    """Print the schema."""
-    print(json.dumps(schema(), indent=2))
+def run(options: argparse.Namespace) -> int:
+    """Print the schema, or its fields as the tables of docs/results.md."""
+    print(fields_in_markdown() if options.markdown else json.dumps(schema(), indent=2))
     return 0
