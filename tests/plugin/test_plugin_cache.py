@@ -109,7 +109,7 @@ def test_two_processes_take_from_the_cache_what_one_kept(
     assert one == two
     told = {}
     for case in ElementTree.parse(xml).iter("testcase"):
-        found = {one.get("name"): one.get("value") for one in case.iter("property")}
+        found = {one.attrib["name"]: one.attrib["value"] for one in case.iter("property")}
         told[found["subject"]] = found
     assert told.keys() == run.results.keys()
     for name, result in run.results.items():

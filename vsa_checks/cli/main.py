@@ -69,9 +69,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The commands that read reports of earlier runs."""
-    report = {"metavar": "REPORT", "help": "a results.json, or the folder of a report"}
     table = commands.add_parser("table", help="the results of a run as a table for a paper or a program")
-    table.add_argument("report", **report)
+    table.add_argument("report", metavar="REPORT", help="a results.json, or the folder of a report")
     forms = ("markdown", "latex", "csv", "parquet", "json")
     table.add_argument("--format", choices=forms, default="markdown", help="default: markdown")
     table.add_argument("--claims", metavar="IDS", help="only these: ids between commas, * stands for anything")

@@ -42,10 +42,9 @@ def over_steps(curve: Json, steps: Sequence[int]) -> Markup:
             parts.append(label(place, MARKS + 20, _short(step), "middle"))
             last = place
     parts.append(label(LEFT - 8, MARKS + 4, "verdict", "end") + label(LEFT - 8, MARKS + 20, "step", "end"))
-    first, end = points[0], points[-1]
-    description = f"At step {_said(first)}; at step {_said(end)}."
-    title = f"{curve['claim']} ({curve['basis']}) over steps of training"
-    return frame(WIDTH, MARKS + 26, "steps", title, description, Markup("").join(parts))
+    description = f"At step {_said(points[0])}; at step {_said(points[-1])}."
+    name = f"{curve['claim']} ({curve['basis']}) over steps of training"
+    return frame(WIDTH, MARKS + 26, "steps", name, description, Markup("").join(parts))
 
 
 def _said(one: Json) -> str:

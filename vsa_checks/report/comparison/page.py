@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsa_checks.report import formatting
+from vsa_checks.report.comparison.changes import LEVEL
 from vsa_checks.report.comparison.charts import over_steps
 from vsa_checks.report.escaping import cut, visible
 from vsa_checks.report.summary import lead
@@ -121,13 +122,14 @@ def _series(series: Json, runs: Sequence[Json]) -> Json:
 
 
 def _diff(diff: Json, runs: Sequence[Json]) -> Json:
-    rows = [{**entry, "said": _change(entry)} for entry in diff["subjects"][:SHOWN_CHANGES]]
+    told = [{**entry, "said": _change(entry)} for entry in diff["subjects"][:SHOWN_CHANGES]]
     return {
         **diff,
         "before": runs[diff["before"]],
         "after": runs[diff["after"]],
-        "rows": rows,
-        "left": len(diff["subjects"]) - len(rows),
+        "telling": [entry for entry in told if entry["kind"] != "within noise"],
+        "within": [entry for entry in told if entry["kind"] == "within noise"],
+        "left": len(diff["subjects"]) - len(told),
         "counted": [(KIND_WORDS[kind], n) for kind, n in diff["counts"].items() if n],
     }
 
@@ -135,30 +137,33 @@ def _diff(diff: Json, runs: Sequence[Json]) -> Json:
 def _change(entry: Json) -> Json:
     """The words for one subject: both values with enough digits to tell them apart, the change, and what it means."""
     before, after = entry["before"], entry["after"]
-    values = [None if side is None else side["value"] for side in (before, after)]
-    nulls = [side["null"]["value"] if side and side["null"] else None for side in (before, after)]
-    noise = ""
-    if entry["half_width"] is not None and entry["change"]:
+    nulls = [side["null"] and side["null"]["value"] for side in (before, after)]
+    change, noise = "", ""
+    if entry["change"]:
+        change = f"{'+' if entry['change'] > 0 else ''}{formatting.number(entry['change'])}"
         noise = f"± {formatting.number(entry['half_width'], 2)}"
-    meaning = KIND_WORDS[entry["kind"]]
-    if entry["kind"] == "verdict":
-        if entry["unsettled"]:
-            meaning = "another verdict, but unsettled: other random numbers change it too"
-        elif entry["q"] is None:
-            meaning = "another verdict: measured in one run only"
-        else:
-            size = "more than noise" if entry["q"] <= 0.05 else "no more than noise"
-            meaning = (
-                f"another verdict; the value changed by {size}"
-                if entry["change"]
-                else ("another verdict of the same value: threshold or chance moved")
-            )
     return {
-        "values": [formatting.against(values[0], values[1]), formatting.against(values[1], values[0])],
-        "nulls": [formatting.against(nulls[0], nulls[1]), formatting.against(nulls[1], nulls[0])],
-        "change": ""
-        if entry["change"] is None
-        else f"{'+' if entry['change'] > 0 else ''}{formatting.number(entry['change'])}",
+        "values": _pair(before["value"], after["value"]),
+        "chance": "" if nulls == [None, None] else _pair(*nulls),
+        "change": change,
         "noise": noise,
-        "meaning": meaning,
+        "meaning": _meaning(entry),
     }
+
+
+def _pair(before: float | None, after: float | None) -> str:
+    if before == after:
+        return formatting.number(before)
+    return f"{formatting.against(before, after)} → {formatting.against(after, before)}"
+
+
+def _meaning(entry: Json) -> str:
+    if entry["kind"] != "verdict":
+        return KIND_WORDS[entry["kind"]]
+    if entry["unsettled"]:
+        return "another verdict, but unsettled: other random numbers change it too"
+    if entry["q"] is None:
+        return "another verdict: measured in one run only"
+    if not entry["change"]:
+        return "another verdict of the same value: threshold or chance moved"
+    return f"another verdict; the value changed by {'more' if entry['q'] <= LEVEL else 'no more'} than noise"

@@ -116,7 +116,7 @@ def _read(file: Path, where: Path) -> Run:
     content = document.read(file)
     model, by_claim = content["model"], content["summary"]["by_claim"]
     own_page = file.with_name(page.FILE_NAME)
-    address = os.path.relpath(own_page.resolve(), where.resolve())
+    address = os.path.relpath(own_page.absolute(), where.absolute())  # a browser does not follow links of folders
     step, series = _step(model, file.parent.resolve().name)
     return Run(
         Path(model["name"]).name if model["source"] == "path" else model["name"],
@@ -134,8 +134,8 @@ def _read(file: Path, where: Path) -> Run:
 def _step(model: Mapping[str, Any], folder: str) -> tuple[int | None, str]:
     """The step of training that a model's name, place, revision or report folder tells, and that name without it."""
     name = Path(model["name"]).name if model["source"] == "path" else model["name"]
-    for text in (name, model.get("location"), model["revision"], folder):
-        found = None if text is None else STEP.search(text)
+    for text in (name, model.get("location") or "", model["revision"] or "", folder):
+        found = STEP.search(text)
         if found is not None:
             number = int(found[1]) * {"k": 1000, "m": 1_000_000}.get((found[2] or "").lower(), 1)
             return number, f"{text[: found.start()]}*{text[found.end() :]}"
