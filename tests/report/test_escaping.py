@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.report.factory import HOSTILE
 from tests.report.parsed_page import Page
-from vsa_checks.report.escaping import csv_cell, cut, html_token, latex, markdown, token
+from vsa_checks.report.escaping import csv_cell, cut, html_token, latex, markdown, quoted, token
 
 SHOWN = {
     " the": "␣the",
@@ -41,6 +41,11 @@ def test_no_two_tokens_are_shown_alike_and_none_is_blank_or_acts(one: str, other
     shown = token(one)
     assert shown.strip() == shown != ""
     assert not any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for sign in shown)
+
+
+def test_between_quotes_spaces_stay_and_all_else_is_written_out() -> None:
+    assert quoted(" the ") == "' the '" and quoted("\\n\n\xa0\u200f") == r"'\\n\n\xa0\u200f'"
+    assert len(quoted("y" * 10**5)) == 42
 
 
 def test_a_long_token_is_cut_and_whole_on_hover() -> None:

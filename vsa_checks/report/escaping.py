@@ -48,6 +48,12 @@ def token(name: object) -> str:
     return _EDGE_SPACES.sub(lambda found: SPACE * len(found[0]), shown)
 
 
+def quoted(name: object, longest: int = LONGEST) -> str:
+    """A token between quotes, which show the spaces at its ends: for the terminal. Long ones are cut."""
+    text = _ESCAPE_LIKE.sub(r"\\\\", cut(str(name), _READ))
+    return f"'{cut(''.join(_written_out(one) if _is_blank(one) else one for one in visible(text)), longest)}'"
+
+
 def cut(text: str, longest: int = LONGEST) -> str:
     """Text of at most `longest` characters: of a longer one its beginning, an ellipsis, and its end."""
     if len(text) <= longest:
