@@ -106,6 +106,7 @@ def test_checkpoints_become_curves_over_their_steps(reports: Reports, tmp_path: 
     for number, (step, value) in enumerate({"step1k": 0.9, "step0": 0.2, "step500": 0.6}.items()):
         rows = [result(claim, value + more, layer=0, matrix=matrix) for more, matrix in ((0, "W_in"), (0.05, "W_gate"))]
         reports(f"c{number}", rows, [claim], name=f"org/model@{step}", sha256=SHA + str(number))
+    reports("again", [result(claim, 0.1, layer=0, matrix="W_in")], [claim], name="org/model@step0", sha256=SHA + "1")
     reports("final", [result(claim, 0.9, layer=0, matrix="W_in")], [claim], name="org/model", sha256=SHA + "9")
     reports(
         "other-step7",
@@ -117,6 +118,7 @@ def test_checkpoints_become_curves_over_their_steps(reports: Reports, tmp_path: 
     )
     (series,) = compare(*read_runs([tmp_path], tmp_path))["series"]
     assert (series["name"], series["steps"]) == ("org/model@*", [0, 500, 1000])
+    assert len(series["left_out"]) == 1, "of two runs of step 0 the one with fewer results"
     (curve,) = series["curves"]
     assert [point["median"] for point in curve["points"]] == pytest.approx([0.225, 0.625, 0.925])
     assert [(point["verdict"], point["holds"], point["of"]) for point in curve["points"]] == [

@@ -110,6 +110,9 @@ def test_the_command_writes_what_is_asked_for(
     assert list(pandas.read_parquet(tmp_path / "t.parquet").claim) == ["claim-a", "claim-b", "claim-b"]
     assert main(["table", str(tmp_path), "--claims", "claim-x"]) == 2
     assert "no claim is called 'claim-x'" in capsys.readouterr().err
+    write(factory.everything(), tmp_path)
+    assert main(["table", str(tmp_path), "--claims", "claim-never-run"]) == 2
+    assert "holds no result of these claims. It holds claim-a, claim-b, claim-c." in capsys.readouterr().err
 
 
 def test_the_command_prints_the_schema(document: Json, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,9 +19,15 @@ ALL = "all"
 def run(options: argparse.Namespace) -> int:
     """Write or print the table. Raises VsaChecksError for a report that cannot be read, and options that do not fit."""
     document = read(options.report)
-    claims = {result["claim"] for result in document["results"]}
+    measured = set(document["summary"]["by_claim"])
+    claims = measured | set(document["summary"]["not_run"])
     layers = None if options.layers in (None, ALL) else options.layers
     chosen = selection(options.claims, layers, False, claims, document["model"]["n_layers"])
+    if chosen.claims is not None and not chosen.claims & measured:
+        raise UsageError(
+            f"{chosen.words} leaves nothing to show: {options.report} holds no result of these claims. It holds "
+            f"{', '.join(sorted(measured)) or 'none at all'}."
+        )
     if options.format == "parquet" and options.output is None and sys.stdout.isatty():
         raise UsageError("Parquet is no text: name a file for it with -o FILE, or let the output go into one.")
     content = write_table(

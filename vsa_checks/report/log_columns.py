@@ -66,7 +66,7 @@ def put_reason_first(log: list[str], result: Mapping[str, Any] | None, crash: st
     result : mapping or None
         The result of the test; pytest's account, places in the code, is left out beside it.
     crash : str
-        What a test without a result raised.
+        What the test raised, if that was no verdict: then the account stays.
     told : bool
         Whether pytest has an account of the test.
     """
@@ -76,8 +76,8 @@ def put_reason_first(log: list[str], result: Mapping[str, Any] | None, crash: st
         lines.append(f"{result['verdict']}: {result['reason']}")
         if result["recorded"] and result["recorded"]["verdict"] != result["verdict"]:
             lines.append(f"on record: {result['recorded']['verdict']} ({result['recorded']['reason']})")
-        account = []
-    elif crash:
+        account = account if crash else []
+    if crash:
         lines.append(crash)
     account = [WORKER.sub("", one) for one in account]
     found = [escape(formatting.visible(line)) + "\n" for line in lines]

@@ -118,7 +118,12 @@ def _cell(cell: Json) -> Json:
 
 def _series(series: Json, runs: Sequence[Json]) -> Json:
     drawn = [{**curve, "drawing": over_steps(curve, series["steps"])} for curve in series["curves"]]
-    return {**series, "curves": drawn, "members": [runs[at] for at in series["runs"]]}
+    return {
+        **series,
+        "curves": drawn,
+        "members": [runs[at] for at in series["runs"]],
+        "left_out": [runs[at] for at in series["left_out"]],
+    }
 
 
 def _diff(diff: Json, runs: Sequence[Json]) -> Json:

@@ -20,21 +20,28 @@ def found_series(runs: Sequence[Run]) -> list[Json]:
     -------
     list of dict
         For each: its `name`, the `runs` (numbers in the order given) and `steps`, and `curves`, one for each claim and
-        basis that two steps or more have. Of several runs of one step the first counts.
+        basis that two steps or more have. Of several runs of one step that with the most results counts, then that with
+        the lowest seed; the others are `left_out`.
     """
-    groups: dict[tuple[Any, ...], dict[int, int]] = {}
+    groups: dict[tuple[Any, ...], dict[int, list[int]]] = {}
     for at, run in enumerate(runs):
         if run.step is not None:
             key = (run.series, *(run.model[name] for name in SHAPE))
-            groups.setdefault(key, {}).setdefault(run.step, at)
+            groups.setdefault(key, {}).setdefault(run.step, []).append(at)
     found = []
     for key, members in groups.items():
-        ordered = sorted(members.items())
-        curves = _curves([(step, runs[at]) for step, at in ordered]) if len(ordered) > 1 else []
+        steps = sorted(members)
+        ranked = [sorted(members[step], key=lambda at: (-len(runs[at].results), _seed(runs[at]))) for step in steps]
+        chosen = [same[0] for same in ranked]
+        curves = _curves([(step, runs[at]) for step, at in zip(steps, chosen, strict=True)]) if len(steps) > 1 else []
         if curves:
-            runs_at, steps = [at for _, at in ordered], [step for step, _ in ordered]
-            found.append({"name": key[0], "runs": runs_at, "steps": steps, "curves": curves})
+            left_out = sorted(at for same in ranked for at in same[1:])
+            found.append({"name": key[0], "runs": chosen, "steps": steps, "left_out": left_out, "curves": curves})
     return found
+
+
+def _seed(run: Run) -> int:
+    return int(run.environment["seed"])
 
 
 def _curves(checkpoints: Sequence[tuple[int, Run]]) -> list[Json]:
