@@ -211,5 +211,8 @@ def test_the_command_says_what_it_compared(
     assert printed[0] == "smollm2-135m (r0) (processed): 1 holds, 0 chance, 0 refuted, of 1 claims"
     assert printed[2] == "smollm2-135m (r0) and smollm2-135m (r1): 1 same"
     assert 'href="../r0/index.html' in (out / "index.html").read_text()
+    page = (folders[0] / "index.html").read_bytes()
+    assert main(["compare", *map(str, folders), "-o", str(folders[0])]) == 2
+    assert "is the folder of a report" in capsys.readouterr().err and (folders[0] / "index.html").read_bytes() == page
     assert main(["compare", str(tmp_path / "nothing")]) == 2
     assert "There is no results file" in capsys.readouterr().err

@@ -86,7 +86,7 @@ def test_programs_get_all_columns_and_whole_numbers(document: Json) -> None:
 
 
 def test_hostile_text_acts_in_no_form() -> None:
-    words = '=HYPERLINK("//evil")|a\n\u202e\\input{x}<b>'
+    words = '=HYPERLINK("//evil")|a\n\u202e\ud800\\input{x}<b>'
     claim = told(section=words, title=words, metric=words, decisive=(words,))
     document = factory.document([result(claim, 0.7, reason=words)], [claim])
     cells = [cell for row in csv.reader(io.StringIO(str(write_table(document, "csv", subjects=True)))) for cell in row]

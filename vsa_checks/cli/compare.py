@@ -16,10 +16,9 @@ def run(options: argparse.Namespace) -> int:
     where = Path(options.output) if options.output else paths.reports()
     try:
         found = write_comparison(options.reports or [paths.reports()], where)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
         raise UsageError(
-            f"The comparison cannot be written to {where} ({reason}). Name another folder with -o DIR."
+            f"The comparison cannot be written to {where} ({error.strerror}). Name another folder with -o DIR."
         ) from error
     for one in found["unreadable"]:
         print(visible(f"Left out: {one['report']}: {one['reason']}"), file=sys.stderr)

@@ -43,7 +43,6 @@ def run(options: argparse.Namespace) -> int:
     path = Path(options.output)
     try:
         write_whole(path, content)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"The table cannot be written to {path} ({reason}). Name another file with -o.") from error
+    except OSError as error:
+        raise UsageError(f"The table cannot be written to {path} ({error.strerror}). Name another with -o.") from error
     return 0

@@ -71,6 +71,11 @@ def html_token(name: object, longest: int = LONGEST) -> Markup:
     return Markup('<bdi class="token" title="{}">{}</bdi>').format(whole, shown)
 
 
+def encodable(value: Any) -> Any:
+    """Text that any file can hold: halves of a character, which JSON can carry, are written out. All else as it is."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
+
+
 def latex(text: object) -> str:
     r"""Text for LaTeX: no character of it is a command, and signs that pdflatex lacks are written as mathematics.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from vsa_checks.report.escaping import encodable
 from vsa_checks.report.formatting import VERDICTS
 from vsa_checks.report.summary import count, hardest_null, worst
 
@@ -116,7 +117,8 @@ def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Dat
 
     verdicts = pandas.CategoricalDtype(VERDICTS)
     types = {name: verdicts if kind is VERDICT else kind for name, kind in columns.items()}
-    return pandas.DataFrame(list(rows), columns=list(columns)).astype(types)
+    held = [{name: encodable(value) for name, value in row.items()} for row in rows]
+    return pandas.DataFrame(held, columns=list(columns)).astype(types)
 
 
 def _claim_row(record: Mapping[str, Any], results: list[Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vsa_checks.errors import UsageError
+from vsa_checks.report import document
 from vsa_checks.report.comparison import page
 from vsa_checks.report.comparison.changes import found_changes
 from vsa_checks.report.comparison.grid import claims, columns
 from vsa_checks.report.comparison.runs import Json, Run, read_runs
 from vsa_checks.report.comparison.series import found_series
-from vsa_checks.report.document import PAPER
 from vsa_checks.writing import write_together
 
 FILE_NAME, VERSION = "compare.json", 1
@@ -35,7 +36,7 @@ def compare(runs: Sequence[Run], unreadable: Sequence[Json] = ()) -> dict[str, A
     across = columns(runs)
     return {
         "comparison_version": VERSION,
-        "paper": PAPER,
+        "paper": document.PAPER,
         "runs": [
             {
                 "name": run.name,
@@ -78,11 +79,16 @@ def write_comparison(named: Sequence[str | Path], where: str | Path) -> dict[str
     Raises
     ------
     VsaChecksError
-        As `read_runs` does.
+        As `read_runs` does, and where the folder is that of a report.
     OSError
         If the folder cannot be written.
     """
     folder = Path(where)
+    if (folder / document.FILE_NAME).exists():
+        raise UsageError(
+            f"{folder} is the folder of a report, whose page the comparison would take the place of. Name another "
+            "folder for the comparison."
+        )
     found = compare(*read_runs(named, folder))
     text = json.dumps(found, allow_nan=False, indent=1, sort_keys=True) + "\n"
     write_together({folder / FILE_NAME: text, folder / page.FILE_NAME: page.render(found)})
