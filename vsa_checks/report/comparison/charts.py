@@ -13,7 +13,7 @@ from vsa_checks.report.comparison.runs import Json
 from vsa_checks.report.formatting import DIRECTION_SIGNS, number
 
 WIDTH, LEFT, TOP, BOTTOM, MARKS = 360, 48, 10, 130, 146
-APART = 34  # pixels between numbers on the axis of steps
+APART = 42  # pixels between numbers on the axis of steps
 WORDS = {"holds": "holds", "chance": "met by chance", "refuted": "refuted", "not-checked": "not checked"}
 
 
