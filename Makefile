@@ -143,6 +143,7 @@ verify: setup
 	report=$$(find reports -mindepth 2 -maxdepth 2 -name index.html -newer $(VENV)/run-started 2>/dev/null); \
 	echo; \
 	if [ -n "$$report" ]; then echo "Report: $$report"; \
+	    $(PY) -m vsa_checks compare >/dev/null && echo "All reports beside one another: reports/index.html"; \
 	else echo "This run wrote no report under reports/."; fi; \
 	exit $$status
 

@@ -18,6 +18,7 @@ LISTINGS = {
     "--help": "explain",
     "--version": metadata.version("vsa-checks"),
     "models": "smollm2-135m",
+    "schema": "schema_version",
     "explain --help": "--max-tokens",
     "run --help": "--report-dir",
     "run --list-claims": "neurons-cos50",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -67,6 +69,14 @@ class Run:
             if word in ("PASSED", "FAILED", "ERROR", "XFAIL", "XPASS") and "[" in rest:
                 found[rest.split("[", 1)[1].split("]", 1)[0]] = word
         return found
+
+    @cached_property
+    def log(self) -> list[dict[str, Any]]:
+        """The rows of pytest.html as pytest-html hands them to its script."""
+        blob = re.search(r'data-jsonblob="([^"]*)"', (self.report_dir / "pytest.html").read_text(encoding="utf-8"))
+        assert blob is not None
+        tests: dict[str, list[dict[str, Any]]] = json.loads(html.unescape(blob[1]))["tests"]
+        return [row for rows in tests.values() for row in rows]
 
     @property
     def first_line(self) -> str:

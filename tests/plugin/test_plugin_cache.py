@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -98,10 +99,28 @@ def test_a_part_of_the_claims_says_what_it_read(
 def test_two_processes_take_from_the_cache_what_one_kept(
     whole: Run, plain: Path, cache_folder: Path, light: Server, tmp_path: Path
 ) -> None:
-    run = light.claims(plain, tmp_path, *ALL, "-n", "2", env=with_cache(cache_folder))
+    xml = tmp_path / "junit.xml"
+    run = light.claims(plain, tmp_path, *ALL, "-n", "2", f"--junitxml={xml}", env=with_cache(cache_folder))
     assert n_from_cache(run) == len(whole.results)
     assert but_for_the_run(run.document) == but_for_the_run(whole.document)
     assert "Traceback" not in run.output
+    shown = ("value", "threshold", "null", "verdict", "log")  # the first three with the keys by which they are sorted
+    one, two = ({row["testId"]: [row[name] for name in shown] for row in ran.log} for ran in (whole, run))
+    assert one == two
+    told = {}
+    for case in ElementTree.parse(xml).iter("testcase"):
+        found = {one.attrib["name"]: one.attrib["value"] for one in case.iter("property")}
+        told[found["subject"]] = found
+    assert told.keys() == run.results.keys()
+    for name, result in run.results.items():
+        said = told[name]
+        assert (said["claim"], said["verdict"], said["reason"]) == (
+            result["claim"],
+            result["verdict"],
+            result["reason"],
+        )
+        assert said["threshold"] == str(result["threshold"]) and not any(one.startswith("vsa_") for one in said)
+        assert said.get("value") == (None if result["value"] is None else str(result["value"]))
 
 
 def test_what_is_measured_is_read_from_files_that_the_key_knows(whole: Run, opened_files: Path) -> None:

@@ -6,6 +6,7 @@ Faults are brought in by a plugin that stands in the way of the code under test,
 from __future__ import annotations
 
 import hashlib
+import html
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,13 @@ def test_a_broken_measure_fails_whatever_is_recorded(subject: str, broken: Run) 
     assert subject not in broken.results, "there is no number to report"
     (entry,) = [one for one in broken.document["environment"]["crashed"] if subject.replace("/", ".") in one["test"]]
     assert BROKEN[subject][1] in entry["message"]
+
+
+def test_the_log_tells_a_crash_from_the_measure_on(broken: Run) -> None:
+    told = {row["testId"].split("[")[1].split("]")[0]: html.unescape(row["log"]) for row in broken.log}
+    crash = told["mlp-out-artifacts.raw.L0"]
+    assert crash.startswith("ZeroDivisionError: division by zero\n")
+    assert "faulty.py" in crash and "check.py" not in crash and "outcome.py" not in crash
 
 
 def test_what_is_sound_is_measured_beside_what_is_broken(broken: Run) -> None:

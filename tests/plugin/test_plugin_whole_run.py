@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import html
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from vsa_checks.judging.judge import VERDICTS
 from vsa_checks.judging.recorded import Known, read_recorded
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.models import describe
-from vsa_checks.paths import CACHE_VARIABLE
+from vsa_checks.paths import CACHE_VARIABLE, DOCS
 
 CUT = 6 / np.sqrt(D_MODEL)
 CLOSE = 1e-6
@@ -86,12 +85,9 @@ def test_the_log_has_six_columns_for_each_test(whole: Run) -> None:
     head = page.split('id="results-table-head"', 1)[1].split("</thead>", 1)[0]
     columns = re.findall(r'data-column-type="(\w+)"', head)
     assert columns == ["result", "claim", "metric", "value", "threshold", "null", "verdict", "testId", "duration"]
-    blob = re.search(r'data-jsonblob="([^"]*)"', page)
-    assert blob is not None
-    tests = json.loads(html.unescape(blob[1]))["tests"]
-    rows = [row for entries in tests.values() for row in entries]
-    assert len(rows) == len(whole.results)
-    for row in rows:
+    anchors = set(re.findall(r'id="([^"]+)"', (whole.report_dir / "index.html").read_text(encoding="utf-8")))
+    assert len(whole.log) == len(whole.results)
+    for row in whole.log:
         cells = row["resultsTableRow"]
         assert len(cells) == 6 + 4, "result, six columns, name, duration, links"
         subject = row["testId"].split("[", 1)[1].rstrip("]").replace(".", "/")
@@ -100,6 +96,10 @@ def test_the_log_has_six_columns_for_each_test(whole: Run) -> None:
         assert html.unescape(shown[1]) == result["claim"]
         assert html.unescape(shown[2]) == result["metric"]
         assert shown[6].split(", ")[0] == result["verdict"]
+        link = re.search(r'href="index.html#([^"]+)"', cells[-1])
+        assert link is not None and link[1] in anchors and link[1].endswith(subject.replace("/", "."))
+        assert html.unescape(row["log"]).startswith(f"{result['verdict']}: {result['reason']}\n")
+        assert "vsa_checks/" not in row["log"], "where in our code a verdict was raised tells nothing"
         assert not re.search(r"<(script|img|iframe|svg)", "".join(cells))
         assert re.fullmatch(r"[\w./:\[\]-]+", row["testId"]), "ids are not escaped by pytest-html"
 
@@ -116,6 +116,12 @@ def test_the_log_sorts_by_number_in_a_browser(whole: Run, tmp_path: Path) -> Non
             shown = [-np.inf if text == "–" else float(text.replace(",", "")) for text in browser.evaluate(visible)]
             assert shown[::turn] == sorted(shown) and len(set(shown)) > 20
         assert browser.complaints() == []
+
+
+def test_what_details_hold_is_documented(whole: Run) -> None:
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`([\w.]+)`", page.split("\n## details\n")[1].split("\n## compare.json\n")[0]))
+    assert {name for result in whole.results.values() for name in result["details"]} <= told
 
 
 # --- the same again -------------------------------------------------------------------------------------------

@@ -258,6 +258,11 @@ FILES = {
         "environment",
     ),
     "true for a version": (b'{"schema_version": true}', "schema version True"),
+    "beyond all depth": (b"[" * 200_000, "no valid JSON"),
+    "a number beyond all": (
+        b'{"schema_version": 2, "paper": 1' + b"0" * 400 + b"}",
+        "not a number that can be reported",
+    ),
     "nan": (b'{"schema_version": NaN}', "NaN stands where a number should"),
 }
 
@@ -270,6 +275,12 @@ def test_damaged_files_are_told(case: str, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=message) as caught:
         read(path)
     assert str(path) in str(caught.value) and "Run the claims again" in str(caught.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "results.json")
+    with pytest.raises(ReportError, match="only regular files are read"):
+        read(tmp_path / "results.json")
 
 
 def test_a_missing_file_and_a_verdict_edited_by_hand_are_told(tmp_path: Path) -> None:

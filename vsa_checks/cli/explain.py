@@ -13,7 +13,8 @@ from rich.text import Text
 from vsa_checks.cli.neuron import Explanation, explain
 from vsa_checks.errors import ModelError, VsaChecksError, first_line, require_seed
 from vsa_checks.models import load
-from vsa_checks.report.formatting import readable_width, visible
+from vsa_checks.report.escaping import quoted, visible
+from vsa_checks.report.formatting import readable_width
 from vsa_checks.workbench.loading import raised_for_the_model
 
 
@@ -68,7 +69,7 @@ def print_explanation(found: Explanation, console: Console) -> None:
         beyond = step.cosine > step.matched[1] and step.cosine > step.random[1]
         table.add_row(
             str(count),
-            Text(_quoted(step.name)),
+            Text(quoted(step.name)),
             f"{step.alone:.3f}",
             Text(f"{step.cosine:.3f}", style="bold green" if beyond else ""),
             _range(step.random),
@@ -115,8 +116,4 @@ def _range(band: tuple[float, float]) -> str:
 
 
 def _tokens(tokens: Sequence[tuple[str, float]]) -> str:
-    return "  ".join(f"{_quoted(name)} {cosine:.2f}" for name, cosine in tokens)
-
-
-def _quoted(name: str) -> str:
-    return f"'{visible(name)}'"
+    return "  ".join(f"{quoted(name)} {cosine:.2f}" for name, cosine in tokens)

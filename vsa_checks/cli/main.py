@@ -62,5 +62,35 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="print JSON")
     models = commands.add_parser("models", help="list the models with a short name, or say what one model is")
     models.add_argument("model", metavar="MODEL", nargs="?", help="a short name, ORG/NAME[@REVISION] or a path")
+    _add_reports(commands)
     commands.add_parser("readme", help="in a checkout: bring the table of claims in README.md up to date")
     return parser
+
+
+def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands that read reports of earlier runs."""
+    table = commands.add_parser("table", help="the results of a run as a table for a paper or a program")
+    table.add_argument("report", metavar="REPORT", help="a results.json, or the folder of a report")
+    forms = ("markdown", "latex", "csv", "parquet", "json")
+    table.add_argument("--format", choices=forms, default="markdown", help="default: markdown")
+    table.add_argument("--claims", metavar="IDS", help="only these: ids between commas, * stands for anything")
+    table.add_argument(
+        "--layers",
+        metavar="LIST",
+        nargs="?",
+        const="all",
+        help="a row for each subject in place of one for each claim; with a LIST (0,3,10-14) of these layers alone",
+    )
+    table.add_argument("-o", "--output", metavar="FILE", help="write to this file (default: print)")
+    compare = commands.add_parser(
+        "compare", help="several reports beside one another: reports/index.html, compare.json"
+    )
+    compare.add_argument(
+        "reports",
+        metavar="REPORT",
+        nargs="*",
+        help="a results.json, the folder of a report, or a folder of several (default: all in reports/)",
+    )
+    compare.add_argument("-o", "--output", metavar="DIR", help="the folder to write into (default: reports/)")
+    schema = commands.add_parser("schema", help="print the JSON Schema of results.json")
+    schema.add_argument("--markdown", action="store_true", help="print its fields as tables of Markdown")

@@ -73,6 +73,7 @@ class Check:
 
     def __call__(self, subject: Subject, measure: Measure, **options: Any) -> None:
         """Measure `subject` with `measure(bench, subject, **options)` and settle the outcome."""
+        __tracebackhide__ = True  # a crash in a measure is told from the measure on
         claim, known = load_claims()[subject.claim], self._run.known.get(subject.id)
         try:
             flags = self._flags(subject.basis)
@@ -117,6 +118,7 @@ class Check:
 
         Raises ModelError.
         """
+        __tracebackhide__ = True  # a crash in a measure is told from the measure on
         kept = found = self._run.kept.find(claim, subject, flags, measure, options)
         if found is None:
             self._load(subject.basis)

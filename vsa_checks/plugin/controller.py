@@ -16,8 +16,9 @@ from vsa_checks.plugin import finish
 from vsa_checks.plugin.log import Log
 from vsa_checks.plugin.output import Output, guard, say_on_stderr
 from vsa_checks.plugin.progress import LiveProgress
+from vsa_checks.plugin.properties import in_plain_words
 from vsa_checks.plugin.run import CHOSEN_MODEL, ClaimsRun
-from vsa_checks.plugin.tally import Tally
+from vsa_checks.plugin.tally import Tally, result_of
 
 
 class Controller:
@@ -49,8 +50,11 @@ class Controller:
         self.tally.expect(node_ids)
         self.progress.estimate.expect(node_ids)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.tally.hear(report)
+        if report.when == "teardown":  # of this one JUnit XML takes its properties
+            report.user_properties = in_plain_words(report.user_properties, result_of(report))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
@@ -120,7 +124,16 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        from vsa_checks.plugin.tally import result_of
         from vsa_checks.report import log_columns
 
-        cells[1:1] = log_columns.cells(result_of(report))
+        result = result_of(report)
+        cells[1:1] = log_columns.cells(result)
+        if result is not None:
+            cells[-1] = log_columns.link(result, self.log.to_page())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_html(self, report: pytest.TestReport, data: list[str]) -> None:
+        from vsa_checks.report import log_columns
+
+        crash = getattr(getattr(report.longrepr, "reprcrash", None), "message", "")
+        log_columns.put_reason_first(data, result_of(report), crash, told=bool(report.longreprtext))

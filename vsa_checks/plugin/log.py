@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from vsa_checks.writing import write_whole
 
-FILE_NAME = "pytest.html"
+FILE_NAME, PAGE = "pytest.html", "index.html"
 
 
 class Log:
@@ -31,6 +33,11 @@ class Log:
         if report is not None and self._ours:
             report._report_path = self.path
             report._write_report = self._write
+
+    def to_page(self) -> str:
+        """The address of our page as a link from the log's."""
+        where = self.path.parent if self._ours else Path(self._config.option.htmlpath or ".").absolute().parent
+        return quote(os.path.relpath(self.path.with_name(PAGE), where))
 
     def leave_out(self) -> None:
         """Write none: there is nothing to tell."""

@@ -2,7 +2,18 @@
 
 from vsa_checks.report.document import ReportError, assemble, read, validate, write
 from vsa_checks.report.page import render, write_page
-from vsa_checks.report.table import table
+from vsa_checks.report.table import claims_frame, table
 from vsa_checks.report.terminal import summary
 
-__all__ = ["ReportError", "assemble", "read", "render", "summary", "table", "validate", "write", "write_page"]
+__all__ = [
+    "ReportError",
+    "assemble",
+    "claims_frame",
+    "read",
+    "render",
+    "summary",
+    "table",
+    "validate",
+    "write",
+    "write_page",
+]

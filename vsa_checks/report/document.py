@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from vsa_checks.errors import VsaChecksError
+from vsa_checks.reading import MB, Unreadable, read_bytes
 from vsa_checks.report.summary import add_q_values, summarize
 from vsa_checks.report.versions import READ, SCHEMA_VERSION, brought_up_to_date
 from vsa_checks.writing import write_whole
 
 PAPER = "arXiv:2412.07947"
 FILE_NAME = "results.json"
+MOST_BYTES = 256 * MB
+LARGEST = 2**1023
+"""Beyond it a whole number has no place among plain numbers."""
 
 
 class ReportError(VsaChecksError):
@@ -163,14 +167,16 @@ def read(path: str | Path) -> dict[str, Any]:
         path = path / FILE_NAME
     again = "Run the claims again to write a new one."
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_reject_constant)
-    except FileNotFoundError:
-        raise ReportError(
-            f"There is no results file at {path}. Run `pytest claims/` first, or name its directory."
-        ) from None
-    except OSError as error:
-        raise ReportError(f"The results file {path} cannot be read: {error.strerror}. Check its permissions.") from None
-    except ValueError as error:  # also UnicodeDecodeError and JSONDecodeError
+        content = read_bytes(path, limit=MOST_BYTES, what="The results file")
+    except Unreadable as error:
+        if error.missing:
+            raise ReportError(
+                f"There is no results file at {path}. Run `pytest claims/` first, or name its directory."
+            ) from None
+        raise ReportError(f"{error}. Name another, or check its permissions.") from None
+    try:
+        document = json.loads(content.decode("utf-8"), parse_constant=_reject_constant)
+    except (ValueError, RecursionError) as error:  # also UnicodeDecodeError and JSONDecodeError
         raise ReportError(f"The results file {path} is damaged, it is no valid JSON ({error}). {again}") from None
     if not isinstance(document, dict):
         raise ReportError(f"The file {path} holds {type(document).__name__}, not the results of a run. {again}")
@@ -183,7 +189,7 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         document = brought_up_to_date(document)
         validate(document)
-    except ReportError as error:
+    except (ReportError, RecursionError) as error:
         raise ReportError(f"The results file {path} is damaged. {error} {again}") from None
     return document
 
@@ -234,8 +240,9 @@ def _walk(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[
 
 def _no_infinities(document: Mapping[str, Any]) -> None:
     for path, value in _walk(document):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise _invalid(document, list(path), f"{value} is not a number that can be reported")
+        too_large = isinstance(value, float) and not math.isfinite(value)
+        if too_large or (type(value) is int and abs(value) >= LARGEST):
+            raise _invalid(document, list(path), f"{str(value)[:40]} is not a number that can be reported")
         if not (value is None or isinstance(value, bool | int | float | str)):
             raise _invalid(document, list(path), f"{type(value).__name__} is no JSON type")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vsa_checks.errors import visible as visible  # others take it from here
+from vsa_checks.report.escaping import visible as visible  # others take it from here
 
 VERDICTS = ("holds", "chance", "refuted", "not-checked")
 WORST_FIRST = ("refuted", "chance", "holds", "not-checked")
@@ -99,6 +99,11 @@ def remarks(result: Mapping[str, Any]) -> list[str]:
     given = result["verdict"] == "holds" and bool((result["twin"] or {}).get("met"))
     found = {"fragile": result["fragile"], "unsettled": result["unsettled"], GIVEN: given}
     return [remark for remark, applies in found.items() if applies]
+
+
+def anchor(subject_id: str) -> str:
+    """Where a subject stands on the page of its model: what follows the # of a link."""
+    return f"s-{subject_id.replace('/', '.')}"
 
 
 def partial_line(document: Mapping[str, Any]) -> str:

@@ -1,9 +1,10 @@
-"""Columns for the test log of pytest-html: claim, metric, value, threshold, null, verdict.
+"""What the test log of pytest-html says of claims: claim, metric, value, threshold, null, verdict; reason and link.
 
 pytest-html 4.2 sorts columns as text, so cells with numbers begin with a hidden key of fixed length. It takes cells as
 finished HTML, so every cell is escaped here, and reads each as one line, so none holds a line break.
 """
 
+import re
 import struct
 from collections.abc import Mapping
 from html import escape
@@ -12,6 +13,9 @@ from typing import Any
 from vsa_checks.report import formatting
 from vsa_checks.report.summary import hardest_null
 
+NO_LOG = "No log output captured."
+WORKER = re.compile(r"^\[gw\d+\] .* -- Python .*\n")
+"""The line with which xdist begins its account: a path of this machine."""
 COLUMNS = ("claim", "metric", "value", "threshold", "null", "verdict")
 
 
@@ -44,6 +48,40 @@ def cells(result: Mapping[str, Any] | None) -> list[str]:
         _cell("null", shown_null, _key(null["value"] if null else None)),
         _cell("verdict", ", ".join([result["verdict"], *formatting.remarks(result)]), str(rank)),
     ]
+
+
+def link(result: Mapping[str, Any], page: str) -> str:
+    """The last cell of a row: where the result stands on our page, whose address is given."""
+    address = f"{page}#{formatting.anchor(result['id'])}"
+    return f'<td class="col-links"><a href="{escape(address)}">on the page</a></td>'
+
+
+def put_reason_first(log: list[str], result: Mapping[str, Any] | None, crash: str, *, told: bool) -> None:
+    """Let the log of one test begin with why its outcome is what it is; the log is changed in place.
+
+    Parameters
+    ----------
+    log : list of str
+        Escaped lines of pytest-html; the first is pytest's own account of the test, if it is `told`.
+    result : mapping or None
+        The result of the test; pytest's account, places in the code, is left out beside it.
+    crash : str
+        What the test raised, if that was no verdict: then the account stays.
+    told : bool
+        Whether pytest has an account of the test.
+    """
+    account, rest = (log[:1], log[1:]) if told else ([], [one for one in log if one != NO_LOG])
+    lines = []
+    if result is not None:
+        lines.append(f"{result['verdict']}: {result['reason']}")
+        if result["recorded"] and result["recorded"]["verdict"] != result["verdict"]:
+            lines.append(f"on record: {result['recorded']['verdict']} ({result['recorded']['reason']})")
+        account = account if crash else []
+    if crash:
+        lines.append(crash)
+    account = [WORKER.sub("", one) for one in account]
+    found = [escape(formatting.visible(line)) + "\n" for line in lines]
+    log[:] = [*found, *(one for one in account if one.strip()), *rest] or [NO_LOG]
 
 
 def _cell(name: str, shown: str, key: str = "") -> str:

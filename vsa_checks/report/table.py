@@ -1,12 +1,13 @@
-"""The results of a run as a table of pandas: one row a subject, for filtering, grouping and plotting."""
+"""The results of a run as a table of pandas: one row a subject or one a claim, to filter, group, plot and print."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from vsa_checks.report.escaping import encodable
 from vsa_checks.report.formatting import VERDICTS
-from vsa_checks.report.summary import hardest_null
+from vsa_checks.report.summary import count, hardest_null, worst
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -45,6 +46,18 @@ COLUMNS = {
     "duration_s": "float64",
 }
 """Every column and its type; VERDICT stands for a category of the four verdicts."""
+CLAIM_COLUMNS = {
+    "claim": "string",
+    "section": "string",
+    "title": "string",
+    "basis": "string",
+    "counted": "string",
+    **dict.fromkeys(("holds", "chance", "refuted", "not_checked", "given_by_shape", "unsettled"), "int64"),
+    "worst": "string",
+    **{name: COLUMNS[name] for name in ("value", "direction", "threshold", "threshold_origin")},
+    **{name: COLUMNS[name] for name in ("null", "null_value", "p_value", "reference_value", "verdict", "fragile")},
+}
+"""The columns of a table with one row a claim and basis, and their types."""
 
 
 def table(document: Mapping[str, Any]) -> DataFrame:
@@ -63,12 +76,69 @@ def table(document: Mapping[str, Any]) -> DataFrame:
         untrained twin's. What a result does not have is missing: `value` of a subject that was not checked, `layer` of
         the embeddings, `null` of a claim without decisive nulls.
     """
+    results = sorted(document["results"], key=lambda result: result["id"])
+    return _frame((_row(result) for result in results), COLUMNS)
+
+
+def claims_frame(document: Mapping[str, Any]) -> DataFrame:
+    """Give the claims of a run as a table, in the order of their sections in the paper.
+
+    Parameters
+    ----------
+    document : mapping
+        The content of results.json, as `vsa_checks.report.read` or `vsa_checks.report.assemble` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each claim and basis, with the columns of `CLAIM_COLUMNS`: how many subjects have each verdict
+        (`counted` says which: primary ones or, where a claim has none, exploratory ones), then the least favourable of
+        them (`worst`, its id) with value, threshold and the null that comes closest.
+    """
+    by_claim = document["summary"]["by_claim"]
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for result in document["results"]:
+        groups.setdefault((result["claim"], result["basis"]), []).append(result)
+    order = {claim: at for at, claim in enumerate(sorted(by_claim, key=lambda one: _in_the_paper(by_claim[one], one)))}
+    ranked = sorted(groups, key=lambda key: (order[key[0]], key[1]))
+    return _frame(
+        (_claim_row(by_claim[claim]["record"], groups[claim, basis]) for claim, basis in ranked), CLAIM_COLUMNS
+    )
+
+
+def _in_the_paper(entry: Mapping[str, Any], claim: str) -> tuple[Any, ...]:
+    """Sort key: sections as the paper has them, what goes beyond it last."""
+    section = entry["record"]["section"]
+    return not section[:1].isdigit(), section, claim
+
+
+def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> DataFrame:
     import pandas  # here: it takes half a second, and a run does not need it
 
     verdicts = pandas.CategoricalDtype(VERDICTS)
-    rows = [_row(result) for result in sorted(document["results"], key=lambda result: result["id"])]
-    types = {name: verdicts if kind is VERDICT else kind for name, kind in COLUMNS.items()}
-    return pandas.DataFrame(rows, columns=list(COLUMNS)).astype(types)
+    types = {name: verdicts if kind is VERDICT else kind for name, kind in columns.items()}
+    held = [{name: encodable(value) for name, value in row.items()} for row in rows]
+    return pandas.DataFrame(held, columns=list(columns)).astype(types)
+
+
+def _claim_row(record: Mapping[str, Any], results: list[Mapping[str, Any]]) -> dict[str, Any]:
+    primary = [result for result in results if result["primary"]]
+    found, counts = worst(results), count(primary or results)
+    null = found["null"] if record["decisive"] and found["null"] else {}
+    return {
+        **{name: found[name] for name in CLAIM_COLUMNS if name in found},
+        **{name.replace("-", "_"): number for name, number in counts.items()},
+        "claim": results[0]["claim"],
+        "section": record["section"],
+        "title": record["title"],
+        "basis": results[0]["basis"],
+        "counted": "primary" if primary else "exploratory",
+        "worst": found["id"],
+        "null": null.get("name"),
+        "null_value": null.get("value"),
+        "p_value": null.get("p_value"),
+        "reference_value": (found["reference"] or {}).get("value"),
+    }
 
 
 def _row(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def measure_subject(bench: Workbench, subject: Subject, measure: Measure, option
     Exception
         Whatever else the measure raises.
     """
+    __tracebackhide__ = True  # pytest shows a crash from the measure on
     measurement, reason, lasting, start = None, "", True, time.perf_counter()
     with bench.use() as use:
         try:
@@ -126,6 +127,7 @@ def measure_with_other_seeds(
     Exception
         As `measure_subject` does.
     """
+    __tracebackhide__ = True
     redrawn, seconds = list(found.redrawn), found.duration_s
     while found.measurement is not None and len(redrawn) < n_seeds:
         with bench.other_seed(bench.seed + 1 + len(redrawn)):

@@ -1,0 +1,123 @@
+"""Tables for papers and programs."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pandas
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.report import factory
+from tests.report.factory import Json, null, result, told
+from vsa_checks.cli.main import main
+from vsa_checks.report import claims_frame, table, write
+from vsa_checks.report.table_formats import write_table
+
+
+@pytest.fixture(scope="module")
+def document() -> Json:
+    """Two claims in two bases; one subject by chance, one refuted, small and negative numbers."""
+    a, b = told("claim-b", section="2.2"), told("claim-a", section="2.1", primary="layer-0")
+    results = [
+        result(a, 0.7, basis="raw", nulls=[null(value=0.69, p_value=0.3), null(value=2e-6)]),
+        result(a, -0.25),
+        *(
+            result(b, 0.9, layer=layer, matrix="W_in", nulls=[null(value=-3.1e-5, p_value=2e-9)])
+            for layer in (0, 2, 10)
+        ),
+        result(b, None, layer=1, matrix="W_in"),
+    ]
+    return factory.document(results, [a, b])
+
+
+def test_one_row_a_claim_and_basis_counts_the_verdicts_and_names_the_worst(document: Json) -> None:
+    rows = claims_frame(document).set_index(["claim", "basis"])
+    assert list(rows.index) == [("claim-a", "processed"), ("claim-b", "processed"), ("claim-b", "raw")]
+    first = rows.loc["claim-a", "processed"]
+    assert (first.counted, first.holds, first.not_checked) == ("primary", 1, 0), "the others are exploratory"
+    by_chance = rows.loc["claim-b", "raw"]
+    assert (by_chance.chance, by_chance.worst, by_chance.null_value, by_chance.p_value) == (1, "claim-b/raw", 0.69, 0.3)
+    assert (rows.loc["claim-b", "processed"].refuted, rows.loc["claim-b", "processed"].verdict) == (1, "refuted")
+
+
+def test_markdown_is_a_table_of_rounded_numbers_by_place(document: Json) -> None:
+    lines = str(write_table(document, "markdown", subjects=True, claims=["claim-a"])).splitlines()
+    assert lines[0] == "| Section | Claim | Layer | Matrix | Value | Threshold | Chance | p | Verdict |"
+    assert lines[2] == r"| 2.1 | claim-a | 0 | W\_in | 0.9 | ≥ 0.5 | -3.1e-5 | 2e-9 | holds |"
+    assert [line.split(" | ")[2] for line in lines[2:6]] == ["0", "1", "2", "10"]
+    assert "NOT checked" in lines[-1]
+
+
+def test_latex_has_booktabs_rules_and_numbers_as_mathematics(document: Json) -> None:
+    text = str(write_table(document, "latex", subjects=True))
+    assert r"% needs: \usepackage{booktabs}" in text and text.count(r"\toprule") == text.count(r"\bottomrule") == 1
+    assert (
+        r"claim-a & processed & 0 & W\_in & 0.9 & $\geq$ 0.5 & $-3.1 \times 10^{-5}$ & $2 \times 10^{-9}$ & holds"
+        in text
+    )
+    assert r"& $-0.25$ & $\geq$ 0.5 &" in text
+    assert r"\caption{Model: smollm2-135m. The paper's own model (GPT-2 small) was NOT checked." in text
+
+
+def test_a_long_latex_table_goes_over_pages() -> None:
+    claim = told("claim-b", primary="layer-0")
+    long = factory.document([result(claim, 0.7, layer=layer, matrix="W_in") for layer in range(48)], [claim])
+    text = str(write_table(long, "latex", subjects=True))
+    assert r"\begin{longtable}" in text and r"\usepackage{booktabs,longtable}" in text and r"\begin{table}" not in text
+
+
+def test_programs_get_all_columns_and_whole_numbers(document: Json) -> None:
+    frame = table(document)
+    packed = write_table(document, "parquet", subjects=True)
+    assert isinstance(packed, bytes)
+    again = pandas.read_parquet(io.BytesIO(packed))
+    pandas.testing.assert_frame_equal(again, frame, check_dtype=False, check_categorical=False)
+    from_json = json.loads(write_table(document, "json", subjects=True))
+    from_csv = list(csv.DictReader(io.StringIO(str(write_table(document, "csv", subjects=True)))))
+    assert [row["id"] for row in from_json] == [row["id"] for row in from_csv] == list(frame.id)
+    for value, one, other in zip(frame.null_value, from_json, from_csv, strict=True):
+        if pandas.isna(value):
+            assert one["null_value"] is None and other["null_value"] == ""
+        else:
+            assert one["null_value"] == float(other["null_value"]) == value
+
+
+def test_hostile_text_acts_in_no_form() -> None:
+    words = '=HYPERLINK("//evil")|a\n\u202e\ud800\\input{x}<b>'
+    claim = told(section=words, title=words, metric=words, decisive=(words,))
+    document = factory.document([result(claim, 0.7, reason=words)], [claim])
+    cells = [cell for row in csv.reader(io.StringIO(str(write_table(document, "csv", subjects=True)))) for cell in row]
+    assert sum("evil" in cell for cell in cells) == 4
+    assert not any(cell.startswith("=") or set(cell) & set("\n\u202e") for cell in cells)
+    tex = str(write_table(document, "latex"))
+    assert r"\input" not in tex and r"\textbackslash{}input\{x\}" in tex
+    lines = str(write_table(document, "markdown")).splitlines()
+    assert len(re.findall(r"(?<!\\)\|", lines[2])) == len(re.findall(r"(?<!\\)\|", lines[0])) and r"\<b\>" in lines[2]
+    assert str(write_table(document, "json", subjects=True)).isascii()
+
+
+def test_the_command_writes_what_is_asked_for(
+    document: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(document, tmp_path)
+    assert main(["table", str(tmp_path), "--claims", "*-a", "--layers", "0,10-10", "--format", "csv"]) == 0
+    printed = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["id"] for row in printed] == ["claim-a/processed/L0/W_in", "claim-a/processed/L10/W_in"]
+    assert main(["table", str(tmp_path), "--format", "parquet", "-o", str(tmp_path / "t.parquet")]) == 0
+    assert list(pandas.read_parquet(tmp_path / "t.parquet").claim) == ["claim-a", "claim-b", "claim-b"]
+    assert main(["table", str(tmp_path), "--claims", "claim-x"]) == 2
+    assert "no claim is called 'claim-x'" in capsys.readouterr().err
+    write(factory.everything(), tmp_path)
+    assert main(["table", str(tmp_path), "--claims", "claim-never-run"]) == 2
+    assert "holds no result of these claims. It holds claim-a, claim-b, claim-c." in capsys.readouterr().err
+
+
+def test_the_command_prints_the_schema(document: Json, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    Draft202012Validator.check_schema(printed)
+    assert Draft202012Validator(printed).is_valid(document)
+    assert not Draft202012Validator(printed).is_valid(document | {"schema_version": 3})

@@ -1,0 +1,48 @@
+"""`vsa-checks table`: the results of a run as a table for a paper or a program."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from vsa_checks.errors import UsageError
+from vsa_checks.plugin.selection import selection
+from vsa_checks.report.document import read
+from vsa_checks.report.table_formats import write_table
+from vsa_checks.writing import write_whole
+
+ALL = "all"
+"""What --layers stands for without a list."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write or print the table. Raises VsaChecksError for a report that cannot be read, and options that do not fit."""
+    document = read(options.report)
+    measured = set(document["summary"]["by_claim"])
+    claims = measured | set(document["summary"]["not_run"])
+    layers = None if options.layers in (None, ALL) else options.layers
+    chosen = selection(options.claims, layers, False, claims, document["model"]["n_layers"])
+    if chosen.claims is not None and not chosen.claims & measured:
+        raise UsageError(
+            f"{chosen.words} leaves nothing to show: {options.report} holds no result of these claims. It holds "
+            f"{', '.join(sorted(measured)) or 'none at all'}."
+        )
+    if options.format == "parquet" and options.output is None and sys.stdout.isatty():
+        raise UsageError("Parquet is no text: name a file for it with -o FILE, or let the output go into one.")
+    content = write_table(
+        document,
+        options.format,
+        claims=chosen.claims,
+        layers=chosen.layers,
+        subjects=options.layers is not None,
+    )
+    if options.output is None:
+        print(content, end="") if isinstance(content, str) else sys.stdout.buffer.write(content)
+        return 0
+    path = Path(options.output)
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise UsageError(f"The table cannot be written to {path} ({error.strerror}). Name another with -o.") from error
+    return 0

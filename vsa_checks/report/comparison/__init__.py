@@ -1,0 +1,7 @@
+"""Several reports beside one another: models by claims, checkpoints as curves, two runs of one model as a diff."""
+
+from vsa_checks.report.comparison.content import compare, write_comparison
+from vsa_checks.report.comparison.page import render
+from vsa_checks.report.comparison.runs import read_runs
+
+__all__ = ["compare", "read_runs", "render", "write_comparison"]

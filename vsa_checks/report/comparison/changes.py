@@ -1,0 +1,149 @@
+"""Two runs of one model: what changed, by how much, and whether that is more than noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Any
+
+from vsa_checks.report.comparison.grid import link
+from vsa_checks.report.comparison.runs import Json, Run
+from vsa_checks.report.summary import hardest_null
+
+ROUNDING = 1e-6
+"""Relative: other processors and libraries add numbers in another order."""
+LISTED = ("verdict", "more than noise", "within noise")
+"""Of these each subject is told; the others are counted, and those with no counterpart named."""
+LEVEL = 0.05
+"""Of the q-values of all values that are compared: beyond it a change is no more than noise."""
+KINDS = ("verdict", "more than noise", "within noise", "rounding", "same", "other version", "gone", "new")
+
+
+def found_changes(runs: Sequence[Run]) -> list[Json]:
+    """Compare all runs of each model with the first one of it, as `changes` does."""
+    first: dict[tuple[Any, ...], int] = {}
+    found = []
+    for at, run in enumerate(runs):
+        before = first.setdefault(run.weights, at)
+        if before != at:
+            found.append({"before": before, "after": at, **changes(runs[before], run)})
+    return found
+
+
+def changes(before: Run, after: Run) -> Json:
+    """What differs between two runs of the same weights.
+
+    Parameters
+    ----------
+    before, after : Run
+
+    Returns
+    -------
+    dict
+        `circumstances`: what differs between the runs themselves, name to the two values; `same_draws`: whether both
+        used the same random numbers; `counts` by kind; `subjects`, one entry for each whose verdict or value differs,
+        the most telling first; `gone` and `new`, the ids that one run lacks; `other_versions`, the claims not compared.
+        A value changed by *more than noise* if the interval of the difference of two independent measurements leaves
+        out 0, corrected for how many values are compared (Benjamini-Hochberg at .05). The half width of that interval
+        is what the two intervals give together (Zou and Donner 2008, "MOVER").
+    """
+    entries = []
+    for subject in sorted(before.results.keys() | after.results.keys()):
+        entries.append(_compared(subject, before.results.get(subject), after.results.get(subject)))
+    _tell_noise(entries)
+    for entry in entries:
+        entry["links"] = [link(run, entry["id"]) if entry["id"] in run.results else "" for run in (before, after)]
+    counts = {kind: sum(entry["kind"] == kind for entry in entries) for kind in KINDS}
+    told = [entry for entry in entries if entry["kind"] in LISTED]
+    order = {kind: rank for rank, kind in enumerate(KINDS)}
+    told.sort(key=lambda entry: (order[entry["kind"]], entry["q"] if entry["q"] is not None else 1.0, entry["id"]))
+    circumstances = _circumstances(before, after)
+    return {
+        "circumstances": circumstances,
+        "same_draws": "seed" not in circumstances,
+        "counts": counts,
+        "subjects": told,
+        **{kind: [entry["id"] for entry in entries if entry["kind"] == kind] for kind in ("gone", "new")},
+        "other_versions": sorted(
+            {entry["id"].partition("/")[0] for entry in entries if entry["kind"] == "other version"}
+        ),
+    }
+
+
+def _compared(subject: str, before: Json | None, after: Json | None) -> Json:
+    entry: Json = {"id": subject, "kind": "same", "change": None, "half_width": None, "q": None, "unsettled": False}
+    for when, result in (("before", before), ("after", after)):
+        null = None if result is None else hardest_null(result)
+        entry[when] = result and {
+            **{name: result[name] for name in ("verdict", "value", "threshold", "direction")},
+            "null": null and {"name": null["name"], "value": null["value"]},
+        }
+    if before is None or after is None:
+        entry["kind"] = "new" if before is None else "gone"
+        return entry
+    if before["claim_version"] != after["claim_version"]:
+        entry["kind"] = "other version"
+        return entry
+    entry["unsettled"] = before["unsettled"] or after["unsettled"]
+    if before["value"] is not None and after["value"] is not None:
+        entry["change"] = after["value"] - before["value"]
+        entry["half_width"] = half_width(before, after)
+        if entry["change"]:
+            size = max(abs(before["value"]), abs(after["value"]))
+            entry["kind"] = "rounding" if abs(entry["change"]) <= ROUNDING * size else "within noise"
+    if before["verdict"] != after["verdict"]:
+        entry["kind"] = "verdict"
+    return entry
+
+
+def half_width(before: Json, after: Json) -> float:
+    """How far two independent measurements of the same thing lie apart at most, at the level of their intervals.
+
+    Each interval counts on the side that faces the other value (MOVER).
+    """
+    low, high = (before, after) if after["value"] >= before["value"] else (after, before)
+    return math.hypot(low["ci"]["high"] - low["value"], high["value"] - high["ci"]["low"])
+
+
+def _tell_noise(entries: Sequence[Json]) -> None:
+    """Set the q-values of all values that were compared, and the kind of changes that are more than noise."""
+    compared = [entry for entry in entries if entry["change"] is not None]
+    if not compared:
+        return
+    from scipy.stats import false_discovery_control
+
+    p_values = [_p_value(entry["change"], entry["half_width"]) for entry in compared]
+    for entry, q in zip(compared, false_discovery_control(p_values, method="bh"), strict=True):
+        entry["q"] = float(q)
+        if entry["kind"] == "within noise" and q <= LEVEL:
+            entry["kind"] = "more than noise"
+
+
+def _p_value(change: float, half: float) -> float:
+    """Of a change, two-sided, if the interval of half width `half` is a normal one of 95%."""
+    if change == 0:
+        return 1.0
+    if half <= 0:
+        return 0.0
+    normal = NormalDist()
+    return 2 * normal.cdf(-abs(change) / half * normal.inv_cdf(0.975))
+
+
+def _circumstances(before: Run, after: Run) -> dict[str, list[Any]]:
+    """What differs between two runs themselves."""
+    sides = []
+    for run in (before, after):
+        environment = run.environment
+        text = environment.get("text")
+        sides.append(
+            {
+                **{name: environment[name] for name in ("seed", "device", "threads")},
+                "text": text and f"{text['name']}, {text['tokens']} tokens, sha256 {text['sha256'][:12]}",
+                "part": run.partial or None,
+                **{f"version of {name}": version for name, version in environment["versions"].items()},
+            }
+        )
+    names = sides[0].keys() | sides[1].keys()
+    different = {name: [side.get(name) for side in sides] for name in sorted(names)}
+    return {name: pair for name, pair in different.items() if pair[0] != pair[1]}

@@ -1,0 +1,174 @@
+"""The page of a comparison, from what compare.json holds: self-contained, whole without script, which filters it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from vsa_checks.report import formatting
+from vsa_checks.report.comparison.changes import LEVEL
+from vsa_checks.report.comparison.charts import over_steps
+from vsa_checks.report.escaping import cut, visible
+from vsa_checks.report.summary import lead
+
+FILE_NAME = "index.html"
+SHOWN_CHANGES = 200
+LONGEST_NAME = 60
+Json = dict[str, Any]
+KIND_WORDS = {
+    "verdict": "another verdict",
+    "more than noise": "same verdict, value changed by more than noise",
+    "within noise": "same verdict, value changed within noise",
+    "rounding": "the same but for rounding",
+    "same": "the same",
+    "other version": "another version of the claim: not compared",
+    "gone": "only in the first run",
+    "new": "only in the second run",
+}
+
+
+def render(comparison: Mapping[str, Any]) -> str:
+    """The page of a comparison as `vsa_checks.report.comparison.compare` makes it: no network, all escaped."""
+    script = _script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return str(
+        _template().render(
+            comparison=comparison,
+            runs=comparison["runs"],
+            columns=[_column(comparison, at) for at in range(len(comparison["columns"]))],
+            claims=[_claim(claim) for claim in comparison["claims"]],
+            sections=sorted(
+                {claim["section"] for claim in comparison["claims"]}, key=lambda s: (not s[:1].isdigit(), s)
+            ),
+            series=[_series(one, comparison["runs"]) for one in comparison["series"]],
+            diffs=[_diff(one, comparison["runs"]) for one in comparison["diffs"]],
+            verdicts=formatting.WORST_FIRST,
+            script=Markup(script),
+            script_hash=f"'sha256-{digest}'",
+            kinds=KIND_WORDS,
+        )
+    )
+
+
+@cache
+def _script() -> str:
+    return files("vsa_checks.report").joinpath("templates", "compare.js").read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("vsa_checks.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": formatting.number,
+        "visible": visible,
+        "name": lambda text: cut(visible(text), LONGEST_NAME),
+        "in_words": formatting.counts_in_words,
+    }
+    return environment.get_template("compare.html.j2")
+
+
+def _column(comparison: Mapping[str, Any], at: int) -> Json:
+    column = comparison["columns"][at]
+    run = comparison["runs"][column["run"]]
+    several = len({one["basis"] for one in comparison["columns"]}) > 1
+    return {**column, "at": at, "run": run, "title": run["name"] + (f", {column['basis']}" if several else "")}
+
+
+def _claim(claim: Json) -> Json:
+    cells = [cell and _cell(cell) for cell in claim["cells"]]
+    return {**claim, "cells": cells, "found": " ".join(sorted({cell["verdict"] for cell in cells if cell}))}
+
+
+def _cell(cell: Json) -> Json:
+    """A cell with its words, and with keys by which script sorts: verdict, then how far the threshold is missed."""
+    value, threshold = cell["value"], cell["threshold"]
+    slack = 0.0 if value is None else lead(cell, threshold) / (abs(threshold) or 1.0)
+    null, reference = cell["null"], cell["reference"]
+    beside = ""
+    if value is not None and null is not None:
+        p = "" if null["p_value"] is None else f" (p {formatting.number(null['p_value'], 2)})"
+        beside = f"chance {formatting.against(null['value'], value)}{p}"
+    elif value is not None and reference is not None:
+        beside = f"reference {formatting.number(reference['value'])}"
+    counts = cell["counts"]
+    return {
+        **cell,
+        "rank": formatting.WORST_FIRST.index(cell["verdict"]),
+        "slack": f"{slack:.6g}",
+        "shown": formatting.against(value, threshold),
+        "rule": formatting.threshold_rule(cell),
+        "beside": beside,
+        "counted": f"{counts['holds']} of {cell['of']} hold" if cell["of"] > 1 else "",
+        "where": cell["id"].partition("/")[2].partition("/")[2].replace("/", ", "),
+    }
+
+
+def _series(series: Json, runs: Sequence[Json]) -> Json:
+    drawn = [{**curve, "drawing": over_steps(curve, series["steps"])} for curve in series["curves"]]
+    return {
+        **series,
+        "curves": drawn,
+        "members": [runs[at] for at in series["runs"]],
+        "left_out": [runs[at] for at in series["left_out"]],
+    }
+
+
+def _diff(diff: Json, runs: Sequence[Json]) -> Json:
+    told = [{**entry, "said": _change(entry)} for entry in diff["subjects"][:SHOWN_CHANGES]]
+    return {
+        **diff,
+        "before": runs[diff["before"]],
+        "after": runs[diff["after"]],
+        "telling": [entry for entry in told if entry["kind"] != "within noise"],
+        "within": [entry for entry in told if entry["kind"] == "within noise"],
+        "left": len(diff["subjects"]) - len(told),
+        "counted": [(KIND_WORDS[kind], n) for kind, n in diff["counts"].items() if n],
+    }
+
+
+def _change(entry: Json) -> Json:
+    """The words for one subject: both values with enough digits to tell them apart, the change, and what it means."""
+    before, after = entry["before"], entry["after"]
+    nulls = [side["null"] and side["null"]["value"] for side in (before, after)]
+    change, noise = "", ""
+    if entry["change"]:
+        change = f"{'+' if entry['change'] > 0 else ''}{formatting.number(entry['change'])}"
+        noise = f"± {formatting.number(entry['half_width'], 2)}"
+    return {
+        "values": _pair(before["value"], after["value"]),
+        "chance": "" if nulls == [None, None] else _pair(*nulls),
+        "change": change,
+        "noise": noise,
+        "meaning": _meaning(entry),
+    }
+
+
+def _pair(before: float | None, after: float | None) -> str:
+    if before == after:
+        return formatting.number(before)
+    return f"{formatting.against(before, after)} → {formatting.against(after, before)}"
+
+
+def _meaning(entry: Json) -> str:
+    if entry["kind"] != "verdict":
+        return KIND_WORDS[entry["kind"]]
+    if entry["unsettled"]:
+        return "another verdict, but unsettled: other random numbers change it too"
+    if entry["q"] is None:
+        return "another verdict: measured in one run only"
+    if not entry["change"]:
+        return "another verdict of the same value: threshold or chance moved"
+    return f"another verdict; the value changed by {'more' if entry['q'] <= LEVEL else 'no more'} than noise"

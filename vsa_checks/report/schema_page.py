@@ -1,0 +1,81 @@
+"""The fields of results.json as tables of Markdown, from the schema: what docs/results.md shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vsa_checks.report.document import schema
+
+START, END = "<!-- fields: written by `vsa-checks schema --markdown` -->", "<!-- end of fields -->"
+_TYPES = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true or false", "null": "null"}
+_TYPES |= {"object": "object", "array": "list"}
+Node = Mapping[str, Any]
+
+
+def fields_in_markdown() -> str:
+    """One table for each kind of object in results.json: its fields, their types and what they mean."""
+    parts = []
+    for path, node in objects():
+        parts.append(f"### {path}\n")
+        if words := node.get("description"):
+            parts.append(f"{words}\n")
+        rows = ["| field | type | meaning |", "| --- | --- | --- |"]
+        for name, content in node["properties"].items():
+            optional = "" if name in node.get("required", ()) else " (may be absent)"
+            cells = (f"`{name}`", f"{type_of(content)}{optional}", described(content))
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append("\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def objects() -> Iterator[tuple[str, Node]]:
+    """Every kind of object that the schema describes, with where it stands; a kind that stands twice comes once."""
+    seen: set[str] = set()
+
+    def walk(path: str, node: Node) -> Iterator[tuple[str, Node]]:
+        name = str(node.get("$ref", path))
+        whole = resolved(node)
+        if "properties" in whole and name not in seen:
+            seen.add(name)
+            yield path or "The file", whole
+            for field, content in whole["properties"].items():
+                yield from walk(f"{path}.{field}".lstrip("."), content)
+        if isinstance(whole.get("additionalProperties"), Mapping):
+            yield from walk(f"{path}.*", whole["additionalProperties"])
+        if "items" in whole:
+            yield from walk(f"{path}[]", whole["items"])
+
+    return walk("", schema())
+
+
+def resolved(node: Node) -> dict[str, Any]:
+    """A node with what its $ref names; its own description counts before that one's."""
+    if "$ref" not in node:
+        return dict(node)
+    named = schema()["$defs"][node["$ref"].removeprefix("#/$defs/")]
+    return {**resolved(named), **{key: value for key, value in node.items() if key != "$ref"}}
+
+
+def described(node: Node) -> str:
+    """What a field means."""
+    return str(resolved(node).get("description", ""))
+
+
+def type_of(node: Node) -> str:
+    """The type of a field in words."""
+    whole = resolved(node)
+    if "const" in whole:
+        return str(whole["const"])
+    if "enum" in whole:
+        return "one of " + ", ".join(f"`{one}`" for one in whole["enum"])
+    kinds = whole.get("type", "object")
+    words = " or ".join(_TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
+    limits = [f"{sign} {whole[name]}" for name, sign in _LIMITS.items() if name in whole]
+    if "items" in whole:
+        inside = type_of(whole["items"])
+        words += f" of {inside if inside == 'text' else f'{inside}s'}"
+    return ", ".join([words, *limits])
+
+
+_LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
