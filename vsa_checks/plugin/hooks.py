@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,20 +11,18 @@ from vsa_checks import paths
 from vsa_checks.errors import ModelError, UsageError, VsaChecksError, visible
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
-from vsa_checks.models import Model
-from vsa_checks.plugin.check import CALL_PASSED, bench_fixture, check_fixture, expectation_marks
-from vsa_checks.plugin.controller import Controller
-from vsa_checks.plugin.interruption import Interruption
-from vsa_checks.plugin.log import Log
 from vsa_checks.plugin.options import add_options, listing
-from vsa_checks.plugin.progress import PROGRESS, LiveProgress
 from vsa_checks.plugin.properties import CLAIM_PROPERTY
 from vsa_checks.plugin.run import RUN, ClaimsRun, concerns_claims, make_run
 from vsa_checks.plugin.verdicts import Verdict
 from vsa_checks.printing import printing
 from vsa_checks.workbench.loading import load, raised_for_the_model, unreadable, with_trace
 
-__all__ = ["bench_fixture", "check_fixture"]  # fixtures, for pytest to find here
+if TYPE_CHECKING:
+    from vsa_checks.models import Model
+
+# What only a run needs is imported where that begins: a list of claims, or a name that is not known, is told at once.
+_FIXTURES = "vsa_checks.plugin.check"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,10 +60,16 @@ def pytest_configure(config: pytest.Config) -> None:
         told.__cause__ = error
         raise pytest.UsageError(with_trace(told, config.option.fulltrace)) from None
     config.stash[RUN] = run
+    config.pluginmanager.import_plugin(_FIXTURES)
     if run.twins is not None:
         config.add_cleanup(run.twins.close)
     if _is_worker(config) or config.option.collectonly:
         return
+    from vsa_checks.plugin.controller import Controller
+    from vsa_checks.plugin.interruption import Interruption
+    from vsa_checks.plugin.log import Log
+    from vsa_checks.plugin.progress import PROGRESS, LiveProgress
+
     config.pluginmanager.register(Interruption(config), "claims-interruption")
     if config.getoption("numprocesses", None):
         _settle_memory(run, run.subjects(), config.option.numprocesses)
@@ -106,6 +111,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
         metafunc.parametrize("subject", [])
         return
+    from vsa_checks.plugin.check import expectation_marks
+
     metafunc.parametrize(
         "subject",
         [
@@ -164,6 +171,8 @@ def pytest_runtest_makereport(
     if mark is not None:
         report.user_properties.append((CLAIM_PROPERTY, mark.args[0]))
     if call.when == "call":
+        from vsa_checks.plugin.check import CALL_PASSED
+
         item.stash[CALL_PASSED] = report.passed
     if said and call.excinfo is not None and report.failed:
         report.longrepr = str(call.excinfo.value)

@@ -26,7 +26,6 @@ from vsa_checks.plugin.entry import is_claims
 from vsa_checks.plugin.selection import Selection, selection
 from vsa_checks.plugin.twins import twin_values
 from vsa_checks.reading import Unreadable
-from vsa_checks.report import document, page
 from vsa_checks.sections.published import published
 from vsa_checks.workbench.dependencies import dependencies, model_content
 from vsa_checks.workbench.kept_measurements import KeptMeasurements
@@ -231,6 +230,8 @@ def _require_readable(file: Path, info: ModelInfo, ids: list[str], chosen: Selec
 
 def _require_folder(report_dir: Path) -> None:
     """Before minutes of measuring, not after."""
+    from vsa_checks.report import document, page
+
     for name in (document.FILE_NAME, page.FILE_NAME, log.FILE_NAME):
         try:
             require_writable(report_dir / name)
