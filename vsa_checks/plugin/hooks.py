@@ -1,5 +1,7 @@
 """The pytest hooks. Each hands on to the module that knows; with no claims to run they do nothing."""
 
+# ruff: noqa: D103 - pytest says what its hooks do
+
 from __future__ import annotations
 
 from collections.abc import Collection, Generator
@@ -73,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Interruption(config), "claims-interruption")
     if config.getoption("numprocesses", None):
         _settle_memory(run, run.subjects(), config.option.numprocesses)
-        _load_unless_sound(run, config)  # here, since every worker would say it once per test
+        _load_unless_sound(run, config, run.subjects())  # here, since every worker would say it once per test
     progress = config.stash[PROGRESS] = LiveProgress(config)
     config.pluginmanager.register(progress, "claims-progress")
     log = Log(config, run.report_dir)
@@ -155,7 +157,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not _is_worker(session.config):
         reporter.write_line(run.announced)
-    run.preloaded = _load_unless_sound(run, session.config)
+    run.preloaded = _load_unless_sound(run, session.config, subjects)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -187,13 +189,19 @@ def _settle_memory(run: ClaimsRun, subjects: list[Subject], processes: int) -> N
         raise pytest.UsageError(str(error)) from None
 
 
-def _load_unless_sound(run: ClaimsRun, config: pytest.Config) -> Model | None:
+def _load_unless_sound(run: ClaimsRun, config: pytest.Config, subjects: Collection[Subject]) -> Model | None:
+    """The model, in the first basis that can be loaded; None where the parts that the subjects need were sound before.
+
+    Raises UsageError where none can be loaded.
+    """
     run.threads = run.kept.threads()
+    # A run of a part reads no more: the other layers are read, and looked at, if a claim asks for them.
+    layers = None if not run.selection else {subject.layer for subject in subjects if subject.layer is not None}
     if run.threads is not None and run.kept.flags(run.bases[0]) is not None:
         return None
     for basis in run.bases:
         try:
-            model = load(run.name, basis, run.device, run.plan)
+            model = load(run.name, basis, run.device, run.plan, layers)
             break
         except ModelError as error:
             run.unloadable[basis] = error
@@ -201,10 +209,13 @@ def _load_unless_sound(run: ClaimsRun, config: pytest.Config) -> Model | None:
         if _is_worker(config):
             return None  # its tests say so
         raise pytest.UsageError(with_trace(run.unloadable[run.bases[0]], config.option.fulltrace))
-    import torch
+    if run.device != "cpu" or any("text" in load_claims()[subject.claim].needs for subject in subjects):
+        # Other runs do not wait for PyTorch. Here it must choose its threads before the first compiled loop of numba,
+        # which would otherwise do so.
+        import torch
 
-    run.threads = torch.get_num_threads()  # now: numba's compiled loops set it for the rest of the process
-    run.kept.keep_threads(run.threads)
+        run.threads = torch.get_num_threads()
+        run.kept.keep_threads(run.threads)
     run.kept.keep_flags(basis, model.effective_flags)
     return model
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,11 @@ MOST_SAMPLED = 256 * 2**20
 """For what heads read at some positions of the text, of all layers."""
 MOST_GRAM = 5 * 2**29
 LEAST_GRAM = 64 * 2**20
+SHORT_S = 90.0
+"""What takes no longer is not told in minutes."""
+SLOW = 2e9
+"""Multiplications per second of a slow machine, or of one that does much else: where these are enough for a short run,
+nothing is measured."""
 SMALL_SHARE = 0.1
 """Below this share of the time the untrained twin is not worth a word."""
 _PURSUES = {
@@ -183,11 +189,13 @@ def announcement(
     processes: int = 1,
     twin: Collection[Subject] = (),
 ) -> str:
-    """What the run will take with its untrained twin, in one line; measures the machine for half a second."""
-    speed = measured_speed()  # the machine's: processes share its cores
-    of_twin = 0.0 if chosen.no_twin else expected_seconds(info, twin, speed)
+    """What the run will take with its untrained twin, in one line; measures the machine where that may be long."""
+    twin = () if chosen.no_twin else twin
+    short = expected_seconds(info, subjects, SLOW) + expected_seconds(info, twin, SLOW) < SHORT_S
+    speed = SLOW if short else measured_speed()  # the machine's: processes share its cores
+    of_twin = expected_seconds(info, twin, speed)
     seconds = expected_seconds(info, subjects, speed) + of_twin
-    if seconds < 90:
+    if seconds < SHORT_S:
         time_taken = "one or two minutes"
     else:
         time_taken = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
@@ -203,7 +211,7 @@ def announcement(
     return f"{text} No untrained twin is made: {chosen.no_twin}." if chosen.no_twin else text
 
 
-def measured_speed(seconds: float = 0.5) -> float:
+def measured_speed(seconds: float = 0.2) -> float:
     """Multiplications with addition per second of float32 matrix products on this machine, now."""
     rng = np.random.default_rng(0)
     left, right = (rng.standard_normal((1024, 1024), dtype=np.float32) for _ in range(2))
@@ -214,6 +222,17 @@ def measured_speed(seconds: float = 0.5) -> float:
         np.matmul(left, right, out=out)
         count += 1
     return count * 1024**3 / (time.perf_counter() - start)
+
+
+def torch_threads() -> int:
+    """How many threads PyTorch starts with where nothing was computed before; it is imported for that.
+
+    Asked in a new thread: numba's compiled loops set the number for the thread that calls them.
+    """
+    import torch
+
+    with ThreadPoolExecutor(1) as pool:
+        return int(pool.submit(torch.get_num_threads).result())
 
 
 def expected_seconds(info: ModelInfo, subjects: Collection[Subject], speed: float) -> float:
