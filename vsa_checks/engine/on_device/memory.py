@@ -86,6 +86,6 @@ def within_memory(device: torch.device) -> Iterator[None]:
             raise
         raise VsaChecksError(
             f"The memory of the device {device} does not hold these vectors and one row of their products: "
-            f"{str(error).splitlines()[0].rstrip('.')}. Free some of it (other programs may hold it), or compute on the "
-            f"CPU, which is what --device cpu does, or device=None in Python."
+            f"{str(error).splitlines()[0].rstrip('.')}. Free some of it (other programs may hold it), or compute on "
+            f"the CPU, which is what --device cpu does, or device=None in Python."
         ) from error
