@@ -9,8 +9,8 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
+import scipy  # its parts are imported where they are first used: scipy.stats takes most of a second
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 LEVEL = 0.95
 """Confidence level of all intervals."""
@@ -59,7 +59,7 @@ def bootstrap(
     if np.ptp(data) == 0:
         point = float(statistic(data))
         return Interval(point, point, unit)
-    result = stats.bootstrap(
+    result = scipy.stats.bootstrap(
         (data,),
         statistic,
         n_resamples=RESAMPLES,
@@ -119,7 +119,7 @@ def share_p(hits: int, n: int, null_hits: int, null_n: int, direction: str = ">=
     null_hits, null_n : the same for the null
     direction : ">=" to test for a larger share than the null's, "<=" for a smaller one
     """
-    law = stats.hypergeom(n + null_n, hits + null_hits, n)
+    law = scipy.stats.hypergeom(n + null_n, hits + null_hits, n)
     return float(law.sf(hits - 1) if direction == ">=" else law.cdf(hits))
 
 

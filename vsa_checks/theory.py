@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import integrate, special, stats
+import scipy  # its parts are imported where they are first used: scipy.stats takes most of a second
 
 
 def cosine_deviation(d: int) -> float:
@@ -24,13 +24,13 @@ def cosine_tail(d: int, size: float) -> float:
     Exact: (1 + cos)/2 has the distribution Beta((d-1)/2, (d-1)/2).
     """
     half = (d - 1) / 2
-    return float(2.0 * stats.beta.sf((1.0 + size) / 2.0, half, half))
+    return float(2.0 * scipy.stats.beta.sf((1.0 + size) / 2.0, half, half))
 
 
 def cosine_quantile(d: int, tail: float) -> float:
     """Return the |cos| that two independent vectors exceed with probability `tail`: the inverse of `cosine_tail`."""
     half = (d - 1) / 2
-    return float(2.0 * stats.beta.isf(tail / 2.0, half, half) - 1.0)
+    return float(2.0 * scipy.stats.beta.isf(tail / 2.0, half, half) - 1.0)
 
 
 def largest_cosine(n: int, d: int, quantile: float = 0.5) -> float:
@@ -71,7 +71,7 @@ def mean_square_law(n: int, d: int) -> Any:
     least = welch_bound(n, d) ** 2
     variance = 2.0 * (d - 1) / (d**2 * (d + 2)) / (n * (n - 1) / 2)
     above = 1.0 / d - least
-    return stats.gamma(above**2 / variance, loc=least, scale=variance / above)
+    return scipy.stats.gamma(above**2 / variance, loc=least, scale=variance / above)
 
 
 def welch_bound(n: int, d: int) -> float:
@@ -114,9 +114,9 @@ def recall_probability(d: float, k: int, n: int) -> float:
 
     def density(h: float) -> float:
         # Written out: scipy.stats checks its arguments, which takes twenty times as long.
-        return math.exp((n - 1) * float(special.log_ndtr(h + signal)) - h * h / 2.0) / math.sqrt(2.0 * math.pi)
+        return math.exp((n - 1) * float(scipy.special.log_ndtr(h + signal)) - h * h / 2.0) / math.sqrt(2.0 * math.pi)
 
-    return float(integrate.quad(density, -12.0, 12.0, limit=400)[0])
+    return float(scipy.integrate.quad(density, -12.0, 12.0, limit=400)[0])
 
 
 def member_cosine(k: int) -> float:
@@ -148,7 +148,7 @@ def chance_bundle_cosine(k: int, n: int, d: int) -> float:
     """
     half = (d - 1) / 2
     places = (np.arange(1, k + 1) - 0.5) / n
-    top = 2.0 * stats.beta.isf(places, half, half) - 1.0
+    top = 2.0 * scipy.stats.beta.isf(places, half, half) - 1.0
     return bundle_cosine(k, float(top.mean()))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +160,24 @@ def test_a_scale_beside_a_matrix_multiplies_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scaled.array(name), 0.25 * plain.array(name))
     np.testing.assert_array_equal(scaled.array("blocks.0.mlp.W_gate"), plain.array("blocks.0.mlp.W_gate"))
     assert "does not use" not in scaled.info.notes
+
+
+STARTED = """
+import hashlib, sys
+from unittest.mock import patch
+from vsa_checks.workbench.loading import load
+
+with patch("hashlib.file_digest", side_effect=hashlib.file_digest) as hashed:
+    model = load(sys.argv[1], "processed", "cpu", layers=[1])
+    load(sys.argv[1], "raw", "cpu")
+read = {key[1] for key in model._parts._parts if len(key) > 1}
+print(hashed.call_count, read, {"torch", "transformers", "scipy.stats"} & set(sys.modules))
+"""
+
+
+def test_a_part_is_read_alone_hashed_once_and_without_libraries_of_models(tmp_path: Path) -> None:
+    """What a run of one layer does before it measures: the other layers are not unpacked."""
+    path = tiny_gguf.write_gguf(tmp_path / "model.gguf")
+    command = [sys.executable, "-c", STARTED, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("1 {1} set()\n", 0), done.stderr

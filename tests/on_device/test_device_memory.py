@@ -47,7 +47,17 @@ def test_free_memory_counts_what_pytorch_holds_and_does_not_use(monkeypatch: pyt
     assert memory.free_bytes(cuda) == 7 * GB
 
 
-def test_a_block_that_does_not_fit_is_halved_and_no_row_is_left_out() -> None:
+CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+SHORTAGES = (
+    torch.OutOfMemoryError("CUDA out of memory."),
+    RuntimeError(CUBLAS),
+    RuntimeError("cuSOLVER error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`"),
+    torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported at some other call."),
+)
+
+
+@pytest.mark.parametrize("shortage", SHORTAGES, ids=lambda error: str(error).split()[2])
+def test_a_block_that_does_not_fit_is_halved_and_no_row_is_left_out(shortage: RuntimeError) -> None:
     done: list[tuple[int, int]] = []
     tried: list[int] = []
     heard: list[tuple[int, int]] = []
@@ -55,7 +65,7 @@ def test_a_block_that_does_not_fit_is_halved_and_no_row_is_left_out() -> None:
     def work(start: int, stop: int) -> None:
         tried.append(stop - start)
         if stop - start > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
+            raise shortage
         done.append((start, stop))
 
     memory.by_blocks(10, 8, work, lambda *told: heard.append(told))
@@ -75,6 +85,16 @@ def test_a_single_row_that_does_not_fit_is_not_tried_again() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         memory.by_blocks(9, 8, work, None)
     assert tried == [8, 1]
+
+
+def test_a_library_of_cuda_without_memory_is_told_with_the_remedy_and_other_faults_as_they_are() -> None:
+    with pytest.raises(VsaChecksError) as refused, memory.within_memory(CPU):
+        raise RuntimeError(f"{CUBLAS}\nMore of that.")
+    assert f"{CUBLAS}. Free some of it" in str(refused.value) and "\n" not in str(refused.value)
+    fault = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(RuntimeError) as told, memory.within_memory(CPU):
+        memory.by_blocks(9, 8, lambda *rows: (_ for _ in ()).throw(fault), None)
+    assert told.value is fault
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from vsa_checks.models import describe
 from vsa_checks.paths import ROOT
 
 HEAVY = ("torch", "transformer_lens", "transformers")
+BUDGET = (*HEAVY, "scipy.stats", "numba", "pandas", "sklearn")
+"""Each takes from a third of a second to several seconds to import."""
 
 
 def listed(option: str, light: Server, model: Path | None, folder: Path, *more: str) -> str:
@@ -42,6 +46,20 @@ def test_help_tells_the_options(light: Server, tmp_path: Path) -> None:
     output = listed("--help", light, None, tmp_path)
     names = "model basis report-dir device seed text record recorded no-recorded no-cache claims layers primary-only"
     assert [name for name in names.split() if f"\n  --{name}" not in output] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("given", [("--list-claims",), ("--model", "nosuch"), ("--model", ".", "--claims", "nosuch")])
+def test_lists_and_unknown_names_are_told_before_anything_large_is_imported(
+    given: tuple[str, ...], plain: Path, tmp_path: Path
+) -> None:
+    """In a process of its own: those that other tests start runs from have imported some of it beforehand."""
+    words = [str(plain) if word == "." else word for word in given]
+    code = f"import sys, pytest; print(int(pytest.main(sys.argv[1:])), sorted({set(BUDGET)!r} & set(sys.modules)))"
+    command = [sys.executable, "-c", code, *arguments(tuple(words), None, tmp_path / "report")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == f"{0 if given == ('--list-claims',) else 4} []"
+    assert given == ("--list-claims",) or "nosuch" in done.stderr
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vsa_checks import theory
 from vsa_checks.engine.dictionary import Dictionary
+from vsa_checks.engine.threads import threads
 from vsa_checks.errors import ModelError
 from vsa_checks.models import Model
 from vsa_checks.orthogonality import live_rows
@@ -111,7 +112,8 @@ def heads_before(
     for strength, at, head in found[:top]:
         read, write = next(islice(_heads_of(model, at), head, None))
         # W_O = right.T @ axes.T with orthonormal axes (d, r): in them, lengths of what is written lose no digits.
-        axes, right = np.linalg.qr(write.T)
+        with threads():  # one thread: with several to a matrix of this size, most would wait for each other
+            axes, right = np.linalg.qr(write.T)
         factor = read @ right.T
         bound = words.vectors @ (factor / np.linalg.norm(factor)).astype(np.float32)
         lengths = np.linalg.norm(bound, axis=1)

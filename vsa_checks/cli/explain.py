@@ -5,25 +5,31 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vsa_checks.cli.neuron import Explanation, explain
 from vsa_checks.errors import ModelError, VsaChecksError, first_line, require_seed
 from vsa_checks.models import load
 from vsa_checks.report.escaping import quoted, visible
 from vsa_checks.report.formatting import readable_width
 from vsa_checks.workbench.loading import raised_for_the_model
 
+if TYPE_CHECKING:
+    from vsa_checks.cli.neuron import Explanation
+
 
 def run(options: argparse.Namespace) -> int:
     """Explain the neuron that the options name and print it. Raises VsaChecksError for what there is not."""
     require_seed(options.seed)
     try:
+        model = load(options.model, options.basis, check=False)
+        from vsa_checks.cli.neuron import explain  # the compiled loops: here, so that an unknown name is told at once
+
         found = explain(
-            load(options.model, options.basis, check=False),
+            model,
             options.layer,
             options.neuron,
             options.matrix,

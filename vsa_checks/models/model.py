@@ -85,8 +85,11 @@ def load(
     from vsa_checks.models.opening import open_directory
     from vsa_checks.models.quiet import quiet
 
-    with quiet():
-        opened = open_gguf(found, info) if found.is_gguf else open_directory(found, info)
+    if found.is_gguf:
+        opened = open_gguf(found, info)  # without transformers, which alone takes most of a second to import
+    else:
+        with quiet():
+            opened = open_directory(found, info)
     model = Model(opened, basis, found, device, free_memory() // 3 if kept_bytes is None else kept_bytes, no_run)
     if check:
         model.check()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -158,10 +158,12 @@ class WeightsInBasis(Mapping[str, "torch.Tensor"]):
         part, weight = self._part(str(name))
         return part is not None and weight in part.weights
 
-    def _places(self) -> Iterator[tuple[str, Callable[[], Part]]]:
-        """The prefix of every part of the model, and how to read it."""
+    def _places(self, layers: Collection[int] | None = None) -> Iterator[tuple[str, Callable[[], Part]]]:
+        """The prefix of every part of the model, or of the embedding and some layers, and how to read it."""
         yield "embed", self._embedding
         for layer in range(self.info.n_layers):
+            if layers is not None and layer not in layers:
+                continue
             if self._raw.has_attention(layer):
                 yield f"blocks.{layer}.attn", partial(self._attention, layer)
             if self._raw.has_mlp(layer):
@@ -169,7 +171,8 @@ class WeightsInBasis(Mapping[str, "torch.Tensor"]):
             if layer in self._raw.expert_layers():
                 for expert in range(self.info.n_experts):
                     yield f"blocks.{layer}.mlp.experts.{expert}", partial(self._mlp, layer, expert)
-        yield "unembed", self._unembedding
+        if layers is None:
+            yield "unembed", self._unembedding
 
     def __iter__(self) -> Iterator[str]:
         for prefix, read in self._places():
@@ -181,9 +184,12 @@ class WeightsInBasis(Mapping[str, "torch.Tensor"]):
     def __repr__(self) -> str:
         return f"Model({self.info.name!r}, basis={self.basis!r})"
 
-    def check(self) -> None:
-        """Read every weight once. Raises ModelError for one that is missing, misshapen or not finite."""
-        for _, read in self._places():
+    def check(self, layers: Collection[int] | None = None) -> None:
+        """Read every weight once, or the embedding and those of some layers.
+
+        Raises ModelError for one that is missing, misshapen or not finite.
+        """
+        for _, read in self._places(layers):
             read()
 
     def why_missing(self, layer: int, matrix: str) -> str:

@@ -139,15 +139,9 @@ def _environment(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
         **({"no_twin": no_twin} if no_twin else {}),
         "versions": versions,
         "device": run.device,
-        "threads": _threads() if run.threads is None else run.threads,
+        "threads": run.ask_threads(),
         "seed": run.seed,
         "duration_s": round(duration_s, 3),
         "n_subjects": subjects,
         "crashed": [{"test": test, "message": message} for test, message in sorted(tally.crashed.items())],
     }
-
-
-def _threads() -> int:
-    import torch
-
-    return int(torch.get_num_threads())

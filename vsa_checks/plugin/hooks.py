@@ -1,8 +1,11 @@
 """The pytest hooks. Each hands on to the module that knows; with no claims to run they do nothing."""
 
+# ruff: noqa: D103 - pytest says what its hooks do
+
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,20 +13,18 @@ from vsa_checks import paths
 from vsa_checks.errors import ModelError, UsageError, VsaChecksError, visible
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
-from vsa_checks.models import Model
-from vsa_checks.plugin.check import CALL_PASSED, bench_fixture, check_fixture, expectation_marks
-from vsa_checks.plugin.controller import Controller
-from vsa_checks.plugin.interruption import Interruption
-from vsa_checks.plugin.log import Log
 from vsa_checks.plugin.options import add_options, listing
-from vsa_checks.plugin.progress import PROGRESS, LiveProgress
 from vsa_checks.plugin.properties import CLAIM_PROPERTY
 from vsa_checks.plugin.run import RUN, ClaimsRun, concerns_claims, make_run
 from vsa_checks.plugin.verdicts import Verdict
 from vsa_checks.printing import printing
 from vsa_checks.workbench.loading import load, raised_for_the_model, unreadable, with_trace
 
-__all__ = ["bench_fixture", "check_fixture"]  # fixtures, for pytest to find here
+if TYPE_CHECKING:
+    from vsa_checks.models import Model
+
+# What only a run needs is imported where that begins: a list of claims, or a name that is not known, is told at once.
+_FIXTURES = "vsa_checks.plugin.check"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,14 +62,20 @@ def pytest_configure(config: pytest.Config) -> None:
         told.__cause__ = error
         raise pytest.UsageError(with_trace(told, config.option.fulltrace)) from None
     config.stash[RUN] = run
+    config.pluginmanager.import_plugin(_FIXTURES)
     if run.twins is not None:
         config.add_cleanup(run.twins.close)
     if _is_worker(config) or config.option.collectonly:
         return
+    from vsa_checks.plugin.controller import Controller
+    from vsa_checks.plugin.interruption import Interruption
+    from vsa_checks.plugin.log import Log
+    from vsa_checks.plugin.progress import PROGRESS, LiveProgress
+
     config.pluginmanager.register(Interruption(config), "claims-interruption")
     if config.getoption("numprocesses", None):
         _settle_memory(run, run.subjects(), config.option.numprocesses)
-        _load_unless_sound(run, config)  # here, since every worker would say it once per test
+        _load_unless_sound(run, config, run.subjects())  # here, since every worker would say it once per test
     progress = config.stash[PROGRESS] = LiveProgress(config)
     config.pluginmanager.register(progress, "claims-progress")
     log = Log(config, run.report_dir)
@@ -106,6 +113,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         )
         metafunc.parametrize("subject", [])
         return
+    from vsa_checks.plugin.check import expectation_marks
+
     metafunc.parametrize(
         "subject",
         [
@@ -148,7 +157,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not _is_worker(session.config):
         reporter.write_line(run.announced)
-    run.preloaded = _load_unless_sound(run, session.config)
+    run.preloaded = _load_unless_sound(run, session.config, subjects)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -164,6 +173,8 @@ def pytest_runtest_makereport(
     if mark is not None:
         report.user_properties.append((CLAIM_PROPERTY, mark.args[0]))
     if call.when == "call":
+        from vsa_checks.plugin.check import CALL_PASSED
+
         item.stash[CALL_PASSED] = report.passed
     if said and call.excinfo is not None and report.failed:
         report.longrepr = str(call.excinfo.value)
@@ -178,13 +189,19 @@ def _settle_memory(run: ClaimsRun, subjects: list[Subject], processes: int) -> N
         raise pytest.UsageError(str(error)) from None
 
 
-def _load_unless_sound(run: ClaimsRun, config: pytest.Config) -> Model | None:
+def _load_unless_sound(run: ClaimsRun, config: pytest.Config, subjects: Collection[Subject]) -> Model | None:
+    """The model, in the first basis that can be loaded; None where the parts that the subjects need were sound before.
+
+    Raises UsageError where none can be loaded.
+    """
     run.threads = run.kept.threads()
+    # A run of a part reads no more: the other layers are read, and looked at, if a claim asks for them.
+    layers = None if not run.selection else {subject.layer for subject in subjects if subject.layer is not None}
     if run.threads is not None and run.kept.flags(run.bases[0]) is not None:
         return None
     for basis in run.bases:
         try:
-            model = load(run.name, basis, run.device, run.plan)
+            model = load(run.name, basis, run.device, run.plan, layers)
             break
         except ModelError as error:
             run.unloadable[basis] = error
@@ -192,10 +209,13 @@ def _load_unless_sound(run: ClaimsRun, config: pytest.Config) -> Model | None:
         if _is_worker(config):
             return None  # its tests say so
         raise pytest.UsageError(with_trace(run.unloadable[run.bases[0]], config.option.fulltrace))
-    import torch
+    if run.device != "cpu" or any("text" in load_claims()[subject.claim].needs for subject in subjects):
+        # Other runs do not wait for PyTorch. Here it must choose its threads before the first compiled loop of numba,
+        # which would otherwise do so.
+        import torch
 
-    run.threads = torch.get_num_threads()  # now: numba's compiled loops set it for the rest of the process
-    run.kept.keep_threads(run.threads)
+        run.threads = torch.get_num_threads()
+        run.kept.keep_threads(run.threads)
     run.kept.keep_flags(basis, model.effective_flags)
     return model
 

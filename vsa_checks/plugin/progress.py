@@ -16,9 +16,9 @@ from contextlib import nullcontext
 import pytest
 from rich.cells import cell_len, set_cell_size
 
+from vsa_checks.errors import visible
 from vsa_checks.plugin.estimate import Estimate, in_words
 from vsa_checks.plugin.properties import CACHE_PROPERTY
-from vsa_checks.report.formatting import visible
 
 LEAST_SECONDS = 0.2
 """Between two states of the line on a terminal, while one check works."""

@@ -26,11 +26,10 @@ from vsa_checks.plugin.entry import is_claims
 from vsa_checks.plugin.selection import Selection, selection
 from vsa_checks.plugin.twins import twin_values
 from vsa_checks.reading import Unreadable
-from vsa_checks.report import document, page
 from vsa_checks.sections.published import published
 from vsa_checks.workbench.dependencies import dependencies, model_content
 from vsa_checks.workbench.kept_measurements import KeptMeasurements
-from vsa_checks.workbench.resources import SHARE, Plan, announcement, plan
+from vsa_checks.workbench.resources import SHARE, Plan, announcement, plan, torch_threads
 from vsa_checks.workbench.twin_values import TwinValues
 from vsa_checks.writing import require_writable
 
@@ -79,6 +78,13 @@ class ClaimsRun:
         """All that the selection leaves to be checked."""
         found = [s for claim in load_claims().values() for s in enumerate_subjects(claim, self.info, self.bases)]
         return [subject for subject in found if not self.selection or self.selection.takes(subject)]
+
+    def ask_threads(self) -> int:
+        """How many threads PyTorch uses, which is imported for that unless an earlier run has kept the answer."""
+        if self.threads is None:
+            self.threads = torch_threads()
+            self.kept.keep_threads(self.threads)
+        return self.threads
 
     def first_line(self) -> str:
         """Which model is checked, and whether that is the paper's own."""
@@ -231,6 +237,8 @@ def _require_readable(file: Path, info: ModelInfo, ids: list[str], chosen: Selec
 
 def _require_folder(report_dir: Path) -> None:
     """Before minutes of measuring, not after."""
+    from vsa_checks.report import document, page
+
     for name in (document.FILE_NAME, page.FILE_NAME, log.FILE_NAME):
         try:
             require_writable(report_dir / name)

@@ -9,9 +9,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from vsa_checks.errors import UsageError
+from vsa_checks.errors import UsageError, visible
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.report.formatting import visible
 
 _LAYERS = re.compile(r"(-?\d{1,9})(?:-(-?\d{1,9}))?")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from vsa_checks.clusters import bootstrap_share
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
@@ -88,7 +88,7 @@ def _beside_bundles(kurtosis: NDArray[np.float64], cosine: NDArray[np.float64], 
     varied = np.ptp(kurtosis) > 0 and np.ptp(cosine) > 0
     curves = {"the tenth closest to their bundles": closest} | ({"beyond chance by bundles": beyond} if count else {})
     return {
-        "rank_correlation_with_bundles": float(stats.spearmanr(kurtosis, cosine).statistic) if varied else None,
+        "rank_correlation_with_bundles": float(scipy.stats.spearmanr(kurtosis, cosine).statistic) if varied else None,
         "beyond_chance_by_bundles": count,
         "found_by_kurtosis": float(beyond[order[:count]].mean()) if count else None,
         "found_by_luck": count / n if count else None,

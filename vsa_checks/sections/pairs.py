@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from vsa_checks import theory
 from vsa_checks.errors import NotChecked
@@ -128,7 +128,7 @@ def cosine_histogram(cosines: PairwiseCosines, d: int) -> dict[str, Any]:
     edges = cosines.bin_edges[::4]
     counts = cosines.histogram.reshape(-1, 4).sum(axis=1)
     half = (d - 1) / 2
-    law = np.diff(stats.beta.cdf((edges + 1.0) / 2.0, half, half))
+    law = np.diff(scipy.stats.beta.cdf((edges + 1.0) / 2.0, half, half))
     return {
         "histogram": {
             "edges": [round(float(edge), 4) for edge in edges],

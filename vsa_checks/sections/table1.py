@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from vsa_checks.bundles import Bundles, ranked_scans
 from vsa_checks.errors import NotChecked
@@ -92,7 +92,7 @@ def compare(
                 for count, row in zip(NEURONS_PER_TOKEN, distances, strict=True)
             ],
             "neurons": named,
-            "named_tokens_p": float(stats.combine_pvalues(tests).pvalue) if tests else None,
+            "named_tokens_p": float(scipy.stats.combine_pvalues(tests).pvalue) if tests else None,
             "notes": [
                 "The published cosines include attributions to attention heads (section 3.3); these bundles are of"
                 " plain token embeddings.",
@@ -113,7 +113,7 @@ def _named_tokens(
         marked = {token for token, name in names.items() if name in wanted}
         bundle = found.tokens(neuron.index)
         hits = sum(int(token) in marked for token in bundle)
-        law = stats.hypergeom(len(ids), len(marked), len(bundle))
+        law = scipy.stats.hypergeom(len(ids), len(marked), len(bundle))
         rows.append(
             {
                 "neuron": neuron.index,

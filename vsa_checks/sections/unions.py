@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.sections.pursued import token_bundles
@@ -65,7 +65,7 @@ def gain_of_unions(
         "targets": len(targets),
         "mean_gain": float(real.mean()),
         "unlinked_mean_gain": float(chance.mean()),
-        "p_value": float(stats.mannwhitneyu(real, chance, alternative="greater").pvalue),
+        "p_value": float(scipy.stats.mannwhitneyu(real, chance, alternative="greater").pvalue),
     }
 
 

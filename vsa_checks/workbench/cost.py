@@ -61,7 +61,7 @@ def expected_seconds(info: ModelInfo, subjects: Iterable[Subject], speed: float)
     return PRODUCTS * sum(products_by_claim(info, subjects).values()) / speed
 
 
-def measured_speed(seconds: float = 0.5) -> float:
+def measured_speed(seconds: float = 0.2) -> float:
     """Multiplications with addition per second of float32 matrix products on this machine, now."""
     rng = np.random.default_rng(0)
     left, right = (rng.standard_normal((1024, 1024), dtype=np.float32) for _ in range(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,18 @@ _PACKAGE = Path(models.__file__).parent.parent
 _MODELS = _PACKAGE / "models"
 
 
-def load(name: str, basis: Basis, device: str, plan: Plan | None = None) -> Model:
-    """Load a model in one basis of its weights, to hold as much as is planned.
+def load(
+    name: str, basis: Basis, device: str, plan: Plan | None = None, layers: Collection[int] | None = None
+) -> Model:
+    """Load a model in one basis of its weights, to hold as much as is planned; read these layers at once (None: all).
 
     Raises ModelError whatever goes wrong, also within a library.
     """
     held: dict[str, Any] = {} if plan is None else {"kept_bytes": plan.kept_bytes, "no_run": plan.no_run}
     try:
-        return models.load(name, basis=basis, device=device, **held)
+        model = models.load(name, basis=basis, device=device, check=False, **held)
+        model.check(layers)
+        return model
     except VsaChecksError:
         raise
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from vsa_checks.errors import UsageError
@@ -23,6 +24,11 @@ SEEDS = 5
 MOST_SAMPLED = 256 * 2**20
 """For what heads read at some positions of the text, of all layers."""
 LEAST_GRAM = 64 * 2**20
+SHORT_S = 90.0
+"""What takes no longer is not told in minutes."""
+SLOW = 2e9
+"""Multiplications per second of a slow machine, or of one that does much else: where these are enough for a short run,
+nothing is measured."""
 SMALL_SHARE = 0.1
 """Below this share of the time the untrained twin is not worth a word."""
 _PURSUES = {
@@ -180,11 +186,13 @@ def announcement(
     processes: int = 1,
     twin: Collection[Subject] = (),
 ) -> str:
-    """What the run will take with its untrained twin, in one line; measures the machine for half a second."""
-    speed = measured_speed()  # the machine's: processes share its cores
-    of_twin = 0.0 if chosen.no_twin else expected_seconds(info, twin, speed)
+    """What the run will take with its untrained twin, in one line; measures the machine where that may be long."""
+    twin = () if chosen.no_twin else twin
+    short = expected_seconds(info, subjects, SLOW) + expected_seconds(info, twin, SLOW) < SHORT_S
+    speed = SLOW if short else measured_speed()  # the machine's: processes share its cores
+    of_twin = expected_seconds(info, twin, speed)
     seconds = expected_seconds(info, subjects, speed) + of_twin
-    if seconds < 90:
+    if seconds < SHORT_S:
         time_taken = "one or two minutes"
     else:
         time_taken = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
@@ -198,3 +206,14 @@ def announcement(
     if chosen.no_run:
         text += f" The model is not run: {chosen.no_run}."
     return f"{text} No untrained twin is made: {chosen.no_twin}." if chosen.no_twin else text
+
+
+def torch_threads() -> int:
+    """How many threads PyTorch starts with where nothing was computed before; it is imported for that.
+
+    Asked in a new thread: numba's compiled loops set the number for the thread that calls them.
+    """
+    import torch
+
+    with ThreadPoolExecutor(1) as pool:
+        return int(pool.submit(torch.get_num_threads).result())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,10 @@ ELSEWHERE = 2**28
 """Bytes assumed to be free where the device does not say."""
 MOST_CELLS = 2**28
 """Most entries of one block: larger blocks are not faster, and progress could be reported too rarely."""
+_NO_MEMORY = re.compile(
+    r"CUDA error: out of memory|cudaErrorMemoryAllocation|CU(BLAS|BLASLT|SOLVER|SPARSE|DNN)_STATUS_ALLOC_FAILED"
+    r"|CUBLAS_STATUS_NOT_INITIALIZED"  # what cublasCreate gives where its workspace does not fit
+)
 
 
 def free_bytes(device: torch.device) -> int:
@@ -38,25 +43,37 @@ def to_device(array: NDArray[np.generic], device: torch.device, dtype: torch.dty
     return torch.from_numpy(array).to(device, dtype)
 
 
+def lacks_memory(error: RuntimeError) -> bool:
+    """Whether an error of PyTorch says that a device has too little memory: its own, or one that it passes on.
+
+    CUDA and its libraries (cuBLAS, cuSOLVER, cuDNN) allocate by themselves, and tell of it by a text alone.
+    """
+    return isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)) is not None
+
+
 def by_blocks(n: int, rows: int, work: Callable[[int, int], None], progress: Progress | None) -> None:
     """Call work(start, stop) for n rows, `rows` at a time, and `progress` after each block.
 
     If the device runs out of memory, `work` is called again with half of the rows. So it must change nothing before
-    it has all the memory it needs. Raises torch.OutOfMemoryError if a single row does not fit.
+    it has all the memory it needs. Raises the error, which `lacks_memory` knows, if a single row does not fit.
     """
     start = 0
     while start < n:
         stop = min(start + rows, n)
         try:
             work(start, stop)
-        except torch.OutOfMemoryError:
-            if stop - start == 1:
+        except RuntimeError as error:
+            if not lacks_memory(error) or stop - start == 1:
                 raise
             rows = (stop - start) // 2
+        else:
+            start = stop
+            if progress is not None:
+                progress(start, n)
             continue
-        start = stop
-        if progress is not None:
-            progress(start, n)
+        # CUDA's libraries cannot take what PyTorch holds unused. Not above: the error still holds what `work` made.
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
 
 
 @contextmanager
@@ -64,9 +81,11 @@ def within_memory(device: torch.device) -> Iterator[None]:
     """Turn a lack of memory on the device into a VsaChecksError that says what to do."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
         raise VsaChecksError(
             f"The memory of the device {device} does not hold these vectors and one row of their products: "
-            f"{str(error).splitlines()[0]} Free some of it (other programs may hold it), or compute on the CPU, which "
-            f"is what --device cpu does, or device=None in Python."
+            f"{str(error).splitlines()[0].rstrip('.')}. Free some of it (other programs may hold it), or compute on "
+            f"the CPU, which is what --device cpu does, or device=None in Python."
         ) from error
