@@ -96,7 +96,7 @@ class KeptMeasurements:
         if _name(measure) is None or self._folder is None:
             return None
         for text in (None, self._text):
-            found = stored_outcome(self._read(self._subject_key(claim, subject, flags, measure, options, text)))
+            found = stored_outcome(self._read(self._subject_key(claim, subject, flags, measure, options, text)), claim)
             if found is not None:
                 return found
         return None

@@ -182,7 +182,7 @@ class TwinValues:
         stored = self._shipped.get(subject.id)
         if stored is None or stored.get("version") != claim.version or stored.get("text") not in (None, self._sha256):
             return None
-        return stored_outcome(stored.get("outcome"))
+        return stored_outcome(stored.get("outcome"), claim)
 
     def _stored(self, claim: Claim, found: Outcome) -> Stored:
         return {
