@@ -26,6 +26,7 @@ from tests.workbench.test_kept_measurements import (
     keep,
     only_file,
 )
+from vsa_checks import paths
 from vsa_checks.workbench import kept_measurements as kept
 
 
@@ -245,3 +246,23 @@ def test_an_entry_without_what_its_claim_is_judged_by_is_none(tmp_path: Path) ->
         asked = dataclasses.replace(CLAIM, threshold_unit=unit)
         found = cache.find(asked, SUBJECT, FLAGS, MEASURE, OPTIONS)
         assert (found is None) == (unit == "reference" and reference is None)
+
+
+def test_a_place_where_nothing_would_be_trusted_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount may show every file as another user's, or as one that all may write."""
+    assert cache_in(tmp_path).not_ours() == "" == cache_in(None).not_ours()
+    user = os.geteuid()
+    monkeypatch.setattr("vsa_checks.workbench.kept_measurements.os.geteuid", lambda: user + 1)
+    said = cache_in(tmp_path).not_ours()
+    assert f"show as the user {user}'s with mode 600" in said and str(tmp_path) in said and paths.CACHE_VARIABLE in said
+    assert list((tmp_path / kept.FOLDER).iterdir()) == []
+
+
+def test_what_is_too_long_to_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(cache_in(tmp_path))
+    length = only_file(tmp_path).stat().st_size
+    for most, is_kept in ((length, True), (length - 1, False)):
+        monkeypatch.setattr(kept, "MOST_BYTES_OF_ONE", most)
+        keep(cache_in(tmp_path / str(most)))
+        assert (find(cache_in(tmp_path / str(most))) == MEASURED) == is_kept
+        assert (tmp_path / str(most)).exists() == is_kept
