@@ -142,10 +142,10 @@ def _in_process(reader: Reader, seed: int, numbers: range, root: Path) -> tuple[
     counts, last = Counts(), numbers.start - 1
     with os.fdopen(reading) as told:
         for line in told:
-            number, seconds, word = line.rstrip("\n").split("\t")
-            last = int(number)
+            told_number, took, word = line.rstrip("\n").split("\t")
+            last = int(told_number)
             kind, _, place = word.partition(" @ ")
-            counts.add(Counts(1, Counter([kind]), float(seconds)))
+            counts.add(Counts(1, Counter([kind]), float(took)))
             if place:
                 counts.findings.append(Finding(reader.name, last, kind, place, seed))
     _, status = os.waitpid(child, 0)
@@ -157,7 +157,7 @@ def _in_process(reader: Reader, seed: int, numbers: range, root: Path) -> tuple[
     return counts, last + 1
 
 
-_ENDS = {
+_ENDS: dict[int, str] = {
     signal.SIGPROF: f"took more than {SECONDS:g} s",
     signal.SIGALRM: f"waited for more than {WAITING_SECONDS:g} s",
     signal.SIGKILL: "was killed",

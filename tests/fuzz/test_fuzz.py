@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import random
 import signal
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +45,7 @@ def reader(read: Callable[[Path], str | None]) -> Reader:
 
 HELD: list[bytes] = []
 FAULTS: dict[str, tuple[Callable[[Path], str | None], str, str]] = {
-    "an error that is not stated": (lambda path: {}["x"], "KeyError", "tests/fuzz/test_fuzz.py"),
+    "an error that is not stated": (lambda path: str([][1]), "IndexError", "tests/fuzz/test_fuzz.py"),
     "an error that is no paragraph": (lambda path: refuse("short"), "no paragraph", "elsewhere"),
     "a hang": (lambda path: hang(), "took more than 0.3 s", "the process"),
     "a wait": (lambda path: time.sleep(60), "waited for more than 1 s", "the process"),
@@ -97,17 +101,16 @@ def test_an_input_is_the_same_each_time_and_another_with_another_seed() -> None:
     assert contents[1:] != [one.input(1, number)[1] for number in range(1, 200)]
 
 
-@pytest.mark.parametrize("change", [change_json, change_toml])
+SOUND_OF: dict[Callable[..., bytes], tuple[bytes, Callable[[bytes], Any]]] = {
+    change_json: (b'{"a": [1, 2], "b": {"c": "d"}}', json.loads),
+    change_toml: (b'[a]\nb = 1\nc = "d"\n[e]\nf = [1, 2]', lambda content: tomllib.loads(content.decode())),
+}
+
+
+@pytest.mark.parametrize("change", SOUND_OF)
 def test_most_changes_leave_a_file_that_can_be_parsed(change: Callable[..., bytes]) -> None:
     """Else the parser would be all that is tried."""
-    import json
-    import random
-    import tomllib
-
-    sound = {change_json: b'{"a": [1, 2], "b": {"c": "d"}}', change_toml: b'[a]\nb = 1\nc = "d"\n[e]\nf = [1, 2]'}[
-        change
-    ]
-    parse = {change_json: json.loads, change_toml: lambda content: tomllib.loads(content.decode())}[change]
+    sound, parse = SOUND_OF[change]
     parsed, found = 0, set()
     for seed in range(400):
         content = change(sound, random.Random(seed), [sound])
@@ -135,9 +138,12 @@ def test_a_run_goes_on_where_the_last_one_was(tmp_path: Path, monkeypatch: pytes
 
     tried: list[range] = []
     monkeypatch.setattr(command, "prepared", lambda folder: {"faulty": reader(lambda path: None)})
-    monkeypatch.setattr(
-        command.trial, "run", lambda one, seed, numbers, root: tried.append(numbers) or trial.Counts(len(numbers))
-    )
+
+    def counted(one: Reader, seed: int, numbers: range, root: Path) -> trial.Counts:
+        tried.append(numbers)
+        return trial.Counts(len(numbers))
+
+    monkeypatch.setattr(command.trial, "run", counted)
     for total in (500, 900):
         assert run(total, 0, tmp_path / "state.json", [], 1) == 0
     assert tried == [range(400), range(400, 500), range(500, 900)]

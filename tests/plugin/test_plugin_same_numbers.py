@@ -17,7 +17,7 @@ from vsa_checks.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-QUICK = "embedding-*,mlp-out-*,attention-ov-isometry,attention-beyond-random,unbinding-*,attention-next-token"
+QUICK = "embedding-near-*,mlp-out-*,attention-ov-isometry,attention-beyond-random"
 CHOICE = ("--basis", "raw", "--no-recorded", "--no-twin", "--claims", QUICK)
 TURNED = "def pytest_collection_modifyitems(items):\n    items.reverse()\n"
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "2")
@@ -37,7 +37,7 @@ def test_threads_processes_and_order_change_no_bit(plain: Path, warm: Server, tm
     one = warm.claims(plain, tmp_path / "one", *CHOICE)
     environment = {**THREADS, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     other = cold(plain, tmp_path / "other", *CHOICE, "-n", "2", "-p", "turned", env=environment)
-    assert len(one.results) > 20 and one.code == other.code == 1, other.output[-3000:]
+    assert len(one.results) > 15 and one.code == other.code == 1, other.output[-3000:]
     assert [run.document["environment"]["threads"] for run in (one, other)] == [1, 2]
     texts = [json.dumps(but_for_times(run.document), sort_keys=True) for run in (one, other)]
     assert texts[0] == texts[1]

@@ -112,4 +112,4 @@ def _load(file: Path) -> Any:
         open_regular(file, what="the file") as opened,
         mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
     ):
-        return torch.load(mapped, map_location="cpu", weights_only=True)
+        return torch.load(mapped, map_location="cpu", weights_only=True)  # type: ignore[arg-type]
