@@ -13,6 +13,7 @@ TEST_ARGS     ?= -n 2
 MUTANTS       ?=
 CALIBRATION_ARGS ?=
 BENCHMARK_ARGS ?=
+FUZZ_ARGS     ?=
 
 # The specification's property tests on random vectors: part of the paper's premise, and in need of no model.
 PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
@@ -20,7 +21,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks mutants lock sbom clean distclean
+.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks mutants fuzz lock sbom clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -56,6 +57,7 @@ help:
 	@echo "make mutants [MUTANTS='vsa_checks.judging.judge*']   what the tests let pass when the checks are changed"
 	@echo "make calibration   measure how often claims hold by chance and where structure was planted, into docs/"
 	@echo "make benchmarks    time the explanation engine beside other ways, into docs/ (BENCHMARK_ARGS=--small: a minute)"
+	@echo "make fuzz      read a million changed files, and count what comes of them (goes on where it was ended)"
 	@echo "make setup     the set-up alone: .venv, requirements.lock, this package, the embedded models"
 	@echo "make lock      write requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make sbom      list all packages and their licences, into docs/ (needs the network)"
@@ -173,6 +175,10 @@ calibration: setup
 # OpenBLAS picks its kernels by the processor: settings that pick others are dropped by the command itself.
 benchmarks: setup
 	@$(PY) -m benchmarks $(BENCHMARK_ARGS)
+
+# FUZZ_ARGS="5000 --readers GGUF" tries fewer; the counts stand in .fuzz/, and --page puts them into docs/.
+fuzz: setup
+	@$(PY) -m fuzz $(FUZZ_ARGS)
 
 # --- upkeep ---------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ DEEPEST = 64
 """Levels of lists and tables within each other that a file may have where nothing else is said."""
 # Beside a pipe that nobody writes to, opening would wait for ever.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe (FIFO)"),
@@ -128,6 +129,11 @@ def parse_json(
         return found
 
     found = _parsed(lambda: json.loads(content, object_pairs_hook=table), "JSON", path, what, depth)
+    if _HALF.search(content):  # mostly there are none, or both halves
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Unreadable(what, path, "holds half a character (half of a surrogate pair)") from None
     check(found, schema, path=path, what=what)
     return found
 

@@ -137,6 +137,7 @@ def test_the_named_models(hub: Path) -> None:
     [
         ("[x]\nsource = 'ftp'", "source 'ftp'"),
         ("[x]\nsource = 'hub'", "lacks id"),
+        ("[x]\nsource = 'package'\nlicence = ''\nsha256 = ''", "lacks licence, distribution, file, sha256"),
         ("[x]\nsource = 'hub'\nid = 'a/b'\nn_layers = 2", "lacks architecture, dtype, d_model"),
         ("x = 3", "gives 3 for x"),
         ("[x", "cannot be read as TOML"),

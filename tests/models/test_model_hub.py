@@ -77,6 +77,17 @@ def test_another_revision_or_half_a_download_does_not_serve(
     assert describe("other", registry).sha256 is None
 
 
+@pytest.mark.parametrize("content", [b"\xff" * 40, b"0" * 300, b"../../../own", b"", COMMIT.encode() * 100])
+def test_a_reference_that_names_no_commit_leads_nowhere(
+    content: bytes, hub: Path, tmp_path: Path, registry: dict[str, RegistryEntry]
+) -> None:
+    directory = tiny.write_hf(tmp_path / "own", "gpt2", tokenizer=False)
+    snapshot = tiny.write_hub_cache(hub, registry["small"].id, COMMIT, directory, "main")
+    assert describe("small", registry).sha256 is not None
+    (snapshot.parent.parent / "refs" / "main").write_bytes(content)
+    assert describe("small", registry).sha256 is None
+
+
 def test_what_a_cache_holds_must_be_the_named_model(
     hub: Path, tmp_path: Path, registry: dict[str, RegistryEntry]
 ) -> None:

@@ -86,15 +86,23 @@ def test_a_damaged_tokenizer_leaves_the_weights(tmp_path: Path) -> None:
     assert model.run_with_cache([1, 2, 3])[0].shape == (1, 3, tiny.D_VOCAB)
 
 
-def test_a_tokenizer_that_fails_when_read_leaves_the_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["an unknown step", "a panic in Rust"])
+def test_a_tokenizer_that_fails_when_read_leaves_the_weights(
+    fault: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     directory = tiny.write_hf(tmp_path, "llama")
     content = json.loads((directory / "tokenizer.json").read_text())
-    content["pre_tokenizer"] = {"type": "NoSuchStep"}
+    if fault == "a panic in Rust":
+        content["model"]["continuing_subword_prefix"] = "longer than any token"
+    else:
+        content["pre_tokenizer"] = {"type": "NoSuchStep"}
     (directory / "tokenizer.json").write_text(json.dumps(content))
     model = load(directory, "raw")
     assert model.info.text
     assert model.tokenizer is None
     assert "cannot be used" in model.text_reason
+    assert ("PanicException" in model.text_reason) == (fault == "a panic in Rust")
+    assert "panicked" not in capfd.readouterr().err
     with pytest.raises(ModelError, match="cannot be used"):
         model.run_with_cache(["some text"])
 

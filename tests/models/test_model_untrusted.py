@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -249,6 +250,37 @@ def test_a_pickle_that_claims_more_numbers_than_it_has(llama: Path) -> None:
     tensors = load_file(llama / "model.safetensors")
     tiny.write_pickled(llama, tensors | {UP: torch.ones(1).expand(40, 24)})
     assert "has fewer numbers" in refusal(llama)
+
+
+def test_a_text_of_gigabytes_in_an_old_pickle_takes_no_memory(llama: Path) -> None:
+    tiny.write_pickled(llama)
+    file = llama / "pytorch_model.bin"
+    torch.save(torch.load(file, weights_only=True), file, _use_new_zipfile_serialization=False)
+    load(llama)
+    content = file.read_bytes()
+    at = content.index(b"X", content.index(b"protocol_version") + 30)
+    file.write_bytes(content[: at + 1] + struct.pack("<I", 4_000_000_000) + content[at + 5 :])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + 1_000_000_000, before[1]))
+    try:
+        assert "MemoryError" not in refusal(llama)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_an_archive_for_a_later_reader_is_refused(llama: Path) -> None:
+    file = tiny.write_pickled(llama) / "pytorch_model.bin"
+    content = bytearray(file.read_bytes())
+    content[content.index(b"PK\x01\x02") + 6] = 128
+    file.write_bytes(content)
+    assert "zip file version 12.8" in refusal(llama)
+
+
+def test_a_tensor_of_no_numbers_with_an_axis_beyond_number(llama: Path) -> None:
+    empty = {"dtype": "F32", "shape": [0, 1 << 62], "data_offsets": [0, 0]}
+    header(llama, lambda table: table.update(empty=empty))
+    assert "empty claims the shape (0, 4611686018427387904)" in refusal(llama)
 
 
 def test_a_refused_pickle_gives_no_advice_to_run_it(llama: Path) -> None:

@@ -114,8 +114,9 @@ class Server:
         env: Mapping[str, str] | None = None,
         report_dir: Path | None = None,
         modules: bool = False,
+        copies: int = 1,
     ) -> Run:
-        """Run pytest with these arguments in the root of the project."""
+        """Run pytest with these arguments in the root of the project; with copies, as many at once."""
         if self.runs == 0:
             assert self._answer() == "ready"
         self.runs += 1
@@ -127,12 +128,14 @@ class Server:
             "output": str(output),
             "modules": str(listing) if modules else "",
             "timeout": SECONDS,
+            "copies": copies,
         }
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         answer = self._answer()
         loaded = frozenset(listing.read_text().split()) if modules else frozenset()
+        assert {*answer["others"]} <= {answer["code"]}, "not all copies ended alike"
         return Run(
             answer["code"], output.read_text(errors="replace"), answer["seconds"], report_dir or self.folder, loaded
         )

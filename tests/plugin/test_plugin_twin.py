@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,57 @@ def test_recording_a_registered_model_writes_its_twin(
     tally.twin_values = {f"{claim.id}/raw/L0": stored, "no-such-claim/raw": stored}
     info = describe(str(untrained))
     run: Any = SimpleNamespace(name=str(untrained), info=info, seed=0, text=None)
-    assert twins.record_twin(run, tally) is None  # a path is no registered model
+    assert twins.twin_to_record(run, tally) is None  # a path is no registered model
     run.info = SimpleNamespace(**{**vars(info), "name": "tiny", "source": "package"})
     for changed in ({"seed": 1}, {"text": "another"}):
-        assert twins.record_twin(SimpleNamespace(**{**vars(run), **changed}), tally) is None  # type: ignore[arg-type]
-    file = twins.record_twin(run, tally)
-    assert file == tmp_path / "tiny.json"
-    assert read_values(file, shape_digest(str(untrained)), 0) == {f"{claim.id}/raw/L0": stored}
-    assert json.loads(file.read_text())["seed"] == 0
+        assert twins.twin_to_record(SimpleNamespace(**{**vars(run), **changed}), tally) is None  # type: ignore[arg-type]
+    found = twins.twin_to_record(run, tally)
+    assert found is not None and found[0] == tmp_path / "tiny.json"
+    found[0].write_text(found[1])
+    assert read_values(found[0], shape_digest(str(untrained)), 0) == {f"{claim.id}/raw/L0": stored}
+    assert json.loads(found[1])["seed"] == 0
+
+
+@pytest.mark.parametrize("replaced", [0, 1, 2], ids=["before", "in between", "to the end"])
+def test_recording_that_is_ended_between_its_two_files_is_noticed(
+    replaced: int, ran: Run, untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed there leaves the twin's new file, and the verdicts that were recorded with the old."""
+    import os
+    from types import SimpleNamespace
+
+    from vsa_checks.judging.recorded import read_recorded
+    from vsa_checks.models import describe
+    from vsa_checks.plugin import finish, twins
+    from vsa_checks.plugin.tally import Tally
+
+    monkeypatch.setattr("vsa_checks.paths.TWINS", tmp_path)
+    result = next(one for one in ran.results.values() if one["value"] is not None)
+    info, tally, verdicts = describe(str(untrained)), Tally(), tmp_path / "verdicts.toml"
+    claim = load_claims()[result["claim"]]
+    run: Any = SimpleNamespace(name=str(untrained), seed=0, text=None, recorded_file=verdicts, cautions=[])
+    run.info = SimpleNamespace(**{**vars(info), "name": "tiny", "source": "package"})
+    tally.results = {result["id"]: result}
+
+    def measured(when: str) -> None:
+        stored = {"version": claim.version, "text": None, "outcome": {"of": when}}
+        tally.twin_values = {result["id"]: stored}
+
+    measured("the first time")
+    finish.record(run, tally)
+    replace, calls = os.replace, iter(range(2))
+
+    def ended(old: Path, new: Path) -> None:
+        if next(calls) == replaced:
+            raise KeyboardInterrupt
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", ended)
+    measured("the second time")
+    with pytest.raises(KeyboardInterrupt) if replaced < 2 else nullcontext():
+        finish.record(run, tally)
+    known = read_recorded(verdicts, info.sha256, [result["id"]])
+    assert known.twin is not None
+    assert twins.belongs(known, tmp_path / "tiny.json") == (replaced != 1)
+    assert ("the second time" in (tmp_path / "tiny.json").read_text()) == (replaced > 0)
+    assert {file.name for file in tmp_path.iterdir()} == {"tiny.json", "verdicts.toml"}

@@ -160,6 +160,10 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "null interval, yet it holds": (lambda d: checked(d).update(ci=None), "claim-a/raw: ci: None is not of type"),
     "null count, yet it holds": (lambda d: checked(d).update(n_examined=None), "claim-a/raw: n_examined"),
     "nothing examined": (lambda d: checked(d).update(n_examined=0), "claim-a/raw: n_examined: 0 is less than"),
+    "more excluded than can be counted": (
+        lambda d: checked(d).update(n_excluded=1 << 53),
+        "raw: n_excluded: .* greater",
+    ),
     "a negative exclusion": (lambda d: checked(d).update(n_excluded=-1), "claim-a/raw: n_excluded"),
     "an empty reason": (lambda d: checked(d).update(reason=""), "claim-a/raw: reason"),
     "a flag in words": (lambda d: checked(d)["effective_flags"].update(fold_ln="yes"), "effective_flags.fold_ln"),
@@ -216,6 +220,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     names = ["\u202e", "\ud800", "😀", "\x00", "line\nbreak"]
     document = factory.document([factory.result(told(), details={"tokens": names})], [told()])
     assert read(write(document, tmp_path / "new" / "directory")) == document == read(tmp_path / "new" / "directory")
+    assert document["results"][0]["details"]["tokens"] == [names[0], "\\ud800", *names[2:]]
 
 
 def test_a_reader_never_sees_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,9 +250,9 @@ def test_a_reader_never_sees_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 FILES = {
-    "empty": (b"", "no valid JSON"),
-    "cut off": (b'{"schema_version": 1, "results": [', "no valid JSON"),
-    "binary": (b"\xff\xfe\x00", "no valid JSON"),
+    "empty": (b"", "cannot be read as JSON"),
+    "cut off": (b'{"schema_version": 1, "results": [', "cannot be read as JSON"),
+    "binary": (b"\xff\xfe\x00", "cannot be read as JSON"),
     "a list": (b"[1, 2]", "holds list"),
     "no version": (b"{}", "schema version None"),
     "newer": (b'{"schema_version": 7}', "schema version 7"),
@@ -258,12 +263,13 @@ FILES = {
         "environment",
     ),
     "true for a version": (b'{"schema_version": true}', "schema version True"),
-    "beyond all depth": (b"[" * 200_000, "no valid JSON"),
     "a number beyond all": (
         b'{"schema_version": 2, "paper": 1' + b"0" * 400 + b"}",
         "not a number that can be reported",
     ),
-    "nan": (b'{"schema_version": NaN}', "NaN stands where a number should"),
+    "nan": (b'{"schema_version": NaN}', "schema version nan"),
+    "too deep": (b"[" * 100_000, "more than 64 levels"),
+    "half a character": (b'{"schema_version": 2, "paper": "\\ud800"}', "half a character"),
 }
 
 

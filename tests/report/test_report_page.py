@@ -10,6 +10,7 @@ from tests.report import factory
 from tests.report.factory import HOSTILE, INFO, PAPERS_OWN, Json, null, plain, told
 from tests.report.parsed_page import Page
 from vsa_checks.report import formatting, read, render, validate, write, write_page
+from vsa_checks.report.document import schema
 from vsa_checks.report.page import claim_views
 
 SVG_TAGS = {"svg", "title", "desc", "defs", "pattern", "path", "rect", "circle", "text", "g", "use"}
@@ -35,6 +36,16 @@ def test_the_first_line_says_which_model_and_whether_it_is_the_papers() -> None:
     page = Page(render(factory.document(model=PAPERS_OWN)))
     assert "This is the paper's own model (GPT-2 small)." in page.text
     assert "NOT checked" not in page.text
+
+
+def test_what_a_report_may_leave_out_of_a_model_is_left_out() -> None:
+    document = factory.document()
+    parts = schema()["$defs"]["model"]
+    left_out = set(parts["properties"]) - set(parts["required"])
+    document["model"] = {name: part for name, part in document["model"].items() if name not in left_out}
+    validate(document)
+    page = Page(render(document))
+    assert "smollm2-135m" in page.text and "None" not in page.text and "Licence" not in page.text
 
 
 def test_every_claim_and_every_result_is_on_the_page(large_document: Json, large_page: Page) -> None:

@@ -12,7 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.workbench.test_kept_measurements import MEASURED, MEASUREMENT, UNCHECKED, cache_in, find, keep, only_file
+from tests.workbench.test_kept_measurements import (
+    CLAIM,
+    FLAGS,
+    MEASURE,
+    MEASURED,
+    MEASUREMENT,
+    OPTIONS,
+    SUBJECT,
+    UNCHECKED,
+    cache_in,
+    find,
+    keep,
+    only_file,
+)
+from vsa_checks import paths
 from vsa_checks.workbench import kept_measurements as kept
 
 
@@ -98,6 +112,8 @@ RUBBISH |= {
     ),
     "a duration below zero": forged("duration_s", to=-1.0),
     "a reason that is a number": forged("reason", to=3),
+    "a reference beyond what a report can hold": forged("measurement", "reference", "value", to=1.7e308),
+    "more examined than can be counted": forged("measurement", "n_examined", to=10**30),
     "one thing more": forged("more", to=1),
     "other seeds in quotes": forged("redrawn", to=["0.3"]),
 }
@@ -216,3 +232,37 @@ def test_flags_that_are_no_truths_are_none(found: object, tmp_path: Path) -> Non
     file = only_file(tmp_path)
     file.write_bytes(signed({"key": file.stem, "content": found}))
     assert cache.flags("raw") is None
+
+
+def test_an_entry_without_what_its_claim_is_judged_by_is_none(tmp_path: Path) -> None:
+    """As a claim can come to ask for, whose version nobody raised, or as somebody may forge it."""
+    cache = cache_in(tmp_path)
+    keep(cache)
+    for more in ({"decisive": ("another null",)}, {"decisive": ("null", "another null")}):
+        asked = dataclasses.replace(CLAIM, **more)
+        assert cache.find(asked, SUBJECT, FLAGS, MEASURE, OPTIONS) is None
+    for unit, reference in (("reference", None), ("1", None), ("reference", MEASUREMENT.reference)):
+        keep(cache, dataclasses.replace(MEASURED, measurement=dataclasses.replace(MEASUREMENT, reference=reference)))
+        asked = dataclasses.replace(CLAIM, threshold_unit=unit)
+        found = cache.find(asked, SUBJECT, FLAGS, MEASURE, OPTIONS)
+        assert (found is None) == (unit == "reference" and reference is None)
+
+
+def test_a_place_where_nothing_would_be_trusted_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount may show every file as another user's, or as one that all may write."""
+    assert cache_in(tmp_path).not_ours() == "" == cache_in(None).not_ours()
+    user = os.geteuid()
+    monkeypatch.setattr("vsa_checks.workbench.kept_measurements.os.geteuid", lambda: user + 1)
+    said = cache_in(tmp_path).not_ours()
+    assert f"show as the user {user}'s with mode 600" in said and str(tmp_path) in said and paths.CACHE_VARIABLE in said
+    assert list((tmp_path / kept.FOLDER).iterdir()) == []
+
+
+def test_what_is_too_long_to_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(cache_in(tmp_path))
+    length = only_file(tmp_path).stat().st_size
+    for most, is_kept in ((length, True), (length - 1, False)):
+        monkeypatch.setattr(kept, "MOST_BYTES_OF_ONE", most)
+        keep(cache_in(tmp_path / str(most)))
+        assert (find(cache_in(tmp_path / str(most))) == MEASURED) == is_kept
+        assert (tmp_path / str(most)).exists() == is_kept

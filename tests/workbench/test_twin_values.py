@@ -22,7 +22,7 @@ from vsa_checks.workbench import twin_values as module
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.kept_measurements import KeptMeasurements
 from vsa_checks.workbench.twin import NoTwin, TwinBench
-from vsa_checks.workbench.twin_values import Beside, TwinValues, read_values, stand_ins, write_values
+from vsa_checks.workbench.twin_values import Beside, TwinValues, read_values, stand_ins, values_text
 
 ON_WEIGHTS = a_claim("on-weights", subjects="mlp-in", primary="all")
 ON_TEXT = a_claim("on-text", subjects="attention-layers", primary="all", needs=("text",))
@@ -252,15 +252,20 @@ def test_the_file_is_of_one_shape_and_seed_and_keeps_what_still_fits(tmp_path: P
     file = tmp_path / "twins" / "model.json"
     ids = {"on-all/raw", "on-text/raw/L0"}
     one, other = {"version": 1, "n": 1}, {"version": 1, "n": 2}
-    write_values(file, "ab", 0, {"on-all/raw": one, "on-text/raw/L7": one}, CLAIMS, ids)
+
+    def write_values(*given: Any) -> None:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(values_text(file, *given))
+
+    write_values("ab", 0, {"on-all/raw": one, "on-text/raw/L7": one}, CLAIMS, ids)
     assert read_values(file, "ab", 0) == {"on-all/raw": one}
     assert read_values(file, "cd", 0) == read_values(file, "ab", 1) == {}
-    write_values(file, "ab", 0, {"on-text/raw/L0": other}, CLAIMS, ids)
+    write_values("ab", 0, {"on-text/raw/L0": other}, CLAIMS, ids)
     assert read_values(file, "ab", 0) == {"on-all/raw": one, "on-text/raw/L0": other}
     newer = {**CLAIMS, "on-all": replace(ON_ALL, version=2)}
-    write_values(file, "ab", 0, {}, newer, ids)
+    write_values("ab", 0, {}, newer, ids)
     assert read_values(file, "ab", 0) == {"on-text/raw/L0": other}
-    write_values(file, "cd", 0, {"on-all/raw": one}, CLAIMS, ids)
+    write_values("cd", 0, {"on-all/raw": one}, CLAIMS, ids)
     assert read_values(file, "cd", 0) == {"on-all/raw": one} and read_values(file, "ab", 0) == {}
 
 

@@ -135,6 +135,16 @@ def _narrow(claim: Claim, value: float, null: NullMeasurement) -> bool:
     return (by_lead and null.p_value <= claim.alpha * NEAR_P) or (by_p and ahead >= -NEAR_SPREADS * null.spread)
 
 
+def can_be_judged(claim: Claim, measurement: Measurement) -> bool:
+    """Whether `judge` has all that it needs of a measurement."""
+    try:
+        _require_sound(claim, measurement)
+        _unit(claim, measurement, 1)
+    except (ExaminedNothing, ValueError):
+        return False
+    return True
+
+
 def _require_sound(claim: Claim, measurement: Measurement) -> None:
     if measurement.n_examined < 1:
         raise ExaminedNothing(f"{claim.id} examined nothing")

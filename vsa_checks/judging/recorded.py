@@ -23,6 +23,7 @@ from vsa_checks.writing import write_whole
 MOST_BYTES = 64 * MB
 """Some hundred bytes for each subject of the largest models."""
 
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Verdict = Literal["holds", "chance", "refuted", "not-checked"]
 
 
@@ -40,7 +41,8 @@ class _File(TypedDict):
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     model: NotRequired[str]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: _Sha256
+    twin: NotRequired[_Sha256]
     verdicts: dict[str, _Entry]
 
 
@@ -58,12 +60,23 @@ class Known:
         return (self.verdict, *self.also)
 
 
+class Recorded(dict[str, Known]):
+    """What a file says: verdict and reason by subject id.
+
+    twin: sha256 of the file with the values of the model's twin that was written with it; None without.
+    """
+
+    def __init__(self, known: Mapping[str, Known] | None = None, twin: str | None = None) -> None:
+        super().__init__(known or {})
+        self.twin = twin
+
+
 def recorded_path(model: str) -> Path:
     """The file for the recorded verdicts of a registered model; it may not exist."""
     return paths.VERDICTS / f"{model}.toml"
 
 
-def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) -> dict[str, Known]:
+def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) -> Recorded:
     """Read recorded verdicts and check the whole file against all subjects of the model.
 
     Parameters
@@ -77,8 +90,7 @@ def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) 
 
     Returns
     -------
-    dict of str to Known
-        Verdict and reason by subject id.
+    Recorded
 
     Raises
     ------
@@ -108,15 +120,21 @@ def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) 
             f"{path} records {len(strangers)} subjects that this model does not have, the first being "
             f"{strangers[0]}. Correct the id, or write the file anew with --record."
         )
-    return known
+    return Recorded(known, document.get("twin"))
 
 
 def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Known]) -> None:
-    """Write recorded verdicts, one line each, sorted by id; the file is replaced in one step."""
+    """Write recorded verdicts; the file is replaced in one step."""
+    write_whole(path, recorded_text(model, sha256, known))
+
+
+def recorded_text(model: str, sha256: str, known: Mapping[str, Known], twin: str | None = None) -> str:
+    """What a file of recorded verdicts holds: one line each, sorted by id, and the sha256 of the twin's file."""
     lines = [
         "# What was measured of one model: written by `pytest claims/ --record`, which replaces it.",
         f"model = {_quoted(model)}",
         f"sha256 = {_quoted(sha256)}",
+        *([] if twin is None else [f"twin = {_quoted(twin)}"]),
         "",
         "[verdicts]",
     ]
@@ -125,7 +143,7 @@ def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Know
         lines.append(
             f"{_quoted(subject_id)} = {{ verdict = {_quoted(entry.verdict)}, reason = {_quoted(entry.reason)}{also} }}"
         )
-    write_whole(path, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _quoted(text: str) -> str:

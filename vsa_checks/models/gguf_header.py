@@ -126,11 +126,17 @@ class GGUFHeader:
         place = self._arrays.get(key)
         if place is None:
             return []
-        with open_regular(self.path, what="the file") as file, _mapped(file) as data:
-            cursor = _Cursor(data, place.start)
-            if place.item_type == _STRING:
-                return [cursor.string() for _ in range(place.count)]
-            return list(cursor.unpack(f"{place.count}{_SCALARS[place.item_type]}"))
+        try:
+            with open_regular(self.path, what="the file") as file, _mapped(file) as data:
+                cursor = _Cursor(data, place.start)
+                if place.item_type == _STRING:
+                    return [cursor.string() for _ in range(place.count)]
+                return list(cursor.unpack(f"{place.count}{_SCALARS[place.item_type]}"))
+        except (_Bad, Unreadable, struct.error, ValueError) as problem:
+            raise ModelError(
+                f"The model {self.path} cannot be loaded: {key} in its header is not what it was a moment ago "
+                f"({problem}). Leave the file alone while it is read."
+            ) from None
 
 
 def read_header(path: str | os.PathLike[str]) -> GGUFHeader:

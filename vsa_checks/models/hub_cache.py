@@ -13,10 +13,12 @@ from pathlib import Path
 from vsa_checks.errors import ModelError
 from vsa_checks.models.files import CONFIG_FILE, find_weights
 from vsa_checks.models.registry import RegistryEntry
+from vsa_checks.reading import Unreadable, read_text
 from vsa_checks.writing import write_whole
 
 _TRUE = {"1", "on", "yes", "true"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_LONGEST_REFERENCE = 1000
 
 
 def cache_directory() -> Path:
@@ -87,6 +89,16 @@ def _snapshots(entry: RegistryEntry) -> list[Path]:
     found = []
     for store in _stores(entry):
         reference = store / "refs" / entry.revision
-        commit = reference.read_text().strip() if reference.is_file() else entry.revision
-        found.append(store / "snapshots" / commit)
+        commit = _referred_to(reference) if os.path.lexists(reference) else entry.revision
+        if commit:
+            found.append(store / "snapshots" / commit)
     return found
+
+
+def _referred_to(reference: Path) -> str:
+    """The commit that a reference names; "" if it names none, and could lead anywhere."""
+    try:
+        commit = read_text(reference, limit=_LONGEST_REFERENCE, what="the reference").strip()
+    except Unreadable:
+        return ""
+    return commit if _COMMIT.fullmatch(commit) else ""

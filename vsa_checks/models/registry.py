@@ -121,7 +121,7 @@ def _entry(name: str, table: Mapping[str, Any], file: Path) -> RegistryEntry:
         raise _wrong(file, name, f"has the source {source!r:.80}; known are {', '.join(SOURCES)}", "source")
     if any(key in table for key in described):  # the description is whole or left out
         needed["hub"] += described
-    missing = [key for key in needed[source] if key not in table]
+    missing = [key for key in needed[source] if table.get(key, "") == ""]
     if missing:
         raise _wrong(file, name, f"lacks {', '.join(missing)}")
     for key, value in _ids(table):

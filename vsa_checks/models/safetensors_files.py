@@ -18,7 +18,7 @@ from vsa_checks.reading import Unreadable, check, open_regular, parse_json
 FLOAT_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _BYTES = {"F64": 8, "I64": 8, "U64": 8, "C64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
 _LONGEST_HEADER = 100_000_000
-_MOST_AXES = 16
+_MOST_AXES, _MOST_NUMBERS = 16, 1 << 50
 _Whole = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
@@ -107,5 +107,7 @@ def _wrong_places(header: dict[str, Entry], n_bytes: int) -> str:
         wanted = prod(entry["shape"]) * _BYTES.get(entry["dtype"], 1)
         if end - begin != wanted and (entry["dtype"] in _BYTES or end - begin > wanted):
             return f"{name:.200} has {end - begin} bytes for the shape {tuple(entry['shape'])} of {entry['dtype']}"
+        if prod(max(axis, 1) for axis in entry["shape"]) > _MOST_NUMBERS:  # an axis of 0 makes any other free
+            return f"{name:.200} claims the shape {tuple(entry['shape'])}"
         at = end
     return "" if at == n_bytes else f"it should have {at} bytes of data and has {n_bytes}"

@@ -18,13 +18,13 @@ def vocabulary_of(found: Located) -> Vocabulary | None:
 
 def load_tokenizer(found: Located) -> tuple[Any, str]:
     """The transformers tokenizer of a model found on this machine, or None and why it cannot be used."""
-    from vsa_checks.models.quiet import quiet
+    from vsa_checks.models.quiet import quiet, silent_stderr
 
     assert found.path is not None
     wrong = _special_token_past_end(found)
     if wrong:
         return None, wrong
-    with quiet():
+    with quiet(), silent_stderr():
         try:
             try:
                 # As transformer_lens would: models were trained with a beginning-of-text token more often than not.
@@ -33,12 +33,19 @@ def load_tokenizer(found: Located) -> tuple[Any, str]:
                 tokenizer = _read(found)  # it has no beginning-of-text token to add
             if not tokenizer.encode("a", add_special_tokens=False):
                 return None, f"the tokenizer in {found.path} knows no token for the letter a"
-        except Exception as problem:  # whatever is wrong with its files, the model can be used without text
+        except BaseException as problem:  # whatever is wrong with its files, the model can be used without text
+            if not isinstance(problem, Exception) and not is_panic(problem):
+                raise
             return (
                 None,
                 f"the tokenizer in {found.path} cannot be used ({type(problem).__name__}: {str(problem)[:300]})",
             )
     return tokenizer, ""
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether an error is a panic of a library in Rust, as tokenizers has them, which is no Exception."""
+    return type(error).__name__ == "PanicException"
 
 
 def _read(found: Located, **options: Any) -> Any:

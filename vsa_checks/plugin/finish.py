@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import platform
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
@@ -12,11 +14,11 @@ from rich.console import Console
 
 from vsa_checks.errors import VsaChecksError, visible
 from vsa_checks.judging.claim import load_claims
-from vsa_checks.judging.recorded import Known, read_recorded, write_recorded
+from vsa_checks.judging.recorded import Known, Recorded, read_recorded, recorded_text
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.plugin.run import ClaimsRun
 from vsa_checks.plugin.tally import Tally
-from vsa_checks.plugin.twins import record_twin
+from vsa_checks.plugin.twins import twin_to_record
 from vsa_checks.report.formatting import readable_width
 from vsa_checks.writing import write_together
 
@@ -47,16 +49,22 @@ def record(run: ClaimsRun, tally: Tally) -> None:
     if run.recorded_file is None or run.info.sha256 is None or not tally.results:
         return
     ids = {s.id for claim in load_claims().values() for s in enumerate_subjects(claim, run.info)}
-    known: dict[str, Known] = {}
+    known = Recorded()
     if run.recorded_file.exists():
-        try:
+        with suppress(VsaChecksError):  # other weights or ids that are gone: nothing in it is known any more
             known = read_recorded(run.recorded_file, run.info.sha256, ids)
-        except VsaChecksError:
-            known = {}  # other weights or ids that are gone: nothing in it is known any more
-    known |= {name: _known(result) for name, result in tally.results.items()}
-    write_recorded(run.recorded_file, run.info.name, run.info.sha256, known)
+    found = {**known, **{name: _known(result) for name, result in tally.results.items()}}
+    twin = twin_to_record(run, tally)
+    digest = known.twin if twin is None else hashlib.sha256(twin[1].encode()).hexdigest()
+    # The verdicts name the twin's file: what was ended between the two is noticed by the next run.
+    write_together(
+        {
+            **({} if twin is None else {twin[0]: twin[1]}),
+            run.recorded_file: recorded_text(run.info.name, run.info.sha256, found, digest),
+        }
+    )
     tally.recorded = True
-    tally.twin_file = record_twin(run, tally)
+    tally.twin_file = None if twin is None else twin[0]
 
 
 def not_written(what: str, place: object, error: Exception, run: ClaimsRun) -> str:

@@ -89,6 +89,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if run is not None and reporter is not None and not _is_worker(session.config):
         reporter.write_line(run.first_line())
+        for caution in run.cautions:
+            reporter.write_line(visible(caution), yellow=True)
         if run.announced:
             reporter.write_line(run.announced)
 

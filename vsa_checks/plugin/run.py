@@ -14,7 +14,7 @@ import pytest
 from vsa_checks import paths
 from vsa_checks.errors import ModelError, RecordedError, UsageError, VsaChecksError, require_seed, visible
 from vsa_checks.judging.claim import load_claims
-from vsa_checks.judging.recorded import Known, read_recorded, recorded_path
+from vsa_checks.judging.recorded import Recorded, read_recorded, recorded_path
 from vsa_checks.judging.subjects import Subject, enumerate_subjects, experts_of
 from vsa_checks.models import BASES, Basis, Model, ModelInfo, default_model, describe, ensure_available
 from vsa_checks.models.memory import GB, free_memory
@@ -46,7 +46,7 @@ class ClaimsRun:
     report_dir: Path
     record: bool
     recorded_file: Path | None
-    known: dict[str, Known]
+    known: Recorded
     chosen_because: str
     text: Text | None = None
     preloaded: Model | None = None
@@ -60,6 +60,8 @@ class ClaimsRun:
     announced: str = ""
     faults: list[str] = field(default_factory=list)
     """What is wrong with the tests themselves, found while they were collected."""
+    cautions: list[str] = field(default_factory=list)
+    """What whoever started the run should know before it measures."""
     made_folder: bool = False
     unloadable: dict[Basis, ModelError] = field(default_factory=dict)
     """Why a basis of the weights could not be loaded; it is not tried again."""
@@ -167,7 +169,7 @@ def make_run(config: pytest.Config) -> ClaimsRun:
             f"--record does not know where to write: {info.name} is not a registered model. Name the file with "
             f"--recorded FILE."
         )
-    known: dict[str, Known] = {}
+    known = Recorded()
     subjects = [s for claim in load_claims().values() for s in enumerate_subjects(claim, info)]
     ids = [subject.id for subject in subjects]
     expected = file is not None and not option.no_recorded and not option.record
@@ -190,6 +192,10 @@ def make_run(config: pytest.Config) -> ClaimsRun:
                 _require_file(file)
         if not option.no_cache:
             run.kept = _kept_measurements(run)
+            trouble = run.kept.not_ours()
+            if trouble:
+                run.kept = KeptMeasurements()
+                run.cautions.append(trouble)
         run.twins = twin_values(run, wanted=not option.no_twin, cached=not option.no_cache)
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vsa_checks.judging.claim import Claim, load_claims
+from vsa_checks.judging.recorded import Recorded
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models.texts import shipped_text
 from vsa_checks.paths import cache_folder
 from vsa_checks.plugin.properties import TWIN_PROPERTY
 from vsa_checks.plugin.tally import Tally
+from vsa_checks.reading import Unreadable, read_bytes
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.dependencies import code_digest
 from vsa_checks.workbench.kept_measurements import KeptMeasurements
 from vsa_checks.workbench.outcome import Measure
 from vsa_checks.workbench.twin import shape_digest
-from vsa_checks.workbench.twin_values import TwinValues, read_values, shipped_path, write_values
+from vsa_checks.workbench.twin_values import MOST_BYTES, TwinValues, read_values, shipped_path, values_text
 
 if TYPE_CHECKING:
     from vsa_checks.plugin.run import ClaimsRun
@@ -44,8 +47,26 @@ def twin_values(run: ClaimsRun, wanted: bool, cached: bool) -> TwinValues:
     kept = KeptMeasurements(folder, depends_on, lambda: run.text or shipped_text())
     shipped = {}
     if cached and not run.record and run.info.source != "path":
-        shipped = read_values(shipped_path(run.info.name), shape, run.seed)
+        file = shipped_path(run.info.name)
+        if belongs(run.known, file):
+            shipped = read_values(file, shape, run.seed)
+        else:
+            run.cautions.append(
+                f"The values of the untrained twin in {file} were not written with the recorded verdicts: --record was "
+                "ended in between, or one of the two files was replaced. They are not used, and the twin is measured; "
+                "--record writes both anew."
+            )
     return TwinValues(run.info, kept, shipped, run.text)
+
+
+def belongs(known: Recorded, file: Path) -> bool:
+    """Whether a file of the twin's values is the one that was written with recorded verdicts, as far as they say."""
+    if known.twin is None:
+        return True
+    try:
+        return hashlib.sha256(read_bytes(file, limit=MOST_BYTES, what="the file")).hexdigest() == known.twin
+    except Unreadable:
+        return False
 
 
 def put_beside(
@@ -69,12 +90,11 @@ def put_beside(
     item.user_properties.append((TWIN_PROPERTY, json.dumps(told)))
 
 
-def record_twin(run: ClaimsRun, tally: Tally) -> Path | None:
-    """Write what the twin of a registered model gives into the file that ships, which is returned; None for others."""
+def twin_to_record(run: ClaimsRun, tally: Tally) -> tuple[Path, str] | None:
+    """The file that ships with what the twin of a registered model gives, and what it is to hold; None for others."""
     if not tally.twin_values or run.info.source == "path" or run.seed != RECORDED_SEED or run.text is not None:
         return None
     claims = load_claims()
     ids = {one.id for claim in claims.values() for one in enumerate_subjects(claim, run.info)}
     file = shipped_path(run.info.name)
-    write_values(file, shape_digest(run.name), run.seed, tally.twin_values, claims, ids)
-    return file
+    return file, values_text(file, shape_digest(run.name), run.seed, tally.twin_values, claims, ids)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from vsa_checks.report import formatting
 from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, shares
 from vsa_checks.report.details import details_view
+from vsa_checks.report.document import schema
 from vsa_checks.report.summary import lead, place, worst_first
 from vsa_checks.writing import write_whole
 
@@ -32,7 +33,7 @@ def render(document: Mapping[str, Any]) -> str:
     claims = claim_views(document)
     results = document["results"]
     return _template().render(
-        model=document["model"],
+        model=dict.fromkeys(schema()["$defs"]["model"]["properties"]) | document["model"],
         environment=document["environment"],
         summary=document["summary"],
         paper=document["paper"],

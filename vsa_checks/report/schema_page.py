@@ -71,11 +71,13 @@ def type_of(node: Node) -> str:
         return "one of " + ", ".join(f"`{one}`" for one in whole["enum"])
     kinds = whole.get("type", "object")
     words = " or ".join(_TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
-    limits = [f"{sign} {whole[name]}" for name, sign in _LIMITS.items() if name in whole]
+    limits = [f"{sign} {whole[name]}" for name, sign in _LIMITS.items() if whole.get(name, MOST) != MOST]
     if "items" in whole:
         inside = type_of(whole["items"])
         words += f" of {inside if inside == 'text' else f'{inside}s'}"
     return ", ".join([words, *limits])
 
 
+MOST = 2**53 - 1
+"""No count is larger: every reader of JSON holds it exactly. Not worth a word at each of them."""
 _LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}

@@ -71,6 +71,26 @@ class KeptMeasurements:
         """Whether anything is kept."""
         return self._folder is not None
 
+    def not_ours(self) -> str:
+        """Why nothing that is kept here could be used again, "" if it can: a mount may show other owners and modes."""
+        if self._folder is None:
+            return ""
+        probe = self._folder / "probe"
+        try:
+            write_whole(probe, b"", private=True)
+            with open_regular(probe, what="the file") as file:
+                found = os.fstat(file.fileno())
+            os.unlink(probe)
+        except (Unreadable, OSError, ValueError):
+            return ""  # what cannot be written is passed over, and what is there may be read
+        if _is_ours(found):
+            return ""
+        return (
+            f"Nothing is kept: files in {self._folder} show as the user {found.st_uid}'s with mode "
+            f"{stat.S_IMODE(found.st_mode):o}, and kept measurements are used where they are this user's and nobody "
+            "else may write them. Name another folder by VSA_CHECKS_CACHE."
+        )
+
     # --- what is kept ---------------------------------------------------------------------------------------------
 
     def flags(self, basis: Basis) -> dict[str, bool] | None:
@@ -96,7 +116,7 @@ class KeptMeasurements:
         if _name(measure) is None or self._folder is None:
             return None
         for text in (None, self._text):
-            found = stored_outcome(self._read(self._subject_key(claim, subject, flags, measure, options, text)))
+            found = stored_outcome(self._read(self._subject_key(claim, subject, flags, measure, options, text)), claim)
             if found is not None:
                 return found
         return None
@@ -200,6 +220,8 @@ class KeptMeasurements:
         if self._folder is None or key is None or not self._unchanged():
             return
         body = json.dumps({"key": key, "content": content}).encode()
+        if len(body) + 65 > MOST_BYTES_OF_ONE:  # with its checksum before it
+            return
         with suppress(OSError, ValueError):  # ValueError: a folder whose name has a NUL in it
             checksum = hashlib.sha256(body).hexdigest().encode()
             write_whole(self._folder / f"{key}.json", checksum + b"\n" + body, private=True)

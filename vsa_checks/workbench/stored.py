@@ -10,12 +10,16 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on only
 
+from vsa_checks.judging.claim import Claim
+from vsa_checks.judging.judge import can_be_judged
 from vsa_checks.workbench.outcome import Outcome
 
-_Number = Annotated[float, Field(allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_LARGEST = 1e300
+"""Far beyond any measurement; what is multiplied by a threshold or a few spreads stays finite."""
+_Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, le=_LARGEST, allow_inf_nan=False)]
 _Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 _EXACT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -47,7 +51,7 @@ class _Measurement(TypedDict):
     __pydantic_config__ = _EXACT  # type: ignore[misc]
     value: _Number
     interval: _Interval
-    n_examined: Annotated[int, Field(ge=1)]
+    n_examined: Annotated[int, Field(ge=1, lt=1 << 63)]
     n_excluded: _Count
     reference: _Reference | None
     nulls: list[_Null]
@@ -70,11 +74,13 @@ def _adapter() -> TypeAdapter[Any]:
     return TypeAdapter(_Outcome)
 
 
-def stored_outcome(found: object) -> Outcome | None:
-    """The outcome that a file holds; None for anything that `Outcome.as_json` does not write."""
+def stored_outcome(found: object, claim: Claim) -> Outcome | None:
+    """The outcome that a file holds for a claim; None for what `as_json` does not write, or the judge cannot judge."""
     try:
         content: Mapping[str, Any] = _adapter().validate_python(found, strict=True)
         json.dumps(content, allow_nan=False)  # details may be of any shape, but not hold what no report may hold
     except (ValidationError, ValueError, RecursionError):
         return None
-    return Outcome.from_json(content)
+    outcome = Outcome.from_json(content)
+    measured = [] if outcome.measurement is None else [outcome.measurement]
+    return outcome if all(can_be_judged(claim, one) for one in (*measured, *outcome.redrawn)) else None

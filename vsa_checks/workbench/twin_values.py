@@ -29,7 +29,6 @@ from vsa_checks.workbench.kept_measurements import KeptMeasurements
 from vsa_checks.workbench.outcome import Measure, Outcome, measure_subject
 from vsa_checks.workbench.stored import stored_outcome
 from vsa_checks.workbench.twin import NoTwin, TwinBench
-from vsa_checks.writing import write_whole
 
 LAYERS_NEAR_MARGIN = 5
 """Where the twin's own verdict might be a matter of luck, that of most of so many layers counts, which are alike."""
@@ -182,7 +181,7 @@ class TwinValues:
         stored = self._shipped.get(subject.id)
         if stored is None or stored.get("version") != claim.version or stored.get("text") not in (None, self._sha256):
             return None
-        return stored_outcome(stored.get("outcome"))
+        return stored_outcome(stored.get("outcome"), claim)
 
     def _stored(self, claim: Claim, found: Outcome) -> Stored:
         return {
@@ -222,12 +221,12 @@ def read_values(path: Path, shape: str, seed: int) -> dict[str, Stored]:
     return values
 
 
-def write_values(
+def values_text(
     path: Path, shape: str, seed: int, values: Mapping[str, Stored], claims: Mapping[str, Claim], ids: Collection[str]
-) -> None:
-    """Write what the twin gives, one line for each subject; the file is replaced in one step.
+) -> str:
+    """What a file of the twin's values is to hold, one line for each subject.
 
-    What the file said of the same twin before is kept, where the claim has the same version and the subject exists.
+    What the file says of the same twin now is kept, where the claim has the same version and the subject exists.
     """
     known = {**read_values(path, shape, seed), **values}
     kept = {
@@ -236,4 +235,4 @@ def write_values(
         if name in ids and one.get("version") == claims[name.split("/")[0]].version
     }
     lines = [f"{json.dumps(name)}: {json.dumps(one, sort_keys=True)}" for name, one in kept.items()]
-    write_whole(path, f'{{"shape": "{shape}", "seed": {seed}, "values": {{\n' + ",\n".join(lines) + "\n}}\n")
+    return f'{{"shape": "{shape}", "seed": {seed}, "values": {{\n' + ",\n".join(lines) + "\n}}\n"

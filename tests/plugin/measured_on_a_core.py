@@ -1,0 +1,52 @@
+"""Measures a few quick claims of the embedded model in this process, and prints them as JSON.
+
+OPENBLAS_CORETYPE settles which kernels OpenBLAS uses when it is loaded: so this is a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.judge import judge, near_margin
+from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import load
+from vsa_checks.sections import attention, embeddings, isometry, mlp
+from vsa_checks.workbench.access import Workbench
+
+QUICK: tuple[tuple[Any, Subject], ...] = (
+    (embeddings.mean_zero, Subject("embedding-mean-zero", "raw")),
+    (mlp.outputs_near_orthogonal, Subject("mlp-out-near-orthogonal", "raw", 0)),
+    (mlp.outputs_beyond_random, Subject("mlp-out-beyond-random", "raw", 0)),
+    (attention.heads_near_orthogonal, Subject("attention-near-orthogonal", "raw", 0, "W_Q")),
+    (attention.heads_beyond_random, Subject("attention-beyond-random", "raw", 0, "W_O")),
+    (isometry.ov_isometry, Subject("attention-ov-isometry", "raw", 0)),
+    (isometry.qk_isometry, Subject("attention-qk-isometry", "raw", 0)),
+)
+
+
+def measured(name: str) -> dict[str, Any]:
+    """Numbers and verdict of each subject, and the kernels that gave them."""
+    bench, found = Workbench(name, loaded=load(name, "raw", check=False)), {}
+    for measure, subject in QUICK:
+        one = measure(bench, subject)
+        claim, d_model = load_claims()[subject.claim], bench.model(subject.basis).info.d_model
+        found[subject.id] = {
+            "verdict": judge(claim, one, d_model).verdict,
+            "near": near_margin(claim, one, d_model),
+            "value": float(one.value),
+            "low": float(one.interval.low),
+            "high": float(one.interval.high),
+            **({} if one.reference is None else {"reference": float(one.reference.value)}),
+            **{f"{null.name}, {key}": float(vars(null)[key]) for null in one.nulls for key in ("value", "p_value")},
+        }
+    cores = {one["architecture"] for one in threadpool_info() if one["internal_api"] == "openblas"}
+    return {"cores": sorted(cores), "results": found}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured(sys.argv[1])))
