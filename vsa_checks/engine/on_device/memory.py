@@ -28,6 +28,14 @@ def free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + unused
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Tell whether an error means that the device's memory is full, whichever library found it so."""
+    # cuBLAS takes working memory of its own, past PyTorch; where that fails its handle or its first product does.
+    signs = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED")
+    full = isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+    return isinstance(error, torch.OutOfMemoryError) or full
+
+
 def rows_within(free: int, width: int, cell: int) -> int:
     """Return how many rows of `width` entries of `cell` bytes a block has, given the free bytes; at least one."""
     return max(1, min(int(free * SHARE) // (width * cell), MOST_CELLS // width))
@@ -42,16 +50,20 @@ def by_blocks(n: int, rows: int, work: Callable[[int, int], None], progress: Pro
     """Call work(start, stop) for n rows, `rows` at a time, and `progress` after each block.
 
     If the device runs out of memory, `work` is called again with half of the rows. So it must change nothing before
-    it has all the memory it needs. Raises torch.OutOfMemoryError if a single row does not fit.
+    it has all the memory it needs. Raises what `work` raises if a single row does not fit.
     """
     start = 0
     while start < n:
         stop = min(start + rows, n)
+        full = False
         try:
             work(start, stop)
-        except torch.OutOfMemoryError:
-            if stop - start == 1:
+        except RuntimeError as error:
+            if not lacks_memory(error) or stop - start == 1:
                 raise
+            full = True
+        if full:  # and not sooner: the error keeps what `work` held
+            _leave_unused_memory()
             rows = (stop - start) // 2
             continue
         start = stop
@@ -59,12 +71,20 @@ def by_blocks(n: int, rows: int, work: Callable[[int, int], None], progress: Pro
             progress(start, n)
 
 
+def _leave_unused_memory() -> None:
+    """Give back what PyTorch holds for later: other libraries cannot take it from there."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 @contextmanager
 def within_memory(device: torch.device) -> Iterator[None]:
     """Turn a lack of memory on the device into a VsaChecksError that says what to do."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
         raise VsaChecksError(
             f"The memory of the device {device} does not hold these vectors and one row of their products: "
             f"{str(error).splitlines()[0]} Free some of it (other programs may hold it), or compute on the CPU, which "
