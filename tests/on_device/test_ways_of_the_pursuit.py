@@ -145,7 +145,7 @@ def test_tf32_is_never_further_off_than_its_bound() -> None:
 def test_a_step_looks_at_few_tiles_again(monkeypatch: pytest.MonkeyPatch) -> None:
     neurons, table = gaussians(30, 4000, 48)
     for way in WAYS:
-        looked = []
+        looked: list[int] = []
         seen = rivals._among
 
         def counted(*given: Any, looked: list[int] = looked, seen: Any = seen) -> Any:
@@ -164,9 +164,14 @@ def test_a_step_looks_at_few_tiles_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_gram_matrix_is_made_once_it_pays_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     neurons, table = gaussians(20, 100, 8)
-    dictionary, made = Dictionary.of(table), []
-    make = pursuit.make_gram
-    monkeypatch.setattr(pursuit, "make_gram", lambda *given: made.append(given[1]) or make(*given))
+    dictionary, make = Dictionary.of(table), pursuit.make_gram
+    made: list[int] = []
+
+    def counted(units: torch.Tensor, tile: int) -> gram.DeviceGram:
+        made.append(tile)
+        return make(units, tile)
+
+    monkeypatch.setattr(pursuit, "make_gram", counted)
     there = words.kept_words(dictionary, CPU)
     for picks in (160, 320):
         assert there.gram is None and there.picks == picks - 160 and not made

@@ -86,10 +86,14 @@ def fused_pass(
     top = projections.new_empty((n, width // tile))
     least = torch.empty_like(top)
     tokens, cosines = (taken.tokens, taken.cosines) if taken is not None else (norms, norms)  # not looked at
+    if not (projections.is_contiguous() and overlaps.is_contiguous() and cosines.is_contiguous()):
+        raise ValueError("the kernel takes rows that follow one another, and these do not")
+    # The same holds for the small ones, of which a column of a matrix may be given.
+    tokens, along, square = tokens.contiguous(), sums.along.contiguous(), sums.square.contiguous()
     # Triton launches on the current device, which need not be this one.
     with torch.cuda.device(projections.device) if projections.is_cuda else nullcontext():
         pass_over_tile[(n, width // tile)](
-            projections, overlaps, cosines, norms, tokens, sums.along, sums.square, top, least, width, width // tile,
+            projections, overlaps, cosines, norms, tokens, along, square, top, least, width, width // tile,
             LEAST, ADD=taken is not None, TILE=tile,
         )  # fmt: skip
     return Reduced(top, least)
@@ -129,6 +133,7 @@ def passes_agree(device: torch.device, tile: int) -> bool:
             found.append(
                 (overlaps, *way(projections, overlaps, norms, Sums(along, square, square.sqrt()), taken, tile))
             )
-        if not all(torch.allclose(*pair, rtol=CLOSE, atol=CLOSE) for pair in zip(*found, strict=True)):
+        pairs = zip(*found, strict=True)
+        if not all(torch.allclose(one, other, rtol=CLOSE, atol=CLOSE) for one, other in pairs):
             return False
     return True
