@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
         return _on_device(sizes, options.device, out)
     names = options.only or [name for name in PIECES if not (options.small and name in NOT_SMALL)]
     # Pieces that are not run again stay as they were.
-    found = _known(out) if options.only else {}
+    found = _known(out) if options.only else _on_devices(_known(out))
     for name in names:
         _say(f"{name} ...")
         try:
@@ -61,13 +61,8 @@ def run(arguments: list[str]) -> int:
             _say(str(problem))
             return 2
         if out is not None:
-            _write(
-                out,
-                {
-                    "small": options.small,
-                    "pieces": {key: found[key] for key in PIECES if key in found} | _others(found),
-                },
-            )
+            ordered = {key: found[key] for key in PIECES if key in found} | _on_devices(found)
+            _write(out, {"small": options.small, "pieces": ordered})
     if out is None:
         print(json.dumps(found, indent=1))
     wrong = [name for name in names if not found[name]["agrees"]]
@@ -123,7 +118,7 @@ def _write(out: Path, results: dict[str, Any]) -> None:
     (out / "benchmarks.svg").write_text(draw(results), encoding="utf-8")
 
 
-def _others(found: dict[str, Any]) -> dict[str, Any]:
+def _on_devices(found: dict[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in found if key not in PIECES}
 
 

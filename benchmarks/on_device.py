@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,9 @@ def pursuits(sizes: BenchmarkSizes, device: torch.device, say: Say) -> dict[str,
         kept = Dictionary.of(table)
         greedy_pursuit(neurons, kept, tokens, device=device)
         ways: dict[str, Callable[[], Any]] = {
-            "obvious": lambda tokens=tokens: obvious_pursuit(neurons, table, tokens, device),
-            "with set-up": lambda tokens=tokens: greedy_pursuit(neurons, Dictionary.of(table), tokens, device=device),
-            "after the first": lambda tokens=tokens, kept=kept: greedy_pursuit(neurons, kept, tokens, device=device),
+            "obvious": partial(obvious_pursuit, neurons, table, tokens, device),
+            "with set-up": partial(greedy_pursuit, neurons, table, tokens, device=device),
+            "after the first": partial(greedy_pursuit, neurons, kept, tokens, device=device),
         }
         seconds = in_turns(ways, sizes.rounds)
         for way in ("with set-up", "after the first"):

@@ -12,13 +12,14 @@ d = 768: 154 million pairs of a neuron and a token):
 | with the Gram matrix | 14: two floats and a float16 read, a float written; 2.2 GB | 10 | memory |
 | with products | 4 written by the product, 8 read; 1.9 GB | 2 d in TF32, 10 in float32; 237 GFLOP | the product |
 
-At 4 TB/s and 300 TFLOP/s that is .55 ms and 1.3 ms. The obvious way makes the product in float32 (4.3 ms at 55 TFLOP/s)
+At 4 TB/s and 300 TFLOP/s that is .55 ms and 1.1 ms. The obvious way makes the product in float32 (4.3 ms at 55 TFLOP/s)
 and reads and writes the state a few times. PyTorch operations in place of the kernel (`one_pass`) move about 60 bytes a
-pair. The rest is small: two numbers for each neuron and tile (3 MB), about 1.2 tiles for each neuron that are looked at
-again (40 MB, ten times), about as many tokens scored in float64 (90 MB, eight times), and some 90 operations to launch.
+pair. The rest is small in bytes: two numbers for each neuron and tile (1.2 MB), about 1.2 tiles for each neuron that
+are looked at again (15 MB, 25 times), about as many tokens scored in float64 (23 MB, 15 times). But that is some 140
+operations to launch, 90 of them after the pass, when the device waits for the next: .4 ms where a launch takes 4 us.
 Once for a block: the projections, a product in full float32. Once for a dictionary: the Gram matrix (`gram`), V^2 d
 operations in float32, about 50 ms, so that it pays from `PAYS` tokens included for each token there is. These times are
-computed, not measured: no GPU was at hand.
+computed from what such a device (one NVIDIA H200) can do. They are not measured: no GPU was at hand.
 """
 
 from __future__ import annotations
@@ -141,7 +142,8 @@ def _bundles(
         state.projections[rows, token] = -torch.inf
         if copied:
             after = words.next_copy[token]
-            state.projections[rows[after >= 0], after[after >= 0]] = own[after >= 0]
+            freed = (after >= 0).nonzero().ravel()
+            state.projections[freed, after[freed]] = own[freed]
     return tokens, cosines
 
 
