@@ -19,7 +19,7 @@ are looked at again (15 MB, 25 times), about as many tokens scored in float64 (2
 operations to launch, 90 of them after the pass, when the device waits for the next: .4 ms where a launch takes 4 us.
 Once for a block: the projections, a product in full float32. Once for a dictionary: the Gram matrix (`gram`), V^2 d
 operations in float32, about 50 ms, so that it pays from `PAYS` tokens included for each token there is. These times are
-computed from what such a device (one NVIDIA H200) can do. They are not measured: no GPU was at hand.
+computed from what such a device (one NVIDIA H200) can do. They are not measured yet.
 """
 
 from __future__ import annotations
