@@ -10,8 +10,8 @@ is tried there on a small example beside the PyTorch operations. If it cannot be
 those are used from then on: on some rows at a time, so that in-between results stay in a processor's cache. Both round
 a little differently, which the bounds allow for; the tokens chosen are the same.
 
-Tests run the kernel in the interpreter of Triton, whose versions 3.6 to 3.9 compile it for compute capability 8.0 and 9.0.
-It has not been run on a GPU yet.
+Tests run the kernel in the interpreter of Triton, whose versions 3.6, 3.8 and 3.9 compile it for compute capability 8.0
+and 9.0. It has not been run on a GPU yet.
 """
 
 from __future__ import annotations
