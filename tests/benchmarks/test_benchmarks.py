@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import command, growth, other_ways
+from benchmarks import command, growth, on_device, other_ways
 from benchmarks.answers import against_every_token, agree
 from benchmarks.pieces import PIECES
 from benchmarks.sizes import SMALL
@@ -31,6 +32,20 @@ def test_every_piece_runs_and_its_answers_agree(name: str) -> None:
     assert found["agrees"]
     assert all(one["ours_s"] > 0 and one["other_s"] > 0 and one["ratio"] > 0 for one in found["rows"])
     assert bool(found["rows"]) == (name != "growth")
+
+
+def test_pieces_on_a_device(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(["--small", "--device", "cpu", "--out", str(tmp_path)]) == 0
+    pieces = json.loads((tmp_path / "benchmarks.json").read_text())["pieces"]
+    assert [len(pieces[name]["rows"]) for name in ("device-pursuit", "device-scan-and-pairs")] == [4, 2]
+    assert all(one["ours_s"] > 0 and one["ratio"] > 0 for piece in pieces.values() for one in piece["rows"])
+    assert "pursuit of 16, a layer of 96, after the first" in (tmp_path / "benchmarks.md").read_text()
+    neurons, table = SMALL.paper.layer(0)[:6], SMALL.paper.dictionary()
+    obvious = on_device.obvious_pursuit(neurons, table, 4, torch.device("cpu"))[0]
+    assert obvious.ravel().tolist() == greedy_pursuit(neurons, table, 4).token_ids.tolist()
+    capsys.readouterr()
+    assert command.run(["--small", "--device", "nowhere"]) == 2
+    assert "the device 'nowhere' cannot be used" in capsys.readouterr().err
 
 
 def test_answers_on_any_models_weights_are_held_against_brute_force(

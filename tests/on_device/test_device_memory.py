@@ -13,7 +13,7 @@ import torch
 
 from tests.oracles import Rows
 from vsa_checks.bundles import greedy_pursuit, ranked_scan
-from vsa_checks.engine.on_device import memory
+from vsa_checks.engine.on_device import memory, pursuit
 from vsa_checks.errors import VsaChecksError
 from vsa_checks.orthogonality import pairwise_cosines
 
@@ -111,6 +111,11 @@ def measures() -> dict[str, Callable[[Rows, Rows], Any]]:
         found = greedy_pursuit(neurons, words, 2, device=CPU)
         return found.token_ids.tolist(), found.cosines.round(9).tolist()
 
+    def pursued_with_rows(neurons: Rows, words: Rows) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pursuit, "PAYS", 0)
+            return pursued(neurons, words)
+
     def scanned(neurons: Rows, words: Rows, count: int | None) -> Any:
         found = ranked_scan(neurons, words, count, device=CPU)
         return found.token_ids.tolist(), found.starts.tolist(), found.cosines.round(6).tolist()
@@ -122,6 +127,7 @@ def measures() -> dict[str, Callable[[Rows, Rows], Any]]:
 
     return {
         "pursuit": pursued,
+        "pursuit with rows of the Gram matrix": pursued_with_rows,
         "scan": lambda neurons, words: scanned(neurons, words, None),
         "scan of listed neurons": lambda neurons, words: scanned(neurons, words, 3),
         "pairs": paired,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,6 +89,11 @@ class Dictionary:
     def gram(self) -> GramRows:
         """The cosines between the dictionary's vectors, kept with the dictionary."""
         return GramRows(self)
+
+    @cached_property
+    def on_devices(self) -> dict[str, Any]:
+        """What the engine on a device keeps there as long as the dictionary is used, by the device's name."""
+        return {}
 
     def limit_gram(self, budget: int) -> GramRows:
         """Give `gram` room for as many rows as fit into `budget` bytes; if that changes, rows made so far are lost."""

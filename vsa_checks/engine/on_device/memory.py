@@ -43,12 +43,13 @@ def to_device(array: NDArray[np.generic], device: torch.device, dtype: torch.dty
     return torch.from_numpy(array).to(device, dtype)
 
 
-def lacks_memory(error: RuntimeError) -> bool:
+def lacks_memory(error: BaseException) -> bool:
     """Whether an error of PyTorch says that a device has too little memory: its own, or one that it passes on.
 
     CUDA and its libraries (cuBLAS, cuSOLVER, cuDNN) allocate by themselves, and tell of it by a text alone.
     """
-    return isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY.search(str(error)) is not None
+    told = isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+    return told or isinstance(error, torch.OutOfMemoryError)
 
 
 def by_blocks(n: int, rows: int, work: Callable[[int, int], None], progress: Progress | None) -> None:
