@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.numpy import load_file
 
+from tests.models import tiny
+from tests.plugin.models import write_plain
 from tests.plugin.runs import Server, cold
 from tests.plugin.test_plugin_bad_input import assert_refused
 from tests.plugin.test_plugin_faults import plugin
@@ -46,6 +50,21 @@ def test_a_library_that_cannot_load_the_model_is_one_message(
     run = start(plain, tmp_path / "report", *ONLY, "--basis", "both", "-p", "unloadable", *processes, env=env)
     assert_refused(run, *WORDS)
     assert "and the rest" not in run.output
+
+
+@pytest.mark.slow
+def test_a_run_of_a_part_vouches_for_no_more_than_it_read(tmp_path: Path, warm: Server) -> None:
+    """With no number in the other layer: what reads text reads that too, and a whole run looks at all of the model."""
+    model = write_plain(tmp_path / "model")
+    broken = torch.tensor(load_file(model / "model.safetensors")["transformer.h.1.mlp.c_fc.weight"])
+    broken[0, 0] = torch.nan
+    tiny.edit_weights(model, transformer__h__1__mlp__c_fc__weight=broken)
+    env, words = {CACHE_VARIABLE: str(tmp_path / "cache")}, ("cannot be trusted", "h.1.mlp.c_fc.weight")
+    part = ("--no-recorded", "--layers", "0", "--claims")
+    weights = warm.claims(model, tmp_path / "part", *part, "mlp-out-artifacts", env=env)
+    assert len(weights.results) == 1 and "cannot be trusted" not in weights.output
+    for place, options in enumerate(((*part, "attention-next-token"), ("-k", "mlp-out-artifacts"))):
+        assert_refused(warm.claims(model, tmp_path / str(place), *options, env=env), *words)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,9 @@ def test_a_selection_with_nothing_of_it_in_the_modules_named_is_refused(
 @pytest.mark.slow
 def test_every_test_that_is_left_out_is_counted_as_deselected(plain: Path, light: Server, tmp_path: Path) -> None:
     everything = light.claims(plain, tmp_path, "--collect-only", "-q", "--basis", "both")
-    n_all = sum("::" in line for line in everything.output.splitlines())
+    found = re.search(r"(\d+)/(\d+) tests collected", everything.output)
+    assert found is not None and int(found[1]) == sum("::" in line for line in everything.output.splitlines())
+    n_all = int(found[2])
     arguments = ("--collect-only", "-q", "--basis", "both", "--claims", "neurons-beyond-*,bundle-recall")
     run = light.claims(plain, tmp_path, *arguments, "--layers", "-2,-1", "--primary-only")
     names = [line.split("[")[1].rstrip("]") for line in run.output.splitlines() if "[" in line]

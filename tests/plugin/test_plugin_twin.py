@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import nullcontext
 from pathlib import Path
@@ -126,6 +127,7 @@ def test_recording_a_registered_model_writes_its_twin(
 ) -> None:
     from types import SimpleNamespace
 
+    from vsa_checks.judging.recorded import Recorded, recorded_path
     from vsa_checks.models import describe
     from vsa_checks.plugin import twins
     from vsa_checks.plugin.tally import Tally
@@ -137,16 +139,23 @@ def test_recording_a_registered_model_writes_its_twin(
     tally, stored = Tally(), dict[str, Any]() | {"version": claim.version, "text": None, "outcome": {}}
     tally.twin_values = {f"{claim.id}/raw/L0": stored, "no-such-claim/raw": stored}
     info = describe(str(untrained))
-    run: Any = SimpleNamespace(name=str(untrained), info=info, seed=0, text=None)
-    assert twins.twin_to_record(run, tally) is None  # a path is no registered model
+    shipped, elsewhere = recorded_path("tiny"), tmp_path / "mine.toml"
+    run: Any = SimpleNamespace(name=str(untrained), info=info, seed=0, text=None, recorded_file=shipped)
+    assert twins.twin_to_record(run, tally, Recorded()) is None  # a path is no registered model
     run.info = SimpleNamespace(**{**vars(info), "name": "tiny", "source": "package"})
-    for changed in ({"seed": 1}, {"text": "another"}):
-        assert twins.twin_to_record(SimpleNamespace(**{**vars(run), **changed}), tally) is None  # type: ignore[arg-type]
-    found = twins.twin_to_record(run, tally)
+    for changed in ({"seed": 1}, {"text": "another"}, {"recorded_file": elsewhere}):
+        other: Any = SimpleNamespace(**{**vars(run), **changed})
+        assert twins.twin_to_record(other, tally, Recorded()) is None, changed
+    found = twins.twin_to_record(run, tally, Recorded())
     assert found is not None and found[0] == tmp_path / "tiny.json"
     found[0].write_text(found[1])
     assert read_values(found[0], shape_digest(str(untrained)), 0) == {f"{claim.id}/raw/L0": stored}
     assert json.loads(found[1])["seed"] == 0
+    # A run of a part keeps what belongs to the verdicts, and signs nothing that does not.
+    tally.twin_values = {f"{claim.id}/raw/L1": stored}
+    for digest, kept in ((hashlib.sha256(found[1].encode()).hexdigest(), 2), ("0" * 64, 1)):
+        part = twins.twin_to_record(run, tally, Recorded({}, twin=digest))
+        assert part is not None and len(json.loads(part[1])["values"]) == kept
 
 
 @pytest.mark.parametrize("replaced", [0, 1, 2], ids=["before", "in between", "to the end"])
@@ -163,6 +172,7 @@ def test_recording_that_is_ended_between_its_two_files_is_noticed(
     from vsa_checks.plugin.tally import Tally
 
     monkeypatch.setattr("vsa_checks.paths.TWINS", tmp_path)
+    monkeypatch.setattr(twins, "recorded_path", lambda model: tmp_path / "verdicts.toml")
     result = next(one for one in ran.results.values() if one["value"] is not None)
     info, tally, verdicts = describe(str(untrained)), Tally(), tmp_path / "verdicts.toml"
     claim = load_claims()[result["claim"]]
@@ -189,6 +199,6 @@ def test_recording_that_is_ended_between_its_two_files_is_noticed(
         finish.record(run, tally)
     known = read_recorded(verdicts, info.sha256, [result["id"]])
     assert known.twin is not None
-    assert twins.belongs(known, tmp_path / "tiny.json") == (replaced != 1)
+    assert twins.belongs(run, known, tmp_path / "tiny.json") == (replaced != 1)
     assert ("the second time" in (tmp_path / "tiny.json").read_text()) == (replaced > 0)
     assert {file.name for file in tmp_path.iterdir()} == {"tiny.json", "verdicts.toml"}

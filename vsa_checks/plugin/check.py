@@ -152,7 +152,8 @@ class Check:
         if found is None:
             self._load(basis)
             found = self._bench.flags(basis)
-            self._run.kept.keep_flags(basis, found)
+            if not self._run.selection:  # of a part, not the whole model was looked at
+                self._run.kept.keep_flags(basis, found)
         return found
 
 

@@ -54,7 +54,7 @@ def record(run: ClaimsRun, tally: Tally) -> None:
         with suppress(VsaChecksError):  # other weights or ids that are gone: nothing in it is known any more
             known = read_recorded(run.recorded_file, run.info.sha256, ids)
     found = {**known, **{name: _known(result) for name, result in tally.results.items()}}
-    twin = twin_to_record(run, tally)
+    twin = twin_to_record(run, tally, known)
     digest = known.twin if twin is None else hashlib.sha256(twin[1].encode()).hexdigest()
     # The verdicts name the twin's file: what was ended between the two is noticed by the next run.
     write_together(

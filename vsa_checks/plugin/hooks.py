@@ -192,13 +192,16 @@ def _settle_memory(run: ClaimsRun, subjects: list[Subject], processes: int) -> N
 
 
 def _load_unless_sound(run: ClaimsRun, config: pytest.Config, subjects: Collection[Subject]) -> Model | None:
-    """The model, in the first basis that can be loaded; None where the parts that the subjects need were sound before.
+    """The model, in the first basis that can be loaded; None where all of it was sound before.
 
     Raises UsageError where none can be loaded.
     """
     run.threads = run.kept.threads()
-    # A run of a part reads no more: the other layers are read, and looked at, if a claim asks for them.
-    layers = None if not run.selection else {subject.layer for subject in subjects if subject.layer is not None}
+    reads_text = any("text" in load_claims()[subject.claim].needs for subject in subjects)
+    # A run of a part reads no more: the other layers are read, and looked at, if a claim asks for them. Text is read by
+    # the whole model.
+    part = bool(run.selection) and not reads_text
+    layers = {subject.layer for subject in subjects if subject.layer is not None} if part else None
     if run.threads is not None and run.kept.flags(run.bases[0]) is not None:
         return None
     for basis in run.bases:
@@ -211,14 +214,15 @@ def _load_unless_sound(run: ClaimsRun, config: pytest.Config, subjects: Collecti
         if _is_worker(config):
             return None  # its tests say so
         raise pytest.UsageError(with_trace(run.unloadable[run.bases[0]], config.option.fulltrace))
-    if run.device != "cpu" or any("text" in load_claims()[subject.claim].needs for subject in subjects):
+    if run.device != "cpu" or reads_text:
         # Other runs do not wait for PyTorch. Here it must choose its threads before the first compiled loop of numba,
         # which would otherwise do so.
         import torch
 
         run.threads = torch.get_num_threads()
         run.kept.keep_threads(run.threads)
-    run.kept.keep_flags(basis, model.effective_flags)
+    if not part:  # flags that are kept say that the whole model was sound
+        run.kept.keep_flags(basis, model.effective_flags)
     return model
 
 

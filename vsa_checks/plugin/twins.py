@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vsa_checks.judging.claim import Claim, load_claims
-from vsa_checks.judging.recorded import Recorded
+from vsa_checks.judging.recorded import Recorded, recorded_path
 from vsa_checks.judging.subjects import Subject, enumerate_subjects
 from vsa_checks.models.texts import shipped_text
 from vsa_checks.paths import cache_folder
@@ -48,7 +48,7 @@ def twin_values(run: ClaimsRun, wanted: bool, cached: bool) -> TwinValues:
     shipped = {}
     if cached and not run.record and run.info.source != "path":
         file = shipped_path(run.info.name)
-        if belongs(run.known, file):
+        if belongs(run, run.known, file):
             shipped = read_values(file, shape, run.seed)
         else:
             run.cautions.append(
@@ -59,9 +59,12 @@ def twin_values(run: ClaimsRun, wanted: bool, cached: bool) -> TwinValues:
     return TwinValues(run.info, kept, shipped, run.text)
 
 
-def belongs(known: Recorded, file: Path) -> bool:
-    """Whether a file of the twin's values is the one that was written with recorded verdicts, as far as they say."""
-    if known.twin is None:
+def belongs(run: ClaimsRun, known: Recorded, file: Path) -> bool:
+    """Whether a file of the twin's values is the one that was written with the recorded verdicts, as far as they say.
+
+    Verdicts in another place than those that ship say nothing of it.
+    """
+    if known.twin is None or run.recorded_file != recorded_path(run.info.name):
         return True
     try:
         return hashlib.sha256(read_bytes(file, limit=MOST_BYTES, what="the file")).hexdigest() == known.twin
@@ -90,11 +93,18 @@ def put_beside(
     item.user_properties.append((TWIN_PROPERTY, json.dumps(told)))
 
 
-def twin_to_record(run: ClaimsRun, tally: Tally) -> tuple[Path, str] | None:
-    """The file that ships with what the twin of a registered model gives, and what it is to hold; None for others."""
+def twin_to_record(run: ClaimsRun, tally: Tally, known: Recorded) -> tuple[Path, str] | None:
+    """The file that ships with what the twin of a registered model gives, and what it is to hold; None for others.
+
+    It goes with the verdicts that ship, and is left alone where others are written. What it says now is kept
+    only if it was written with `known`, the verdicts that are recorded now.
+    """
+    if run.recorded_file != recorded_path(run.info.name):
+        return None
     if not tally.twin_values or run.info.source == "path" or run.seed != RECORDED_SEED or run.text is not None:
         return None
     claims = load_claims()
     ids = {one.id for claim in claims.values() for one in enumerate_subjects(claim, run.info)}
     file = shipped_path(run.info.name)
-    return file, values_text(file, shape_digest(run.name), run.seed, tally.twin_values, claims, ids)
+    now = file if belongs(run, known, file) else None
+    return file, values_text(now, shape_digest(run.name), run.seed, tally.twin_values, claims, ids)

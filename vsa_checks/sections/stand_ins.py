@@ -45,7 +45,7 @@ def stand_ins(bench: Workbench, basis: Basis, place: Place) -> StandIns:
     labels, n = neuron_clusters(bench, basis, *place), len(unit)
 
     def find() -> StandIns:
-        named = Subject("neurons-beyond-chance", basis, *place)
+        named = Subject("neurons-beyond-chance", basis, *place[:2], expert=place[2] if len(place) > 2 else None)
         asked = np.sort(bench.rng("neurons of the nulls", named.id).choice(n, min(n, NULL_NEURONS), replace=False))
         found = {}
         for name in SIGN_NULLS:

@@ -222,13 +222,19 @@ def read_values(path: Path, shape: str, seed: int) -> dict[str, Stored]:
 
 
 def values_text(
-    path: Path, shape: str, seed: int, values: Mapping[str, Stored], claims: Mapping[str, Claim], ids: Collection[str]
+    path: Path | None,
+    shape: str,
+    seed: int,
+    values: Mapping[str, Stored],
+    claims: Mapping[str, Claim],
+    ids: Collection[str],
 ) -> str:
     """What a file of the twin's values is to hold, one line for each subject.
 
-    What the file says of the same twin now is kept, where the claim has the same version and the subject exists.
+    What the file, if there is one to trust, says of the same twin now is kept, where the claim has the same version and
+    the subject exists.
     """
-    known = {**read_values(path, shape, seed), **values}
+    known = {**(read_values(path, shape, seed) if path is not None else {}), **values}
     kept = {
         name: one
         for name, one in sorted(known.items())
