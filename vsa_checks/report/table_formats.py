@@ -173,5 +173,5 @@ def _notes(rows: Sequence[Mapping[str, str]]) -> list[str]:
         notes.append("Value, threshold, chance and verdict are those of a claim's least favourable subject.")
     if any(row["Claim"].endswith("*") for row in rows):
         notes.append("*: a claim without primary subjects; exploratory ones are counted.")
-    notes.append("Chance: the decisive null that comes closest.")
+    notes.append("Chance: the decisive null that is hardest to beat.")
     return notes
