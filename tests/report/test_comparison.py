@@ -1,6 +1,7 @@
 """Several reports beside one another: the grid, series of checkpoints, two runs of one model."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -192,9 +193,12 @@ def test_a_damaged_report_is_left_out_of_a_folder_and_an_error_by_itself(reports
     (tmp_path / "bad" / "results.json").write_text("{")
     found = write_comparison([tmp_path], tmp_path)
     assert [one["report"] for one in found["unreadable"]] == ["bad"] and str(tmp_path) not in json.dumps(found)
-    assert "no valid JSON" in Page((tmp_path / "index.html").read_text()).text
+    assert re.search(
+        r"bad: The results file results\.json cannot be read as JSON \(.+line 1 column 2.+\)\. Run the claims again",
+        Page((tmp_path / "index.html").read_text()).text,
+    )
     assert json.loads((tmp_path / "compare.json").read_text()) == found
-    with pytest.raises(ReportError, match="no valid JSON"):
+    with pytest.raises(ReportError, match=r"results\.json cannot be read as JSON \(.+\)\. Run the claims again"):
         read_runs([tmp_path / "bad"], tmp_path)
     with pytest.raises(UsageError, match="nothing to compare"):
         read_runs([], tmp_path)
