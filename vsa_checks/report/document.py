@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -164,7 +165,7 @@ def read(path: str | Path) -> dict[str, Any]:
         If there is no such file, or if it is damaged or of another schema version.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # False for a name that is too long, on which pathlib fails
         path = path / FILE_NAME
     again = "Run the claims again to write a new one."
     try:
