@@ -288,7 +288,7 @@ def test_a_change_near_zero_is_rounding(reports: Reports, tmp_path: Path) -> Non
 
 def test_a_change_beyond_all_numbers_is_the_largest_one(reports: Reports, tmp_path: Path) -> None:
     claim = plain("claim-a", primary="all")
-    folders = []
+    folders: list[Path] = []
     for step, sign in ((1, 1), (2, -1), (2, 1)):
         spots: list[Json] = [{"layer": layer, "matrix": "W_in"} for layer in range(2)]
         rows = [result(claim, sign * 1.7e308, **spot) for spot in spots]

@@ -29,7 +29,7 @@ def found_series(runs: Sequence[Run]) -> list[Json]:
         if run.step is not None:
             key = (run.series, *(run.model[name] for name in SHAPE))
             groups.setdefault(key, {}).setdefault(run.step, []).append(at)
-    found = []
+    found: list[Json] = []
     for key, members in groups.items():
         steps = sorted(members)
         ranked = [sorted(members[step], key=lambda at: (-len(runs[at].results), _seed(runs[at]))) for step in steps]
