@@ -51,15 +51,21 @@ class _Unprinted(Exception):
 
 
 class _Guarded:
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: Any) -> None:
         self._file = file
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._file, name)
 
-    def write(self, text: str) -> int:
+    @property
+    def buffer(self) -> _Guarded:
+        return _Guarded(self._file.buffer)
+
+    def write(self, text: str | bytes) -> int:
         try:
-            return self._file.write(text)
+            return int(self._file.write(text))
+        except UnicodeEncodeError as problem:  # of a stdout in ASCII, say
+            return self.write(str(text).encode(problem.encoding, "backslashreplace").decode(problem.encoding))
         except OSError as error:
             raise _Unprinted from error
 

@@ -1,6 +1,9 @@
 """Several reports beside one another: the grid, series of checkpoints, two runs of one model."""
 
 import json
+import os
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -192,9 +195,12 @@ def test_a_damaged_report_is_left_out_of_a_folder_and_an_error_by_itself(reports
     (tmp_path / "bad" / "results.json").write_text("{")
     found = write_comparison([tmp_path], tmp_path)
     assert [one["report"] for one in found["unreadable"]] == ["bad"] and str(tmp_path) not in json.dumps(found)
-    assert "no valid JSON" in Page((tmp_path / "index.html").read_text()).text
+    assert re.search(
+        r"bad: The results file results\.json cannot be read as JSON \(.+line 1 column 2.+\)\. Run the claims again",
+        Page((tmp_path / "index.html").read_text()).text,
+    )
     assert json.loads((tmp_path / "compare.json").read_text()) == found
-    with pytest.raises(ReportError, match="no valid JSON"):
+    with pytest.raises(ReportError, match=r"results\.json cannot be read as JSON \(.+\)\. Run the claims again"):
         read_runs([tmp_path / "bad"], tmp_path)
     with pytest.raises(UsageError, match="nothing to compare"):
         read_runs([], tmp_path)
@@ -216,3 +222,104 @@ def test_the_command_says_what_it_compared(
     assert "is the folder of a report" in capsys.readouterr().err and (folders[0] / "index.html").read_bytes() == page
     assert main(["compare", str(tmp_path / "nothing")]) == 2
     assert "There is no results file" in capsys.readouterr().err
+
+
+def test_trainings_whose_checkpoints_have_equal_names_are_two_series(reports: Reports, tmp_path: Path) -> None:
+    claim = told("claim-a")
+    for training, value in (("runA", 0.6), ("runB", 0.9)):
+        for step in (500, 1000):
+            name = f"/home/alice/secret/{training}/checkpoint-{step}"
+            sha256 = SHA[:-4] + training[-1].lower() + f"{step:04}"
+            model = {"name": name, "location": name, "source": "path", "sha256": sha256}
+            reports(f"{training}-{step}", [result(claim, value)], [claim], **model)
+    found = compare(*read_runs([tmp_path], tmp_path))
+    curves = {one["name"]: [point["median"] for point in one["curves"][0]["points"]] for one in found["series"]}
+    assert curves == {"runA/*": [0.6, 0.6], "runB/*": [0.9, 0.9]}
+    assert {run["model"]["name"] for run in found["runs"]} >= {"runA/checkpoint-500", "runB/checkpoint-1000"}
+    assert "alice" not in json.dumps(found) + render(found) and "secret" not in json.dumps(found) + render(found)
+
+
+def test_a_curve_over_other_subjects_says_so(reports: Reports, tmp_path: Path) -> None:
+    claim = told("claim-a", primary="all")
+    for step in (1, 2):
+        rows = [result(claim, 0.6, layer=layer, matrix="W_in") for layer in range(step)]
+        reports(f"s{step}", rows, [claim], name=f"m-step{step}", sha256=SHA + str(step))
+    found = compare(*read_runs([tmp_path], tmp_path))
+    assert found["series"][0]["curves"][0]["same_subjects"] is False
+    assert "not the same subjects at every step (1, 2)" in Page(render(found)).text
+
+
+def test_a_null_drawn_more_often_is_a_circumstance(reports: Reports, tmp_path: Path) -> None:
+    claim = told("claim-a")
+    one = reports("one", [result(claim, 0.7)], [claim])
+    two = reports("two", [result(claim, 0.7, nulls=[replace(null(), n=384)])], [claim])
+    found = compare(*read_runs([one, two], tmp_path))
+    assert found["diffs"][0]["circumstances"] == {"draws of random directions": [2000, 384]}
+    assert "Both have the same seed (0)." in Page(render(found)).text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "unsettled", "meaning"),
+    [
+        (0.6, 0.4, True, "but unsettled: other random numbers change it too; the value changed by more than noise"),
+        (0.5, 0.5 * (1 - 1e-9), False, "another verdict; the value changed by no more than rounding"),
+        (0.501, 0.499, False, "another verdict; the value changed by no more than noise"),
+    ],
+)
+def test_another_verdict_says_what_the_value_did(
+    reports: Reports, tmp_path: Path, before: float, after: float, unsettled: bool, meaning: str
+) -> None:
+    claim = plain("claim-a")
+    rows = [result(claim, value, unsettled=unsettled) for value in (before, after)]
+    if abs(before - after) < 1e-6:  # a width of 0 makes every other change more than noise
+        for row in rows:
+            row["ci"].update(low=row["value"], high=row["value"])
+    one, two = (reports(name, [row], [claim]) for name, row in zip("ab", rows, strict=True))
+    found = compare(*read_runs([one, two], tmp_path))
+    assert found["diffs"][0]["counts"]["verdict"] == 1 and meaning in Page(render(found)).text
+
+
+def test_a_change_near_zero_is_rounding(reports: Reports, tmp_path: Path) -> None:
+    claim = plain("claim-a")
+    one, two = (reports(name, [result(claim, value)], [claim]) for name, value in (("a", 1e-17), ("b", 3e-17)))
+    (diff,) = compare(*read_runs([one, two], tmp_path))["diffs"]
+    assert diff["counts"]["rounding"] == 1
+
+
+def test_a_change_beyond_all_numbers_is_the_largest_one(reports: Reports, tmp_path: Path) -> None:
+    claim = plain("claim-a", primary="all")
+    folders: list[Path] = []
+    for step, sign in ((1, 1), (2, -1), (2, 1)):
+        spots: list[Json] = [{"layer": layer, "matrix": "W_in"} for layer in range(2)]
+        rows = [result(claim, sign * 1.7e308, **spot) for spot in spots]
+        for row in rows:
+            row["ci"].update(low=row["value"], high=row["value"])
+        folders.append(reports(f"r{len(folders)}", rows, [claim], name=f"m-step{step}", sha256=SHA + str(step)))
+    found = write_comparison(folders, tmp_path)
+    assert [one["change"] for one in found["diffs"][0]["subjects"]] == [sys.float_info.max] * 2
+    assert found["series"][0]["curves"][0]["points"][0]["median"] == pytest.approx(1.7e308)
+
+
+def test_paths_that_lead_nowhere_are_one_paragraph(
+    reports: Reports, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for path in (str(loop), "x" * 5000):
+        for words in (["compare", path, "-o", str(tmp_path / "out")], ["table", path]):
+            assert main(words) == 2
+            error = capsys.readouterr().err
+            assert "cannot be read (" in error and "Run the claims again" in error and error.count("\n") == 1
+    folder = reports("good", [result(told(), 0.7)], [told()])
+    assert main(["compare", str(folder), "-o", "y" * 5000]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_folder_whose_name_is_no_text_is_linked(reports: Reports, tmp_path: Path) -> None:
+    folder = reports("good", [result(told(), 0.7)], [told()])
+    try:
+        folder = folder.rename(tmp_path / os.fsdecode(b"rep\xfe"))
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    found = write_comparison([folder], tmp_path / "out")
+    assert found["runs"][0]["page"] == "../rep%FE/index.html"

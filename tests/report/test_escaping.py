@@ -82,8 +82,16 @@ def test_no_text_is_a_formula_in_a_spreadsheet(text: str) -> None:
     assert cell.startswith("'") and not set(cell) & set("\t\r\n")
 
 
+def test_no_text_behind_a_semicolon_is_a_formula_where_cells_are_split_there() -> None:
+    assert [csv_cell(one) for one in ("a;=1+1", 'a; "=1;-2', "a; b=1")] == ["a;'=1+1", "a; \"'=1;'-2", "a; b=1"]
+
+
 def test_numbers_and_plain_text_stay_as_they_are_in_csv() -> None:
     assert [csv_cell(one) for one in (-0.5, None, 3, "W_Q, raw")] == [-0.5, None, 3, "W_Q, raw"]
+
+
+def test_no_address_is_a_link_in_markdown() -> None:
+    assert markdown("ftp://h _www.h xhttp://h") == r"ftp\://h \_www\.h xhttp\://h"
 
 
 def test_no_sign_starts_markup_in_markdown() -> None:

@@ -153,6 +153,32 @@ def test_the_hardest_null_is_the_decisive_one_nearest_to_the_value() -> None:
     assert hardest_null(result(plain(), 0.3)) is None
 
 
+def test_the_hardest_null_is_the_one_that_decides() -> None:
+    claim = told(decisive=("a", "b", "c"), delta=0.05)
+
+    def name(*nulls: tuple[str, float, float]) -> str:
+        found = hardest_null(result(claim, 0.9, nulls=[null(name, value, p) for name, value, p in nulls]))
+        assert found is not None
+        return str(found["name"])
+
+    assert name(("a", 0.8, 0.001), ("b", 0.5, 0.3), ("c", 0.2, 0.02)) == "b", "nearer, yet beaten: a"
+    assert name(("a", 0.88, 0.001), ("b", 0.5, 0.009), ("c", 0.2, 0.005)) == "a", "by less than delta"
+    assert name(("a", 0.8, 0.001), ("b", 0.5, 0.009), ("c", 0.2, 0.005)) == "b", "all beaten: the largest p"
+    assert name(("a", 0.2, 0.001), ("b", 0.5, 0.001), ("c", 0.3, 0.001)) == "b", "then the smallest lead"
+
+
+def test_a_run_that_shows_another_null_of_its_worst_subject_is_read() -> None:
+    claim = told(decisive=("a", "b"))
+    document = factory.document([result(claim, 0.9, nulls=[null("a", 0.8, 0.001), null("b", 0.5, 0.3)])], [claim])
+    shown = document["summary"]["by_claim"]["claim-a"]["worst"]["null"]
+    assert shown["name"] == "b"
+    shown.update(name="a", value=0.8, p_value=0.001)
+    validate(document)
+    shown["value"] = 0.7
+    with pytest.raises(ReportError, match=r"worst\.null\.name"):
+        validate(document)
+
+
 def test_claims_go_worst_first() -> None:
     names = {"a-holds": 0.9, "b-refuted": 0.1, "c-unchecked": None, "d-chance": 0.7, "e-exploring": 0.1}
     claims = [told(name, primary="none" if name == "e-exploring" else "all") for name in names]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import pandas
@@ -121,3 +122,43 @@ def test_the_command_prints_the_schema(document: Json, capsys: pytest.CaptureFix
     Draft202012Validator.check_schema(printed)
     assert Draft202012Validator(printed).is_valid(document)
     assert not Draft202012Validator(printed).is_valid(document | {"schema_version": 3})
+
+
+@pytest.mark.parametrize("name", ["results.json", "index.html", "pytest.html"])
+def test_a_table_takes_the_place_of_no_part_of_a_report(
+    document: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    write(document, tmp_path)
+    before = (tmp_path / "results.json").read_bytes()
+    (tmp_path / "elsewhere").symlink_to(tmp_path / name)
+    for output in (name, "elsewhere"):
+        assert main(["table", str(tmp_path), "-o", str(tmp_path / output)]) == 2
+        assert "is a part of a report" in capsys.readouterr().err
+    assert (tmp_path / "results.json").read_bytes() == before
+    assert main(["table", str(tmp_path), "-o", str(tmp_path / "table.md")]) == 0
+
+
+def test_the_table_is_printed_where_signs_or_room_are_missing(
+    document: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(document, tmp_path)
+    with (tmp_path / "printed").open("w", encoding="ascii") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        assert main(["table", str(tmp_path)]) == 0
+    assert r"\u2265 0.5" in (tmp_path / "printed").read_text()
+    if Path("/dev/full").exists():
+        with open("/dev/full", "w") as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            assert main(["table", str(tmp_path), "--format", "parquet"]) == 2
+        assert "Not all could be printed" in capsys.readouterr().err
+
+
+def test_a_first_cell_in_brackets_is_no_option_of_a_rule_in_latex() -> None:
+    claim = told(section="[9cm] x")
+    text = str(write_table(factory.document([result(claim)], [claim]), "latex"))
+    assert "{[}9cm] x & claim-a" in text and "\n[9cm]" not in text
+
+
+def test_all_text_of_csv_is_quoted_and_no_number(document: Json) -> None:
+    header, row, *_ = str(write_table(document, "csv")).splitlines()
+    assert header.startswith('"claim","section"') and row.startswith('"claim-a","2.1",') and ",0.9," in row

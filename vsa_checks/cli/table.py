@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from vsa_checks.errors import UsageError
+from vsa_checks.plugin import log
 from vsa_checks.plugin.selection import selection
-from vsa_checks.report.document import read
+from vsa_checks.report import document, page
 from vsa_checks.report.table_formats import write_table
 from vsa_checks.writing import write_whole
 
 ALL = "all"
 """What --layers stands for without a list."""
+OF_A_REPORT = (document.FILE_NAME, page.FILE_NAME, log.FILE_NAME)
+"""What a report's folder holds."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Write or print the table. Raises VsaChecksError for a report that cannot be read, and options that do not fit."""
-    document = read(options.report)
-    measured = set(document["summary"]["by_claim"])
-    claims = measured | set(document["summary"]["not_run"])
+    if options.output is not None:
+        _refuse_report(Path(options.output), Path(options.report))
+    results = document.read(options.report)
+    measured = set(results["summary"]["by_claim"])
+    claims = measured | set(results["summary"]["not_run"])
     layers = None if options.layers in (None, ALL) else options.layers
-    chosen = selection(options.claims, layers, False, claims, document["model"]["n_layers"])
+    chosen = selection(options.claims, layers, False, claims, results["model"]["n_layers"])
     if chosen.claims is not None and not chosen.claims & measured:
         raise UsageError(
             f"{chosen.words} leaves nothing to show: {options.report} holds no result of these claims. It holds "
@@ -31,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "parquet" and options.output is None and sys.stdout.isatty():
         raise UsageError("Parquet is no text: name a file for it with -o FILE, or let the output go into one.")
     content = write_table(
-        document,
+        results,
         options.format,
         claims=chosen.claims,
         layers=chosen.layers,
@@ -46,3 +52,18 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"The table cannot be written to {path} ({error.strerror}). Name another with -o.") from error
     return 0
+
+
+def _refuse_report(path: Path, report: Path) -> None:
+    """Raise UsageError where a table would take the place of a part of a report."""
+    places = [Path(os.path.realpath(path)), Path(os.path.abspath(path))]
+    own = os.path.realpath(report)
+    if any(_of_a_report(place) or str(place) == own for place in places):
+        raise UsageError(
+            f"{path} is a part of a report, and the table would take its place. Name another file for the table with "
+            "-o FILE."
+        )
+
+
+def _of_a_report(path: Path) -> bool:
+    return path.name in OF_A_REPORT and os.path.lexists(path.with_name(document.FILE_NAME))

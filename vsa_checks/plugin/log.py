@@ -37,7 +37,7 @@ class Log:
     def to_page(self) -> str:
         """The address of our page as a link from the log's."""
         where = self.path.parent if self._ours else Path(self._config.option.htmlpath or ".").absolute().parent
-        return quote(os.path.relpath(self.path.with_name(PAGE), where))
+        return quote(os.fsencode(os.path.relpath(self.path.with_name(PAGE), where)))
 
     def leave_out(self) -> None:
         """Write none: there is nothing to tell."""

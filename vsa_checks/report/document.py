@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -164,7 +165,7 @@ def read(path: str | Path) -> dict[str, Any]:
         If there is no such file, or if it is damaged or of another schema version.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # False for a name that is too long, on which pathlib fails
         path = path / FILE_NAME
     again = "Run the claims again to write a new one."
     try:
@@ -272,6 +273,12 @@ def _consistent(document: Mapping[str, Any]) -> None:
     for claim, entry in by_claim.items():
         if "corrected_for_number" not in entry:  # a run before it was counted
             recount["by_claim"][claim].pop("corrected_for_number", None)
+    for claim, entry in by_claim.items():
+        # Earlier versions showed another one of the subject's nulls.
+        shown, its_worst = entry["worst"]["null"], recount["by_claim"][claim]["worst"]
+        nulls = next(result["nulls"] for result in results if result["id"] == its_worst["id"])
+        if shown is not None and any(shown.items() <= null.items() for null in nulls):
+            its_worst["null"] = shown
     stated, counted = dict(_walk(document["summary"])), dict(_walk(recount))
     for path in sorted(stated.keys() | counted.keys(), key=str):
         if stated.get(path) != counted.get(path):

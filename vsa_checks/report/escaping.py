@@ -21,6 +21,7 @@ _BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # letters by their category, 
 _ESCAPE_LIKE = re.compile(r"\\(?=[\\nrtxuU])")
 _EDGE_SPACES = re.compile(r"^ +| +$| {2,}")
 _FORMULA = tuple("=+-@\t\r\n|＝＋－＠")
+_AFTER_SEMICOLON = re.compile(r"(;[\s\"]*)(?=[=+\-@|＝＋－＠])")
 
 
 def token(name: object) -> str:
@@ -87,13 +88,15 @@ def latex(text: object) -> str:
 
 
 def csv_cell(value: Any) -> Any:
-    """A cell for a file that a spreadsheet may open: text that it would run as a formula begins with an apostrophe.
+    """A cell for a file that a spreadsheet may open: text that it would run as a formula begins with an apostrophe,
+    also behind a semicolon, where some split cells.
 
     Numbers, and None, stay as they are.
     """
     if not isinstance(value, str):
         return value
     text = visible(value)
+    text = _AFTER_SEMICOLON.sub(r"\1'", text)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) or value.startswith(_FORMULA) else text
 
 
@@ -101,7 +104,7 @@ def markdown(text: object) -> str:
     """Text for a cell of a Markdown table: it ends no cell, starts no markup and no HTML."""
     escaped = re.sub(r"([\\`*_{}\[\]<>|~$#!&])", r"\\\1", visible(text))
     # Addresses and @names become links without any markup.
-    return re.sub(r"(?i)\b(https?:|www\.)", lambda found: found[0][:-1] + "\\" + found[0][-1], escaped).replace(
+    return re.sub(r"(?i)(https?:|ftp:|www\.)", lambda found: found[0][:-1] + "\\" + found[0][-1], escaped).replace(
         "@", "&#64;"
     )
 

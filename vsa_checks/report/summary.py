@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vsa_checks.judging.claim import load_claims
 from vsa_checks.report.formatting import GIVEN, VERDICTS, WORST_FIRST, remarks
 from vsa_checks.statistics import holm
 
@@ -11,6 +12,8 @@ WORST_KEYS = (
     *("id", "primary", "verdict", "fragile", "unsettled", "twin", "value", "direction", "threshold"),
     *("threshold_origin", "reference"),
 )
+UNKNOWN_ALPHA = 0.01
+"""Of a claim that this version does not have."""
 MATRICES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "QK", "OV", "W_gate", "W_in", "W_out", "W_U")
 
 
@@ -31,11 +34,28 @@ def lead(result: Result, value: float) -> float:
 
 
 def hardest_null(result: Result) -> dict[str, Any] | None:
-    """The decisive null that comes closest to the value or passes it; without decisive ones, the closest of all."""
-    nulls = [null for null in result["nulls"] if null["decisive"]] or list(result["nulls"])
-    if not nulls or result["value"] is None:
+    """The null that decides: a decisive one that the value does not beat, else the one that it beats least surely.
+
+    Among these it is the one with the largest p, then the one with the smallest lead. Without decisive nulls it is the
+    one that comes closest to the value or passes it.
+    """
+    if result["value"] is None or not result["nulls"]:
         return None
-    return dict(min(nulls, key=lambda null: (lead(result, null["value"]), null["name"])))
+    decisive = [null for null in result["nulls"] if null["decisive"]]
+    if not decisive:
+        return dict(min(result["nulls"], key=lambda null: (lead(result, null["value"]), null["name"])))
+    claim = load_claims().get(result["claim"])
+    alpha = UNKNOWN_ALPHA if claim is None else claim.alpha
+
+    def beaten(null: Mapping[str, Any]) -> bool:
+        return (null["p_value"] or 0.0) <= alpha and lead(result, null["value"]) >= (null["delta"] or 0.0)
+
+    return dict(
+        min(
+            [null for null in decisive if not beaten(null)] or decisive,
+            key=lambda null: (-(null["p_value"] or 0.0), lead(result, null["value"]), null["name"]),
+        )
+    )
 
 
 def unfavourable(result: Result) -> tuple[int, float, tuple[Any, ...]]:

@@ -72,9 +72,9 @@ def table(document: Mapping[str, Any]) -> DataFrame:
     -------
     pandas.DataFrame
         One row for each result, sorted by id, with the columns of `COLUMNS`. `null`, `null_value` and `p_value` are
-        those of the decisive null that comes closest to the value or passes it; `twin_value` and `twin_met` are the
-        untrained twin's. What a result does not have is missing: `value` of a subject that was not checked, `layer` of
-        the embeddings, `null` of a claim without decisive nulls.
+        those of the decisive null that the value does not beat, or that it beats least surely; `twin_value` and
+        `twin_met` are the untrained twin's. What a result does not have is missing: `value` of a subject that was not
+        checked, `layer` of the embeddings, `null` of a claim without decisive nulls.
     """
     results = sorted(document["results"], key=lambda result: result["id"])
     return _frame((_row(result) for result in results), COLUMNS)
@@ -93,7 +93,7 @@ def claims_frame(document: Mapping[str, Any]) -> DataFrame:
     pandas.DataFrame
         One row for each claim and basis, with the columns of `CLAIM_COLUMNS`: how many subjects have each verdict
         (`counted` says which: primary ones or, where a claim has none, exploratory ones), then the least favourable of
-        them (`worst`, its id) with value, threshold and the null that comes closest.
+        them (`worst`, its id) with value, threshold and the null that is hardest to beat.
     """
     by_claim = document["summary"]["by_claim"]
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}

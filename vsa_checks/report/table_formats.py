@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -61,7 +62,8 @@ def write_table(
     if form == "json":
         return json.dumps(_records(frame), indent=1) + "\n"  # ASCII: nothing in it can act on a terminal
     if form == "csv":
-        return str(frame.map(csv_cell, na_action="ignore").to_csv(index=False, lineterminator="\n"))
+        cells = frame.map(csv_cell, na_action="ignore")
+        return str(cells.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
     return _LAYOUTS[form](_for_readers(frame, subjects), document)
 
 
@@ -148,7 +150,8 @@ def _as_latex(rows: Sequence[Mapping[str, str]], document: Row) -> str:
 
 def _in_latex(cell: str, numbers: bool) -> str:
     """A cell for LaTeX; negative numbers and powers of ten in it as mathematics."""
-    escaped = latex(cell)
+    # Behind \\ and \midrule these two would be read as part of the command.
+    escaped = re.sub(r"^(\s*)([\[*])", r"\1{\2}", latex(cell))
     if not numbers:
         return escaped
     powers = re.sub(r"(-?\d[\d.]*)e(-?\d+)", r"$\1 \\times 10^{\2}$", escaped)
@@ -173,5 +176,5 @@ def _notes(rows: Sequence[Mapping[str, str]]) -> list[str]:
         notes.append("Value, threshold, chance and verdict are those of a claim's least favourable subject.")
     if any(row["Claim"].endswith("*") for row in rows):
         notes.append("*: a claim without primary subjects; exploratory ones are counted.")
-    notes.append("Chance: the decisive null that comes closest.")
+    notes.append("Chance: the decisive null that is hardest to beat.")
     return notes

@@ -8,6 +8,9 @@ from markupsafe import Markup
 
 from vsa_checks.report.formatting import number, visible
 
+LARGEST = 5e307
+"""Beyond it the length of an axis is no number."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -34,7 +37,7 @@ class Scale:
 
 def fit(values: Iterable[float | None], start: float, end: float, from_zero: bool = False) -> Scale:
     """A scale for all values, with a little room: from 0 where that costs little, to 1 for shares."""
-    known = [value for value in values if value is not None]
+    known = [min(max(value, -LARGEST), LARGEST) for value in values if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     if low >= 0 and (from_zero or low <= 0.6 * high):
         low = 0.0

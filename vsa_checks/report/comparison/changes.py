@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
@@ -11,8 +12,8 @@ from vsa_checks.report.comparison.grid import link
 from vsa_checks.report.comparison.runs import Json, Run
 from vsa_checks.report.summary import hardest_null
 
-ROUNDING = 1e-6
-"""Relative: other processors and libraries add numbers in another order."""
+ROUNDING, ROUNDING_OF_ZERO = 1e-6, 1e-12
+"""Relative, and absolute near 0: other processors and libraries add numbers in another order."""
 LISTED = ("verdict", "more than noise", "within noise")
 """Of these each subject is told; the others are counted, and those with no counterpart named."""
 LEVEL = 0.05
@@ -42,7 +43,7 @@ def changes(before: Run, after: Run) -> Json:
     -------
     dict
         `circumstances`: what differs between the runs themselves, name to the two values; `same_draws`: whether both
-        used the same random numbers; `counts` by kind; `subjects`, one entry for each whose verdict or value differs,
+        have the same seed; `counts` by kind; `subjects`, one entry for each whose verdict or value differs,
         the most telling first; `gone` and `new`, the ids that one run lacks; `other_versions`, the claims not compared.
         A value changed by *more than noise* if the interval of the difference of two independent measurements leaves
         out 0, corrected for how many values are compared (Benjamini-Hochberg at .05). The half width of that interval
@@ -87,14 +88,24 @@ def _compared(subject: str, before: Json | None, after: Json | None) -> Json:
         return entry
     entry["unsettled"] = before["unsettled"] or after["unsettled"]
     if before["value"] is not None and after["value"] is not None:
-        entry["change"] = after["value"] - before["value"]
-        entry["half_width"] = half_width(before, after)
+        entry["change"] = _finite(after["value"] - before["value"])
+        entry["half_width"] = _finite(half_width(before, after))
         if entry["change"]:
-            size = max(abs(before["value"]), abs(after["value"]))
-            entry["kind"] = "rounding" if abs(entry["change"]) <= ROUNDING * size else "within noise"
+            entry["kind"] = "rounding" if is_rounding(entry) else "within noise"
     if before["verdict"] != after["verdict"]:
         entry["kind"] = "verdict"
     return entry
+
+
+def is_rounding(entry: Json) -> bool:
+    """Whether a subject's value changed by no more than other processors and libraries make of it."""
+    size = max(abs(entry["before"]["value"]), abs(entry["after"]["value"]))
+    return bool(abs(entry["change"]) <= max(ROUNDING * size, ROUNDING_OF_ZERO))
+
+
+def _finite(number: float) -> float:
+    """The largest number in place of an infinite one, which JSON lacks."""
+    return max(-sys.float_info.max, min(sys.float_info.max, number))
 
 
 def half_width(before: Json, after: Json) -> float:
@@ -113,7 +124,7 @@ def _tell_noise(entries: Sequence[Json]) -> None:
         return
     from scipy.stats import false_discovery_control
 
-    p_values = [_p_value(entry["change"], entry["half_width"]) for entry in compared]
+    p_values = [1.0 if is_rounding(entry) else _p_value(entry["change"], entry["half_width"]) for entry in compared]
     for entry, q in zip(compared, false_discovery_control(p_values, method="bh"), strict=True):
         entry["q"] = float(q)
         if entry["kind"] == "within noise" and q <= LEVEL:
@@ -146,4 +157,22 @@ def _circumstances(before: Run, after: Run) -> dict[str, list[Any]]:
         )
     names = sides[0].keys() | sides[1].keys()
     different = {name: [side.get(name) for side in sides] for name in sorted(names)}
-    return {name: pair for name, pair in different.items() if pair[0] != pair[1]}
+    return {name: pair for name, pair in different.items() if pair[0] != pair[1]} | _draws(before, after)
+
+
+def _draws(before: Run, after: Run) -> dict[str, list[Any]]:
+    """The nulls of subjects that both runs have which were not drawn equally often, and how often they were."""
+    found: dict[str, tuple[set[int | None], set[int | None]]] = {}
+    for subject in before.results.keys() & after.results.keys():
+        one, other = ({null["name"]: null["n"] for null in run.results[subject]["nulls"]} for run in (before, after))
+        for name in one.keys() & other.keys():
+            if one[name] != other[name]:
+                for side, n in zip(found.setdefault(name, (set(), set())), (one[name], other[name]), strict=True):
+                    side.add(n)
+
+    def said(counts: set[int | None]) -> Any:
+        known = sorted(n for n in counts if n is not None)
+        words = ([] if len(known) == len(counts) else ["by a law"]) + [f"{n:,}" for n in known]
+        return known[0] if len(counts) == len(known) == 1 else " or ".join(words)
+
+    return {f"draws of {name}": [said(side) for side in sides] for name, sides in sorted(found.items())}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def write_comparison(named: Sequence[str | Path], where: str | Path) -> dict[str
         If the folder cannot be written.
     """
     folder = Path(where)
-    if (folder / document.FILE_NAME).exists():
+    if os.path.lexists(folder / document.FILE_NAME):
         raise UsageError(
             f"{folder} is the folder of a report, whose page the comparison would take the place of. Name another "
             "folder for the comparison."

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsa_checks.report import formatting
-from vsa_checks.report.comparison.changes import LEVEL
+from vsa_checks.report.comparison.changes import LEVEL, is_rounding
 from vsa_checks.report.comparison.charts import over_steps
 from vsa_checks.report.escaping import cut, visible
 from vsa_checks.report.summary import lead
@@ -165,10 +165,12 @@ def _pair(before: float | None, after: float | None) -> str:
 def _meaning(entry: Json) -> str:
     if entry["kind"] != "verdict":
         return KIND_WORDS[entry["kind"]]
-    if entry["unsettled"]:
-        return "another verdict, but unsettled: other random numbers change it too"
+    unsettled = ", but unsettled: other random numbers change it too" if entry["unsettled"] else ""
     if entry["q"] is None:
-        return "another verdict: measured in one run only"
+        return f"another verdict{unsettled}{'; ' if unsettled else ': '}measured in one run only"
     if not entry["change"]:
-        return "another verdict of the same value: threshold or chance moved"
-    return f"another verdict; the value changed by {'more' if entry['q'] <= LEVEL else 'no more'} than noise"
+        return f"another verdict of the same value: threshold or chance moved{unsettled}"
+    if is_rounding(entry):
+        return f"another verdict{unsettled}; the value changed by no more than rounding"
+    how = "more" if entry["q"] <= LEVEL else "no more"
+    return f"another verdict{unsettled}; the value changed by {how} than noise"

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from vsa_checks.errors import UsageError, VsaChecksError
 from vsa_checks.report import document, page
+from vsa_checks.report.escaping import encodable
 from vsa_checks.report.formatting import partial_line
 
 Json = dict[str, Any]
@@ -29,7 +30,7 @@ class Run:
 
     name: how the comparison calls it, unlike any other. page: the address of its page from the comparison's, empty
     where it has none. results: by id, without what LEFT_OUT names. step, series: where a checkpoint of training stands,
-    and what its name is but for that; None and empty for others.
+    and what its name is but for that, of a path all of it; None and empty for others.
     """
 
     name: str
@@ -98,16 +99,17 @@ def read_runs(named: Sequence[str | Path], where: Path) -> tuple[list[Run], list
 
 def _found(named: Iterable[str | Path]) -> list[tuple[Path, list[Path]]]:
     """What was named, each with the results files that it stands for; a file that was found before is left out."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     found = []
     for given in named:
         path = Path(given)
-        own = path / document.FILE_NAME if path.is_dir() else path
+        # Those of os take what pathlib fails on: loops of links, and names that are too long.
+        own = path / document.FILE_NAME if os.path.isdir(path) else path
         files = [own]
-        if path.is_dir() and not own.exists():
+        if os.path.isdir(path) and not os.path.lexists(own):
             files = sorted(path.glob(f"*/{document.FILE_NAME}")) or files
-        fresh = [file for file in files if file.resolve() not in seen]
-        seen.update(file.resolve() for file in fresh)
+        fresh = [file for file in files if os.path.realpath(file) not in seen]
+        seen.update(os.path.realpath(file) for file in fresh)
         found.append((path, fresh))
     return found
 
@@ -117,10 +119,12 @@ def _read(file: Path, where: Path) -> Run:
     model, by_claim = content["model"], content["summary"]["by_claim"]
     own_page = file.with_name(page.FILE_NAME)
     address = os.path.relpath(own_page.absolute(), where.absolute())  # a browser does not follow links of folders
-    step, series = _step(model, file.parent.resolve().name)
+    step, series = _step(model, Path(os.path.realpath(file.parent)))
+    if model["source"] == "path":
+        model = {**model, "name": last_parts(model["name"])}
     return Run(
-        Path(model["name"]).name if model["source"] == "path" else model["name"],
-        quote(address) if own_page.is_file() else "",
+        last_parts(model["name"], 1) if model["source"] == "path" else model["name"],
+        quote(os.fsencode(address)) if os.path.isfile(own_page) else "",
         model,
         content["environment"],
         partial_line(content),
@@ -131,15 +135,37 @@ def _read(file: Path, where: Path) -> Run:
     )
 
 
-def _step(model: Mapping[str, Any], folder: str) -> tuple[int | None, str]:
-    """The step of training that a model's name, place, revision or report folder tells, and that name without it."""
-    name = Path(model["name"]).name if model["source"] == "path" else model["name"]
-    for text in (name, model.get("location") or "", model["revision"] or "", folder):
-        found = STEP.search(text)
-        if found is not None:
-            number = int(found[1]) * {"k": 1000, "m": 1_000_000}.get((found[2] or "").lower(), 1)
-            return number, f"{text[: found.start()]}*{text[found.end() :]}"
+def last_parts(path: str, most: int = 2) -> str:
+    """The last parts of a path: all of it would tell whose computer it is of."""
+    parts = [part for part in path.split("/") if part]
+    return encodable("/".join(parts[-most:])) or "/"
+
+
+def _step(model: Mapping[str, Any], folder: Path) -> tuple[int | None, str]:
+    """The step of training that a model's name, place, revision or report folder tells, and all of that but the step.
+
+    Of paths the last part that tells a step counts. What stands around it keeps two trainings apart whose checkpoints
+    have equal names.
+    """
+    name, location, revision = model["name"], model.get("location") or "", model["revision"] or ""
+    paths = [name, location] if model["source"] == "path" else []
+    for path in paths:
+        parts = path.split("/")
+        for at in reversed(range(len(parts))):
+            if (found := _without_step(parts[at])) is not None:
+                return found[0], "/".join([*parts[:at], found[1], *parts[at + 1 :]])
+    for before, text in (("", name), ("", location), (f"{name}@", revision), (f"{folder.parent}/", folder.name)):
+        if text not in paths and (found := _without_step(text)) is not None:
+            return found[0], before + found[1]
     return None, ""
+
+
+def _without_step(text: str) -> tuple[int, str] | None:
+    found = STEP.search(text)
+    if found is None:
+        return None
+    number = int(found[1]) * {"k": 1000, "m": 1_000_000}.get((found[2] or "").lower(), 1)
+    return number, f"{text[: found.start()]}*{text[found.end() :]}"
 
 
 def _told_apart(runs: list[Run]) -> list[Run]:

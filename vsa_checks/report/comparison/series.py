@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from statistics import median
+from statistics import median_high, median_low
 from typing import Any
 
 from vsa_checks.report.comparison.grid import in_the_paper
-from vsa_checks.report.comparison.runs import Json, Run
+from vsa_checks.report.comparison.runs import Json, Run, last_parts
 from vsa_checks.report.summary import hardest_null, worst
 
 SHAPE = ("architecture", "n_layers", "d_model", "d_vocab")
@@ -28,7 +29,7 @@ def found_series(runs: Sequence[Run]) -> list[Json]:
         if run.step is not None:
             key = (run.series, *(run.model[name] for name in SHAPE))
             groups.setdefault(key, {}).setdefault(run.step, []).append(at)
-    found = []
+    found: list[Json] = []
     for key, members in groups.items():
         steps = sorted(members)
         ranked = [sorted(members[step], key=lambda at: (-len(runs[at].results), _seed(runs[at]))) for step in steps]
@@ -36,7 +37,13 @@ def found_series(runs: Sequence[Run]) -> list[Json]:
         curves = _curves([(step, runs[at]) for step, at in zip(steps, chosen, strict=True)]) if len(steps) > 1 else []
         if curves:
             left_out = sorted(at for same in ranked for at in same[1:])
-            found.append({"name": key[0], "runs": chosen, "steps": steps, "left_out": left_out, "curves": curves})
+            name = last_parts(key[0])
+            found.append({"name": name, "runs": chosen, "steps": steps, "left_out": left_out, "curves": curves})
+    taken: Counter[str] = Counter()
+    for series in found:
+        taken[series["name"]] += 1
+        if (number := taken[series["name"]]) > 1:
+            series["name"] += f" #{number}"
     return found
 
 
@@ -61,8 +68,15 @@ def _curves(checkpoints: Sequence[tuple[int, Run]]) -> list[Json]:
         latest = points[-1]["claim_version"]  # values of another version are those of another measure
         points = [point for point in points if point["claim_version"] == latest]
         if len(points) > 1:
-            found.append({"claim": claim, "basis": basis, "section": sections[claim], "points": points})
+            same = len({point.pop("subjects") for point in points}) == 1
+            names = {"claim": claim, "basis": basis, "section": sections[claim]}
+            found.append({**names, "same_subjects": same, "points": points})
     return found
+
+
+def _median(values: Sequence[float]) -> float:
+    """The median, also of numbers whose sum is none any more."""
+    return median_low(values) / 2 + median_high(values) / 2
 
 
 def _point(step: int, results: list[Json]) -> Json | None:
@@ -75,12 +89,13 @@ def _point(step: int, results: list[Json]) -> Json | None:
     values = [one["value"] for one in measured]
     return {
         "step": step,
-        "median": median(values),
+        "subjects": frozenset(one["id"] for one in measured),
+        "median": _median(values),
         "least": min(values),
         "largest": max(values),
-        "threshold": median(one["threshold"] for one in measured),
+        "threshold": _median([one["threshold"] for one in measured]),
         "direction": measured[0]["direction"],
-        "chance": median(nulls) if nulls else None,
+        "chance": _median(nulls) if nulls else None,
         "holds": sum(one["verdict"] == "holds" for one in counted),
         "of": len(counted),
         "verdict": worst(counted)["verdict"],
