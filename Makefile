@@ -15,6 +15,7 @@ CALIBRATION_ARGS ?=
 BENCHMARK_ARGS ?=
 FUZZ_ARGS     ?=
 
+FIRST_TESTS   ?= tests/engine tests/measures
 # The specification's property tests on random vectors: part of the paper's premise, and in need of no model.
 PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 
@@ -155,8 +156,12 @@ lint: setup
 	@$(PY) -m mypy
 	@$(PY) -m deptry --no-ansi .
 
-test: lint
-	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ $(TEST_ARGS)
+# Beside the linters, which take one core, the tests that compile all loops: the others find them compiled.
+test: setup
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(FIRST_TESTS) >$(VENV)/first-tests.log 2>&1 & first=$$!; \
+	$(MAKE) --no-print-directory lint; status=$$?; \
+	wait $$first || status=$$?; cat $(VENV)/first-tests.log; exit $$status
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ $(FIRST_TESTS:%=--ignore=%) $(TEST_ARGS)
 	@# no:html: the log under reports/ is that of the last run on a model
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html $(TEST_ARGS)
 

@@ -75,7 +75,7 @@ def test_a_fault_is_found_and_the_next_input_is_tried(
     fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, what, place = FAULTS[fault]
-    monkeypatch.setattr(trial, "SECONDS", 0.3)
+    monkeypatch.setattr(trial, "SECONDS", 0.3 if fault == "a hang" else 30.0)
     monkeypatch.setattr(trial, "WAITING_SECONDS", 1.0 if fault == "a wait" else 30.0)
     monkeypatch.setattr(
         trial,
