@@ -150,16 +150,15 @@ verify: setup
 	else echo "This run wrote no report under reports/."; fi; \
 	exit $$status
 
+LINTERS = $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && $(PY) -m deptry --no-ansi .
+
 lint: setup
-	@$(PY) -m ruff check .
-	@$(PY) -m ruff format --check .
-	@$(PY) -m mypy
-	@$(PY) -m deptry --no-ansi .
+	@$(LINTERS)
 
 # Beside the linters, which take one core, the tests that compile all loops: the others find them compiled.
 test: setup
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(FIRST_TESTS) >$(VENV)/first-tests.log 2>&1 & first=$$!; \
-	$(MAKE) --no-print-directory lint; status=$$?; \
+	{ $(LINTERS); }; status=$$?; \
 	wait $$first || status=$$?; cat $(VENV)/first-tests.log; exit $$status
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ $(FIRST_TESTS:%=--ignore=%) $(TEST_ARGS)
 	@# no:html: the log under reports/ is that of the last run on a model
