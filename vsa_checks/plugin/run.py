@@ -14,6 +14,7 @@ import pytest
 from vsa_checks import paths
 from vsa_checks.errors import ModelError, RecordedError, UsageError, VsaChecksError, require_seed, visible
 from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.judge import NOT_CHECKED
 from vsa_checks.judging.recorded import Recorded, read_recorded, recorded_path
 from vsa_checks.judging.subjects import Subject, enumerate_subjects, experts_of
 from vsa_checks.models import BASES, Basis, Model, ModelInfo, default_model, describe, ensure_available
@@ -72,7 +73,9 @@ class ClaimsRun:
         Raises UsageError where there is too little.
         """
         allowed = SHARE * free_memory() if self.memory_limit is None else self.memory_limit * GB
-        twin = [] if self.twins is None else self.twins.to_measure(load_claims(), subjects)
+        # The twin stands beside a value: where none is expected, as recorded, it is not made for that.
+        valued = [one for one in subjects if one.id not in self.known or self.known[one.id].verdict != NOT_CHECKED]
+        twin = [] if self.twins is None else self.twins.to_measure(load_claims(), valued)
         self.plan = plan(self.info, subjects, load_claims(), int(allowed / max(processes, 1)), twin)
         self.announced = announcement(self.info, subjects, self.plan, processes, twin)
 
