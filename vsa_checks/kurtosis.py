@@ -23,8 +23,8 @@ LEAST = -2.0
 """No law has a smaller excess kurtosis: two values, each half of the time."""
 LEAST_SPREAD = 1e-6
 """Products that differ by less than this, beside the product of their lengths, differ by rounding alone."""
-NEURONS, TOKENS = 128, 1024
-"""Block of products that a thread works on at a time: it fits into its cache."""
+NEURONS = 64
+"""So many neurons a thread multiplies with the tokens at a time."""
 
 
 def excess_kurtosis(
@@ -33,8 +33,8 @@ def excess_kurtosis(
     """Compute the excess kurtosis, over all tokens, of each neuron's dot products with them.
 
     E[(x - E x)^4] / Var(x)^2 - 3, over the tokens: 0 for a Gaussian law. Neither the length of a neuron nor a vector
-    that is added to all tokens changes it. Products are float32; their moments are float64, about the mean, which is
-    the product with the mean token. Memory: a copy of the neurons, and a block of products for each thread.
+    that is added to all tokens changes it. Products are float32; their moments are float64, about their mean.
+    Memory: a copy of the neurons, and the products of 64 of them for each thread.
 
     Parameters
     ----------
@@ -57,27 +57,21 @@ def excess_kurtosis(
     """
     live = live_rows(neurons)
     words = dictionary if isinstance(dictionary, Dictionary) else Dictionary.of(dictionary)
-    tokens = words.vectors
-    if live.unit.shape[1] != tokens.shape[1]:
-        raise ValueError(f"neurons have {live.unit.shape[1]} dimensions, and tokens {tokens.shape[1]}")
-    mean = tokens.mean(axis=0, dtype=np.float64)
+    if live.unit.shape[1] != words.vectors.shape[1]:
+        raise ValueError(f"neurons have {live.unit.shape[1]} dimensions, and tokens {words.vectors.shape[1]}")
+    seen = SeenKurtosis(words, len(live.unit))
 
-    def moments(start: int, products: NDArray[np.float32]) -> NDArray[np.float64]:
+    def multiply(start: int, products: NDArray[np.float32]) -> None:
         rows = live.unit[start : start + NEURONS]
-        middle, sums = rows @ mean, np.zeros((len(rows), 4))
-        for first in range(0, len(tokens), TOKENS):
-            some = tokens[first : first + TOKENS]
-            block = products[: len(rows) * len(some)].reshape(len(rows), len(some))
-            np.matmul(rows, some.T, out=block)
-            loops.add_moments(block, middle, sums)
-        return sums / len(tokens)
+        seen.see(start, np.matmul(rows, words.vectors.T, out=products[: len(rows)]))
 
     starts = range(0, len(live.unit), NEURONS)
-    scratch = [np.empty(NEURONS * TOKENS, np.float32) for _ in range(workers(len(starts)))]
+    scratch = [
+        np.empty((min(NEURONS, len(live.unit)), len(words.rows)), np.float32) for _ in range(workers(len(starts)))
+    ]
+    share_out(multiply, starts, scratch, progress)
     found = np.full(len(np.asarray(neurons)), LEAST)
-    parts = share_out(moments, starts, scratch, progress)
-    if parts:
-        found[live.rows] = _from_moments(np.concatenate(parts).T, words)
+    found[live.rows] = seen.kurtosis()
     return found
 
 

@@ -5,13 +5,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsa_checks.report import formatting
 from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, shares
 from vsa_checks.report.details import details_view
 from vsa_checks.report.document import schema
+from vsa_checks.report.rendering import page_environment
 from vsa_checks.report.summary import lead, place, worst_first
 from vsa_checks.writing import write_whole
 
@@ -59,14 +59,7 @@ def write_page(document: Mapping[str, Any], directory: str | Path) -> Path:
 
 @cache
 def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("vsa_checks.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "number": formatting.number,
         "duration": formatting.duration,
         "visible": formatting.visible,
@@ -77,6 +70,7 @@ def _template() -> Any:
         "glyph": _glyph,
         "section": _section,
     }
+    environment = page_environment(filters)
     environment.globals["given"] = formatting.GIVEN
     return environment.get_template("index.html.j2")
 

@@ -1,6 +1,6 @@
 """How many multiplications a run takes, claim by claim, from the model's shape, and how long that is on this machine.
 
-The factors were fitted to measured runs of models of several shapes; `python -m benchmarks --only cost` compares.
+The factors were fitted to measured runs of models of several shapes.
 """
 
 from __future__ import annotations

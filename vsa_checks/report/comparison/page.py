@@ -9,13 +9,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vsa_checks.report import formatting
 from vsa_checks.report.comparison.changes import LEVEL, is_rounding
 from vsa_checks.report.comparison.charts import over_steps
 from vsa_checks.report.escaping import cut, visible
+from vsa_checks.report.rendering import page_environment
 from vsa_checks.report.summary import lead
 
 FILE_NAME = "index.html"
@@ -64,20 +64,13 @@ def _script() -> str:
 
 @cache
 def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("vsa_checks.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "number": formatting.number,
         "visible": visible,
         "name": lambda text: cut(visible(text), LONGEST_NAME),
         "in_words": formatting.counts_in_words,
     }
-    return environment.get_template("compare.html.j2")
+    return page_environment(filters).get_template("compare.html.j2")
 
 
 def _column(comparison: Mapping[str, Any], at: int) -> Json:
