@@ -159,7 +159,7 @@ def _kept(folder: Path) -> Iterator[Case]:
     def read(path: Path) -> str:
         at = int(path.parent.parent.name.removeprefix("kept-"))
         kept = KeptMeasurements(path.parent.parent, {"at": at})
-        kept.flags("raw")
+        kept.loaded("raw")
         kept.threads()
         claim = claims[at]
         outcome = kept.find(claim, subject, {}, embeddings.mean_zero, {})

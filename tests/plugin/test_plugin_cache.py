@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 ALL = ("-m", "claim", "--basis", "raw", "-rA", "--no-recorded")
 FEW = ("-k", "mean-zero or component-mean or table1 or mlp-out-near", "--basis", "raw", "-rA", "--no-recorded")
+WAYS: dict[str, tuple[str, ...]] = {"measured": (), "kept": (), "worker": ("-n", "1")}
 N_FEW = 5
 """Results of FEW on a model of two layers."""
 
@@ -121,6 +122,19 @@ def test_two_processes_take_from_the_cache_what_one_kept(
         )
         assert said["threshold"] == str(result["threshold"]) and not any(one.startswith("vsa_") for one in said)
         assert said.get("value") == (None if result["value"] is None else str(result["value"]))
+
+
+def test_what_loading_told_of_the_stored_weights_stands_in_every_report(warm: Server, tmp_path: Path) -> None:
+    """Measured, taken from the cache, and by a worker of xdist."""
+    model = tiny.write_hf(tmp_path / "model", "gpt2", tokenizer=False)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "n_layer": 1}))
+    env = with_cache(tmp_path / "cache")
+    runs = [warm.claims(model, tmp_path / name, *FEW, *more, env=env) for name, more in WAYS.items()]
+    assert [n_from_cache(run) > 0 for run in runs] == [False, True, True]
+    first, *others = (run.document["model"]["notes"] for run in runs)
+    assert first.startswith("The files also hold tensors that its configuration leaves out: transformer.h.1.")
+    assert others == [first, first]
 
 
 def test_what_is_measured_is_read_from_files_that_the_key_knows(whole: Run, opened_files: Path) -> None:

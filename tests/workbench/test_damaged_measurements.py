@@ -15,6 +15,7 @@ import pytest
 from tests.workbench.test_kept_measurements import (
     CLAIM,
     FLAGS,
+    LOADED,
     MEASURE,
     MEASURED,
     MEASUREMENT,
@@ -224,14 +225,17 @@ def test_a_number_of_threads_that_cannot_be_is_none(found: object, tmp_path: Pat
     assert cache.threads() is None
 
 
-@pytest.mark.parametrize("found", [{"fold_ln": 1}, {"fold_ln": "yes"}, [True], "fold_ln", None])
+@pytest.mark.parametrize(
+    "found",
+    [{"flags": {"fold_ln": 1}, "note": ""}, {"flags": FLAGS}, {"flags": FLAGS, "note": 1}, "note", None],
+)
 def test_flags_that_are_no_truths_are_none(found: object, tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
-    cache.keep_flags("raw", {"fold_ln": True})
-    assert cache.flags("raw") == {"fold_ln": True}
+    cache.keep_loaded("raw", LOADED)
+    assert cache.loaded("raw") == LOADED
     file = only_file(tmp_path)
     file.write_bytes(signed({"key": file.stem, "content": found}))
-    assert cache.flags("raw") is None
+    assert cache.loaded("raw") is None
 
 
 def test_an_entry_without_what_its_claim_is_judged_by_is_none(tmp_path: Path) -> None:

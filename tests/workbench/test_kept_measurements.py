@@ -27,7 +27,7 @@ from vsa_checks.sections import embeddings, residual
 from vsa_checks.statistics import Interval
 from vsa_checks.workbench import kept_measurements as kept
 from vsa_checks.workbench.access import Workbench
-from vsa_checks.workbench.kept_measurements import KeptMeasurements
+from vsa_checks.workbench.kept_measurements import KeptMeasurements, Loaded
 from vsa_checks.workbench.outcome import Outcome, measure_subject
 
 DEPENDS_ON: dict[str, Any] = {"content": "ab", "seed": 0, "code": "cd", "libraries": {"numpy": "2.4.1"}}
@@ -35,6 +35,7 @@ TEXT = Text("a text", ("words",), "12" * 32)
 CLAIM = load_claims()["embedding-near-orthogonal"]
 SUBJECT = Subject(CLAIM.id, "raw", 3, "W_Q")
 FLAGS = {"fold_ln": True, "center_unembed": False}
+LOADED = Loaded(flags=FLAGS, note="The files also hold tensors that its configuration leaves out: a.")
 OPTIONS: dict[str, Any] = {"center": False}
 MEASUREMENT = Measurement(
     0.1 + 0.2,
@@ -117,12 +118,12 @@ def test_new_numbers_come_as_those_from_the_cache_do(tmp_path: Path) -> None:
 
 def test_what_took_effect_and_the_threads_are_kept(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
-    assert cache.flags("raw") is None and cache.flags("processed") is None and cache.threads() is None
-    cache.keep_flags("raw", FLAGS)
+    assert cache.loaded("raw") is None and cache.loaded("processed") is None and cache.threads() is None
+    cache.keep_loaded("raw", LOADED)
     cache.keep_threads(2)
-    assert (cache_in(tmp_path).flags("raw"), cache_in(tmp_path).threads()) == (FLAGS, 2)
-    assert cache.flags("processed") is None
-    assert cache_in(tmp_path, seed=1).flags("raw") is None
+    assert (cache_in(tmp_path).loaded("raw"), cache_in(tmp_path).threads()) == (LOADED, 2)
+    assert cache.loaded("processed") is None
+    assert cache_in(tmp_path, seed=1).loaded("raw") is None
 
 
 def test_without_a_folder_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,8 +228,8 @@ def test_options_that_json_does_not_have_are_not_kept(tmp_path: Path) -> None:
 def test_nothing_is_kept_of_a_model_whose_files_changed_meanwhile(tmp_path: Path) -> None:
     changed = KeptMeasurements(tmp_path, DEPENDS_ON, lambda: TEXT, unchanged=lambda: False)
     keep(changed)
-    changed.keep_flags("raw", FLAGS)
-    assert find(cache_in(tmp_path)) is None and cache_in(tmp_path).flags("raw") is None
+    changed.keep_loaded("raw", LOADED)
+    assert find(cache_in(tmp_path)) is None and cache_in(tmp_path).loaded("raw") is None
 
 
 def test_a_reason_that_says_where_the_model_lies_is_not_kept(tmp_path: Path) -> None:

@@ -112,12 +112,15 @@ class Model(WeightsInBasis):
     basis : {"processed", "raw"}
     effective_flags : dict of str to bool
         Which steps of TransformerLens's weight processing take effect.
+    note : str
+        What of the stored weights is not read, or is not as the configuration says; empty for most models.
     """
 
     def __init__(
         self, opened: Opened, basis: Basis, found: Located, device: str, kept_bytes: int, no_run: str = ""
     ) -> None:
         super().__init__(opened, basis, kept_bytes)
+        self.note = opened.note
         self.info = replace(opened.info, notes=" ".join(filter(None, (opened.info.notes, opened.note))))
         self._no_run = no_run
         self._bridge: TransformerBridge | None = None

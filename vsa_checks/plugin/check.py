@@ -15,12 +15,13 @@ from vsa_checks.judging.recorded import Known
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.plugin.progress import PROGRESS
-from vsa_checks.plugin.properties import CACHE_PROPERTY, LOAD_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
+from vsa_checks.plugin.properties import CACHE_PROPERTY, LOAD_PROPERTY, NOTE_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
 from vsa_checks.plugin.run import RUN, ClaimsRun
 from vsa_checks.plugin.twins import put_beside
 from vsa_checks.plugin.verdicts import Chance, Refuted, VerdictChanged
 from vsa_checks.report.result_record import not_checked_record, result_record
 from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.kept_measurements import Loaded
 from vsa_checks.workbench.loading import with_trace
 from vsa_checks.workbench.outcome import ON_A_LINE, Measure, Outcome, measure_subject, measure_with_other_seeds
 
@@ -76,7 +77,8 @@ class Check:
         __tracebackhide__ = True  # a crash in a measure is told from the measure on
         claim, known = load_claims()[subject.claim], self._run.known.get(subject.id)
         try:
-            flags = self._flags(subject.basis)
+            loaded = self._loaded(subject.basis)
+            flags = loaded["flags"]
             measured, n_seeds, from_cache = self._outcome(claim, subject, flags, measure, options)
         except ModelError as error:
             told = with_trace(error, self._item.config.option.fulltrace)
@@ -105,6 +107,8 @@ class Check:
         self.called = True
         # Text, so that xdist can carry it whatever the numbers are made of.
         self._item.user_properties.append((RESULT_PROPERTY, json.dumps(result, allow_nan=False)))
+        if loaded["note"]:
+            self._item.user_properties.append((NOTE_PROPERTY, json.dumps(loaded["note"])))
         if measured.tokens_read is not None:
             text = self._bench.text
             read = {"name": text.name, "sha256": text.sha256, "tokens": measured.tokens_read}
@@ -147,13 +151,14 @@ class Check:
             self._run.unloadable[basis] = error
             raise
 
-    def _flags(self, basis: Basis) -> dict[str, bool]:
-        found = self._run.kept.flags(basis)
+    def _loaded(self, basis: Basis) -> Loaded:
+        found = self._run.kept.loaded(basis)
         if found is None:
             self._load(basis)
-            found = self._bench.flags(basis)
+            model = self._bench.model(basis)
+            found = Loaded(flags=model.effective_flags, note=model.note)
             if not self._run.selection:  # of a part, not the whole model was looked at
-                self._run.kept.keep_flags(basis, found)
+                self._run.kept.keep_loaded(basis, found)
         return found
 
 

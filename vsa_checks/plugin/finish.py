@@ -6,6 +6,7 @@ import hashlib
 import io
 import platform
 from contextlib import suppress
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
@@ -34,7 +35,8 @@ def write_report(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
         return None
     from vsa_checks.report import assemble, document, page
 
-    found = assemble(run.info, _environment(run, tally, duration_s), list(tally.results.values()), load_claims())
+    info = replace(run.info, notes=" ".join(filter(None, (run.info.notes, *sorted(tally.notes)))))
+    found = assemble(info, _environment(run, tally, duration_s), list(tally.results.values()), load_claims())
     write_together(
         {
             run.report_dir / document.FILE_NAME: document.as_text(found),

@@ -18,6 +18,7 @@ from vsa_checks.plugin.properties import CLAIM_PROPERTY
 from vsa_checks.plugin.run import RUN, ClaimsRun, concerns_claims, make_run
 from vsa_checks.plugin.verdicts import Verdict
 from vsa_checks.printing import printing
+from vsa_checks.workbench.kept_measurements import Loaded
 from vsa_checks.workbench.loading import load, raised_for_the_model, unreadable, with_trace
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _load_unless_sound(run: ClaimsRun, config: pytest.Config, subjects: Collecti
     # the whole model.
     part = bool(run.selection) and not reads_text
     layers = {subject.layer for subject in subjects if subject.layer is not None} if part else None
-    if run.threads is not None and run.kept.flags(run.bases[0]) is not None:
+    if run.threads is not None and run.kept.loaded(run.bases[0]) is not None:
         return None
     for basis in run.bases:
         try:
@@ -221,8 +222,8 @@ def _load_unless_sound(run: ClaimsRun, config: pytest.Config, subjects: Collecti
 
         run.threads = torch.get_num_threads()
         run.kept.keep_threads(run.threads)
-    if not part:  # flags that are kept say that the whole model was sound
-        run.kept.keep_flags(basis, model.effective_flags)
+    if not part:  # what is kept says that the whole model was sound
+        run.kept.keep_loaded(basis, Loaded(flags=model.effective_flags, note=model.note))
     return model
 
 

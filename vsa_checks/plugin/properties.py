@@ -9,9 +9,9 @@ from vsa_checks.errors import visible
 
 RESULT_PROPERTY, CLAIM_PROPERTY = "vsa_result", "vsa_claim"
 TEXT_PROPERTY, CACHE_PROPERTY = "vsa_text", "vsa_from_cache"
-LOAD_PROPERTY = "vsa_load_failure"
+LOAD_PROPERTY, NOTE_PROPERTY = "vsa_load_failure", "vsa_note"
 TWIN_PROPERTY = "vsa_twin"
-OURS = (RESULT_PROPERTY, CLAIM_PROPERTY, TEXT_PROPERTY, CACHE_PROPERTY, LOAD_PROPERTY, TWIN_PROPERTY)
+OURS = (RESULT_PROPERTY, CLAIM_PROPERTY, TEXT_PROPERTY, CACHE_PROPERTY, LOAD_PROPERTY, NOTE_PROPERTY, TWIN_PROPERTY)
 
 
 def in_plain_words(

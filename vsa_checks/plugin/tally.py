@@ -13,6 +13,7 @@ from vsa_checks.plugin.properties import (
     CACHE_PROPERTY,
     CLAIM_PROPERTY,
     LOAD_PROPERTY,
+    NOTE_PROPERTY,
     RESULT_PROPERTY,
     TEXT_PROPERTY,
     TWIN_PROPERTY,
@@ -43,6 +44,8 @@ class Tally:
         self.failed: set[str] = set()
         self.crashed: dict[str, str] = {}
         self.claims_tried = False
+        self.notes: dict[str, None] = {}
+        """What loading the model told of its stored weights: each sentence once."""
         self.text: dict[str, Any] | None = None
         self.from_cache: set[str] = set()
         self.load_failures: dict[str, None] = {}
@@ -64,6 +67,9 @@ class Tally:
             self.done.add(report.nodeid)
         self.claims_tried |= any(name == CLAIM_PROPERTY for name, _ in report.user_properties)
         self.text = self.text or _carried(report, TEXT_PROPERTY)
+        note = _carried(report, NOTE_PROPERTY)
+        if note is not None:
+            self.notes[note] = None
         twin = _carried(report, TWIN_PROPERTY) if report.when == "call" else None
         if twin is not None:
             self.twin_values |= twin["values"]

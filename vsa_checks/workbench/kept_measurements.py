@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on only
 
 from vsa_checks.errors import VsaChecksError
 from vsa_checks.judging.claim import Claim
@@ -42,7 +43,16 @@ UNUSED_S = 30 * 24 * 3600.0
 MOST_BYTES_OF_ONE = 16 * 2**20
 """Far beyond any measurement: a longer file is none."""
 _ENTRY = re.compile(r"[0-9a-f]{64}\.json")
-_FLAGS = TypeAdapter(dict[str, bool])
+
+
+class Loaded(TypedDict):
+    """What loading a basis of the weights tells: which steps of processing took effect, a note on what is stored."""
+
+    flags: dict[str, bool]
+    note: str
+
+
+_LOADED = TypeAdapter(Loaded)
 _THREADS = TypeAdapter(Annotated[int, Field(ge=1, le=100_000)])
 
 
@@ -93,13 +103,13 @@ class KeptMeasurements:
 
     # --- what is kept ---------------------------------------------------------------------------------------------
 
-    def flags(self, basis: Basis) -> dict[str, bool] | None:
-        """Which steps of weight processing took effect in this basis; None if that is not kept."""
-        return _checked(_FLAGS, self._read(self._key(flags=basis)))
+    def loaded(self, basis: Basis) -> Loaded | None:
+        """What loading this basis told; None if that is not kept."""
+        return _checked(_LOADED, self._read(self._key(loaded=basis)))
 
-    def keep_flags(self, basis: Basis, flags: Mapping[str, bool]) -> None:
-        """Keep which steps of weight processing took effect when the model was loaded."""
-        self._write(self._key(flags=basis), dict(flags))
+    def keep_loaded(self, basis: Basis, found: Loaded) -> None:
+        """Keep what was told when the whole model was loaded."""
+        self._write(self._key(loaded=basis), found)
 
     def threads(self) -> int | None:
         """How many threads PyTorch uses in such a run; None if that is not kept."""
