@@ -34,10 +34,14 @@ class Heads:
 
     @classmethod
     def of(cls, parts: list[Part]) -> Heads:
-        """Turn the bound tokens of each head, all given by factors of the same rank r, to their principal axes."""
+        """Turn the bound tokens of each head, all given by factors of the same rank r, to their principal axes.
+
+        `parts` is emptied on the way: with a large vocabulary there is no room for both.
+        """
         shape = len(parts), len(parts[0].left), parts[0].left.shape[1]
         left, right = np.empty(shape, np.float32), []
-        for head, part in enumerate(parts):
+        for head in range(len(parts)):
+            part = parts.pop(0)
             assert part.right is not None
             # right = inner.T @ outer.T with orthonormal columns of outer.
             outer, inner = np.linalg.qr(part.right.T.astype(np.float64))

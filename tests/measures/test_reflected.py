@@ -46,7 +46,7 @@ def reflect(heads: Heads, signs: Rows) -> list[Part]:
 
 
 def test_on_their_principal_axes_bound_tokens_are_the_same_vectors(bound: list[Part]) -> None:
-    heads = Heads.of(bound)
+    heads = Heads.of(list(bound))
     for part, own, right, squares in zip(bound, heads.parts, heads.right, heads.squares, strict=True):
         assert vectors(own) == pytest.approx(vectors(part), abs=1e-4)
         assert right @ right.T == pytest.approx(np.eye(RANK), abs=1e-5)
@@ -65,7 +65,7 @@ def test_a_head_of_less_rank_than_its_width_keeps_its_vectors(rng: np.random.Gen
 
 
 def test_reflections_keep_lengths_angles_space_and_covariance(bound: list[Part], rng: np.random.Generator) -> None:
-    heads = Heads.of(bound)
+    heads = Heads.of(list(bound))
     signs = heads.reflections(200, rng)
     assert signs.shape == (200, 3, RANK)
     assert (signs[:, :, : RANK // bound_heads.KEPT] == 1).all()
@@ -84,7 +84,7 @@ def test_with_all_on_the_shortlist_it_is_the_pursuit_over_all(
 ) -> None:
     monkeypatch.setattr(shortlisted, "SHORTLIST", 4 * TOKENS)
     monkeypatch.setattr(shortlisted, "STRIP", 37)
-    heads, neurons = Heads.of(bound), nulls.random_directions(20, D, rng)
+    heads, neurons = Heads.of(list(bound)), nulls.random_directions(20, D, rng)
     signs = np.concatenate([np.ones((1, 3, RANK), np.float32), heads.reflections(4, rng)])
     steps: list[tuple[int, int]] = []
     found = pursue_reflected(neurons, words, heads, signs, 5, progress=lambda n, of: steps.append((n, of)))
@@ -101,7 +101,7 @@ def test_a_shortlist_holds_the_vectors_of_largest_cosine_and_bundles_become_hard
 ) -> None:
     monkeypatch.setattr(shortlisted, "SHORTLIST", 30)
     monkeypatch.setattr(shortlisted, "SAMPLE", sample)
-    heads, neurons = Heads.of(bound), nulls.random_directions(40, D, rng)
+    heads, neurons = Heads.of(list(bound)), nulls.random_directions(40, D, rng)
     found = pursue_reflected(neurons, words, heads, np.ones((1, 3, RANK), np.float32), 5)[0]
     whole = pursue(neurons, [words, *bound], 5).cosines[:, -1]
     assert whole.mean() - 0.03 < found.mean() <= whole.mean() + 0.003
@@ -117,7 +117,7 @@ def test_vectors_without_a_direction_are_never_included(
         part.left[:] = 0.0
     bound[1].left[7] = 1.0
     neurons = -nulls.random_directions(6, D, rng)
-    heads = Heads.of(bound)
+    heads = Heads.of(list(bound))
     found = pursue_reflected(neurons, words, heads, np.ones((1, 3, RANK), np.float32), 5)[0]
     assert found == pytest.approx(pursue(neurons, [words, *bound], 5).cosines[:, -1], abs=1e-5)
 

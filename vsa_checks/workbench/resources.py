@@ -35,6 +35,7 @@ _PURSUES = {
     *("neurons-beyond-chance", "neurons-kurtosis", "neurons-cos50-few", "neurons-cos30-few", "circuits-bound-tokens"),
     *("neuron-or", "neuron-and", "circuits-mlp-to-mlp"),
 }
+_BIND = {"circuits-bound-tokens", "neurons-cos50-bound", "neurons-cos50-bound-few"}
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of a model in float32: its embedding, one layer, all of it; and in float64 the covariance of a layer."""
+    """Bytes of a model in float32: its embedding, the tokens that a layer's heads bind, one layer, all of it.
+
+    In float64 the covariance of a layer.
+    """
 
     embedding: int
+    bound: int
     layer: int
     whole: int
     law: int
@@ -84,7 +89,9 @@ class Sizes:
         layer = 4 * d * (heads + mlp)
         embedding = 4 * info.d_vocab * d
         whole = 2 * embedding + info.n_layers * 4 * d * (heads + mlp * experts)
-        return cls(embedding, layer, whole, 8 * d * d)
+        # One head's are there twice while they are turned to their axes, and their squared lengths beside them.
+        bound = 4 * info.d_vocab * ((info.n_heads + 1) * info.d_head + info.n_heads)
+        return cls(embedding, bound, layer, whole, 8 * d * d)
 
 
 def plan(
@@ -125,6 +132,7 @@ def plan(
     whole_gram = min(info.d_vocab**2, MOST_GRAM) if pursues else 0
     blocks = min(BLOCKS, 20 * size.embedding)
     fixed = LIBRARIES + blocks + len(bases) * size.embedding + dictionaries * 2 * size.embedding + size.embedding
+    fixed += len({subject.basis for subject in chosen if subject.claim in _BIND}) * size.bound
     passing = 3 * size.layer + 4 * size.law
     least = fixed + passing + dictionaries * min(LEAST_GRAM, whole_gram)
     if least > limit:
@@ -175,6 +183,7 @@ def _of_twin(info: ModelInfo, subjects: Collection[Subject], size: Sizes, runs: 
     bases = {subject.basis for subject in subjects}
     own = len(bases) if info.norm == "layer_norm" else min(len(bases), 1)
     measured = (len(bases) + 2 * own) * size.embedding + 3 * size.layer + 4 * size.law
+    measured += len({subject.basis for subject in subjects if subject.claim in _BIND}) * size.bound
     # It is made as a whole, and that is forgotten once it is written.
     return (max(size.whole, measured + (size.whole if runs else 0)), own) if subjects else (0, 0)
 
