@@ -23,6 +23,9 @@ def render(results: dict[str, Any]) -> str:
         growth=_growth(pieces["growth"]["curves"]) if "growth" in pieces else "",
         base=pieces["growth"]["base"] if "growth" in pieces else {},
         claims=_claims(pieces["whole-run"]["claims"]) if "whole-run" in pieces else "",
+        cost=pieces.get("cost"),
+        fits=_fits(pieces["cost"]["measured"]) if "cost" in pieces else "",
+        costs=_costs(pieces["cost"]) if "cost" in pieces else "",
         real=pieces.get("real-weights"),
         answers=_answers(pieces["real-weights"]["checks"]) if "real-weights" in pieces else "",
         disagree=[name for name, piece in pieces.items() if not piece["agrees"]],
@@ -74,6 +77,32 @@ def _answers(checks: list[dict[str, Any]]) -> str:
         worst = max(one["largest_difference"] for one in alike)
         lines.append([what, str(len(alike)), *(f"{one:,}" for one in sums), f"{worst:.1e}"])
     return table(["what", "places", "compared", "different", "largest difference of a cosine"], lines)
+
+
+def _fits(measured: list[dict[str, Any]]) -> str:
+    return table(
+        ["shape", "tokens", "d_model", "layers", "neurons", "time over the expected"],
+        [
+            [one["name"], f"{one['d_vocab']:,}", str(one["d_model"]), str(one["n_layers"]), f"{one['d_mlp']:,}",
+             f"{one['seconds'] / one['expected_seconds']:.2f}"]
+            for one in measured
+        ],
+    )  # fmt: skip
+
+
+def _costs(cost: dict[str, Any]) -> str:
+    speeds = (cost["speed"], 1e12, 1e13)
+    return table(
+        ["shape", "tokens", "d_model", "layers", "neurons", "memory at least", "multiplications", "most of them for",
+         *(f"hours at {speed / 1e9:,.0f} 10^9/s" for speed in speeds)],
+        [
+            [one["name"], f"{one['d_vocab']:,}", f"{one['d_model']:,}", str(one["n_layers"]), f"{one['d_mlp']:,}",
+             f"{one['least_memory_gb']:.1f} GB", f"{one['products']:.1e}",
+             f"{one['most']} ({one['share_of_most']:.0%})",
+             *(f"{one['seconds_at_1e12'] * 1e12 / speed / 3600:.2g}" for speed in speeds)]
+            for one in cost["expected"]
+        ],
+    )  # fmt: skip
 
 
 def _growth(curves: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks import growth, other_ways
 from benchmarks.answers import CLOSE, against_every_token, on_real_weights
 from benchmarks.clock import clock, in_turns, row
+from benchmarks.cost import cost
 from benchmarks.sizes import BenchmarkSizes, Geometry, Say
 from benchmarks.whole_run import where_time_goes
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan, ranked_scans
@@ -172,6 +173,7 @@ PIECES: dict[str, Piece] = {
     "growth": growth.curves,
     "real-weights": on_real_weights,
     "whole-run": where_time_goes,
+    "cost": cost,
 }
 NOT_SMALL = ("real-weights", "whole-run")
 """Pieces without a small size, because they take a real model as it is."""
