@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vsa_checks.plugin.properties import (
+    ARRAYS_PROPERTY,
     CACHE_PROPERTY,
     CLAIM_PROPERTY,
     LOAD_PROPERTY,
@@ -42,6 +43,8 @@ class Tally:
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: set[str] = set()
         self.crashed: dict[str, str] = {}
+        self.arrays: dict[str, str] = {}
+        """What pictures need of each subject, as text."""
         self.claims_tried = False
         self.text: dict[str, Any] | None = None
         self.from_cache: set[str] = set()
@@ -71,6 +74,7 @@ class Tally:
         result = result_of(report)
         if result is not None and report.when == "call":
             self.results[result["id"]] = result
+            self.arrays |= {result["id"]: text for name, text in report.user_properties if name == ARRAYS_PROPERTY}
             if _carried(report, CACHE_PROPERTY):
                 self.from_cache.add(result["id"])
         if report.failed:

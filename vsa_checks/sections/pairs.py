@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from vsa_checks import theory
 from vsa_checks.errors import NotChecked
+from vsa_checks.figures import kept
 from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines
@@ -137,6 +138,12 @@ def cosine_histogram(cosines: PairwiseCosines, d: int) -> dict[str, Any]:
             "reference": [float(share * cosines.n_pairs) for share in law],
         }
     }
+
+
+def picture_histogram(bench: Workbench, subject: Subject, cosines: PairwiseCosines, matrix: str | None = None) -> None:
+    """Hand over how many of a matrix's pairs have which cosine, for pictures."""
+    prefix = kept.of(kept.HISTOGRAM, subject.basis, subject.layer, matrix or subject.matrix, subject.expert)
+    bench.picture(prefix, lambda: {"counts": cosines.histogram.astype(np.int64)})
 
 
 def _rms_interval(
