@@ -82,6 +82,15 @@ def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a row for each subject in place of one for each claim; with a LIST (0,3,10-14) of these layers alone",
     )
     table.add_argument("-o", "--output", metavar="FILE", help="write to this file (default: print)")
+    plot = commands.add_parser("plot", help="one figure of a report as a file for a paper")
+    plot.add_argument("report", metavar="REPORT", help="a results.json, or the folder of a report")
+    plot.add_argument("figure", metavar="FIGURE", nargs="?", help="which; --list names them")
+    plot.add_argument("--list", action="store_true", help="list the figures, and which of them this report can give")
+    plot.add_argument("-o", "--output", metavar="FILE", help="file.pdf, file.svg or file.png")
+    plot.add_argument("--layer", type=int, metavar="N", help="of this layer")
+    plot.add_argument("--head", type=int, metavar="N", help="of this head (gram)")
+    plot.add_argument("--matrix", metavar="NAME", help="of this matrix: W_Q, W_in, W_E, ...")
+    plot.add_argument("--basis", choices=("processed", "raw"), help="of weights in this basis (default: the report's)")
     compare = commands.add_parser(
         "compare", help="several reports beside one another: reports/index.html, compare.json"
     )

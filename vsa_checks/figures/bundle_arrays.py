@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.bundles import Bundles
+from vsa_checks.figures.kept import PERCENTILES
 from vsa_checks.figures.store import words
 
 Arrays = dict[str, NDArray[np.generic]]
 
-PERCENTILES = (5, 25, 50, 75, 95)
 BEST = 20
 """So many neurons of a place are named."""
 MOST_CHARACTERS = 200

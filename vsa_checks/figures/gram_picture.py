@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks.figures import grams, kept
-from vsa_checks.figures.grams import WHOLE, block, heads_of
+from vsa_checks.figures import kept
+from vsa_checks.figures.grams import block, heads_of
 from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Place, Report, chosen
-from vsa_checks.figures.style import SOFT, canvas, drawn, panels, styled
-from vsa_checks.sections.pairs import artifact_cut
+from vsa_checks.figures.style import SOFT, drawn, panels, styled
+from vsa_checks.theory import artifact_cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NAME, SECTION = "gram", "3.1"
+EMBEDDINGS = "embeddings"
+"""In place of a matrix: all there is of W_E."""
 CHANCE, ABOVE, BELOW = (0.50, 0.54, 0.60), (0.0, 0.45, 0.74), (0.84, 0.37, 0.0)
 LABELLED = 64
 Tile = tuple[str, NDArray[np.float64]]
@@ -44,11 +47,12 @@ def picture(report: Report, choice: Choice) -> Picture:
 
     Raises NothingToDraw where the report holds none.
     """
-    found = chosen(report, kept.GRAM, choice)
+    embeddings = choice.matrix == EMBEDDINGS
+    found = chosen(report, kept.GRAM, replace(choice, matrix=None) if embeddings else choice)
     layer = choice.layer
     if layer is None:
         layers = [place.layer for place in found if place.layer is not None]
-        layer = min(layers) if layers and (choice.matrix or "W_Q")[:3] != "W_E" else None
+        layer = min(layers) if layers and not embeddings else None
     own = {place: group for place, group in found.items() if place.layer == layer}
     first = min((place.expert for place in own if place.expert is not None), default=None)
     own = {place: group for place, group in own.items() if place.expert in (None, first)}
@@ -163,5 +167,3 @@ def _mappable(cut: float) -> Any:
     steps = np.linspace(-1, 1, 201)
     return ScalarMappable(Normalize(-1, 1), ListedColormap(colours(steps, cut).tolist()))
 
-
-__all__ = ["WHOLE", "canvas", "colours", "grams", "picture"]

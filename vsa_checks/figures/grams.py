@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vsa_checks.orthogonality import live_rows
-
 Arrays = dict[str, NDArray[np.generic]]
 
 WHOLE = -1
@@ -53,6 +51,8 @@ def matrix_blocks(
         rows, int (blocks, r): which vectors, -1 where a block has fewer. heads, int (blocks,): the head, or WHOLE.
         cosines, int8 (blocks, r (r - 1)/2): the upper triangle of each block, row by row, in `steps`, float (blocks,).
     """
+    from vsa_checks.orthogonality import live_rows  # loads the compiled loops, which a page does without
+
     array = np.asarray(vectors)
     r = min(MOST_VECTORS, len(array), max(2, int((2 * room) ** 0.5)))
     chosen = [(WHOLE, spread_out(len(array), r) if rows is None else np.asarray(rows)[:r])]

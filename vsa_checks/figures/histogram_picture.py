@@ -12,7 +12,7 @@ from vsa_checks import theory
 from vsa_checks.figures import kept
 from vsa_checks.figures.picture import Choice, Picture, Place, Report, chosen, first_middle_last
 from vsa_checks.figures.style import GREY, NULLS, REAL, SOFT, STYLES, panels, styled
-from vsa_checks.sections.pairs import artifact_cut
+from vsa_checks.theory import artifact_cut
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

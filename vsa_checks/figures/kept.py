@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
 GRAM, HISTOGRAM, BUNDLES, BEST, LINKS = "gram", "histogram", "bundles", "best", "links"
+PERCENTILES = (5, 25, 50, 75, 95)
 CONTENT: dict[str, tuple[str, str]] = {
     "about": ("uint8 (bytes,)", "JSON: `version` of this file, and `results`, the sha256 of the results.json beside it."),
     "gram/PLACE/rows": (

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.figures import kept
-from vsa_checks.figures.bundle_arrays import PERCENTILES
 from vsa_checks.figures.store import FiguresError, in_words
 
 Array = NDArray[np.generic]
@@ -64,7 +63,7 @@ def _bundles(group: Group) -> bool:
     series, levels, k = group["percentiles"].shape
     names = group["names"]
     return bool(
-        levels == len(PERCENTILES)
+        levels == len(kept.PERCENTILES)
         and 0 < k <= MOST_SHOWN
         and 0 < series <= 16
         and len(names) == series

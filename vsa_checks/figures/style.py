@@ -149,14 +149,33 @@ def as_markup(figure: Figure, name: str, title: str, message: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)  # it would style the whole page
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", svg)
-    svg = re.sub("|".join(THEME), lambda found: THEME[found[0]], svg)
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert box is not None
     width, height = (round(float(size) * 4 / 3) for size in box.groups())
     opening = (
-        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" class="figure" viewBox="{box[0][9:-1]}" width="{width}"'
-        f' height="{height}" role="img"><title>{escape(title)}</title><desc>{escape(message)}</desc>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" class="figure" '
+        f'viewBox="{box[0][9:-1]}" width="{width}" height="{height}" role="img">'
+        f"<title>{escape(title)}</title><desc>{escape(message)}</desc>"
     )
-    return re.sub(r"<svg.*?>", lambda _: opening, svg, count=1, flags=re.DOTALL).strip()
+    rest = svg.partition(">")[2]
+    # Within tags alone: what a token says stays as it is.
+    return opening + re.sub(r"<[^>]*>", lambda found: _themed(found[0], name), rest).strip()
+
+
+def _themed(tag: str, name: str) -> str:
+    """One tag with the page's colours, names that no other picture has, and no more digits than can be seen."""
+    tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", tag)
+    tag = re.sub("|".join(THEME), lambda found: THEME[found[0]], tag)
+    tag = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--fig-font)", tag)
+    return re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s+", " ", tag))
+
+
+def standalone(markup: str) -> str:
+    """A picture from `as_markup` as a file of its own, with the colours of a light page."""
+    back = {words: colour for colour, words in THEME.items()} | {"var(--fig-font)": "'DejaVu Sans', sans-serif"}
+    pattern = "|".join(re.escape(words) for words in back)
+
+    def themed(found: re.Match[str]) -> str:
+        return re.sub(pattern, lambda inner: back[inner[0]], found[0])
+
+    return re.sub(r"<[^>]*>", themed, markup)

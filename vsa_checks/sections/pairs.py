@@ -15,18 +15,12 @@ from vsa_checks.judging.measurement import Measurement, NullMeasurement, Referen
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines
 from vsa_checks.statistics import Interval, bootstrap_pairs
+from vsa_checks.theory import artifact_cut as artifact_cut  # others take it from here
 from vsa_checks.workbench.access import Workbench
 
 GAUSSIAN = "Gaussian matrices"
 LEAST_P = 1e-9
 """The least p that is given. The law of Gaussians is close, but nobody can say that it is so further out."""
-ARTIFACT_DEVIATIONS = 6.0
-"""A pair is an artifact if its |cos| exceeds this many standard deviations of random directions."""
-
-
-def artifact_cut(d: int) -> float:
-    """The |cos| above which a pair counts as an artifact: 6/sqrt(d)."""
-    return float(ARTIFACT_DEVIATIONS / np.sqrt(d))
 
 
 def near_orthogonal(
