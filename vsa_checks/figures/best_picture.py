@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vsa_checks.figures import kept
 from vsa_checks.figures.picture import Choice, Picture, Place, Report, chosen
 from vsa_checks.figures.style import GREY, INK, LINE, REAL, SOFT, canvas, drawn, styled
+from vsa_checks.report.escaping import cut, token
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ def picture(report: Report, choice: Choice) -> Picture:
 def message(place: Place, group: Mapping[str, Any]) -> str:
     """What the figure says: the best and the last of those shown."""
     first, last = float(group["cosines"][0].max()), float(group["cosines"][-1].max())
-    tokens = ", ".join(f"“{drawn(name)}”" for name in group["names"][0])
+    tokens = ", ".join(f"“{cut(token(name))}”" for name in group["names"][0])
     n = len(group["neurons"])
     return (
         f"Of {place.words}, neuron {int(group['neurons'][0])} is explained best: {tokens} together reach a cosine of "
@@ -54,7 +55,9 @@ def _draw(place: Place, group: Mapping[str, Any], bar: float | None) -> Figure:
     n, k = group["cosines"].shape
     with styled():
         figure = canvas(8.6, 0.8 + 0.235 * n)
-        axis, texts = figure.subplots(1, 2, width_ratios=[1, 2.2], sharey=True)
+        axis, texts = figure.subplots(1, 2, width_ratios=[1, 2.3], sharey=True)
+        tall = figure.get_figheight()
+        figure.subplots_adjust(left=0.075, right=0.99, bottom=0.42 / tall, top=1 - 0.36 / tall, wspace=0.04)
         for at in range(n):
             cosines = [float(one) for one in group["cosines"][at][: len(group["names"][at])]]
             axis.plot(cosines, [at] * len(cosines), color=REAL, linewidth=0.8, alpha=0.5)
@@ -62,7 +65,7 @@ def _draw(place: Place, group: Mapping[str, Any], bar: float | None) -> Figure:
                 axis.plot([one], [at], "o", color=REAL, ms=2 + 3 * (step + 1) / k, alpha=0.35 + 0.65 * (step + 1) / k)
             x = 0.0
             for name, one in zip(group["names"][at], cosines, strict=False):
-                texts.text(x, at, drawn(name, 16), color=INK, fontsize=7.6, va="center", clip_on=True)
+                texts.text(x, at, drawn(name, 13), color=INK, fontsize=7.6, va="center", clip_on=True)
                 texts.text(x + 1.0, at, f"{one:.2f}", color=SOFT, fontsize=6.6, va="center", ha="right", clip_on=True)
                 x += 1.12
         if bar is not None:

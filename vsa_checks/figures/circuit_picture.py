@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,18 +37,19 @@ def picture(report: Report, choice: Choice) -> Picture:
     message = (
         f"{place.matrix}: an arc joins a layer that writes with one that reads; its width is the share of the reader's "
         f"neurons linked with the writer, less the largest share that any null gives. Arcs above run forward (the "
-        f"later layer reads), mean {forward.mean():.2%} beyond the nulls, strongest {ahead[at]:.1%} from layer {at[0]} to "
-        f"{at[1]}; those below run backward, where nothing can flow, mean {backward.mean():.2%}."
+        f"later layer reads), mean {forward.mean():.2%} beyond the nulls, strongest {ahead[at]:.1%} from layer {at[0]} "
+        f"to {at[1]}; those below run backward, where nothing can flow, mean {backward.mean():.2%}."
     )
     strongest = group["strongest"]
     if len(strongest):
         i, neuron, j, reader = (int(one) for one in strongest[0])
         message += (
             f" The closest pair of neurons: {neuron} of layer {i} writes what {reader} of layer {j} reads, cosine "
-            f"{float(group['strongest_cosines'][0]):.2f}, where the closest of as many random pairs would have {cut:.2f}."
+            f"{float(group['strongest_cosines'][0]):.2f}, where the closest of as many random pairs would have "
+            f"{cut:.2f}."
         )
     title = "Which layers write what later layers read"
-    return Picture(NAME, title, message, SECTION, lambda: _draw(place, group, ahead, cut))
+    return Picture(NAME, title, re.sub(r"-(?=\d)", "−", message), SECTION, lambda: _draw(place, group, ahead, cut))
 
 
 def beyond_chance(group: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -67,9 +69,11 @@ def _draw(place: Place, group: Mapping[str, Any], ahead: NDArray[np.float64], cu
         figure = canvas(7.6, 6.4 if len(group["strongest"]) else 3.6)
         if len(group["strongest"]):
             arcs, links = figure.subplots(2, 1, height_ratios=[1.15, 1])
+            figure.subplots_adjust(left=0.05, right=0.98, bottom=0.08, top=0.95, hspace=0.32)
             _draw_neurons(links, group, len(ahead), cut)
         else:
             arcs = figure.subplots()
+            figure.subplots_adjust(left=0.05, right=0.98, bottom=0.14, top=0.92)
         _draw_arcs(arcs, place, ahead)
     return figure
 
@@ -93,7 +97,7 @@ def _draw_arcs(axis: Axes, place: Place, ahead: NDArray[np.float64]) -> None:
                     )
                 )  # fmt: skip
     axis.plot(range(n), [0] * n, "o", color=INK, ms=3 if n > 16 else 5, zorder=3)
-    axis.set_xlim(-0.7, n - 0.3)
+    axis.set_xlim(*_reach(n))
     axis.set_ylim(-height * 1.02, height * 1.02)
     axis.set_yticks([height * 0.6, -height * 0.6], ["forward", "backward"], rotation=90, va="center")
     axis.tick_params(axis="y", length=0)
@@ -109,6 +113,11 @@ def _draw_arcs(axis: Axes, place: Place, ahead: NDArray[np.float64]) -> None:
     )
 
 
+def _reach(n_layers: int) -> tuple[float, float]:
+    """Both drawings have their layers at the same places, with room for labels beside them."""
+    return -0.07 * n_layers - 0.3, 1.13 * n_layers + 0.2
+
+
 def _draw_neurons(axis: Axes, group: Mapping[str, Any], n_layers: int, cut: float) -> None:
     strongest, cosines = group["strongest"][:NEURONS], group["strongest_cosines"][:NEURONS]
     size = float(np.abs(cosines).max()) or 1.0
@@ -122,8 +131,7 @@ def _draw_neurons(axis: Axes, group: Mapping[str, Any], n_layers: int, cut: floa
         )  # fmt: skip
         axis.text(i - 0.15, at, str(neuron), ha="right", va="center", fontsize=7)
         axis.text(j + 0.15, at, f"{reader}   cos {cosine:.2f}".replace("-", "−"), ha="left", va="center", fontsize=7)
-    room = 0.14 * n_layers
-    axis.set_xlim(-max(room * 0.5, 1), n_layers - 1 + max(room, 1.5))
+    axis.set_xlim(*_reach(n_layers))
     axis.set_ylim(len(strongest) - 0.4, -0.6)
     axis.set_yticks([])
     axis.set_xticks(range(0, n_layers, 1 if n_layers <= 16 else 5))
@@ -131,7 +139,9 @@ def _draw_neurons(axis: Axes, group: Mapping[str, Any], n_layers: int, cut: floa
     axis.set_axisbelow(True)
     axis.set_xlabel("layer")
     axis.set_title(
-        drawn(f"Neurons most closely linked: writer's number → reader's; closest of as many random ones: {cut:.2f}", 120)
+        drawn(
+            f"Neurons most closely linked: the writer's number → the reader's; of as many random ones: {cut:.2f}", 120
+        )
     )
     axis.spines["left"].set_visible(False)
     axis.spines["bottom"].set_color(SOFT)

@@ -16,7 +16,6 @@ from vsa_checks.figures.style import SOFT, drawn, panels, styled
 from vsa_checks.theory import artifact_cut
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NAME, SECTION = "gram", "3.1"
@@ -36,7 +35,7 @@ def colours(cosines: NDArray[np.float64], cut: float) -> NDArray[np.float64]:
     size = np.minimum(np.abs(cosines), 1.0)
     edge = min(cut, 1.0)
     within = 0.42 * size / edge
-    beyond = 0.55 + 0.45 * ((size - edge) / (1.0 - edge) if edge < 1 else 0.0 * size) ** 0.7 if edge < 1 else within
+    beyond = 0.55 + 0.45 * (np.maximum(size - edge, 0.0) / max(1.0 - edge, 1e-9)) ** 0.7
     shown = np.where(size > edge, beyond, within)
     hue = np.where((size > edge)[..., None], np.where((cosines > 0)[..., None], ABOVE, BELOW), CHANCE)
     return np.concatenate([hue, shown[..., None]], axis=-1)
@@ -59,9 +58,7 @@ def picture(report: Report, choice: Choice) -> Picture:
     return _of_places(report, own, choice.head, layer)
 
 
-def _of_places(
-    report: Report, own: Mapping[Place, Mapping[str, Any]], head: int | None, layer: int | None
-) -> Picture:
+def _of_places(report: Report, own: Mapping[Place, Mapping[str, Any]], head: int | None, layer: int | None) -> Picture:
     cut, whole, tiles = artifact_cut(report.d_model), [], []
     for place, group in own.items():
         cosines, rows = block(group)
@@ -76,7 +73,9 @@ def _of_places(
             if known
             else f"The report holds no heads there: {', '.join(place.words for place in own)} has none of its own."
         )
-    shown: list[Tile] = [] if head is not None else [(_title(place), cosines) for place, cosines, _, _ in whole]
+    shown: list[Tile] = (
+        [] if head is not None else [(_title(place, cosines), cosines) for place, cosines, _, _ in whole]
+    )
     shown += [(f"{place.matrix}, head {one}", cosines) for place, cosines, one in tiles]
     where = "the embeddings" if layer is None else f"layer {layer}"
     if head is not None:
@@ -89,8 +88,9 @@ def _of_places(
     return Picture(NAME, title, message, SECTION, lambda: _draw(shown, cut, report.d_model, tokens, frequent))
 
 
-def _title(place: Place) -> str:
-    return f"{place.matrix.replace('-centered', ', centered')}, {'sample of tokens' if place.layer is None else 'sample'}"
+def _title(place: Place, cosines: NDArray[np.float64]) -> str:
+    matrix = place.matrix.replace("-centered", ", centered")
+    return f"{matrix}, sample of {len(cosines)}{' tokens' if place.layer is None else ''}"
 
 
 def _worst(group: Mapping[str, Any], cut: float) -> int | None:
@@ -118,17 +118,18 @@ def _message(shown: list[Tile], cut: float, d: int, frequent: int, tokens: bool)
     )  # fmt: skip
     return (
         f"Each square is the cosine of two vectors; the diagonal is 1. Grey lies within 6/√d = {cut:.3f}, which random "
-        f"directions hardly ever exceed (their rms is 1/√d = {d**-0.5:.3f}); blue lies above it, orange below −{cut:.3f}. "
-        f"{sample}Share beyond it and rms, off the diagonal: {'; '.join(parts)}."
+        f"directions hardly ever exceed (their rms is 1/√d = {d**-0.5:.3f}); blue lies above it, orange below "
+        f"−{cut:.3f}. {sample}Share beyond it and rms, off the diagonal: {'; '.join(parts)}."
     )
 
 
 def _draw(shown: list[Tile], cut: float, d: int, tokens: list[str], frequent: int) -> Figure:
     with styled():
         if len(shown) == 1 or tokens:
-            figure, axes = panels(len(shown), columns=2, width=8.4, height=4.6)
+            wide = 4.2 * min(len(shown), 2) + 1.1
+            figure, axes = panels(len(shown), columns=2, width=wide, height=4.2, below=1.0, left=0.95, gap=(0.1, 0.6))
         else:
-            figure, axes = panels(len(shown), columns=4, width=7.6, height=1.95)
+            figure, axes = panels(len(shown), columns=4, width=7.6, height=1.78, below=0.75, left=0.1, gap=(0.1, 0.3))
         for at, (axis, (title, cosines)) in enumerate(zip(axes, shown, strict=True)):
             axis.imshow(colours(cosines, cut), interpolation="none", aspect="equal")
             axis.set_title(title)
@@ -138,32 +139,22 @@ def _draw(shown: list[Tile], cut: float, d: int, tokens: list[str], frequent: in
                 spine.set_visible(True)
             if tokens and len(shown) <= 2 and len(tokens) <= LABELLED:
                 if at == 0:
-                    axis.set_yticks(range(len(tokens)), [drawn(name, 14) for name in tokens], fontsize=4.6)
+                    axis.set_yticks(range(0, len(tokens), 2), [drawn(name, 14) for name in tokens[::2]], fontsize=6.4)
                 if frequent:
                     axis.axhline(frequent - 0.5, color=SOFT, linewidth=0.6)
                     axis.axvline(frequent - 0.5, color=SOFT, linewidth=0.6)
                     axis.set_xlabel(f"{frequent} frequent words, then a sample of {len(tokens) - frequent}")
-        _scale(figure, axes, cut, d)
+        _scale(figure, cut, d)
     return figure
 
 
-def _scale(figure: Figure, axes: list[Axes], cut: float, d: int) -> None:
+def _scale(figure: Figure, cut: float, d: int) -> None:
     """A bar of all colours, which says what chance gives."""
-    bar = figure.colorbar(
-        _mappable(cut), ax=axes, orientation="horizontal", fraction=0.05, aspect=45, pad=0.03, shrink=0.9
-    )
+    tall = figure.get_figheight()
+    bar = figure.add_axes((0.1, 0.48 / tall, 0.8, 0.12 / tall))
+    bar.imshow(colours(np.linspace(-1, 1, 401)[None], cut), aspect="auto", extent=(-1, 1, 0, 1), interpolation="none")
+    bar.set_yticks([])
     ticks = [(-1.0, "−1"), (-cut, "−6/√d"), (0.0, "0"), (cut, f"6/√d = {cut:.2f}"), (1.0, "1")]
     ticks = [one for one in ticks if abs(one[0]) in (0.0, 1.0) or cut < 0.8]
-    bar.set_ticks([place for place, _ in ticks], labels=[label for _, label in ticks])
-    bar.set_label(f"cosine; random directions: rms 1/√d = {d**-0.5:.3f}", fontsize=8)
-    bar.outline.set_linewidth(0.5)
-    bar.solids.set_edgecolor("face")
-
-
-def _mappable(cut: float) -> Any:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
-
-    steps = np.linspace(-1, 1, 201)
-    return ScalarMappable(Normalize(-1, 1), ListedColormap(colours(steps, cut).tolist()))
-
+    bar.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
+    bar.set_xlabel(f"cosine; random directions: rms 1/√d = {d**-0.5:.3f}", fontsize=8)

@@ -30,10 +30,8 @@ def spread_out(n: int, wanted: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, n - 1, min(n, wanted)).round().astype(np.int64))
 
 
-def matrix_blocks(
-    vectors: ArrayLike, room: int, n_heads: int = 0, *, rows: NDArray[np.int64] | None = None
-) -> Arrays:
-    """Cosines among vectors of one matrix: one block of the whole matrix, and one for each head as far as there is room.
+def matrix_blocks(vectors: ArrayLike, room: int, n_heads: int = 0, *, rows: NDArray[np.int64] | None = None) -> Arrays:
+    """Cosines among vectors of one matrix: a block of the whole matrix, and one for each head as far as there is room.
 
     Parameters
     ----------
@@ -79,7 +77,9 @@ def matrix_blocks(
     }
 
 
-def block(arrays: Mapping[str, NDArray[np.generic]], head: int = WHOLE) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def block(
+    arrays: Mapping[str, NDArray[np.generic]], head: int = WHOLE
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """One block as a matrix of cosines (r, r) with ones on its diagonal, and which vectors it holds (r,).
 
     Raises KeyError for a head that is not among the blocks.

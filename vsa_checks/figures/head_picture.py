@@ -33,7 +33,10 @@ def picture(report: Report, choice: Choice) -> Picture:
     parts = []
     for name, table in tables.items():
         layer, head = np.unravel_index(np.nanargmax(table), table.shape)
-        parts.append(f"{COLUMNS[name]}: highest {np.nanmax(table):.3g} in layer {layer} head {head}, median {np.nanmedian(table):.3g}")
+        parts.append(
+            f"{COLUMNS[name]}: highest {np.nanmax(table):.3g} in layer {layer} head {head}, median "
+            f"{np.nanmedian(table):.3g}"
+        )
     message = f"Each square is a head. {'; '.join(parts)}. Squares without colour were not measured."
     return Picture(NAME, "Heads by what they copy", message, SECTION, lambda: _draw(tables))
 
@@ -60,19 +63,26 @@ def head_tables(report: Report, choice: Choice) -> dict[str, NDArray[np.float64]
 def _draw(tables: dict[str, NDArray[np.float64]]) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
 
-    n_layers, n_heads = next(iter(tables.values())).shape
-    shown = LinearSegmentedColormap.from_list("heads", [(*BELOW, 1.0), (*BELOW, 0.5), (*CHANCE, 0.12), (*ABOVE, 0.5), (*ABOVE, 1.0)])
+    known = np.flatnonzero(np.any([np.isfinite(table).any(axis=1) for table in tables.values()], axis=0))
+    n_layers, n_heads = len(known), next(iter(tables.values())).shape[1]
+    steps = [(*BELOW, 1.0), (*BELOW, 0.5), (*CHANCE, 0.12), (*ABOVE, 0.5), (*ABOVE, 1.0)]
+    shown = LinearSegmentedColormap.from_list("heads", steps)
     with styled():
         height = min(6.0, max(2.0, 2.2 * n_layers / max(n_heads, 1)))
-        figure, axes = panels(len(tables), columns=3, width=7.6, height=height, sharey=True)
+        figure, axes = panels(
+            len(tables), columns=3, width=7.6, height=height, below=1.0, gap=(0.45, 0.65), shared=True
+        )
         for axis, (name, table) in zip(axes, tables.items(), strict=True):
             most = float(np.nanmax(np.abs(table))) or 1.0
-            image = axis.imshow(table, cmap=shown, aspect="auto", interpolation="none", vmin=-most, vmax=most)
+            image = axis.imshow(table[known], cmap=shown, aspect="auto", interpolation="none", vmin=-most, vmax=most)
             axis.set_title(_TITLES[name], fontsize=8)
             axis.set_xlabel("head")
             axis.xaxis.get_major_locator().set_params(integer=True)
-            axis.yaxis.get_major_locator().set_params(integer=True)
-            figure.colorbar(image, ax=axis, orientation="horizontal", fraction=0.06, pad=0.02)
+            every = range(0, n_layers, 1 if n_layers <= 16 else 5)
+            axis.set_yticks(every, [str(known[at]) for at in every])
+            box = axis.get_position()
+            bar = figure.add_axes((box.x0, 0.28 / figure.get_figheight(), box.width, 0.1 / figure.get_figheight()))
+            figure.colorbar(image, cax=bar, orientation="horizontal", ticks=[-most, 0, most], format="%.2g")
         axes[0].set_ylabel("layer")
     return figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from vsa_checks import theory
 from vsa_checks.figures import kept
 from vsa_checks.figures.picture import Choice, Picture, Place, Report, chosen, first_middle_last
-from vsa_checks.figures.style import GREY, NULLS, REAL, SOFT, STYLES, panels, styled
+from vsa_checks.figures.style import GREY, NULLS, REAL, SOFT, STYLES, legend, panels, styled
 from vsa_checks.theory import artifact_cut
 
 if TYPE_CHECKING:
@@ -64,6 +65,14 @@ def picture(report: Report, choice: Choice) -> Picture:
     return Picture(NAME, title, message, SECTION, lambda: _draw(by_matrix, report.d_model))
 
 
+def power_of_ten(value: float, _: object = None) -> str:
+    """A tick of a logarithmic axis: 10⁻⁴."""
+    return f"10{str(round(math.log10(value))).translate(_RAISED)}" if value > 0 else ""
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def _tail(counts: NDArray[np.int64], cut: float) -> float:
     """Share of pairs in bins that lie beyond the cut, either way, as a whole."""
     edges = np.linspace(-1, 1, len(counts) + 1)
@@ -72,9 +81,13 @@ def _tail(counts: NDArray[np.int64], cut: float) -> float:
 
 
 def _draw(by_matrix: Mapping[str, Mapping[Place, NDArray[np.int64]]], d: int) -> Figure:
+    from matplotlib.ticker import NullLocator
+
     cut = artifact_cut(d)
     with styled():
-        figure, axes = panels(len(by_matrix), columns=3 if len(by_matrix) > 2 else 2, width=7.6, height=2.1)
+        figure, axes = panels(
+            len(by_matrix), columns=3 if len(by_matrix) > 2 else 2, width=7.6, height=1.65, below=0.8, gap=(0.5, 0.75)
+        )
         for axis, (matrix, layers) in zip(axes, by_matrix.items(), strict=True):
             reach, low = cut * 1.5, 1.0
             for at, (place, counts) in enumerate(layers.items()):
@@ -99,18 +112,19 @@ def _draw(by_matrix: Mapping[str, Mapping[Place, NDArray[np.int64]]], d: int) ->
             for edge in (-cut, cut):
                 axis.axvline(edge, color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)))
             axis.set_yscale("log")
+            axis.yaxis.set_minor_locator(NullLocator())
+            axis.yaxis.set_major_formatter(power_of_ten)
             axis.set_ylim(max(low / 3, LEAST_SHARE / 10), 1)
             axis.set_xlim(-min(reach * 1.05, 1), min(reach * 1.05, 1))
             axis.set_title(matrix.replace("-centered", ", centered"))
             axis.set_xlabel("cosine")
         for axis in axes[:: 3 if len(by_matrix) > 2 else 2]:
             axis.set_ylabel("share of pairs, per .005")
-        handles, labels = _legend(axes)
-        figure.legend(handles, labels, loc="outside lower center", ncols=5)
+        legend(figure, _entries(axes), 5)
     return figure
 
 
-def _legend(axes: list[Any]) -> tuple[list[Any], list[str]]:
+def _entries(axes: list[Any]) -> dict[str, Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -122,7 +136,7 @@ def _legend(axes: list[Any]) -> tuple[list[Any], list[str]]:
         found.pop("all pairs", None)
     found["chance: the Beta law"] = Patch(color=GREY, alpha=0.35)
     found["±6/√d"] = Line2D([], [], color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)))
-    return list(found.values()), list(found)
+    return found
 
 
 def _merge(counts: NDArray[np.int64], d: int) -> int:

@@ -15,7 +15,10 @@ Array = NDArray[np.generic]
 GRAM, HISTOGRAM, BUNDLES, BEST, LINKS = "gram", "histogram", "bundles", "best", "links"
 PERCENTILES = (5, 25, 50, 75, 95)
 CONTENT: dict[str, tuple[str, str]] = {
-    "about": ("uint8 (bytes,)", "JSON: `version` of this file, and `results`, the sha256 of the results.json beside it."),
+    "about": (
+        "uint8 (bytes,)",
+        "JSON: `version` of this file, and `results`, the sha256 of the results.json beside it.",
+    ),
     "gram/PLACE/rows": (
         "int32 (blocks, r)",
         "Which vectors of the matrix each block of M^T M is of: head dimensions over all heads, neurons or token ids, "
@@ -28,17 +31,29 @@ CONTENT: dict[str, tuple[str, str]] = {
         "Cosines above each block's diagonal, row by row, in units of `steps`.",
     ),
     "gram/PLACE/steps": ("float32 (blocks,)", "A cosine is so many times its whole number."),
-    "gram/PLACE/names": ("uint8 (bytes,)", "Of embeddings only. JSON: the tokens' text, and how many are frequent words."),
-    "histogram/PLACE/counts": ("int64 (400,)", "All pairs of the matrix's vectors by cosine, in bins of .005 from -1 to 1."),
+    "gram/PLACE/names": (
+        "uint8 (bytes,)",
+        "Of embeddings only. JSON: the tokens' text, and how many are frequent words.",
+    ),
+    "histogram/PLACE/counts": (
+        "int64 (400,)",
+        "All pairs of the matrix's vectors by cosine, in bins of .005 from -1 to 1.",
+    ),
     "bundles/PLACE/percentiles": (
         "float32 (series, 5, k)",
         "5th, 25th, 50th, 75th and 95th percentile of the pursuit cosine after 1, 2, ... k tokens.",
     ),
-    "bundles/PLACE/names": ("uint8 (bytes,)", "JSON: what each of the series is: the neurons, each null, random directions."),
+    "bundles/PLACE/names": (
+        "uint8 (bytes,)",
+        "JSON: what each of the series is: the neurons, each null, random directions.",
+    ),
     "best/PLACE/neurons": ("int32 (n,)", "The twenty neurons that bundles of k tokens explain best, the best first."),
     "best/PLACE/tokens": ("int32 (n, k)", "Ids of their tokens in order of inclusion; -1 after the last."),
     "best/PLACE/cosines": ("float32 (n, k)", "The cosine after each token."),
-    "best/PLACE/names": ("uint8 (bytes,)", "JSON: the tokens' text, at most 200 characters of each, a list for each neuron."),
+    "best/PLACE/names": (
+        "uint8 (bytes,)",
+        "JSON: the tokens' text, at most 200 characters of each, a list for each neuron.",
+    ),
     "links/PLACE/shares": (
         "float32 (series, layers, layers)",
         "Share of the readers of the second layer that are linked with writers of the first.",
@@ -46,8 +61,8 @@ CONTENT: dict[str, tuple[str, str]] = {
     "links/PLACE/names": ("uint8 (bytes,)", "JSON: what each of the series is: the neurons, then each null."),
     "links/PLACE/strongest": (
         "int32 (n, 4)",
-        "The neurons most closely linked, forward: writing layer and neuron, reading layer and neuron; one for each pair "
-        "of layers, at most 200.",
+        "The neurons most closely linked, forward: writing layer and neuron, reading layer and neuron; one for each "
+        "pair of layers, at most 200.",
     ),
     "links/PLACE/strongest_cosines": ("float32 (n,)", "Cosine of what the one writes with what the other reads."),
 }

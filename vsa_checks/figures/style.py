@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from vsa_checks.errors import UsageError
-from vsa_checks.report.escaping import cut, token
+from vsa_checks.report.escaping import SPACE, cut, token
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,6 @@ _RC: dict[str, Any] = {
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "axes.labelsize": 8.5,
-    "figure.constrained_layout.use": True,
     "font.family": ["DejaVu Sans"],
     "font.size": 8.5,
     "legend.fontsize": 8,
@@ -84,20 +83,51 @@ def canvas(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height))
 
 
-def panels(n: int, *, columns: int, width: float = 7.0, height: float = 2.2, **more: Any) -> tuple[Figure, list[Axes]]:
-    """A picture of n panels side by side, in rows of at most `columns`, each row so many inches high."""
+def panels(
+    n: int,
+    *,
+    columns: int,
+    width: float,
+    height: float,
+    below: float,
+    left: float = 0.6,
+    gap: tuple[float, float] = (0.25, 0.65),
+    shared: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """A picture of n panels in rows of at most `columns`. All sizes are inches.
+
+    `height` is that of a panel's frame, `below` the room under the last row, `left` that for the first column's labels,
+    `gap` that between columns and between rows. With `shared` all have one vertical axis. Places are fixed, because to
+    find them from the size of all texts takes longer than to draw.
+    """
     columns = min(columns, n)
     rows = -(-n // columns)
-    figure = canvas(width, height * rows + 0.5)
-    axes = figure.subplots(rows, columns, squeeze=False, **more).ravel()
-    for unused in axes[n:]:
-        unused.set_visible(False)
-    return figure, list(axes[:n])
+    top, right = 0.32, 0.12
+    tall = top + rows * height + (rows - 1) * gap[1] + below
+    figure = canvas(width, tall)
+    wide = (width - left - right - (columns - 1) * gap[0]) / columns
+    found: list[Axes] = []
+    for at in range(n):
+        row, column = divmod(at, columns)
+        x, y = left + column * (wide + gap[0]), tall - top - (row + 1) * height - row * gap[1]
+        found.append(
+            figure.add_axes(
+                (x / width, y / tall, wide / width, height / tall), sharey=found[0] if shared and found else None
+            )
+        )
+        if shared and column:
+            found[-1].tick_params(labelleft=False)
+    return figure, found
+
+
+def legend(figure: Figure, entries: dict[str, Any], columns: int) -> None:
+    """The key of a picture along its lower edge: what each line is called."""
+    figure.legend(list(entries.values()), list(entries), loc="lower center", ncols=columns, borderaxespad=0.2)
 
 
 def drawn(name: object, longest: int = 24) -> str:
     """A token as a picture can show it: as a reader sees it, and signs that the font lacks written out."""
-    shown = token(cut(str(name), 4 * longest))
+    shown = re.sub(f"{SPACE}{{4,}}", lambda run: f"{SPACE}×{len(run[0])}", token(cut(str(name), 20 * longest)))
     glyphs = _glyphs()
     return cut("".join(one if _is_drawn(one, glyphs) else _written_out(one) for one in shown), longest)
 
@@ -164,6 +194,8 @@ def as_markup(figure: Figure, name: str, title: str, message: str) -> str:
 
 def _themed(tag: str, name: str) -> str:
     """One tag with the page's colours, names that no other picture has, and no more digits than can be seen."""
+    if tag.startswith("<image"):
+        tag = re.sub(r' id="[^"]*"', "", tag)  # made of its content: two that are alike would share it
     tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", tag)
     tag = re.sub("|".join(THEME), lambda found: THEME[found[0]], tag)
     tag = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--fig-font)", tag)

@@ -48,7 +48,9 @@ def sample(
     """
     frequent = [] if vocabulary is None else frequent_words(vocabulary, ids, min(FREQUENT, len(ids) // 2))
     others = np.setdiff1d(ids, np.array(frequent, np.int64))
-    drawn = stream(0, "tokens of a picture").choice(others, min(MOST_VECTORS - len(frequent), len(others)), replace=False)
+    drawn = stream(0, "tokens of a picture").choice(
+        others, min(MOST_VECTORS - len(frequent), len(others)), replace=False
+    )
     chosen = [*frequent, *sorted(int(token) for token in drawn)]
     names = [name(token)[:MOST_CHARACTERS] for token in chosen]
     return np.searchsorted(ids, chosen), words({"frequent": len(frequent), "tokens": names})

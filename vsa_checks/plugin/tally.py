@@ -74,7 +74,9 @@ class Tally:
         result = result_of(report)
         if result is not None and report.when == "call":
             self.results[result["id"]] = result
-            self.arrays |= {result["id"]: text for name, text in report.user_properties if name == ARRAYS_PROPERTY}
+            for name, value in report.user_properties:
+                if name == ARRAYS_PROPERTY:
+                    self.arrays[result["id"]] = str(value)
             if _carried(report, CACHE_PROPERTY):
                 self.from_cache.add(result["id"])
         if report.failed:

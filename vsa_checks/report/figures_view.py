@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from vsa_checks.figures import best_picture, gram_picture, kept
+from vsa_checks.figures import best_picture, circuit_picture, gram_picture, kept
 from vsa_checks.figures.every import EVERY
 from vsa_checks.figures.kept_shapes import groups
 from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Place, Report, first_middle_last
@@ -36,8 +36,8 @@ def figures_view(document: Mapping[str, Any], kept_arrays: Kept) -> dict[str, An
     Returns
     -------
     dict
-        figures: by name, title, message, section and markup, in the order of the page; each with `parts` of it, where a
-        layer can be picked. missing: names of figures that cannot be drawn, with why. why_none: why there are no arrays.
+        figures: name, title, message, section and markup of each, in the order of the page; with `parts` of it where a
+        reader picks one. missing: names of figures that cannot be drawn, and why. why_none: why there are no arrays.
     """
     report = Report(document, kept_arrays)
     found: list[dict[str, Any]] = []
@@ -55,7 +55,22 @@ def _figure(report: Report, name: str) -> dict[str, Any]:
         return _grams(report)
     if name == best_picture.NAME:
         return _best(report)
+    if name == circuit_picture.NAME:
+        return _circuits(report)
     return _drawn(report, EVERY[name](report, Choice()), name)
+
+
+def _circuits(report: Report) -> dict[str, Any]:
+    """The graph for each matrix that reads; where there are several, a reader picks one."""
+    places = [Place.of(name) for name in groups(report.kept.arrays, kept.LINKS)]
+    matrices = [place.matrix for place in places if place.basis == report.basis()]
+    parts = []
+    for matrix in matrices:
+        picture = circuit_picture.picture(report, Choice(matrix=matrix))
+        parts.append(_drawn(report, picture, f"circuits-{matrix}") | {"label": f"W_out to {matrix}"})
+    if len(parts) < 2:
+        return _drawn(report, circuit_picture.picture(report, Choice()), circuit_picture.NAME)
+    return {**parts[0], "anchor": "figure-circuits", "parts": parts}
 
 
 def _drawn(report: Report, picture: Picture, anchor: str) -> dict[str, Any]:

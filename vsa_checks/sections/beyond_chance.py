@@ -89,9 +89,7 @@ def _picture(
     )
     bench.picture(prefix(kept.BEST), lambda: best_neurons(found.bundles, model.token_name, PURSUIT_TOKENS))
     limit = grams.room(model.info.n_layers)
-    bench.picture(
-        prefix(kept.GRAM), lambda: grams.matrix_blocks(layer_neurons(bench, subject.basis, *place), limit)
-    )
+    bench.picture(prefix(kept.GRAM), lambda: grams.matrix_blocks(layer_neurons(bench, subject.basis, *place), limit))
 
 
 def _compare(name: str, layer: Layer, asked: NDArray[np.int64], paths: NDArray[np.float64]) -> NullMeasurement:

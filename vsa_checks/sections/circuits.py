@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.errors import NotChecked
-from vsa_checks.judging.measurement import Measurement, NullMeasurement
-from vsa_checks.judging.subjects import Subject
 from vsa_checks.figures import kept
 from vsa_checks.figures.store import words
+from vsa_checks.judging.measurement import Measurement, NullMeasurement
+from vsa_checks.judging.subjects import Subject
 from vsa_checks.links import (
     RANDOM_LINK,
     Links,

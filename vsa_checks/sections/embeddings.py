@@ -95,9 +95,7 @@ def component_mean(bench: Workbench, subject: Subject) -> Measurement:
 def tokens_near_orthogonal(bench: Workbench, subject: Subject, *, center: bool) -> Measurement:
     """Root mean square cosine over all pairs of tokens; details have it without unused tokens too."""
     cosines = _cosines(bench, subject.basis, center)
-    bench.picture(
-        kept.of(kept.GRAM, subject.basis, None, _name(center)), lambda: _blocks(bench, subject.basis, center)
-    )
+    bench.picture(kept.of(kept.GRAM, subject.basis, None, _name(center)), lambda: _blocks(bench, subject.basis, center))
     details = cosine_histogram(cosines, bench.model(subject.basis).info.d_model)
     details |= _trimmed(bench, subject.basis, center) | about_embeddings(bench, subject.basis)
     return near_orthogonal(bench, subject, cosines, "tokens", details=details)

@@ -21,8 +21,8 @@ Measure = Callable[..., Measurement]
 class Outcome:
     """A measurement, or None and the reason; whether it needed the text, tokens read of it, and the seconds it took.
 
-    arrays: what pictures need of it, as `figures.store.as_text` writes it. lasting: False where a library failed, so that the next run tries again. redrawn: the same measured with the seeds
-    that follow the run's, without details.
+    lasting: False where a library failed, so that the next run tries again. redrawn: the same measured with the seeds
+    that follow the run's, without details. arrays: what pictures need of it, as `figures.store.as_text` writes it.
     """
 
     measurement: Measurement | None
