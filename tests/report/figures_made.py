@@ -61,7 +61,7 @@ def arrays(names: list[str] | None = None) -> dict[str, Any]:
             "names": words(["neurons", "a null", "random"]),
         }
         found |= kept.under(kept.of(kept.BUNDLES, "processed", layer, "W_in"), series)
-        best = {
+        best: dict[str, Any] = {
             "neurons": np.array([7, 3], np.int32),
             "tokens": np.array([[1, 2, 3, 4, 5], [6, 1, 2, 3, -1]], np.int32),
             "cosines": np.array([[0.2, 0.3, 0.4, 0.5, 0.612], [0.1, 0.2, 0.3, 0.4, 0]], np.float32),
@@ -70,7 +70,7 @@ def arrays(names: list[str] | None = None) -> dict[str, Any]:
         found |= kept.under(kept.of(kept.BEST, "processed", layer, "W_in"), best)
     shares = np.zeros((2, 3, 3), np.float32)
     shares[0, 0, 1], shares[0, 1, 2], shares[0, 2, 0], shares[1, 0, 1] = 0.5, 0.3, 0.1, 0.125
-    links = {
+    links: dict[str, Any] = {
         "shares": shares,
         "names": words(["neurons", "a null"]),
         "strongest": np.array([[0, 17, 1, 4], [1, 2, 2, 9]], np.int32),

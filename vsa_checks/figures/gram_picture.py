@@ -23,6 +23,8 @@ EMBEDDINGS = "embeddings"
 """In place of a matrix: all there is of W_E."""
 CHANCE, ABOVE, BELOW = (0.50, 0.54, 0.60), (0.0, 0.45, 0.74), (0.84, 0.37, 0.0)
 LABELLED = 64
+SHADES = 32
+"""So many are told apart; more would make a page larger that nobody sees better."""
 Tile = tuple[str, NDArray[np.float64]]
 
 
@@ -36,7 +38,7 @@ def colours(cosines: NDArray[np.float64], cut: float) -> NDArray[np.float64]:
     edge = min(cut, 1.0)
     within = 0.42 * size / edge
     beyond = 0.55 + 0.45 * (np.maximum(size - edge, 0.0) / max(1.0 - edge, 1e-9)) ** 0.7
-    shown = np.where(size > edge, beyond, within)
+    shown = np.round(np.where(size > edge, beyond, within) * SHADES) / SHADES
     hue = np.where((size > edge)[..., None], np.where((cosines > 0)[..., None], ABOVE, BELOW), CHANCE)
     return np.concatenate([hue, shown[..., None]], axis=-1)
 

@@ -62,6 +62,7 @@ def head_tables(report: Report, choice: Choice) -> dict[str, NDArray[np.float64]
 
 def _draw(tables: dict[str, NDArray[np.float64]]) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.ticker import MaxNLocator
 
     known = np.flatnonzero(np.any([np.isfinite(table).any(axis=1) for table in tables.values()], axis=0))
     n_layers, n_heads = len(known), next(iter(tables.values())).shape[1]
@@ -77,7 +78,7 @@ def _draw(tables: dict[str, NDArray[np.float64]]) -> Figure:
             image = axis.imshow(table[known], cmap=shown, aspect="auto", interpolation="none", vmin=-most, vmax=most)
             axis.set_title(_TITLES[name], fontsize=8)
             axis.set_xlabel("head")
-            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             every = range(0, n_layers, 1 if n_layers <= 16 else 5)
             axis.set_yticks(every, [str(known[at]) for at in every])
             box = axis.get_position()

@@ -61,6 +61,8 @@ def _top(null: Mapping[str, Any]) -> float:
 
 
 def _draw_beyond(by_matrix: Mapping[str, Sequence[Result]]) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     with styled():
         figure, axes = panels(len(by_matrix), columns=2, width=7.6, height=2.3, below=1.45, shared=True)
         for axis, (matrix, own) in zip(axes, by_matrix.items(), strict=True):
@@ -99,7 +101,7 @@ def _draw_beyond(by_matrix: Mapping[str, Sequence[Result]]) -> Figure:
             )
             axis.set_title(drawn(matrix))
             axis.set_xlabel("layer")
-            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
             axis.set_ylim(bottom=0)
         axes[0].set_ylabel("share of neurons")

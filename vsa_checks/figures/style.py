@@ -64,7 +64,8 @@ def styled(**more: Any) -> Iterator[None]:
     """Draw in this style, whatever style whoever called has set for himself."""
     import matplotlib
 
-    with warnings.catch_warnings(), matplotlib.rc_context(rc={**_defaults(), **_RC, **more}):
+    settings: Any = {**_defaults(), **_RC, **more}
+    with warnings.catch_warnings(), matplotlib.rc_context(rc=settings):
         warnings.simplefilter("ignore")  # a sign that the font lacks is written out beforehand
         yield
 
@@ -199,7 +200,8 @@ def _themed(tag: str, name: str) -> str:
     tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", tag)
     tag = re.sub("|".join(THEME), lambda found: THEME[found[0]], tag)
     tag = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--fig-font)", tag)
-    return re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s+", " ", tag))
+    tag = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s+", " ", tag))
+    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\d)\.(\d)\d*", r"\1.\2", path[0]), tag)
 
 
 def standalone(markup: str) -> str:

@@ -37,16 +37,16 @@ def figures_view(document: Mapping[str, Any], kept_arrays: Kept) -> dict[str, An
     -------
     dict
         figures: name, title, message, section and markup of each, in the order of the page; with `parts` of it where a
-        reader picks one. missing: names of figures that cannot be drawn, and why. why_none: why there are no arrays.
+        reader picks one. missing: by reason, the figures that cannot be drawn. why_none: why there are no arrays.
     """
     report = Report(document, kept_arrays)
     found: list[dict[str, Any]] = []
-    missing: list[tuple[str, str]] = []
+    missing: dict[str, list[str]] = {}
     for name in EVERY:
         try:
             found.append(_figure(report, name))
         except NothingToDraw as problem:
-            missing.append((name, str(problem)))
+            missing.setdefault(str(problem), []).append(name)
     return {"figures": found, "missing": missing, "why_none": kept_arrays.why_none}
 
 

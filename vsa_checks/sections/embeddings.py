@@ -146,8 +146,8 @@ def _blocks(bench: Workbench, basis: Basis, center: bool) -> grams.Arrays:
     model, ids = bench.model(basis), bench.tokens(basis).ids
     rows, names = sample(ids, model.vocabulary if model.info.text else None, model.token_name)
     found = grams.matrix_blocks(_vectors(bench, basis, center), grams.room(1), rows=rows)
-    found["rows"] = np.where(found["rows"] < 0, -1, ids[found["rows"]]).astype(np.int32)
-    return found | {"names": names}
+    taken = np.asarray(found["rows"], np.int64)
+    return found | {"rows": np.where(taken < 0, -1, ids[taken]).astype(np.int32), "names": names}
 
 
 def _vectors(bench: Workbench, basis: Basis, center: bool) -> NDArray[np.float32]:
