@@ -29,11 +29,24 @@ FITTED, MOST_ROUNDS = 1e-9, 2_000
 
 
 @dataclass(frozen=True)
+class Closest:
+    """The writer and the reader, by their rows, with the largest |cos| of all those of two layers, and that cosine."""
+
+    writer: int
+    reader: int
+    cosine: float
+
+
+@dataclass(frozen=True)
 class Links:
-    """Which readers of a layer are linked with the writers of another: by (writing, reading) layer, bool (n,)."""
+    """Which readers of a layer are linked with the writers of another: by (writing, reading) layer, bool (n,).
+
+    closest: for each two layers the two vectors that come closest.
+    """
 
     readers: dict[tuple[int, int], NDArray[np.bool_]]
     n_layers: int
+    closest: dict[tuple[int, int], Closest]
 
     def n_readers(self) -> list[int]:
         """How many readers each layer has."""
@@ -81,6 +94,7 @@ def linked_readers(
     step, done = held or n_layers, 0
     blocks = [range(start, min(start + step, n_layers)) for start in range(0, n_layers, step)]
     found: dict[tuple[int, int], NDArray[np.bool_]] = {}
+    closest: dict[tuple[int, int], Closest] = {}
     for writing in blocks:
         writers = {layer: outputs(layer) for layer in writing}
         for reading in blocks:
@@ -91,19 +105,20 @@ def linked_readers(
                 if progress is not None:
                     progress(before + n, n_layers * (n_layers - 1))
 
-            found |= zip(pairs, _linked(writers, readers, pairs, tell), strict=True)
+            for pair, (linked, best) in zip(pairs, _linked(writers, readers, pairs, tell), strict=True):
+                found[pair], closest[pair] = linked, best
             done += len(pairs)
-    return Links(found, n_layers)
+    return Links(found, n_layers, closest)
 
 
 def _linked(
     writers: dict[int, Rows], readers: dict[int, Rows], pairs: list[tuple[int, int]], progress: Progress
-) -> list[NDArray[np.bool_]]:
+) -> list[tuple[NDArray[np.bool_], Closest]]:
     if not pairs:
         return []
     room = min(STRIP, max(map(len, readers.values()))) * max(map(len, writers.values()))
 
-    def links(pair: tuple[int, int], products: Rows) -> NDArray[np.bool_]:
+    def links(pair: tuple[int, int], products: Rows) -> tuple[NDArray[np.bool_], Closest]:
         left, right = writers[pair[0]], readers[pair[1]]
         cut = link_cut(left.shape[1], len(left))
         largest = np.empty(len(right), np.float32)
@@ -112,8 +127,10 @@ def _linked(
             cosines = products[: len(rows) * len(left)].reshape(len(rows), len(left))
             np.matmul(rows, left.T, out=cosines)
             np.maximum(cosines.max(axis=1), -cosines.min(axis=1), out=largest[start : start + STRIP])
-        linked: NDArray[np.bool_] = largest > cut
-        return linked
+        reader = int(np.argmax(largest))
+        own = left @ right[reader]
+        writer = int(np.argmax(np.abs(own)))
+        return largest > cut, Closest(writer, reader, float(own[writer]))
 
     return share_out(links, pairs, [np.empty(room, np.float32) for _ in range(workers(len(pairs)))], progress)
 

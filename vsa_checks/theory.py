@@ -18,6 +18,15 @@ def cosine_deviation(d: int) -> float:
     return float(1.0 / np.sqrt(d))
 
 
+ARTIFACT_DEVIATIONS = 6.0
+"""A pair is an artifact if its |cos| exceeds this many standard deviations of random directions."""
+
+
+def artifact_cut(d: int) -> float:
+    """Return the |cos| above which a pair counts as an artifact: 6/sqrt(d)."""
+    return float(ARTIFACT_DEVIATIONS / np.sqrt(d))
+
+
 def cosine_tail(d: int, size: float) -> float:
     """Return the probability that |cos| of two independent vectors exceeds `size`.
 

@@ -63,7 +63,7 @@ def test_an_empty_path_is_not_the_default(option: str, plain: Path, light: Serve
     assert_refused(run, f"{option} was given an empty path")
 
 
-@pytest.mark.parametrize("name", ["results.json", "index.html", "pytest.html"])
+@pytest.mark.parametrize("name", ["results.json", "figures.npz", "index.html", "pytest.html"])
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
 def test_a_place_that_cannot_be_written_is_refused_before_measuring(
     kind: str, name: str, plain: Path, light: Server, tmp_path: Path
@@ -134,7 +134,12 @@ def test_the_report_is_written_where_stdout_is_full(plain: Path, tmp_path: Path)
         )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "Not all could be printed (No space left on device)" in done.stderr and str(tmp_path) in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.html", "pytest.html", "results.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "figures.npz",
+        "index.html",
+        "pytest.html",
+        "results.json",
+    ]
 
 
 NO_ROOM = """
@@ -163,4 +168,5 @@ def test_a_disk_that_is_full_at_the_end_leaves_the_old_report_and_says_so(
     assert run.code == 1 and "INTERNALERROR" not in run.output
     assert "The report could not be written" in run.output and "No space left on device" in run.output
     after = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir()}
-    assert (after["results.json"], after["index.html"]) == (before["results.json"], before["index.html"])
+    kept = ("results.json", "figures.npz", "index.html")
+    assert [after[name] for name in kept] == [before[name] for name in kept]

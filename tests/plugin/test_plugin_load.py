@@ -11,6 +11,7 @@ from tests.plugin.runs import Run, Server, arguments, cold
 from tests.plugin.test_plugin_cache import FEW, N_FEW, but_for_the_run, n_from_cache, results_of, with_cache
 from tests.plugin.test_plugin_faults import plugin
 from vsa_checks import report
+from vsa_checks.figures.store import read_file
 from vsa_checks.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -29,9 +30,10 @@ def test_ten_runs_at_once_leave_one_whole_report(plain: Path, warm: Server, tmp_
     for output in outputs:
         text = output.read_text()
         assert "Traceback" not in text and "INTERNALERROR" not in text and "could not be written" not in text
-    assert {file.name for file in folder.iterdir()} == {"results.json", "index.html", "pytest.html"}
+    assert {file.name for file in folder.iterdir()} == {"results.json", "figures.npz", "index.html", "pytest.html"}
     page = (folder / "index.html").read_text(encoding="utf-8")
-    assert page == report.render(many.document)  # of the same run as results.json
+    kept = read_file(folder, (folder / "results.json").read_text(encoding="utf-8"))
+    assert not kept.why_none and page == report.render(many.document, kept)  # of the same run as results.json
     again = warm.claims(plain, tmp_path / "again", *TWO, env=with_cache(cache))
     assert n_from_cache(again) == 2 and results_of(again).keys() == results_of(many).keys()
     for name, one in results_of(again).items():

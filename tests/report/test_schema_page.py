@@ -8,11 +8,22 @@ from typing import Any
 
 from tests.report import factory
 from tests.report.factory import INFO, result, told
+from tests.report.figures_made import arrays
+from vsa_checks.figures.kept import CONTENT
 from vsa_checks.paths import DOCS
 from vsa_checks.report import write
 from vsa_checks.report.comparison import compare, read_runs
 from vsa_checks.report.document import schema
-from vsa_checks.report.schema_page import END, START, described, fields_in_markdown, objects
+from vsa_checks.report.schema_page import (
+    ARRAYS_END,
+    ARRAYS_START,
+    END,
+    START,
+    arrays_in_markdown,
+    described,
+    fields_in_markdown,
+    objects,
+)
 
 PAGE = (DOCS / "results.md").read_text(encoding="utf-8")
 WRITE = "write it anew: the tables between the two marks are what `vsa-checks schema --markdown` prints"
@@ -20,6 +31,13 @@ WRITE = "write it anew: the tables between the two marks are what `vsa-checks sc
 
 def test_the_page_has_the_fields_of_the_schema() -> None:
     assert PAGE.split(START)[1].split(END)[0].strip() == fields_in_markdown().strip(), WRITE
+
+
+def test_the_page_has_the_arrays_of_figures() -> None:
+    """And every array that a run writes is among them."""
+    assert PAGE.split(ARRAYS_START)[1].split(ARRAYS_END)[0].strip() == arrays_in_markdown().strip()
+    own = {f"{kind}/PLACE/{name}" for kind, name in (key.split("/")[:: key.count("/")] for key in arrays())}
+    assert own | {"about"} == set(CONTENT)
 
 
 def test_every_field_says_what_it_is() -> None:

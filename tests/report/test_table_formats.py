@@ -124,7 +124,7 @@ def test_the_command_prints_the_schema(document: Json, capsys: pytest.CaptureFix
     assert not Draft202012Validator(printed).is_valid(document | {"schema_version": 3})
 
 
-@pytest.mark.parametrize("name", ["results.json", "index.html", "pytest.html"])
+@pytest.mark.parametrize("name", ["results.json", "figures.npz", "index.html", "pytest.html"])
 def test_a_table_takes_the_place_of_no_part_of_a_report(
     document: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

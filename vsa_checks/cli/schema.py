@@ -6,10 +6,13 @@ import argparse
 import json
 
 from vsa_checks.report.document import schema
-from vsa_checks.report.schema_page import fields_in_markdown
+from vsa_checks.report.schema_page import arrays_in_markdown, fields_in_markdown
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the schema, or its fields as the tables of docs/results.md."""
-    print(fields_in_markdown() if options.markdown else json.dumps(schema(), indent=2))
+    """Print the schema, or as the tables of docs/results.md its fields or the arrays of figures.npz."""
+    if options.arrays:
+        print(arrays_in_markdown())
+    else:
+        print(fields_in_markdown() if options.markdown else json.dumps(schema(), indent=2))
     return 0

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from vsa_checks.errors import UsageError
+from vsa_checks.figures import store
 from vsa_checks.plugin import log
 from vsa_checks.plugin.selection import selection
 from vsa_checks.report import document, page
@@ -16,14 +17,14 @@ from vsa_checks.writing import write_whole
 
 ALL = "all"
 """What --layers stands for without a list."""
-OF_A_REPORT = (document.FILE_NAME, page.FILE_NAME, log.FILE_NAME)
+OF_A_REPORT = (document.FILE_NAME, store.FILE_NAME, page.FILE_NAME, log.FILE_NAME)
 """What a report's folder holds."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Write or print the table. Raises VsaChecksError for a report that cannot be read, and options that do not fit."""
     if options.output is not None:
-        _refuse_report(Path(options.output), Path(options.report))
+        refuse_report(Path(options.output), Path(options.report), "table")
     results = document.read(options.report)
     measured = set(results["summary"]["by_claim"])
     claims = measured | set(results["summary"]["not_run"])
@@ -54,13 +55,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse_report(path: Path, report: Path) -> None:
-    """Raise UsageError where a table would take the place of a part of a report."""
+def refuse_report(path: Path, report: Path, what: str) -> None:
+    """Raise UsageError where a table or a figure, as `what` says, would take the place of a part of a report."""
     places = [Path(os.path.realpath(path)), Path(os.path.abspath(path))]
     own = os.path.realpath(report)
     if any(_of_a_report(place) or str(place) == own for place in places):
         raise UsageError(
-            f"{path} is a part of a report, and the table would take its place. Name another file for the table with "
+            f"{path} is a part of a report, and the {what} would take its place. Name another file for the {what} with "
             "-o FILE."
         )
 

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from vsa_checks.errors import ModelError, visible
+from vsa_checks.figures.store import as_text
 from vsa_checks.judging.claim import Claim, load_claims
 from vsa_checks.judging.judge import CHANCE, HOLDS, NOT_CHECKED, REFUTED, judge, near_margin
 from vsa_checks.judging.recorded import Known
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.plugin.progress import PROGRESS
-from vsa_checks.plugin.properties import CACHE_PROPERTY, LOAD_PROPERTY, NOTE_PROPERTY, RESULT_PROPERTY, TEXT_PROPERTY
+from vsa_checks.plugin.properties import (
+    ARRAYS_PROPERTY,
+    CACHE_PROPERTY,
+    LOAD_PROPERTY,
+    NOTE_PROPERTY,
+    RESULT_PROPERTY,
+    TEXT_PROPERTY,
+)
 from vsa_checks.plugin.run import RUN, ClaimsRun
 from vsa_checks.plugin.twins import put_beside
 from vsa_checks.plugin.verdicts import Chance, Refuted, VerdictChanged
@@ -107,6 +116,8 @@ class Check:
         self.called = True
         # Text, so that xdist can carry it whatever the numbers are made of.
         self._item.user_properties.append((RESULT_PROPERTY, json.dumps(result, allow_nan=False)))
+        if measured.arrays:
+            self._item.user_properties.append((ARRAYS_PROPERTY, measured.arrays))
         if loaded["note"]:
             self._item.user_properties.append((NOTE_PROPERTY, json.dumps(loaded["note"])))
         if measured.tokens_read is not None:
@@ -129,7 +140,10 @@ class Check:
             if self._run.info.d_model == 1:
                 found = Outcome(None, ON_A_LINE, False, None, 0.0)
             else:
-                found = measure_subject(self._bench, subject, measure, options)
+                with self._bench.pictured() as arrays:
+                    found = measure_subject(self._bench, subject, measure, options)
+                if found.measurement is not None:
+                    found = replace(found, arrays=as_text(arrays))
         n_seeds = self._run.seeds - 1
         for most in REDRAWS:
             if found.measurement is None:

@@ -33,14 +33,18 @@ def write_report(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
     """
     if not tally.claims_tried:
         return None
+    from vsa_checks.figures import store
     from vsa_checks.report import assemble, document, page
 
     info = replace(run.info, notes=" ".join(filter(None, (run.info.notes, *sorted(tally.notes)))))
     found = assemble(info, _environment(run, tally, duration_s), list(tally.results.values()), load_claims())
+    text = document.as_text(found)
+    arrays = store.file_of((one for _, one in sorted(tally.arrays.items())), text)
     write_together(
         {
-            run.report_dir / document.FILE_NAME: document.as_text(found),
-            run.report_dir / page.FILE_NAME: page.render(found),
+            run.report_dir / document.FILE_NAME: text,
+            run.report_dir / store.FILE_NAME: arrays,
+            run.report_dir / page.FILE_NAME: page.render(found, store.of_results(arrays, text)),
         }
     )
     return found

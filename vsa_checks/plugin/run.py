@@ -246,9 +246,10 @@ def _require_readable(file: Path, info: ModelInfo, ids: list[str], chosen: Selec
 
 def _require_folder(report_dir: Path) -> None:
     """Before minutes of measuring, not after."""
+    from vsa_checks.figures import store
     from vsa_checks.report import document, page
 
-    for name in (document.FILE_NAME, page.FILE_NAME, log.FILE_NAME):
+    for name in (document.FILE_NAME, store.FILE_NAME, page.FILE_NAME, log.FILE_NAME):
         try:
             require_writable(report_dir / name)
         except (OSError, ValueError) as error:

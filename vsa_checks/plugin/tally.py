@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vsa_checks.plugin.properties import (
+    ARRAYS_PROPERTY,
     CACHE_PROPERTY,
     CLAIM_PROPERTY,
     LOAD_PROPERTY,
@@ -43,6 +44,8 @@ class Tally:
         self.results: dict[str, dict[str, Any]] = {}
         self.failed: set[str] = set()
         self.crashed: dict[str, str] = {}
+        self.arrays: dict[str, str] = {}
+        """What pictures need of each subject, as text."""
         self.claims_tried = False
         self.notes: dict[str, None] = {}
         """What loading the model told of its stored weights: each sentence once."""
@@ -77,6 +80,9 @@ class Tally:
         result = result_of(report)
         if result is not None and report.when == "call":
             self.results[result["id"]] = result
+            for name, value in report.user_properties:
+                if name == ARRAYS_PROPERTY:
+                    self.arrays[result["id"]] = str(value)
             if _carried(report, CACHE_PROPERTY):
                 self.from_cache.add(result["id"])
         if report.failed:

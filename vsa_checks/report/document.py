@@ -143,6 +143,11 @@ def write(document: Mapping[str, Any], directory: str | Path) -> Path:
 def as_text(document: Mapping[str, Any]) -> str:
     """What results.json holds of a document. Raises ReportError if it is not valid."""
     validate(document)
+    return text_of(document)
+
+
+def text_of(document: Mapping[str, Any]) -> str:
+    """What results.json holds of a document that is known to be valid."""
     return json.dumps(document, allow_nan=False, indent=1, sort_keys=True) + "\n"
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from vsa_checks.figures.store import NO_ARRAYS, Kept, read_file
 from vsa_checks.report import formatting
 from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, shares
 from vsa_checks.report.details import details_view
-from vsa_checks.report.document import schema
+from vsa_checks.report.document import schema, text_of
+from vsa_checks.report.figures_view import figures_view
 from vsa_checks.report.rendering import page_environment
 from vsa_checks.report.summary import lead, place, worst_first
 from vsa_checks.writing import write_whole
@@ -28,8 +30,11 @@ FLAGS = {
 }
 
 
-def render(document: Mapping[str, Any]) -> str:
-    """The page of a valid document (see document.validate) as HTML: no script, no network, all escaped."""
+def render(document: Mapping[str, Any], kept: Kept = NO_ARRAYS) -> str:
+    """The page of a valid document (see document.validate) as HTML: no script, no network, all escaped.
+
+    `kept` holds the arrays for its figures.
+    """
     claims = claim_views(document)
     results = document["results"]
     return _template().render(
@@ -47,13 +52,17 @@ def render(document: Mapping[str, Any]) -> str:
         claims=claims,
         not_checked=[(claim, groups) for claim in claims if (groups := _not_checked(claim["results"]))],
         verdicts=formatting.WORST_FIRST,
+        figures=figures_view(document, kept),
     )
 
 
 def write_page(document: Mapping[str, Any], directory: str | Path) -> Path:
-    """Write the page of a valid document to `directory`/index.html, whole or not at all, and return the path."""
+    """Write the page of a valid document to `directory`/index.html, whole or not at all, and return the path.
+
+    Its figures use the figures.npz that lies there, if it belongs to the document.
+    """
     path = Path(directory) / FILE_NAME
-    write_whole(path, render(document))
+    write_whole(path, render(document, read_file(Path(directory), text_of(document))))
     return path
 
 

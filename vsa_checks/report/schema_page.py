@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vsa_checks.figures.kept import CONTENT
 from vsa_checks.report.document import schema
 
+ARRAYS_START, ARRAYS_END = "<!-- arrays: written by `vsa-checks schema --arrays` -->", "<!-- end of arrays -->"
 START, END = "<!-- fields: written by `vsa-checks schema --markdown` -->", "<!-- end of fields -->"
 _TYPES = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true or false", "null": "null"}
 _TYPES |= {"object": "object", "array": "list"}
@@ -27,6 +29,14 @@ def fields_in_markdown() -> str:
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)
+
+
+def arrays_in_markdown() -> str:
+    """The arrays of figures.npz as a table: their names, types and shapes, and what they are."""
+    rows = ["| array | type and shape | what it is |", "| --- | --- | --- |"]
+    for name, (form, words) in CONTENT.items():
+        rows.append(f"| `{name}` | {form} | {words} |")
+    return "\n".join(rows) + "\n"
 
 
 def objects() -> Iterator[tuple[str, Node]]:

@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.errors import NotChecked
+from vsa_checks.figures import grams, kept
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
-from vsa_checks.sections.pairs import artifact_cut, artifacts, beyond_random, near_orthogonal
+from vsa_checks.sections.pairs import artifact_cut, artifacts, beyond_random, near_orthogonal, picture_histogram
 from vsa_checks.workbench.access import Workbench
 
 
 def heads_near_orthogonal(bench: Workbench, subject: Subject) -> Measurement:
     """Root mean square cosine over all vectors of one attention matrix of a layer; pairs within a head in details."""
     cosines, unit, groups = _cosines(bench, subject)
+    _picture(bench, subject)
     within = _within_heads(bench, subject, lambda pairs: pairs.rms)
     return near_orthogonal(bench, subject, cosines, unit, groups, within)
 
@@ -29,6 +31,7 @@ def heads_near_orthogonal(bench: Workbench, subject: Subject) -> Measurement:
 def heads_artifacts(bench: Workbench, subject: Subject) -> Measurement:
     """Share of pairs of vectors of one attention matrix of a layer with |cos| above 6/sqrt(d)."""
     cosines, unit, groups = _cosines(bench, subject)
+    picture_histogram(bench, subject, cosines)
     within = _within_heads(bench, subject, _share_of_artifacts)
     return artifacts(bench, subject, cosines, unit, groups, within)
 
@@ -63,6 +66,17 @@ def _head_vectors(matrix: str, weight: NDArray[np.float32]) -> NDArray[np.float3
     """One vector per head dimension (h * r, d), head by head, of W_Q, W_K, W_V (h, d, r) or W_O (h, r, d)."""
     by_head = weight if matrix == "W_O" else weight.transpose(0, 2, 1)
     return by_head.reshape(-1, by_head.shape[2])
+
+
+def _picture(bench: Workbench, subject: Subject) -> None:
+    """Hand over M^T M of the whole matrix and of its heads."""
+    assert subject.layer is not None and subject.matrix is not None
+    weight = bench.weight(subject.basis, subject.layer, subject.matrix)
+    limit = grams.room(bench.model(subject.basis).info.n_layers)
+    bench.picture(
+        kept.of(kept.GRAM, subject.basis, subject.layer, subject.matrix),
+        lambda: grams.matrix_blocks(_head_vectors(subject.matrix or "", weight), limit, len(weight)),
+    )
 
 
 def _within_heads(bench: Workbench, subject: Subject, value: Callable[[PairwiseCosines], float]) -> dict[str, Any]:

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.clusters import bootstrap_share
+from vsa_checks.figures import grams, kept
+from vsa_checks.figures.bundle_arrays import best_neurons, spread, spreads
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.sections.neurons import RANDOM, neuron_clusters, place_of
-from vsa_checks.sections.pursued import pursued_neurons, random_bars
+from vsa_checks.sections.neurons import RANDOM, layer_neurons, neuron_clusters, place_of
+from vsa_checks.sections.pursued import PURSUIT_TOKENS, Pursued, pursued_neurons, random_bars
 from vsa_checks.sections.stand_ins import stand_in_null, stand_ins
 from vsa_checks.sections.tokens import excluded
 from vsa_checks.workbench.access import Workbench
@@ -51,6 +53,7 @@ def share_beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     others = stand_ins(bench, basis, place)
     paths = {name: one.paths() for name, one in others.pursued.items()}
     sizes = np.bincount(layer.labels)
+    _picture(bench, subject, found, {"neurons": layer.paths, **paths}, bars.spread)
     return Measurement(
         value=float(layer.hits.mean()),
         interval=bootstrap_share(layer.hits, layer.labels, bench.rng("bootstrap", subject.id)),
@@ -66,6 +69,27 @@ def share_beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
         | _by_tokens(layer, paths)
         | excluded(bench, basis),
     )
+
+
+def _picture(
+    bench: Workbench,
+    subject: Subject,
+    found: Pursued,
+    paths: dict[str, NDArray[np.float64]],
+    random: NDArray[np.float32],
+) -> None:
+    """Hand over how the cosines spread, the best explained neurons, and M^T M of the matrix."""
+    place, model = place_of(subject), bench.model(subject.basis)
+
+    def prefix(kind: str) -> str:
+        return kept.of(kind, subject.basis, subject.layer, subject.matrix, subject.expert)
+
+    bench.picture(
+        prefix(kept.BUNDLES), lambda: spreads({**{name: spread(one) for name, one in paths.items()}, RANDOM: random})
+    )
+    bench.picture(prefix(kept.BEST), lambda: best_neurons(found.bundles, model.token_name, PURSUIT_TOKENS))
+    limit = grams.room(model.info.n_layers)
+    bench.picture(prefix(kept.GRAM), lambda: grams.matrix_blocks(layer_neurons(bench, subject.basis, *place), limit))
 
 
 def _compare(name: str, layer: Layer, asked: NDArray[np.int64], paths: NDArray[np.float64]) -> NullMeasurement:

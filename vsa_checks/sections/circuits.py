@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.errors import NotChecked
+from vsa_checks.figures import kept
+from vsa_checks.figures.store import words
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.links import (
     RANDOM_LINK,
+    Links,
     Rows,
     excess,
     flipped_coordinates,
@@ -33,6 +37,8 @@ from vsa_checks.workbench.access import Workbench
 OWN_AXES, COORDINATES = "signs flipped on the layer's axes", "signs flipped on the coordinates"
 TENDENCIES = "layers' own tendencies to write and to read"
 LEAST_LAYERS = 3
+MOST_LINKS = 200
+"""So many of the closest pairs of neurons are kept for pictures."""
 NULL_READERS = 768
 """At most so many readers of a layer, drawn at random, are set against the layers with flipped signs."""
 MARGIN = 0.1
@@ -97,6 +103,10 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
     against = {name: (some, leads(null)) for name, null in null_shares.items()} | {
         TENDENCIES: (lead, leads(tendencies))
     }
+    bench.picture(
+        kept.of(kept.LINKS, basis, None, matrix),
+        lambda: _picture(bench, subject, real, {"neurons": shares, **null_shares, TENDENCIES: tendencies}),
+    )
     return Measurement(
         value=value,
         interval=_over_layers(lead, n_layers, rng),
@@ -112,6 +122,30 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
         }
         | excluded(bench, basis),
     )
+
+
+def _picture(
+    bench: Workbench, subject: Subject, links: Links, tables: dict[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.generic]]:
+    """How many readers are linked between any two layers, and the neurons most closely linked forward."""
+    assert subject.matrix is not None
+    basis, matrix = subject.basis, subject.matrix
+    forward = [(pair, one) for pair, one in links.closest.items() if pair[0] < pair[1]]
+    strongest = sorted(forward, key=lambda item: (-abs(item[1].cosine), item[0]))[:MOST_LINKS]
+
+    def numbers(layers: set[int], rows: Callable[[int], Rows]) -> dict[int, NDArray[np.int64]]:
+        return {layer: np.flatnonzero(rows(layer).any(axis=1)) for layer in layers}
+
+    # Rows without a direction were left out; here neurons have their own numbers again.
+    writers = numbers({pair[0] for pair, _ in strongest}, lambda layer: bench.written(basis, layer, "W_out"))
+    readers = numbers({pair[1] for pair, _ in strongest}, lambda layer: layer_neurons(bench, basis, layer, matrix))
+    named = [(i, int(writers[i][one.writer]), j, int(readers[j][one.reader])) for (i, j), one in strongest]
+    return {
+        "shares": np.stack(list(tables.values())).astype(np.float32),
+        "names": words(list(tables)),
+        "strongest": np.array(named, np.int32).reshape(-1, 4),
+        "strongest_cosines": np.array([one.cosine for _, one in strongest], np.float32),
+    }
 
 
 def _outputs(bench: Workbench, basis: Basis, layer: int) -> Rows:

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from vsa_checks import theory
 from vsa_checks.engine.scale import row_norms
 from vsa_checks.errors import NotChecked
+from vsa_checks.figures import grams, kept
+from vsa_checks.figures.token_sample import sample
 from vsa_checks.judging.measurement import Measurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.models.architecture import LAYER_NORM, UNKNOWN_NORM
 from vsa_checks.orthogonality import PairwiseCosines, centered, live_rows, pairwise_cosines, rms_cosine
-from vsa_checks.sections.pairs import artifact_cut, artifacts, cosine_histogram, near_orthogonal
+from vsa_checks.sections.pairs import artifact_cut, artifacts, cosine_histogram, near_orthogonal, picture_histogram
 from vsa_checks.sections.tokens import about_embeddings, word_embeddings
 from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
@@ -93,6 +95,7 @@ def component_mean(bench: Workbench, subject: Subject) -> Measurement:
 def tokens_near_orthogonal(bench: Workbench, subject: Subject, *, center: bool) -> Measurement:
     """Root mean square cosine over all pairs of tokens; details have it without unused tokens too."""
     cosines = _cosines(bench, subject.basis, center)
+    bench.picture(kept.of(kept.GRAM, subject.basis, None, _name(center)), lambda: _blocks(bench, subject.basis, center))
     details = cosine_histogram(cosines, bench.model(subject.basis).info.d_model)
     details |= _trimmed(bench, subject.basis, center) | about_embeddings(bench, subject.basis)
     return near_orthogonal(bench, subject, cosines, "tokens", details=details)
@@ -101,6 +104,7 @@ def tokens_near_orthogonal(bench: Workbench, subject: Subject, *, center: bool) 
 def tokens_artifacts(bench: Workbench, subject: Subject, *, center: bool) -> Measurement:
     """Share of all pairs of tokens with |cos| above 6/sqrt(d)."""
     cosines = _cosines(bench, subject.basis, center)
+    picture_histogram(bench, subject, cosines, _name(center))
     return artifacts(bench, subject, cosines, "tokens", details=about_embeddings(bench, subject.basis))
 
 
@@ -131,6 +135,19 @@ def tokens_with_a_copy(bench: Workbench, subject: Subject) -> Measurement:
         }
         | about_embeddings(bench, subject.basis),
     )
+
+
+def _name(center: bool) -> str:
+    return "W_E-centered" if center else "W_E"
+
+
+def _blocks(bench: Workbench, basis: Basis, center: bool) -> grams.Arrays:
+    """For a picture: cosines among some tokens, those that are frequent words first, and which tokens they are."""
+    model, ids = bench.model(basis), bench.tokens(basis).ids
+    rows, names = sample(ids, model.vocabulary if model.info.text else None, model.token_name)
+    found = grams.matrix_blocks(_vectors(bench, basis, center), grams.room(1), rows=rows)
+    taken = np.asarray(found["rows"], np.int64)
+    return found | {"rows": np.where(taken < 0, -1, ids[taken]).astype(np.int32), "names": names}
 
 
 def _vectors(bench: Workbench, basis: Basis, center: bool) -> NDArray[np.float32]:

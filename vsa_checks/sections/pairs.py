@@ -10,22 +10,17 @@ from numpy.typing import ArrayLike
 
 from vsa_checks import theory
 from vsa_checks.errors import NotChecked
+from vsa_checks.figures import kept
 from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.orthogonality import PairwiseCosines
 from vsa_checks.statistics import Interval, bootstrap_pairs
+from vsa_checks.theory import artifact_cut as artifact_cut  # others take it from here
 from vsa_checks.workbench.access import Workbench
 
 GAUSSIAN = "Gaussian matrices"
 LEAST_P = 1e-9
 """The least p that is given. The law of Gaussians is close, but nobody can say that it is so further out."""
-ARTIFACT_DEVIATIONS = 6.0
-"""A pair is an artifact if its |cos| exceeds this many standard deviations of random directions."""
-
-
-def artifact_cut(d: int) -> float:
-    """The |cos| above which a pair counts as an artifact: 6/sqrt(d)."""
-    return float(ARTIFACT_DEVIATIONS / np.sqrt(d))
 
 
 def near_orthogonal(
@@ -137,6 +132,12 @@ def cosine_histogram(cosines: PairwiseCosines, d: int) -> dict[str, Any]:
             "reference": [float(share * cosines.n_pairs) for share in law],
         }
     }
+
+
+def picture_histogram(bench: Workbench, subject: Subject, cosines: PairwiseCosines, matrix: str | None = None) -> None:
+    """Hand over how many of a matrix's pairs have which cosine, for pictures."""
+    prefix = kept.of(kept.HISTOGRAM, subject.basis, subject.layer, matrix or subject.matrix, subject.expert)
+    bench.picture(prefix, lambda: {"counts": cosines.histogram.astype(np.int64)})
 
 
 def _rms_interval(

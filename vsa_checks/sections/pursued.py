@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vsa_checks import nulls
 from vsa_checks.bundles import Bundles, greedy_pursuit
+from vsa_checks.figures.bundle_arrays import spread
 from vsa_checks.kurtosis import SeenKurtosis
 from vsa_checks.models import Basis
 from vsa_checks.sections.neurons import in_words, layer_neurons
@@ -44,10 +45,14 @@ class Pursued:
 
 @dataclass(frozen=True)
 class Bars:
-    """What hardly any random direction exceeds: its cosine after 1, 2, ... tokens (k,), and its kurtosis."""
+    """What hardly any random direction exceeds: its cosine after 1, 2, ... tokens (k,), and its kurtosis.
+
+    spread: percentiles of the cosines of all of them, for pictures.
+    """
 
     cosines: NDArray[np.float64]
     kurtosis: float
+    spread: NDArray[np.float32]
 
 
 def pursue(bench: Workbench, basis: Basis, neurons: NDArray[np.float32], label: str) -> Pursued:
@@ -81,6 +86,7 @@ def random_bars(bench: Workbench, basis: Basis) -> Bars:
         # The same directions whatever the seed: the bar is part of what is asked, and known to .0007 of their share.
         drawn = nulls.random_directions(RANDOM_NEURONS, words.vectors.shape[1], stream(0, "pursuit random"))
         found = pursue(bench, basis, drawn, f"pursuit of {RANDOM_NEURONS:,} random directions ({basis})")
-        return Bars(np.quantile(found.paths(), TAIL, axis=0), float(np.quantile(found.kurtosis, TAIL)))
+        paths = found.paths()
+        return Bars(np.quantile(paths, TAIL, axis=0), float(np.quantile(found.kurtosis, TAIL)), spread(paths))
 
     return bench.once(("pursuit random", id(words)), measure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -81,6 +81,7 @@ class Workbench:
         self.name, self.seed, self.device = name, seed, device
         self._text, self._use = text, Use()
         self._tracker = tracker
+        self._pictures: dict[str, NDArray[np.generic]] | None = None
         self._models: dict[Basis, Model] = {} if loaded is None else {loaded.basis: loaded}
         # By key and, for what is made of random numbers, seed; None where any seed gives the same.
         self._shared: dict[tuple[Hashable, int | None], tuple[Any, Use]] = {}
@@ -154,6 +155,29 @@ class Workbench:
         """
         self._use.drew = True
         return stream(self.seed, *purpose)
+
+    @contextmanager
+    def pictured(self) -> Iterator[dict[str, NDArray[np.generic]]]:
+        """Gather the arrays for pictures that the measures inside hand over with `picture`."""
+        outer, self._pictures = self._pictures, {}
+        try:
+            yield self._pictures
+        finally:
+            self._pictures = outer
+
+    def picture(self, prefix: str, make: Callable[[], Mapping[str, NDArray[np.generic]]]) -> None:
+        """Hand over arrays for pictures (`vsa_checks.figures.kept`); without `pictured` nothing is made.
+
+        Parameters
+        ----------
+        prefix : str
+            The beginning of their names.
+        make : callable
+            Gives the arrays. It must be cheap, and may use neither the text nor the run's random numbers: neither
+            would be noted.
+        """
+        if self._pictures is not None:
+            self._pictures.update({f"{prefix}/{name}": array for name, array in make().items()})
 
     def once(self, key: Hashable, work: Callable[[], T]) -> T:
         """The result of shared work, which is done on the first call with its key.

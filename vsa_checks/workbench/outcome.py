@@ -22,7 +22,7 @@ class Outcome:
     """A measurement, or None and the reason; whether it needed the text, tokens read of it, and the seconds it took.
 
     lasting: False where a library failed, so that the next run tries again. redrawn: the same measured with the seeds
-    that follow the run's, without details.
+    that follow the run's, without details. arrays: what pictures need of it, as `figures.store.as_text` writes it.
     """
 
     measurement: Measurement | None
@@ -32,11 +32,12 @@ class Outcome:
     duration_s: float
     lasting: bool = True
     redrawn: tuple[Measurement, ...] = ()
+    arrays: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The outcome in plain JSON types; no float loses a bit."""
         return {
-            **vars(self),
+            **{name: value for name, value in vars(self).items() if name != "arrays" or value},
             "measurement": None if self.measurement is None else self.measurement.as_json(),
             "redrawn": [one.as_json() for one in self.redrawn],
         }

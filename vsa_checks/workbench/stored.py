@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,  # pydantic takes typing's own from Python 3.12 on only
+)
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on only
+from typing_extensions import TypedDict
 
+from vsa_checks.figures.store import FiguresError, from_text
 from vsa_checks.judging.claim import Claim
 from vsa_checks.judging.judge import can_be_judged
 from vsa_checks.workbench.outcome import Outcome
@@ -67,6 +72,7 @@ class _Outcome(TypedDict):
     duration_s: _NotNegative
     lasting: bool
     redrawn: list[_Measurement]
+    arrays: NotRequired[str]
 
 
 @cache
@@ -82,5 +88,9 @@ def stored_outcome(found: object, claim: Claim) -> Outcome | None:
     except (ValidationError, ValueError, RecursionError):
         return None
     outcome = Outcome.from_json(content)
+    try:
+        from_text(outcome.arrays)
+    except FiguresError:
+        return None
     measured = [] if outcome.measurement is None else [outcome.measurement]
     return outcome if all(can_be_judged(claim, one) for one in (*measured, *outcome.redrawn)) else None

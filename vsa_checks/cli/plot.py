@@ -1,0 +1,62 @@
+"""`vsa-checks plot`: one figure of a report as a file for a paper."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from vsa_checks.cli.table import refuse_report
+from vsa_checks.errors import UsageError, visible
+from vsa_checks.figures import store
+from vsa_checks.figures.every import EVERY, WHAT
+from vsa_checks.figures.picture import Choice, NothingToDraw, Report
+from vsa_checks.figures.style import FORMATS, as_file
+from vsa_checks.report import document
+from vsa_checks.writing import write_whole
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the figure, or list those that the report can give. Raises VsaChecksError for what cannot be done."""
+    report = read_report(Path(options.report))
+    if options.list:
+        _list(report)
+        return 0
+    if options.figure is None:
+        raise UsageError(f"Name a figure: {', '.join(EVERY)}. With --list each is described.")
+    if options.figure not in EVERY:
+        raise UsageError(f"There is no figure {options.figure!r}. There are {', '.join(EVERY)}; --list describes them.")
+    if options.output is None:
+        raise UsageError("Name the file to draw into with -o FILE; its ending, .pdf, .svg or .png, says what it is.")
+    path = Path(options.output)
+    form = path.suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        raise UsageError(f"{options.output} does not say what to draw: name a file that ends with .pdf, .svg or .png.")
+    refuse_report(path, Path(options.report), "figure")
+    choice = Choice(options.layer, options.head, options.matrix, options.basis)
+    picture = EVERY[options.figure](report, choice)
+    content = as_file(picture.draw(), form)
+    try:
+        write_whole(path, content)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"The figure cannot be written to {path} ({reason}). Name another with -o.") from error
+    print(f"{visible(path)}: {visible(picture.title)}. {visible(picture.message)}")
+    return 0
+
+
+def read_report(path: Path) -> Report:
+    """A report's results and the arrays beside them. Raises ReportError for results that cannot be read."""
+    results = document.read(path)
+    folder = path if os.path.isdir(path) else path.parent
+    return Report(results, store.read_file(folder, document.text_of(results)))
+
+
+def _list(report: Report) -> None:
+    """Print each figure's name, what it shows, and why this report cannot give it, if so."""
+    for name, make in EVERY.items():
+        try:
+            make(report, Choice())
+            print(f"{name:<14} {WHAT[name]}")
+        except NothingToDraw as problem:
+            print(f"{name:<14} not in this report: {problem}")

@@ -1,0 +1,168 @@
+"""figures.npz: the arrays that a report's pictures need and results.json does not hold, written and read back.
+
+A file from anywhere is read within bounds: no pickles, no header that asks for more than the file holds, known types.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from vsa_checks.errors import VsaChecksError
+from vsa_checks.reading import MB, Unreadable, parse_json, read_bytes
+
+Array = NDArray[np.generic]
+FILE_NAME = "figures.npz"
+VERSION = 1
+MOST_BYTES = 64 * MB
+MOST_UNPACKED = 256 * MB
+MOST_ARRAYS = 200_000
+KINDS = {"int8": "|i1", "uint8": "|u1", "int32": "<i4", "int64": "<i8", "float32": "<f4"}
+"""The types that arrays of the file have, as numpy writes them."""
+_HEADER = 4_096
+ABOUT, RESULTS = "about", "results"
+
+
+class FiguresError(VsaChecksError):
+    """A figures.npz that is none, or that belongs to other results."""
+
+
+def words(value: Any) -> NDArray[np.uint8]:
+    """Text, or lists of it, as an array: its JSON in UTF-8, with half characters written out."""
+    text = json.dumps(value, ensure_ascii=False)
+    return np.frombuffer(text.encode("utf-8", "backslashreplace"), np.uint8)
+
+
+def in_words(array: Array) -> Any:
+    """What `words` made an array of. Raises FiguresError for anything else."""
+    try:
+        return parse_json(np.ascontiguousarray(array, np.uint8).tobytes(), path=FILE_NAME, what="The text in")
+    except (Unreadable, ValueError) as problem:
+        raise FiguresError(f"{problem}.") from None
+
+
+def digest(results: str) -> str:
+    """What names the results that arrays belong to: the sha256 of the text of results.json."""
+    return hashlib.sha256(results.encode()).hexdigest()
+
+
+def packed(arrays: Mapping[str, Array]) -> bytes:
+    """The arrays as an .npz file."""
+    content = io.BytesIO()
+    plain: dict[str, Any] = dict(sorted(arrays.items()))
+    np.savez_compressed(content, allow_pickle=False, **plain)
+    return content.getvalue()
+
+
+def as_text(arrays: Mapping[str, Array]) -> str:
+    """The arrays as text, for what only carries text; nothing for none."""
+    return base64.b64encode(packed(arrays)).decode("ascii") if arrays else ""
+
+
+def from_text(text: str) -> dict[str, Array]:
+    """The arrays that `as_text` wrote. Raises FiguresError."""
+    try:
+        content = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise FiguresError("The arrays of a measurement are no base64.") from None
+    return unpacked(content) if content else {}
+
+
+def file_of(texts: Iterable[str], results: str) -> bytes:
+    """figures.npz of one run: all arrays of its subjects, and which results they belong to.
+
+    Parameters
+    ----------
+    texts
+        What `as_text` made of each subject's arrays.
+    results
+        What results.json holds.
+    """
+    whole: dict[str, Array] = {ABOUT: words({"version": VERSION, RESULTS: digest(results)})}
+    for text in texts:
+        whole.update(from_text(text))
+    return packed(whole)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The arrays of a report; where they cannot be used, none, and why in a sentence."""
+
+    arrays: dict[str, Array]
+    why_none: str = ""
+
+
+NO_ARRAYS = Kept({}, f"There is no {FILE_NAME} beside the results.")
+
+
+def read_file(folder: Path, results: str) -> Kept:
+    """The arrays of a report.
+
+    Parameters
+    ----------
+    folder
+        Where figures.npz lies beside results.json.
+    results
+        What results.json holds.
+    """
+    try:
+        content = read_bytes(folder / FILE_NAME, limit=MOST_BYTES, what="The file")
+    except Unreadable as problem:
+        missing = f"There is no {FILE_NAME} beside the results."
+        return Kept({}, missing if problem.missing else f"{FILE_NAME} {problem.reason}.")
+    return of_results(content, results)
+
+
+def of_results(content: bytes, results: str) -> Kept:
+    """The arrays that the content of a figures.npz holds, if it belongs to these results."""
+    try:
+        found = unpacked(content)
+        about = in_words(found.pop(ABOUT)) if ABOUT in found else None
+    except FiguresError as problem:
+        return Kept({}, f"{FILE_NAME} cannot be used. {problem}")
+    if not isinstance(about, dict) or about.get("version") != VERSION:
+        return Kept({}, f"{FILE_NAME} is of a version that is not read here.")
+    if about.get(RESULTS) != digest(results):
+        return Kept({}, f"{FILE_NAME} belongs to another run than these results.")
+    return Kept(found)
+
+
+def unpacked(content: bytes) -> dict[str, Array]:
+    """The arrays of an .npz file. Raises FiguresError for what `packed` does not write."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > MOST_UNPACKED:
+                raise FiguresError("It holds more than any report does.")
+            return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as problem:
+        raise FiguresError(f"It is damaged ({problem}).") from None
+    except ValueError as problem:
+        raise FiguresError(f"It is no file of plain arrays ({problem}).") from None
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    with archive.open(member) as file:
+        data = file.read(member.file_size + 1)
+    stream = io.BytesIO(data)
+    if npy.read_magic(stream) != (1, 0):
+        raise ValueError(f"{member.filename[:80]!r} has another header")
+    shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_HEADER)
+    if dtype.str not in KINDS.values() or fortran or any(length < 0 for length in shape):
+        raise ValueError(f"{member.filename[:80]!r} is of the type {dtype.str[:20]}")
+    if math.prod(shape) * dtype.itemsize != len(data) - stream.tell():
+        raise ValueError(f"{member.filename[:80]!r} does not have the length that its header says")
+    return np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
