@@ -11,7 +11,7 @@ from tests.report.factory import HOSTILE, INFO, PAPERS_OWN, Json, null, plain, t
 from tests.report.parsed_page import Page
 from vsa_checks.report import formatting, read, render, validate, write, write_page
 from vsa_checks.report.document import schema
-from vsa_checks.report.page import claim_views
+from vsa_checks.report.claim_view import claim_views
 
 SVG_TAGS = {"svg", "title", "desc", "defs", "pattern", "path", "rect", "circle", "text", "g", "use"}
 HTML_TAGS = set(

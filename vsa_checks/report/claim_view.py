@@ -67,6 +67,10 @@ def _claim_view(
         if basis == worst["basis"]:
             strips.append((name, bars_by_layer(members, f"{claim}, {name}, by layer", kind), _where(members)))
     where = subject_place(worst, both_bases)
+    rows = {result["id"]: _row(result, both_bases, kind) for result in results}
+    notes = _in_all([row["details"]["notes"] for row in rows.values() if row["result"]["value"] is not None])
+    for row in rows.values():
+        row["notes"] = [note for note in row["details"]["notes"] if note not in notes]
     return {
         "id": claim,
         "record": record,
@@ -96,10 +100,11 @@ def _claim_view(
         "n_tested": sum("q_value" in result["details"] for result in results),
         "results": results,
         "tables": [
-            (name, rows, len(rows) <= OPEN_ROWS and name == "primary")
+            (name, [rows[result["id"]] for result in members], len(members) <= OPEN_ROWS and name == "primary")
             for name, members in (("primary", primary), ("exploratory", exploratory))
-            if (rows := [_row(result, both_bases, kind) for result in members])
+            if members
         ],
+        "notes": notes,
         "commands": claim_commands(claim, results, document),
     }
 
@@ -178,6 +183,11 @@ def _row(result: Result, with_basis: bool, kind: Quantity) -> dict[str, Any]:
         "differs": bool(recorded) and recorded["verdict"] != result["verdict"],
         "details": details_view(result),
     }
+
+
+def _in_all(notes: Sequence[Sequence[str]]) -> list[str]:
+    """The notes that each of several subjects has; of a single one they stay where they are."""
+    return [one for one in notes[0] if all(one in others for others in notes)] if len(notes) > 1 else []
 
 
 def _spread(spread: float, kind: Quantity) -> str:
