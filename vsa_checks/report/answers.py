@@ -49,7 +49,7 @@ def measured(worst: Result, where: str, peers: Sequence[Result], kind: Quantity)
     values = [one["value"] for one in peers if one["value"] is not None]
     rest = f"{interval}."
     if len(values) > 1:
-        low, middle, high = (kind.short(one) for one in (min(values), median(values), max(values)))
+        low, middle, high = (kind.short(one) for one in (min(values), _median(values), max(values)))
         rest = f" at the least favourable of {len(values)}, {where}{interval}. "
         rest += f"Over all {len(values)}: {low} to {high}, median {middle}."
     return kind.text(worst["value"], worst["threshold"]), rest
@@ -135,6 +135,10 @@ def _not_beaten(result: Result, nulls: Sequence[Mapping[str, Any]], kind: Quanti
             by, least = kind.gap(ahead), kind.gap(null["delta"] or 0.0)
             groups.setdefault(f"leads {{}} by only {by}, where {least} are asked for", []).append(name)
     return ", and ".join(words.format(joined(names)) for words, names in groups.items())
+
+
+def _median(values: Sequence[float]) -> float:
+    return 2 * median(value / 2 for value in values)  # the sum of two may be beyond all numbers
 
 
 def _alpha(result: Result) -> float:

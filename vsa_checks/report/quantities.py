@@ -70,7 +70,7 @@ class Quantity:
             case "possible" if value >= -1:
                 return percent(value, *others, words=False)
             case "possible":
-                return f"{plain(100 * value, digits=digits)}%"
+                return f"{plain(value, digits=digits)}×"
             case "deviations":
                 return f"{plain(value, *others, digits=digits)} sd"
             case _:
@@ -78,7 +78,7 @@ class Quantity:
 
     def tick(self, value: float) -> str:
         """A round number beside an axis."""
-        if self.kind == "share" or (self.kind == "possible" and value >= -1):
+        if self.kind in ("share", "possible") and abs(value) < 1e13:
             return f"{number(100 * value)}%"
         return plain(value)
 
@@ -100,12 +100,16 @@ class Quantity:
         """The size of a difference between two values, without its sign: "12.3 percentage points", "28,450 places"."""
         size = abs(difference)
         match self.kind:
-            case "share":
+            case "share" if size < 1e13:
                 return f"{plain(100 * size, digits=3)} percentage points"
-            case "possible":
+            case "possible" if size < 10:
                 return f"{plain(100 * size, digits=3)}% of what is possible"
+            case "possible":
+                return f"{plain(size, digits=3)} times what is possible"
             case "rank":
-                return f"{size:,.0f} places" if size >= 1.5 else f"{plain(size, digits=2)} of a place"
+                if 1 <= size < 1e15:
+                    return f"{size:,.0f} place{'' if round(size) == 1 else 's'}"
+                return f"{plain(size, digits=2)} places"
             case "deviations":
                 return f"{plain(size, digits=3)} standard deviations"
             case _:
@@ -124,9 +128,9 @@ def percent(value: float, *others: float | None, words: bool = True) -> str:
     words: whether a small share may be a phrase; otherwise it is "<0.01%".
     """
     if 0 < abs(value) < 1e-4:
-        return _one_in(value) if words and value > 0 else f"{'<' if value > 0 else '>-'}0.01%"
-    if abs(value) >= 1e13:
-        return f"{number(100 * value)}%"
+        return _one_in(value) if words and value > 0 else ("<0.01%" if value > 0 else "about 0%")
+    if abs(value) >= 1e13:  # no share, and a hundred times as much may be beyond all numbers
+        return number(value)
     least = 1 if abs(value) >= 0.01 or value == 0 else 2 if abs(value) >= 0.001 else 3
     for decimals in range(least, _MOST_DECIMALS):
         shown = _percent(value, decimals)
@@ -168,7 +172,7 @@ def _plain(value: float, digits: int) -> str:
     if 0 < size < 1e-6:
         return number(value, 2)
     if 0 < size < 1e-4:
-        return f"{value:.{7 if size < 1e-5 else 6}f}".rstrip("0")
+        return f"{value:.7f}".rstrip("0")
     if size >= 10_000:
         return f"{value:,.0f}" if digits <= 6 or value == round(value) else f"{value:,.{digits - 5}f}"
     return number(float(value), digits)

@@ -86,7 +86,7 @@ def _header(console: Console, wide: bool, width: int, widths: Mapping[str, int])
         heading = f"{'claim':<{width + 1}} {counts}  {'worst':<10} {'threshold':<18} null or reference"
     else:
         _say(console, "primary: H hold, S by the shape, C by chance, R refuted, N not chk; r reference", "dim")
-        heading = f"{'claim':<{width + 1}} {counts}  {'worst':<8} {'limit':<10} null/r"
+        heading = f"{'claim':<{width + 1}} {counts}  {'worst':<8} {'limit':<9} null/r"
     _say(console, heading, "dim")
 
 
@@ -100,10 +100,11 @@ def _claim_line(claim: str, entry: Mapping[str, Any], console: Console, width: i
         return line.append("  not checked", style="dim")
     digits = 4 if wide else 3
     kind = quantity(entry["record"]["metric"])
-    value = kind.short(worst["value"], worst["threshold"], digits=digits)
-    rule = f"{worst['direction']} {kind.short(worst['threshold'], digits=digits)}"
+    unit = "" if wide else " sd"  # where there is no room for it
+    value = kind.short(worst["value"], worst["threshold"], digits=digits).removesuffix(unit)
+    rule = f"{worst['direction']} {kind.short(worst['threshold'], digits=digits).removesuffix(unit)}"
     line.append(f"  {value:<{10 if wide else 8}}", style=STYLES[worst["verdict"]])
-    line.append(f" {rule} ({worst['threshold_origin']})".ljust(20) if wide else f" {rule:<10} ")
+    line.append(f" {rule} ({worst['threshold_origin']})".ljust(20) if wide else f" {rule:<9} ")
     room = console.width - len(line.plain)
     return line.append(_beside(worst, kind, digits, room, named=wide))
 
@@ -116,6 +117,7 @@ def _beside(worst: Mapping[str, Any], kind: Quantity, digits: int, room: int, na
     value = null["value"] if null else reference["value"]
     shown = kind.short(value, worst["value"], digits=digits)
     if not named:
+        shown = shown.removesuffix(" sd")
         return shown if null else f"r {shown}"
     name = null["name"] if null else "ref. " + reference["name"]
     whole = f"{shown} {formatting.visible(name)}"
