@@ -43,6 +43,8 @@
         fitting += fits;
       }
       article.hidden = !fitting;
+      // What is said of a claim is of its worst subject: of a layer, only the rows tell.
+      if (state.layer && fitting) for (const part of $(".rest, .rest > .table", article)) part.open = true;
       subjects += fitting;
       seen += fitting > 0;
     }
