@@ -76,7 +76,7 @@ def test_smaller_is_better_where_the_claim_says_so() -> None:
         " (37,668th, p = 1)."
     )
     (_, rows, _) = found["tables"][0]
-    assert rows[0]["nulls"][0]["stands"] == "6,985 places behind; to beat it, 1 place ahead"
+    assert rows[0]["nulls"][0]["stands"] == "6,985 places behind (1 place needed to beat it)"
 
 
 def test_a_reference_is_no_null_and_lying_near_it_no_fault() -> None:

@@ -11,7 +11,7 @@ from tests.report import factory
 from tests.report.factory import INFO, Json, plain, result
 from vsa_checks.report.commands import claim_commands, model_argument, shell
 
-WORDS = ["a b", "it's", "$(x)`y`", "a\nb", "\u202eabc", "-x", "\\n'\t", "é", "*?;&|<>\"#!~", "back\\slash", "\x1b[2J"]
+WORDS = ["a b", "it's", "$(x)`y`", "a\nb", "\u202eabc", "-x", "\\n'\t", "é", '*?;&|<>"#!~', "back\\slash", "\x1b[2J"]
 
 
 def as_bash_reads(words: str) -> list[str]:

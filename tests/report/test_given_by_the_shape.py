@@ -91,10 +91,13 @@ def test_the_terminal_counts_it_apart(width: int) -> None:
 def test_the_page_marks_it_and_counts_it_apart() -> None:
     page = Page(render(of_both([MET, NOT_MET, None])))
     text = " ".join(page.text.split())
-    assert "Of 1 claim checked on this model, 1 holds wherever checked (which an untrained network of the same shape meets too)." in text
+    found = "Of 1 claim checked on this model, 1 holds wherever checked (which an untrained network of the same shape"
+    assert f"{found} meets too)." in text
     assert "1 primary subject, of which 1 is given by the shape" in text
     assert text.count("An untrained network of the same shape meets this too: the shape gives it.") == 1
-    assert text.count("70% (met)") == 1 and "1 of the 3 that hold: an untrained network meets the claim there too." in text
+    assert (
+        text.count("70% (met)") == 1 and "1 of the 3 that hold: an untrained network meets the claim there too." in text
+    )
     assert "the shape gives 1 that hold" in text
 
 

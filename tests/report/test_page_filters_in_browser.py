@@ -1,6 +1,7 @@
 """The page's filters, sorting, links and keys in a browser; and all of it without script."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def test_headings_go_down_by_one_and_parts_have_names(page: Browser) -> None:
     """As axe-core asks: one h1, no level left out; landmarks, groups and controls with names; ids unique."""
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(e => Number(e.localName[1]))")
     assert levels.count(1) == 1 and levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     assert page.evaluate("document.querySelectorAll('main').length") == 1
     nameless = """[...document.querySelectorAll('a, button, input, select, summary, nav, form, [role=group], article')]
         .filter(e => !(e.textContent.trim() && !e.matches('nav, form, [role=group], article')

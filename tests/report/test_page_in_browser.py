@@ -97,7 +97,9 @@ def test_value_threshold_and_chance_stand_on_one_axis(large_page: Path, browser:
 
 def test_verdicts_are_words_and_not_only_colours(large_page: Path, browser: Browser) -> None:
     browser.open(large_page, 1200)
-    words = set(browser.evaluate("[...document.querySelectorAll('.claim .head .verdict')].map(e => e.innerText.trim())"))
+    words = set(
+        browser.evaluate("[...document.querySelectorAll('.claim .head .verdict')].map(e => e.innerText.trim())")
+    )
     assert words == {"refuted", "chance", "holds", "not checked"}
 
 
@@ -112,7 +114,8 @@ def test_text_stands_out_from_its_ground(dark: bool, large_page: Path, browser: 
             return .2126 * r + .7152 * g + .0722 * b };
         const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
             if (c !== 'rgba(0, 0, 0, 0)') return c } return 'rgb(255, 255, 255)' };
-        const parts = document.querySelectorAll('.verdict, p, dd, dt, .soft, .tag, a, h1 span, label, button, summary, h4');
+        const parts = document.querySelectorAll(
+            '.verdict, p, dd, dt, .soft, .tag, a, h1 span, label, button, summary, h4');
         return [...parts].map(e => { const a = light(getComputedStyle(e).color), b = light(ground(e));
             return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), e.className || e.tagName] }) })()"""
     )

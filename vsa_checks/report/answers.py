@@ -113,7 +113,7 @@ def against_null(result: Result, null: Mapping[str, Any], kind: Quantity) -> str
     ahead = lead(result, null["value"])
     asked = ""
     if null["decisive"] and null["delta"]:
-        asked = f"; to beat it, {kind.gap(null['delta'])} ahead"
+        asked = f" ({kind.gap(null['delta'])} needed to beat it)"
     if ahead == 0:
         return f"level with it{asked}"
     return f"{kind.gap(ahead)} {'ahead' if ahead > 0 else 'behind'}{asked}"

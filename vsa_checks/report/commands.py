@@ -44,14 +44,14 @@ def claim_commands(claim: str, results: Sequence[Mapping[str, Any]], document: M
     name = shell(claim)
     found = [
         ["measure this claim again", f"vsa-checks run --model {model}{options}{seed}{read} --claims {name}"],
-        ["its table, in this page's folder", f"vsa-checks table results.json --claims {name} --layers all"],
+        ["get its table, in the folder of this page", f"vsa-checks table results.json --claims {name} --layers all"],
     ]
     neurons = [r["subject"] for r in results if r["subject"]["matrix"] in READ_BY_NEURONS]
     if neurons and neurons[0]["layer"] is not None:
         one = neurons[0]
         expert = "" if one.get("expert") is None else f" --expert {one['expert']}"
         place = f"{one['layer']} 0 --matrix {shell(one['matrix'])}{expert} --basis {shell(bases[0])}{seed}"
-        found.append(["one neuron, here number 0: its tokens", f"vsa-checks explain {model} {place}"])
+        found.append(["see the tokens of one neuron, here number 0", f"vsa-checks explain {model} {place}"])
     return found
 
 

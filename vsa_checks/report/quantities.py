@@ -101,7 +101,8 @@ class Quantity:
         size = abs(difference)
         match self.kind:
             case "share" if size < 1e13:
-                return f"{plain(100 * size, digits=3)} percentage points"
+                points = plain(100 * size, digits=3)
+                return f"{points} percentage point{'' if points == '1' else 's'}"
             case "possible" if size < 10:
                 return f"{plain(100 * size, digits=3)}% of what is possible"
             case "possible":
