@@ -21,8 +21,9 @@ from vsa_checks.figures.gram_picture import ABOVE, BELOW, colours
 from vsa_checks.figures.grams import block
 from vsa_checks.figures.histogram_picture import beta_shares
 from vsa_checks.figures.kept_shapes import groups
+from vsa_checks.figures.markup import as_markup, standalone
 from vsa_checks.figures.picture import Choice, Report
-from vsa_checks.figures.style import as_file, as_markup, standalone
+from vsa_checks.figures.style import as_file
 from vsa_checks.report import render, write, write_page
 from vsa_checks.report.document import text_of
 

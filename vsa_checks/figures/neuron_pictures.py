@@ -84,7 +84,7 @@ def _draw_beyond(by_matrix: Mapping[str, Sequence[Result]]) -> Figure:
                     color=colour,
                     linestyle=style,
                     linewidth=1.2,
-                    marker=".",
+                    marker="." if len(own) < 12 else None,
                     ms=3,
                     label=drawn(name, 60),
                 )
@@ -151,7 +151,7 @@ def _draw_sizes(shown: Mapping[Place, Mapping[str, Any]]) -> Figure:
                 low, middle, high = (percentiles[at, one] for one in (LOW, MIDDLE, HIGH))
                 axis.fill_between(steps, low, high, color=colour, alpha=0.2 if at == 0 else 0.1, linewidth=0)
                 axis.plot(
-                    steps, middle, color=colour, linestyle=STYLES[at % len(STYLES)], marker="o" if at == 0 else ".",
+                    steps, middle, color=colour, linestyle=STYLES[at % len(STYLES)], marker="o" if at == 0 else None,
                     ms=3, linewidth=1.8 if at == 0 else 1.1, label=drawn(shown[place]["names"][at], 60),
                     zorder=3 - (at > 0),
                 )  # fmt: skip

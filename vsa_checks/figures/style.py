@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 from vsa_checks.errors import UsageError
 from vsa_checks.report.escaping import SPACE, cut, token
@@ -25,14 +24,6 @@ REAL, NULLS = "#0b5394", ("#d35400", "#0d8a6a", "#b0508c", "#8a6d00", "#5f6f86")
 STYLES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 GREY = "#808a99"
 """Seen on white and on black."""
-THEME = {
-    INK: "var(--ink)",
-    SOFT: "var(--soft)",
-    LINE: "var(--line)",
-    REAL: "var(--fig-real)",
-    **{colour: f"var(--fig-null{at})" for at, colour in enumerate(NULLS)},
-}
-"""What a colour becomes on the page, where the style sheet knows whether it is light or dark."""
 FORMATS = ("svg", "pdf", "png")
 _RC: dict[str, Any] = {
     "axes.edgecolor": SOFT,
@@ -159,57 +150,3 @@ def as_file(figure: Figure, form: str) -> bytes:
         dated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[form]
         figure.savefig(content, format=form, dpi=300, metadata=dated, facecolor="white", bbox_inches="tight")
     return content.getvalue()
-
-
-def as_markup(figure: Figure, name: str, title: str, message: str) -> str:
-    """A picture as SVG within a page: its colours are the page's, and its names are its own.
-
-    Parameters
-    ----------
-    figure : Figure
-    name : str
-        Of letters, digits and dashes; no other picture of the page may have it.
-    title, message : str
-        What it shows, for those who cannot see it.
-    """
-    content = io.BytesIO()
-    with styled(**{"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(content, format="svg", dpi=100, metadata={"Date": None}, transparent=True)
-    svg = content.getvalue().decode()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)  # it would style the whole page
-    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
-    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-    assert box is not None
-    width, height = (round(float(size) * 4 / 3) for size in box.groups())
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" class="figure" '
-        f'viewBox="{box[0][9:-1]}" width="{width}" height="{height}" role="img">'
-        f"<title>{escape(title)}</title><desc>{escape(message)}</desc>"
-    )
-    rest = svg.partition(">")[2]
-    # Within tags alone: what a token says stays as it is.
-    return opening + re.sub(r"<[^>]*>", lambda found: _themed(found[0], name), rest).strip()
-
-
-def _themed(tag: str, name: str) -> str:
-    """One tag with the page's colours, names that no other picture has, and no more digits than can be seen."""
-    if tag.startswith("<image"):
-        tag = re.sub(r' id="[^"]*"', "", tag)  # made of its content: two that are alike would share it
-    tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", tag)
-    tag = re.sub("|".join(THEME), lambda found: THEME[found[0]], tag)
-    tag = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--fig-font)", tag)
-    tag = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s+", " ", tag))
-    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\d)\.(\d)\d*", r"\1.\2", path[0]), tag)
-
-
-def standalone(markup: str) -> str:
-    """A picture from `as_markup` as a file of its own, with the colours of a light page."""
-    back = {words: colour for colour, words in THEME.items()} | {"var(--fig-font)": "'DejaVu Sans', sans-serif"}
-    pattern = "|".join(re.escape(words) for words in back)
-
-    def themed(found: re.Match[str]) -> str:
-        return re.sub(pattern, lambda inner: back[inner[0]], found[0])
-
-    return re.sub(r"<[^>]*>", themed, markup)

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from vsa_checks.figures import best_picture, circuit_picture, gram_picture, kept
 from vsa_checks.figures.every import EVERY
 from vsa_checks.figures.kept_shapes import groups
+from vsa_checks.figures.markup import as_markup, standalone
 from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Place, Report, first_middle_last
 from vsa_checks.figures.store import Kept
-from vsa_checks.figures.style import as_markup, standalone
 from vsa_checks.report.escaping import html_token
 
 MOST_PLACES = 200
@@ -119,6 +119,11 @@ def _part(report: Report, choice: Choice, label: str, anchor: str) -> dict[str, 
     return _drawn(report, gram_picture.picture(report, choice), anchor) | {"label": label}
 
 
+def _bare(token: str) -> Markup:
+    """A token for a list that styles its tokens itself: there are thousands of them."""
+    return Markup(str(html_token(token)).replace(' class="token"', "", 1))
+
+
 def _best(report: Report) -> dict[str, Any]:
     """The best explained neurons of every layer as lists, which a reader can search."""
     places = best_picture.best_by_place(report, Choice())
@@ -128,7 +133,7 @@ def _best(report: Report) -> dict[str, Any]:
         rows = []
         for neuron, own, cosines in zip(group["neurons"], group["names"], group["cosines"], strict=True):
             tokens = Markup(" ").join(
-                Markup("{}&nbsp;<small>{}</small>").format(html_token(token), f"{cosine:.2f}")
+                Markup("{}{}").format(_bare(token), f"{cosine:.2f}".removeprefix("0"))
                 for token, cosine in zip(own, cosines, strict=False)
             )
             rows.append({"neuron": int(neuron), "cosine": f"{max(cosines, default=0.0):.3f}", "tokens": tokens})
