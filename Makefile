@@ -69,10 +69,11 @@ help:
 
 # --- set-up ---------------------------------------------------------------------------------------------------
 
-# $(call pip_step,what,hint,arguments): pip with its output in a log, shown when it fails.
+# $(call pip_step,what,hint,arguments): pip with its output in a log, shown when it fails. Python compiles what is
+# imported; to compile all that is installed takes a minute.
 define pip_step
 	@echo "set-up: $(1)$(2)"
-	@$(PY) -m pip install --no-input $(PIP_ARGS) $(3) >$(LOG) 2>&1 || { \
+	@$(PY) -m pip install --no-input --no-compile $(PIP_ARGS) $(3) >$(LOG) 2>&1 || { \
 	    grep -a -v '^Requirement already satisfied' $(LOG) | tail -n 40 >&2; \
 	    echo >&2; \
 	    echo "The set-up failed at $(1): the end of pip's output is above, all of it in $(LOG)." >&2; \

@@ -76,8 +76,7 @@ def test_the_rest_of_the_trace_is_shown_if_it_is_asked_for(plain: Path, warm: Se
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("basis", ["processed", "raw"])
-@pytest.mark.parametrize("processes", [(), ("-n", "2")], ids=["alone", "two processes"])
+@pytest.mark.parametrize(("processes", "basis"), [((), "processed"), ((), "raw"), (("-n", "2"), "raw")], ids=str)
 def test_a_basis_that_cannot_be_loaded_leaves_the_other_one(
     processes: tuple[str, ...], basis: str, plain: Path, warm: Server, tmp_path: Path
 ) -> None:

@@ -141,7 +141,7 @@ def test_every_test_that_is_left_out_is_counted_as_deselected(plain: Path, light
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [(), ("-n", "2")], ids=["alone", "two processes"])
+@pytest.mark.parametrize("processes", [(), ("-n", "1")], ids=["alone", "another process"])
 def test_the_report_of_a_part_says_so(processes: tuple[str, ...], plain: Path, warm: Server, tmp_path: Path) -> None:
     arguments = ("--basis", "raw", "--claims", "mlp-out-art*,embedding-mean-zero", "--layers", "1", "-rA")
     run = warm.claims(plain, tmp_path, *arguments, *processes)

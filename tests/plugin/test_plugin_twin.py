@@ -115,8 +115,8 @@ def test_without_a_twin_nothing_of_it_is_measured_or_shown(untrained: Path, warm
     assert run.output.count("No untrained twin stands beside the results: --no-twin was given.") == 1
 
 
-def test_processes_that_work_together_tell_the_same(ran: Run, untrained: Path, warm: Server, tmp_path: Path) -> None:
-    run = warm.claims(untrained, tmp_path, *OPTIONS, "-n", "2")
+def test_another_process_tells_the_same(ran: Run, untrained: Path, warm: Server, tmp_path: Path) -> None:
+    run = warm.claims(untrained, tmp_path, *OPTIONS, "-n", "1")
     assert {name: one["twin"] for name, one in run.results.items()} == {
         name: one["twin"] for name, one in ran.results.items()
     }
