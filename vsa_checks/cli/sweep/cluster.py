@@ -75,17 +75,18 @@ def existing(address: str) -> Iterator[Engine]:
                 "on this machine alone."
             ) from error
         with client:
-            workers = client.scheduler_info(n_workers=-1)["workers"].values()
-            yield Engine(client, max(1, sum(one["nthreads"] for one in workers)), client.dashboard_link, False)
+            scheduler = client.scheduler_info(n_workers=-1)
+            places = sum(one["nthreads"] for one in scheduler["workers"].values())
+            link = client.dashboard_link if "dashboard" in scheduler["services"] else ""
+            yield Engine(client, max(1, places), link, False)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the log of Dask: what a reader must know of it the sweep says itself."""
-    logger = logging.getLogger("distributed")
-    before, logger.disabled = logger.level, False
-    logger.setLevel(logging.CRITICAL)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)

@@ -197,7 +197,7 @@ def _folder(where: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"Another sweep is at work in {where}. Wait until it ends, or name another folder with --report-dir DIR."
+                f"Another sweep is at work in {where}. Wait for its end, or name another folder with --report-dir DIR."
             ) from None
         except OSError:
             pass  # a file system without locks

@@ -79,7 +79,7 @@ class Course:
         waiting: dict[str, tuple[Job, str | None]] = {}
         pending: dict[str, set[str]] = {}
         futures: dict[str, Future] = {}
-        completed = as_completed(raise_errors=False)
+        completed = as_completed(raise_errors=False, loop=self.engine.client.loop)
 
         def submit(job: Job, group: str | None) -> None:
             key = f"{job.label}{'' if group is None else f'-{group}'}-{secrets.token_hex(4)}"

@@ -1,4 +1,4 @@
-"""What a sweep has to do: models and revisions, each with the claims that are checked on it in groups that share work."""
+"""What a sweep has to do: models and revisions, each with its claims in groups that share work."""
 
 from __future__ import annotations
 
