@@ -1,148 +1,193 @@
-"""`vsa-checks sweep` on a scheduler and two workers that are killed, and on this machine alone."""
+"""What a sweep has to do, what it takes, what it says of what it cannot do; with workers: tests/plugin."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.plugin.models import write_plain
-from tests.plugin.runs import ENVIRONMENT, SECONDS
-from vsa_checks.paths import CACHE_VARIABLE, ROOT
+from tests.models import tiny
+from vsa_checks.cli.main import main
+from vsa_checks.cli.sweep import cluster
+from vsa_checks.cli.sweep.course import SCRATCH, Asked, Course
+from vsa_checks.cli.sweep.memory import share
+from vsa_checks.cli.sweep.state import FILE_NAME, State
+from vsa_checks.cli.sweep.task import do_task
+from vsa_checks.cli.sweep.work import Job, Settings, fingerprint, group_of, jobs, names
+from vsa_checks.errors import UsageError
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.subjects import enumerate_subjects
+from vsa_checks.models.memory import GB
+from vsa_checks.paths import CACHE_VARIABLE
+from vsa_checks.workbench.cost import SAME_WORK
+from vsa_checks.workbench.resources import plan
 
-WATCH = """
-import os
-import time
-from pathlib import Path
 
-from vsa_checks.plugin import check
-
-HERE = Path(__file__).parent
-STALLS = {"mlp-out-near-orthogonal/raw/L1": 2, "neurons-kurtosis/raw/L1/W_in": 1}
-measure = check.measure_subject
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_hf(tmp_path_factory.mktemp("models") / "tiny", "gpt2", tokenizer=False)
 
 
-def measure_subject(bench, subject, *rest):
-    for number in range(STALLS.get(subject.id, 0)):
-        marker = HERE / f"{subject.claim}-{number}"
-        if not marker.exists():
-            (HERE / "new").write_text(str(os.getppid()))
-            (HERE / "new").rename(marker)
-            while not (HERE / f"{subject.claim}-go").exists():
-                time.sleep(0.02)
-    found = measure(bench, subject, *rest)
-    with (HERE / "measured").open("a") as file:
-        file.write(f"{subject.id}\\n")
+@pytest.fixture
+def job(model: Path, tmp_path: Path) -> Job:
+    (found,), failed = jobs([str(model)], Settings(claims="mlp-out-near-*"), tmp_path)
+    assert failed == {}
     return found
 
 
-check.measure_subject = measure_subject
-"""
-"""In each run: counts what was measured, and stops at these subjects in the first runs that come there."""
-CHOICE = ("--basis", "raw", "--no-twin", "--claims", "mlp-out-near-*,neurons-kurtosis")
-SUBJECTS = {f"{one}/L{layer}{matrix}" for one, matrix in (("mlp-out-near-orthogonal/raw", ""),
-                                                          ("neurons-kurtosis/raw", "/W_in")) for layer in (0, 1)}  # fmt: skip
+def test_each_model_is_measured_at_each_revision_and_none_twice() -> None:
+    assert names("a, b,a", None) == ["a", "b"]
+    assert names("a,o/b", "step0,step1k") == ["a@step0", "a@step1k", "o/b@step0", "o/b@step1k"]
 
 
-def without_times(part: Any) -> Any:
-    if isinstance(part, dict):
-        return {key: without_times(value) for key, value in part.items() if key != "duration_s"}
-    return [without_times(value) for value in part] if isinstance(part, list) else part
+@pytest.mark.parametrize(("models", "revisions"), [("a,,b", None), ("a", "step0,"), ("a@x", "step0")])
+def test_names_that_cannot_be_meant_are_refused(models: str, revisions: str | None) -> None:
+    with pytest.raises(UsageError, match=r"--models|--revisions"):
+        names(models, revisions)
 
 
-def text(report: Path) -> str:
-    """results.json as it stands, but for times."""
-    return json.dumps(without_times(json.loads((report / "results.json").read_text(encoding="utf-8"))))
+def test_claims_that_share_work_are_of_one_group() -> None:
+    claims = load_claims()
+    assert {group_of(claim) for claim in claims.values()} == {"neurons", "text", "weights"}
+    for claim, other in SAME_WORK.items():
+        assert group_of(claims[claim]) == group_of(claims[other]), claim
 
 
-class Machine:
-    """The processes of a test, their environment, and what they print."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder, self.stack, self.count = folder, stack, 0
-        (folder / "watch.py").write_text(WATCH)
-        more = {"PYTHONPATH": f"{folder}:{ROOT}", "PYTEST_ADDOPTS": "-p watch -p no:hypothesispytest"}
-        self.environment = {**os.environ, **ENVIRONMENT, **more, CACHE_VARIABLE: str(folder / "cache")}
-
-    def start(self, *words: str) -> tuple[subprocess.Popen[bytes], Path]:
-        self.count += 1
-        log = self.folder / f"log-{self.count}"
-        with log.open("wb") as output:
-            command = [sys.executable, "-m", *words]
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
-        self.stack.callback(process.wait)
-        self.stack.callback(process.kill)
-        return process, log
-
-    def cluster(self, number: int) -> tuple[str, subprocess.Popen[bytes], dict[int, subprocess.Popen[bytes]]]:
-        """A scheduler and two workers: its address, and all processes."""
-        file = self.folder / f"scheduler-{number}.json"
-        where = ("--scheduler-file", str(file), "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
-        scheduler, _ = self.start("dask", "scheduler", "--port", "0", *where)
-        workers = [self.start("dask", "worker", "--nthreads", "1", "--no-nanny", *where) for _ in range(2)]
-        for _, log in workers:
-            until(lambda log=log: b"Registered to:" in log.read_bytes(), log)
-        return json.loads(file.read_text())["address"], scheduler, {one.pid: one for one, _ in workers}
+def test_groups_hold_each_claim_of_the_model_once(model: Path, tmp_path: Path) -> None:
+    (found,), _ = jobs([str(model)], Settings(), tmp_path)
+    held = [claim for group in found.groups().values() for claim in group]
+    assert len(found.groups()) == 3 and sorted(held) == sorted({subject.claim for subject in found.subjects})
+    assert found.n_subjects() == sum(map(found.n_subjects, found.groups().values())) == len(found.subjects)
 
 
-def until(true: Callable[[], Any], log: Path) -> None:
-    start = time.monotonic()
-    while not true():
-        assert time.monotonic() - start < SECONDS, log.read_text(errors="replace")
-        time.sleep(0.02)
+def test_two_models_whose_names_make_one_folder_have_two(model: Path, tmp_path: Path) -> None:
+    other = str(model).replace("tiny", "./tiny").replace("/models", "/./models")
+    link = tmp_path / "a b"
+    link.symlink_to(model)
+    (tmp_path / "a-b").symlink_to(model)
+    found, _ = jobs([str(link), str(tmp_path / "a-b"), other], Settings(), tmp_path)
+    assert len({one.folder for one in found}) == len(found) == 3
 
 
-@contextmanager
-def machine(folder: Path) -> Iterator[Machine]:
-    with ExitStack() as stack:
-        yield Machine(folder, stack)
+def test_a_share_of_memory_is_equal_or_what_the_whole_model_needs(job: Job) -> None:
+    large = replace(job.info, d_vocab=50_000, d_model=768, n_layers=12, n_heads=12, n_kv_heads=12, d_head=64,
+                    d_mlp=3072, text=True, text_reason="")  # fmt: skip
+    claims = load_claims()
+    subjects = [one for claim in claims.values() for one in enumerate_subjects(claim, large, ["processed"])]
+    needed = share(large, subjects, False, 100 * GB, 1000)
+    assert 2 * GB < needed < 6 * GB and share(large, subjects, False, 100 * GB, 4) == 25 * GB
+    assert not plan(large, subjects, claims, needed).no_run and plan(large, subjects, claims, needed - GB // 20).no_run
+    assert share(large, subjects, False, needed - GB // 20, 4) == needed - GB // 20, "not run, with all there is"
+    with pytest.raises(UsageError, match=r"may take 0\.5 GB"):
+        share(large, subjects, False, GB // 2, 1)
+
+
+def test_what_is_done_counts_as_long_as_nothing_changes(job: Job) -> None:
+    state, now = State(job.folder.parent), fingerprint(job, Settings())
+    job.folder.mkdir()
+    (job.folder / "results.json").write_text("{}")
+    (job.folder / "index.html").write_text("")
+    state.note(job.name, now, group="text")
+    state.note(job.name, now, results="44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a")  # of {}
+    again = State(job.folder.parent)
+    assert again.done(job.name, now, job.folder) and again.groups_done(job.name, now) == ["text"]
+    other = fingerprint(job, Settings(seed=1))
+    assert not again.done(job.name, other, job.folder) and again.groups_done(job.name, other) == []
+    (job.folder / "results.json").write_text("{ }")
+    assert not again.done(job.name, now, job.folder)
+    (job.folder.parent / FILE_NAME).write_text('{"sweep_version": 1, "models": 3}')
+    damaged = State(job.folder.parent)
+    assert "is written anew" in damaged.trouble and damaged.groups_done(job.name, now) == []
+
+
+def a_task(job: Job, where: Path) -> dict[str, Any]:
+    (where / SCRATCH).mkdir(exist_ok=True)
+    (where / SCRATCH / "token").touch()
+    asked = Asked(Settings(layers="0"), where, {CACHE_VARIABLE: "off"}, {job.name: 2 * GB}, True, True)
+    return Course(asked, None, State(where), print)._task(job, None, "token")  # type: ignore[arg-type]
+
+
+def test_a_task_is_plain_data(job: Job, tmp_path: Path) -> None:
+    task = a_task(job, tmp_path)
+    assert json.loads(json.dumps(task)) == task
+    assert task["words"] == ["--basis=processed", "--seed=0", "--layers=0", "--memory-limit=2.000"]
+    assert task["folder"] == str(job.folder) and task["n_subjects"] == len(job.subjects)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"token": "another"}, "The worker does not see "), ({"code": "0"}, "The worker has another version")],
+)
+def test_a_worker_that_cannot_do_it_says_why(change: dict[str, str], said: str, job: Job, tmp_path: Path) -> None:
+    assert do_task({**a_task(job, tmp_path), **change})["failed"].startswith(said)
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_and_nothing_measured_twice_whatever_is_killed(tmp_path: Path) -> None:
-    model, reports = write_plain(tmp_path / "plain"), tmp_path / "reports"
-    sweep = ("vsa_checks", "sweep", "--models", str(model), "--report-dir", str(reports), *CHOICE)
-    with machine(tmp_path) as here:
-        address, scheduler, workers = here.cluster(1)
-        first, log = here.start(*sweep, "--scheduler", address)
-        markers = [tmp_path / name for name in ("mlp-out-near-orthogonal-0", "neurons-kurtosis-0")]
-        until(lambda: all(marker.exists() for marker in markers) or first.poll() is not None, log)
-        assert first.poll() is None, log.read_text()
-        killed = int(markers[0].read_text())
-        assert {killed, int(markers[1].read_text())} == set(workers), "both workers are at work"
-        workers[killed].send_signal(signal.SIGKILL)
-        (tmp_path / "neurons-kurtosis-go").touch()
-        again = tmp_path / "mlp-out-near-orthogonal-1"  # the other worker takes over what the first was at
-        until(again.exists, log)
-        assert int(again.read_text()) != killed
-        scheduler.send_signal(signal.SIGKILL)
-        assert first.wait(SECONDS) == 2
-        said = log.read_text()
-        assert f"The scheduler at {address} does not answer any more. What was measured is kept" in said
-        assert "claims of neurons: done" in said and "Traceback" not in said
+def test_a_task_fails_with_the_paragraph_of_its_run(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    failed = do_task({**a_task(job, tmp_path), "model": str(tmp_path / "tiny")})["failed"]
+    assert failed.startswith(f"The model {tmp_path / 'tiny'} cannot be loaded: ") and "\n" not in failed
 
-        address, _, _ = here.cluster(2)
-        second, log = here.start(*sweep, "--scheduler", address)
-        assert second.wait(SECONDS) == 0, log.read_text()
-        assert "claims of weights: done" in log.read_text() and "claims of neurons" not in log.read_text()
-        assert Counter((tmp_path / "measured").read_text().split()) == dict.fromkeys(SUBJECTS, 1)
-        (folder,) = (file.parent for file in reports.glob("*/results.json"))
-        swept = json.loads((folder / "results.json").read_text())
-        assert {result["id"] for result in swept["results"]} == SUBJECTS
 
-        here.environment[CACHE_VARIABLE] = "off"
-        alone, log = here.start("vsa_checks", "run", "--model", str(model), "--report-dir", str(tmp_path), *CHOICE)
-        assert alone.wait(SECONDS) == 1, log.read_text()
-        assert text(tmp_path) == text(folder)
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv(CACHE_VARIABLE, "off")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+
+
+def test_models_that_cannot_be_measured_are_each_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--models", "nonsuch,./none", "--report-dir", str(here)]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "0 of 2 models were measured whole."
+    assert [line.split(":")[0] for line in said.err.splitlines()] == ["nonsuch", "./none"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--workers", "0"], "--workers 0 cannot be used"),
+        (["--claims", "nonsuch"], "no claim is called 'nonsuch'"),
+        (["--seed", "-1"], "--seed -1 cannot be used"),
+        (["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"], "--workers is for a sweep on this machine"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "No scheduler of Dask answers at 'tcp://127.0.0.1:1'"),
+        (["--scheduler", "nonsense://x"], "No scheduler of Dask answers at 'nonsense://x'"),
+    ],
+)
+def test_bad_input_is_one_paragraph(
+    words: list[str], said: str, model: Path, here: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(cluster, "CONNECT_S", 0.2)
+    assert main(["sweep", "--models", str(model), "--report-dir", str(here), *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_a_folder_that_is_a_report_or_in_use_is_refused(
+    model: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import fcntl
+
+    (here / SCRATCH).mkdir()
+    with (here / SCRATCH / "sweep.lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(["sweep", "--models", str(model), "--report-dir", str(here)]) == 2
+    assert "Another sweep is at work" in capsys.readouterr().err
+    (here / "results.json").touch()
+    assert main(["sweep", "--models", str(model), "--report-dir", str(here)]) == 2
+    assert "is the folder of a report" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_sweep_on_this_machine_takes_tasks_from_nobody_and_shows_on_loopback_alone() -> None:
+    with cluster.local(2, GB) as engine:
+        assert engine.client.scheduler.address.startswith("inproc://")  # type: ignore[union-attr]
+        found = {one.laddr.ip for one in psutil.Process(os.getpid()).net_connections() if one.status == "LISTEN"}
+        assert found == {"127.0.0.1"} and engine.dashboard.startswith("http://127.0.0.1:")

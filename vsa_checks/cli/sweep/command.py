@@ -105,14 +105,17 @@ def _sweep(options: argparse.Namespace, settings: Settings, models: Sequence[str
     )
     try:
         state.write()
-        with cluster.existing(options.scheduler) if options.scheduler else cluster.local(at_once, allowed) as engine:
-            say(_beginning(found, engine.at_once, allowed, engine.dashboard))
-            going = course.Course(asked, engine, state, say, failed)
-            try:
-                going.run(found)
-            except BaseException:
-                task.STOP.set()  # the runs of this process end, before the cluster that waits for them is closed
-                raise
+        left, prints = course.unfinished(found, settings, state, failed, say)
+        if left:
+            with (
+                cluster.existing(options.scheduler) if options.scheduler else cluster.local(at_once, allowed) as engine
+            ):
+                say(_beginning(left, engine.at_once, allowed, engine.dashboard))
+                try:
+                    course.Course(asked, engine, state, say, failed).run(left, prints)
+                except BaseException:
+                    task.STOP.set()  # the runs of this process end, before the cluster that waits for them is closed
+                    raise
     except course.SchedulerLost:
         raise UsageError(
             f"The scheduler at {options.scheduler} does not answer any more. What was measured is kept: start it "
@@ -138,7 +141,7 @@ def _shares(
 
 
 def _end(found: Sequence[Job], failed: dict[str, str], where: Path) -> int:
-    measured = len(found) - sum(job.name in failed for job in found)
+    measured = sum(job.name not in failed for job in found)
     if any((job.folder / document.FILE_NAME).is_file() for job in found):
         compare.write([where], where)
     say(f"{measured} of {measured + len(failed)} models were measured whole.")

@@ -44,6 +44,26 @@ class Asked:
     may_split: bool
 
 
+def unfinished(
+    jobs: Sequence[Job], settings: Settings, state: State, failed: dict[str, str], say: Callable[[str], None]
+) -> tuple[list[Job], dict[str, str]]:
+    """The jobs that are not done yet, and fingerprints by name; a job that has none is put into `failed`."""
+    left: list[Job] = []
+    prints: dict[str, str] = {}
+    for job in jobs:
+        try:
+            prints[job.name] = fingerprint(job, settings)
+        except (VsaChecksError, OSError) as error:
+            failed[job.name] = str(error)
+            say(f"{job.name}: failed. {error}")
+            continue
+        if state.done(job.name, prints[job.name], job.folder):
+            say(f"{job.name}: done by an earlier sweep.")
+        else:
+            left.append(job)
+    return left, prints
+
+
 @dataclass
 class Course:
     """One sweep, from the first task to the last."""
@@ -57,21 +77,17 @@ class Course:
     n_tasks: int = 0
     n_ended: int = 0
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Measure what is not done yet. Raises SchedulerLost, and OSError where the state cannot be written."""
-        prints = {job.name: self._fingerprint(job) for job in jobs}
-        jobs = [job for job in jobs if job.name not in self.failed]
-        open_jobs = [job for job in jobs if not self.state.done(job.name, prints[job.name], job.folder)]
-        for job in jobs:
-            if job not in open_jobs:
-                self.say(f"{job.name}: done by an earlier sweep.")
-        token = f"token-{secrets.token_hex(8)}"
-        scratch = self.asked.where / SCRATCH
-        (scratch / token).touch()
+    def run(self, jobs: Sequence[Job], prints: Mapping[str, str]) -> None:
+        """Measure these models, each with the fingerprint that `unfinished` gives.
+
+        Raises SchedulerLost, and OSError where the state cannot be written.
+        """
+        token = self.asked.where / SCRATCH / f"token-{secrets.token_hex(8)}"
+        token.touch()
         try:
-            self._hand_out(open_jobs, prints, token)
+            self._hand_out(jobs, prints, token.name)
         finally:
-            (scratch / token).unlink(missing_ok=True)
+            token.unlink(missing_ok=True)
 
     def _hand_out(self, jobs: Sequence[Job], prints: Mapping[str, str], token: str) -> None:
         # With a model for each place, to split one would only have its weights read more often.
@@ -108,10 +124,10 @@ class Course:
                 if not pending[job.name]:  # measured or failed: its report is made of what there is
                     submit(job, None)
                 continue
-            if not outcome["failed"]:
-                self._finished(job, prints[job.name])
-            else:
+            if outcome["failed"]:
                 self.failed[job.name] = outcome["failed"]
+            else:
+                self._finished(job, prints[job.name])
             self._told(job, "report", outcome)
 
     def _told(self, job: Job, what: str, outcome: Mapping[str, Any]) -> None:
@@ -121,17 +137,13 @@ class Course:
 
     def _finished(self, job: Job, before: str) -> None:
         """Note a report, if it is of what was there when the sweep began, or has been fetched since."""
-        measured = document.read(job.folder)["model"]
-        now = self._fingerprint(job)
+        try:
+            measured = document.read(job.folder)["model"]
+            now = fingerprint(job, self.asked.settings)
+        except VsaChecksError:
+            return  # a model that is gone by now: the next sweep says so
         if (not before and now) or (now == before and measured["sha256"] == job.info.sha256):
             self.state.note(job.name, now, results=results_sha256(job.folder))
-
-    def _fingerprint(self, job: Job) -> str:
-        try:
-            return fingerprint(job, self.asked.settings)
-        except (VsaChecksError, OSError) as error:
-            self.failed[job.name] = str(error)
-            return ""
 
     def _task(self, job: Job, group: str | None, token: str) -> dict[str, Any]:
         scratch, words = self.asked.where / SCRATCH, self.asked.settings.words()
