@@ -24,7 +24,8 @@ def test_each_statement_names_a_test() -> None:
     without = [one.split(".")[0] for one in statements if "`test_" not in one]
     assert without == [
         "Whoever can write files as this user can forge an entry",
-        "**Not held:** the scheduler that `--scheduler` names is trusted, and so is whoever can reach its port or a worker's",
+        "**Not held:** the scheduler that `--scheduler` names is trusted, "
+        "and so is whoever can reach its port or a worker's",
     ]
 
 

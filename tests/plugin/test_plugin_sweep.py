@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,12 @@ class Machine:
         scheduler, _ = self.start("dask", "scheduler", "--port", "0", *where)
         workers = [self.start("dask", "worker", "--nthreads", "1", "--no-nanny", *where) for _ in range(n_workers)]
         for _, log in workers:
-            until(lambda log=log: b"Registered to:" in log.read_bytes(), log)
+            until(partial(_registered, log), log)
         return json.loads(file.read_text())["address"], scheduler, {one.pid: one for one, _ in workers}
+
+
+def _registered(log: Path) -> bool:
+    return b"Registered to:" in log.read_bytes()
 
 
 def until(true: Callable[[], Any], log: Path) -> None:

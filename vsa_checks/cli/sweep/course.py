@@ -106,10 +106,10 @@ class Course:
         for job in jobs:
             groups = job.groups() if split else {}
             done = self.state.groups_done(job.name, prints[job.name])
-            pending[job.name] = {group for group in groups if group not in done} if len(groups) > 1 else set()
+            pending[job.name] = {name for name in groups if name not in done} if len(groups) > 1 else set()
             self.n_tasks += len(pending[job.name]) + 1
-            for group in sorted(pending[job.name]):
-                submit(job, group)
+            for name in sorted(pending[job.name]):
+                submit(job, name)
             if not pending[job.name]:
                 submit(job, None)
         for future in completed:
