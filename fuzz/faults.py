@@ -114,6 +114,11 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
         f"{_PLUGIN}test_plugin_load.py::test_a_worker_that_is_lost_fails_the_run_and_the_rest_is_reported",
     ),
     (
+        "a worker of a sweep that is killed, then its scheduler",
+        "another worker takes over; exit 2, and the same command goes on: nothing is lost, nothing measured twice",
+        f"{_PLUGIN}test_plugin_sweep.py::test_nothing_is_lost_and_nothing_measured_twice_whatever_is_killed",
+    ),
+    (
         "places where report, verdicts or log cannot be written",
         "refused before anything is measured",
         f"{_PLUGIN}test_plugin_files.py::test_a_place_that_cannot_be_written_is_refused_before_measuring",

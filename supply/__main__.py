@@ -8,7 +8,7 @@ from typing import Any
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SBOM, LICENCES = DOCS / "sbom.cdx.json", DOCS / "licences.md"
-READ = {"protobuf": "BSD-3-Clause", "transformers": "Apache-2.0"}
+READ = {"partd": "BSD-3-Clause", "protobuf": "BSD-3-Clause", "transformers": "Apache-2.0"}
 """Packages whose metadata state no licence: what the licence file that comes with them is."""
 HEAD = """# Licences
 

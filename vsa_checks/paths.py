@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -30,6 +31,11 @@ CACHE_VARIABLE, CACHE_OFF = "VSA_CHECKS_CACHE", "off"
 def reports() -> Path:
     """The folder of all reports: reports/ of the checkout, or of the current folder for an installed package."""
     return (ROOT if IN_CHECKOUT else Path.cwd()) / "reports"
+
+
+def folder_name(name: str) -> str:
+    """A model's name as a folder's: letters, digits, dot, dash and underscore."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
 
 
 def cache_folder() -> Path | None:

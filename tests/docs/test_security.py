@@ -22,7 +22,11 @@ def test_the_tests_that_are_named_exist() -> None:
 def test_each_statement_names_a_test() -> None:
     statements = re.split(r"\n- ", PAGE)[1:]
     without = [one.split(".")[0] for one in statements if "`test_" not in one]
-    assert without == ["Whoever can write files as this user can forge an entry"]
+    assert without == [
+        "Whoever can write files as this user can forge an entry",
+        "**Not held:** the scheduler that `--scheduler` names is trusted, "
+        "and so is whoever can reach its port or a worker's",
+    ]
 
 
 def test_nothing_but_weights_is_unpickled() -> None:

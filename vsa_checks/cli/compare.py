@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from vsa_checks import paths
@@ -14,8 +15,14 @@ from vsa_checks.report.comparison import write_comparison
 def run(options: argparse.Namespace) -> int:
     """Write index.html and compare.json, and say in a few lines what they hold. Raises VsaChecksError as it says."""
     where = Path(options.output) if options.output else paths.reports()
+    write(options.reports or [paths.reports()], where)
+    return 0
+
+
+def write(reports: Sequence[str | Path], where: Path) -> None:
+    """Write the comparison of these reports, as `write_comparison` takes them, and say what it holds."""
     try:
-        found = write_comparison(options.reports or [paths.reports()], where)
+        found = write_comparison(reports, where)
     except OSError as error:
         raise UsageError(
             f"The comparison cannot be written to {where} ({error.strerror}). Name another folder with -o DIR."
@@ -37,4 +44,3 @@ def run(options: argparse.Namespace) -> int:
         words = ", ".join(f"{n} {kind}" for kind, n in diff["counts"].items() if n)
         print(f"{before} and {after}: {words}")
     print(f"Comparison: {visible(where / 'index.html')}")
-    return 0

@@ -62,9 +62,44 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="print JSON")
     models = commands.add_parser("models", help="list the models with a short name, or say what one model is")
     models.add_argument("model", metavar="MODEL", nargs="?", help="a short name, ORG/NAME[@REVISION] or a path")
+    _add_sweep(commands)
     _add_reports(commands)
     commands.add_parser("readme", help="in a checkout: bring the table of claims in README.md up to date")
     return parser
+
+
+def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sweep = commands.add_parser("sweep", help="measure the claims on several models and revisions, and compare them")
+    sweep.add_argument("--models", metavar="A,B,...", required=True, help="names or paths between commas")
+    sweep.add_argument("--revisions", metavar="R,S,...", help="measure each model at each of these revisions")
+    sweep.add_argument("--claims", metavar="IDS", help="only these: ids between commas, * stands for anything")
+    sweep.add_argument("--layers", metavar="LIST", help="only these layers: 0,3,10-14, and -1 is the last")
+    sweep.add_argument("--primary-only", action="store_true", help="only the primary subjects")
+    sweep.add_argument("--basis", choices=("processed", "raw", "both"), default="processed", help="default: processed")
+    sweep.add_argument("--seed", type=int, default=0, metavar="N", help="seed of nulls and intervals (default: 0)")
+    sweep.add_argument("--no-twin", action="store_true", help="measure no untrained twin")
+    sweep.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="run on this cluster of Dask, which is trusted: SECURITY.md (default: on this machine alone)",
+    )
+    sweep.add_argument(
+        "--workers", type=int, metavar="N", help="runs at once on this machine (default: one for every four cores)"
+    )
+    sweep.add_argument(
+        "--memory-limit",
+        type=_gigabytes,
+        metavar="GB",
+        help="memory that all runs on this machine may take together (default: 80%% of what is free); on a cluster, "
+        "each run",
+    )
+    sweep.add_argument("--report-dir", metavar="DIR", help="the folder of all reports (default: reports/)")
+
+
+def _gigabytes(text: str) -> float:
+    from vsa_checks.plugin.options import gigabytes  # loads pytest, which other commands do without
+
+    return gigabytes(text)
 
 
 def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -182,7 +181,7 @@ def make_run(config: pytest.Config) -> ClaimsRun:
     chosen.require_any(subject for subject in subjects if subject.basis in bases)
     if option.record and chosen and file is not None and os.path.exists(file):
         _require_readable(file, info, ids, chosen)
-    report_dir = Path(option.report_dir) if option.report_dir else paths.reports() / folder_name(info.name)
+    report_dir = Path(option.report_dir) if option.report_dir else paths.reports() / paths.folder_name(info.name)
     run = ClaimsRun(
         name, info, bases, option.device, option.seed, report_dir, option.record, file, known, because, text
     )
@@ -279,11 +278,6 @@ def _require_cuda() -> None:
             "--device cuda was asked for, and PyTorch sees no CUDA device here. Leave the option out to compute on the "
             "CPU, or install a CUDA build of PyTorch on a machine with such a device."
         )
-
-
-def folder_name(name: str) -> str:
-    """A model's name as a folder's: letters, digits, dot, dash and underscore."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "model"
 
 
 def _recorded_file(option: str | None, info: ModelInfo, cwd: Path) -> Path | None:
