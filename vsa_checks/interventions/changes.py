@@ -6,24 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.bundles import Bundles
+from vsa_checks.engine.dictionary import Dictionary
 
 Rows = NDArray[np.float64]
 
 
-def bundle_vectors(bundles: Bundles, dictionary: NDArray[np.float32], k: int) -> Rows:
+def bundle_vectors(bundles: Bundles, dictionary: Dictionary, k: int) -> Rows:
     """Sum the first k tokens of each bundle, at unit norm.
 
     Parameters
     ----------
     bundles : n bundles of rows of the dictionary
-    dictionary : array (V, d)
+    dictionary : V vectors of length d
     k : how many tokens; a bundle that has fewer is taken whole
 
     Returns
     -------
     array (n, d), zero for an empty bundle
     """
-    found = np.stack([dictionary[bundles.tokens(at)[:k]].sum(axis=0, dtype=np.float64) for at in range(len(bundles))])
+    found = np.zeros((len(bundles), dictionary.vectors.shape[1]))
+    for at in range(len(bundles)):
+        places = np.searchsorted(dictionary.rows, bundles.tokens(at)[:k])
+        found[at] = dictionary.vectors[places].sum(axis=0, dtype=np.float64)
     return unit(found)
 
 

@@ -21,7 +21,7 @@ KEPT = 0.5
 """Share of what mean ablation costs that an idealised part may cost (ours: more than half of its work is kept)."""
 MARGIN = 0.1
 """A null must cost at least this share more or less, and ablation's tenth is the least cost that can tell (ours)."""
-LEAST_UNITS = 6
+LEAST_UNITS = 8
 """With fewer windows or items than this a bootstrap interval of their mean says little (ours)."""
 
 
@@ -39,20 +39,23 @@ def difference(changed: Losses, unchanged: Losses, unit: str, seed: int) -> tupl
     return float(found.mean()), bootstrap(found, unit, stream(seed, "intervention"))
 
 
-def judge_idealised(cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, unit: str, seed: int) -> Ruling:
+def judge_idealised(
+    cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, skill: Losses, unit: str, seed: int
+) -> Ruling:
     """Judge whether an idealised part does the work of the part.
 
     It carries if it costs less than KEPT of what mean ablation costs and, by MARGIN, less than each null of the same
     size. It does not if it costs more than that share, or no less than that below some null. All costs are paired
     differences of losses to the unchanged model, by window, and each comparison is a 95% bootstrap interval over
-    windows that must lie on one side. It cannot tell if taking the part away costs nothing, or if the change is so
-    small that a null costs less than MARGIN of that.
+    windows that must lie on one side. It cannot tell if the model does no better than an even guess, if taking the part
+    away costs nothing, or if the change is so small that a null costs less than MARGIN of that.
 
     Parameters
     ----------
     cost : array (n,), of the idealised part
     nulls : arrays (n,) by name; at least one
     ablated : array (n,), of mean ablation
+    skill : array (n,), by how much the unchanged model's loss lies below that of an even guess
 
     Raises
     ------
@@ -61,7 +64,7 @@ def judge_idealised(cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, 
     if not nulls:
         raise ValueError("an intervention without a null cannot be judged")
     within = Sides(unit, seed)
-    blocked = _cannot_tell(ablated, nulls, within)
+    blocked = _cannot_tell(ablated, skill, nulls, within)
     if blocked:
         return blocked
     if within.below(KEPT * ablated - cost):
@@ -78,7 +81,9 @@ def judge_idealised(cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, 
     return Ruling(CARRIES, f"it costs less than each change of the same size, and less than {KEPT:.0%} of ablation")
 
 
-def judge_spoiled(cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, unit: str, seed: int) -> Ruling:
+def judge_spoiled(
+    cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, skill: Losses, unit: str, seed: int
+) -> Ruling:
     """Judge whether what a change spoils does work: whether the loss rises more than by other changes of its size.
 
     It carries if the change costs, by MARGIN, more than each null; it does not if it costs no more than that than some
@@ -87,7 +92,7 @@ def judge_spoiled(cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, un
     if not nulls:
         raise ValueError("an intervention without a null cannot be judged")
     within = Sides(unit, seed)
-    blocked = _cannot_tell(ablated, {"the change itself": cost}, within)
+    blocked = _cannot_tell(ablated, skill, {"the change itself": cost}, within)
     if blocked:
         return blocked
     no_more = [name for name, null in nulls.items() if within.below(cost - (1 + MARGIN) * null)]
@@ -98,9 +103,11 @@ def judge_spoiled(cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, un
     return Ruling(UNKNOWN, "the interval of the comparison includes no difference")
 
 
-def _cannot_tell(ablated: Losses, nulls: Mapping[str, Losses], within: Sides) -> Ruling | None:
+def _cannot_tell(ablated: Losses, skill: Losses, nulls: Mapping[str, Losses], within: Sides) -> Ruling | None:
     if len(ablated) < LEAST_UNITS:
         return Ruling(UNKNOWN, f"there are only {len(ablated)} {within.unit}; {LEAST_UNITS} are needed")
+    if not within.above(skill):
+        return Ruling(UNKNOWN, "the unchanged model does no better than an even guess")
     if not within.above(ablated):
         return Ruling(UNKNOWN, "taking the part away altogether costs nothing that could be told from zero")
     small = [name for name, null in nulls.items() if not within.above(null - MARGIN * ablated)]

@@ -40,7 +40,7 @@ class Running:
         found, raw = model._found, model._raw
         if not model.info.causal or raw.row.family != "decoder":
             raise NotChecked(
-                "it is an encoder: it predicts no next token, so that there is no loss which an intervention could change"
+                "it is an encoder, which predicts no next token: there is no loss that an intervention could change"
             )
         if raw.row.not_run or not raw.has_unembedding():
             raise NotChecked(raw.row.not_run or "it has no unembedding, and so predicts no next token")
@@ -187,7 +187,7 @@ def unfolded(W: NDArray[np.float64], norm: Norm | None) -> NDArray[np.float64]:
 def moved_bias(
     bias: NDArray[np.float32] | None, before: NDArray[Any], after: NDArray[Any], norm: Norm | None
 ) -> NDArray[np.float32] | None:
-    """The bias with which a matrix that is stored otherwise adds what it added: a norm's own bias is read through it."""
+    """The bias beside a matrix that is stored otherwise: what the norm's own bias gave through it stays."""
     if bias is None or norm is None or norm.bias is None:
         return bias
     read = np.einsum("...dm,d->...m", before.astype(np.float64) - after, norm.bias.astype(np.float64))

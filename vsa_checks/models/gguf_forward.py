@@ -103,7 +103,7 @@ class Packed:
         return self._found
 
     def part(self, kind: str, layer: int, part: Part) -> dict[str, torch.Tensor]:
-        """The tensors of attention ("attn") or MLP ("mlp") of one layer. Raises CannotRun where the class has others."""
+        """The tensors of a layer's attention ("attn") or MLP ("mlp"). Raises CannotRun where the class has others."""
         self._found = {}
         (self._attention if kind == "attn" else self._mlp)(layer, part)
         return self._found
