@@ -117,7 +117,7 @@ class Trying:
         guess: Losses,
         unit: str,
     ) -> dict[str, Any]:
-        """Losses and costs of a change, its nulls and ablation, and the verdict; `guess` is the loss of even guesses."""
+        """Losses and costs of a change, its nulls and ablation, and the verdict; `guess`: the loss of even guesses."""
         ruling: Ruling | None = None
         if trial.judged:
             judge = judge_idealised if trial.aim == "idealise" else judge_spoiled
