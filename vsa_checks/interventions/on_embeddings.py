@@ -57,7 +57,7 @@ def trials(running: Running, bench: Workbench, kinds: tuple[str, ...]) -> tuple[
         found[tokens.ids] = rows
         return found
 
-    away = {PART: partial(_away, running, own)}
+    away: dict[str, Away] = {PART: partial(_away, running, own)}
     return _trials(running, bench, kinds, tokens.of(own), whole), away
 
 

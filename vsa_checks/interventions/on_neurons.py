@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -92,7 +92,7 @@ class Neurons:
 def trials(running: Running, bench: Workbench) -> tuple[Iterator[Trial], dict[str, Away]]:
     """The trials on layer-0 neurons, and what takes each part away. Raises NotChecked for a model without them."""
     part = running.part("mlp", 0)
-    names = [name for name in ("W_gate", "W_in") if name in part.weights]
+    names: list[str] = [name for name in ("W_gate", "W_in") if name in part.weights]
     groups = [[name] for name in names] + ([names] if len(names) > 1 else [])
     return _trials(running, bench, groups), {
         f"neurons/{'+'.join(group)}": partial(_away, running, group) for group in groups
@@ -124,7 +124,7 @@ def _trials(running: Running, bench: Workbench, groups: list[list[str]]) -> Iter
             )
 
 
-def _with_rows(running: Running, made: dict[str, Callable[[int], Rows]], k: int) -> AbstractContextManager[None]:
+def _with_rows(running: Running, made: Mapping[str, Callable[[int], Rows]], k: int) -> AbstractContextManager[None]:
     """Run with other neurons (m, d) in some matrices of layer 0."""
     part = running.part("mlp", 0)
     weights = dict(part.weights)

@@ -23,9 +23,9 @@ def block(document: Mapping[str, Any]) -> str:
     reasons = [f"{group} not checked: {visible(reason)}." for group, reason in document["not_checked"].items()]
     if text is None:
         return "\n".join(reasons)
-    seed = document["environment"]["seed"]
+    seed, read_from = document["environment"]["seed"], visible(text["name"]) if text else ""
     lines = [
-        f"{name}, seed {seed}: {text['windows']} windows of {visible(text['name'])}, {text['tokens']:,} tokens predicted."
+        f"{name}, seed {seed}: {text['windows']} windows of {read_from}, {text['tokens']:,} tokens predicted."
         f" Loss of the model as it is: {unchanged['loss']:.3f} nats a token.",
         *reasons,
         "### What changes cost on text",

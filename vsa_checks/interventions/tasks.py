@@ -55,7 +55,7 @@ def items(
     }
     known = int(ordinary.max()) + 1
     fit = {name: [item for item in some if item and _fits(item, n_positions, known)] for name, some in found.items()}
-    return {name: some for name, some in fit.items() if len(some) >= LEAST_ITEMS}  # type: ignore[misc]
+    return {name: some for name, some in fit.items() if len(some) >= LEAST_ITEMS}
 
 
 def _fits(item: Item, n_positions: int, known: int) -> bool:
