@@ -62,7 +62,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Running:
 
 
 def test_the_loss_is_that_of_transformers(running: Running) -> None:
-    windows = _windows(300)
+    windows = [Window(one.tokens[: 24 - at], 0, 24 - at) for at, one in enumerate(_windows(300))]
     found = window_losses(running.module, windows)
     for window, loss in zip(windows, found, strict=True):
         tokens = torch.from_numpy(window.tokens)[None]
@@ -79,7 +79,8 @@ def test_an_item_is_scored_among_its_options(running: Running) -> None:
     scores = running.module(torch.from_numpy(tokens)[None]).logits[0]
     best, worst = int(scores[-1].argmax()), int(scores[-1].argmin())
     items = [Item(tokens, (best, worst)), Item(tokens, (worst, best)), Item(tokens, first=20)]
-    losses, right = item_scores(running.module, items)
+    longer = Item(np.concatenate([tokens, tokens[:6]]), first=28)
+    losses, right = (some[:3] for some in item_scores(running.module, [*items, longer]))
     gap = float(scores[-1, best] - scores[-1, worst])
     np.testing.assert_allclose(losses[:2], [np.log1p(np.exp(-gap)), np.log1p(np.exp(gap))], atol=1e-5)
     hits = [int(scores[at - 1].argmax()) == tokens[at] for at in range(20, 24)]

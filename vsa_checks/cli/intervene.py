@@ -17,6 +17,7 @@ from vsa_checks.interventions import document, tables
 from vsa_checks.models import Model
 from vsa_checks.models.texts import read_text, shipped_text
 from vsa_checks.paths import reports
+from vsa_checks.plugin.run import folder_name
 from vsa_checks.report.formatting import readable_width
 from vsa_checks.workbench.loading import load, raised_for_the_model
 from vsa_checks.writing import require_writable
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     text = shipped_text() if options.text is None else read_text(Path(options.text))
     started = time.monotonic()
     model = load(options.model, "processed", "cpu")
-    folder = Path(options.out) if options.out else reports() / _folder_name(model)
+    folder = Path(options.out) if options.out else reports() / folder_name(model.info.name)
     try:
         require_writable(folder / document.FILE_NAME)
     except OSError as error:
@@ -83,10 +84,6 @@ def _chosen(words: str | None, known: tuple[str, ...]) -> list[str]:
         )
         raise UsageError(f"--interventions takes names between commas, of {', '.join(known)}; {wrong}.")
     return [name for name in known if name in asked]
-
-
-def _folder_name(model: Model) -> str:
-    return Path(model.info.name).name.replace("@", "_") or "model"
 
 
 def _unwritable(folder: Path, error: OSError) -> UsageError:

@@ -59,8 +59,8 @@ def low_rank(rows: Rows, share: float) -> Rows:
     """Keep the mean and a share of the principal axes of what is left, the largest; norms stay."""
     mean, deviations, _, axes = _principal(rows)
     kept = axes[:, -max(1, round(share * axes.shape[1])) :].astype(np.float32)
-    flat: Rows = mean + deviations @ kept @ kept.T
-    return _with_norms_of(rows, flat)
+    flat = mean + deviations @ kept @ kept.T
+    return _with_norms_of(rows, flat.astype(np.float32, copy=False))
 
 
 def _mean(rows: Rows) -> Rows:

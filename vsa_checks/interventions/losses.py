@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks.errors import first_line
+from vsa_checks.models.forward import CannotRun
 from vsa_checks.models.texts import Window
 
 BATCH_TOKENS = 512
@@ -29,16 +31,13 @@ def window_losses(module: Any, windows: Sequence[Window]) -> NDArray[np.float64]
 
     found = np.empty(len(windows))
     for batch in _batches([len(window.tokens) for window in windows]):
-        tokens = torch.from_numpy(np.stack([windows[at].tokens for at in batch]))
-        with torch.no_grad():
-            logits = module(tokens, use_cache=False).logits
+        logits = _logits(module, [windows[at].tokens for at in batch])
         for row, at in enumerate(batch):
-            first, last = max(1, windows[at].first), windows[at].last
-            found[at] = float(
-                torch.nn.functional.cross_entropy(
-                    logits[row, first - 1 : last - 1].double(), tokens[row, first:last], reduction="mean"
-                )
-            )
+            window = windows[at]
+            first = max(1, window.first)
+            wanted = torch.from_numpy(window.tokens[first : window.last])
+            scores = logits[row, first - 1 : window.last - 1].float()
+            found[at] = float(torch.nn.functional.cross_entropy(scores, wanted))
     return found
 
 
@@ -66,27 +65,45 @@ def item_scores(module: Any, items: Sequence[Item]) -> tuple[NDArray[np.float64]
 
     losses, right = np.empty(len(items)), np.empty(len(items))
     for batch in _batches([len(item.tokens) for item in items]):
-        tokens = torch.from_numpy(np.stack([items[at].tokens for at in batch]))
-        with torch.no_grad():
-            logits = module(tokens, use_cache=False).logits
+        logits = _logits(module, [items[at].tokens for at in batch])
         for row, at in enumerate(batch):
-            item = items[at]
+            item, last = items[at], len(items[at].tokens) - 1
             if item.options:
-                scores = logits[row, -1:, list(item.options)].double()
+                scores = logits[row, last : last + 1, list(item.options)].float()
                 wanted = torch.zeros(1, dtype=torch.long)
             else:
-                scores = logits[row, item.first - 1 : -1].double()
-                wanted = tokens[row, item.first :]
+                scores = logits[row, item.first - 1 : last].float()
+                wanted = torch.from_numpy(item.tokens[item.first :])
             losses[at] = float(torch.nn.functional.cross_entropy(scores, wanted))
             right[at] = float((scores.argmax(-1) == wanted).double().mean())
     return losses, right
 
 
+def _logits(module: Any, sequences: Sequence[NDArray[np.int64]]) -> Any:
+    """The logits (sequences, positions, d_vocab). What stands behind a shorter sequence is seen by none of its tokens.
+
+    Raises CannotRun for whatever the model raises.
+    """
+    import torch
+
+    tokens = np.zeros((len(sequences), max(map(len, sequences))), np.int64)
+    for row, sequence in enumerate(sequences):
+        tokens[row, : len(sequence)] = sequence
+    try:
+        with torch.no_grad():
+            return module(torch.from_numpy(tokens), use_cache=False).logits
+    except Exception as problem:  # transformers raises whatever it likes
+        raise CannotRun(
+            f"The model cannot be run over the text: {first_line(problem)}. Check that memory is free for it, or give "
+            "another model."
+        ) from problem
+
+
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Places of equal length together, so that nothing is padded, at most BATCH_TOKENS tokens at a time."""
-    found: list[list[int]] = []
-    for length in sorted(set(lengths)):
-        places = [at for at, own in enumerate(lengths) if own == length]
-        size = max(1, BATCH_TOKENS // length)
-        found += [places[start : start + size] for start in range(0, len(places), size)]
-    return found
+    """Places of about equal length together, shortest first, at most BATCH_TOKENS tokens at a time."""
+    found: list[list[int]] = [[]]
+    for place in np.argsort(lengths, kind="stable").tolist():
+        if found[-1] and (len(found[-1]) + 1) * lengths[place] > BATCH_TOKENS:
+            found.append([])
+        found[-1].append(place)
+    return [batch for batch in found if batch]

@@ -187,6 +187,8 @@ def measure(
             if group == "neurons":
                 tell("layer-0 neurons: bundles of their own and of stand-ins")
             trials, away = _trials(group, running, bench)
+            if group == "heads" and on_heads.QK not in away:
+                not_checked[on_heads.QK] = on_heads.NORMED
             for trial in trials:
                 tell(trial.id)
                 results.append(trying.record(trial, away[trial.part]))

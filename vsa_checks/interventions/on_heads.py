@@ -21,6 +21,7 @@ from vsa_checks.statistics import stream
 Matrix = NDArray[np.float64]
 DEGREES = (0.25, 0.5, 1.0)
 OV, QK = "heads/W_V W_O", "heads/W_Q W_K^T"
+NORMED = "queries and keys have a norm of their own, so that W_Q W_K^T is not what compares them"
 WITH_TASKS = 1.0
 
 
