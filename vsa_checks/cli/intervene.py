@@ -16,8 +16,7 @@ from vsa_checks.errors import ModelError, UsageError, VsaChecksError, first_line
 from vsa_checks.interventions import document, tables
 from vsa_checks.models import Model
 from vsa_checks.models.texts import read_text, shipped_text
-from vsa_checks.paths import reports
-from vsa_checks.plugin.run import folder_name
+from vsa_checks.paths import folder_name, reports
 from vsa_checks.report.formatting import readable_width
 from vsa_checks.workbench.loading import load, raised_for_the_model
 from vsa_checks.writing import require_writable
