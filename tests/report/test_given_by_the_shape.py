@@ -91,10 +91,13 @@ def test_the_terminal_counts_it_apart(width: int) -> None:
 def test_the_page_marks_it_and_counts_it_apart() -> None:
     page = Page(render(of_both([MET, NOT_MET, None])))
     text = " ".join(page.text.split())
-    assert "Of 1 claim: 1 held on all that could be checked (of which 1 is given by the shape)." in text
+    found = "Of 1 claim checked on this model, 1 holds wherever checked (which an untrained network of the same shape"
+    assert f"{found} meets too)." in text
     assert "1 primary subject, of which 1 is given by the shape" in text
-    assert text.count("An untrained network of the same shape meets this too: the shape gives it.") == 2
-    assert text.count("0.7 (met)") == 1 and "1 of the 3 that hold." in text
+    assert text.count("An untrained network of the same shape meets this too: the shape gives it.") == 1
+    assert (
+        text.count("70% (met)") == 1 and "1 of the 3 that hold: an untrained network meets the claim there too." in text
+    )
     assert "the shape gives 1 that hold" in text
 
 
@@ -102,7 +105,7 @@ def test_a_claim_is_given_by_the_shape_only_where_all_that_holds_is() -> None:
     claim = plain()
     results = [factory.result(claim, 0.7, layer=layer, twin=twin) for layer, twin in enumerate((MET, NOT_MET))]
     text = " ".join(Page(render(factory.document(results, [claim]))).text.split())
-    assert "1 held on all that could be checked." in text
+    assert "1 holds wherever checked." in text
     assert "2 primary subjects, of which 1 is given by the shape" in text
 
 

@@ -33,9 +33,11 @@ def test_cells_hold_claim_metric_value_threshold_null_and_verdict() -> None:
     claim = told(threshold_origin="paper", decisive=("random directions", "easy"))
     nulls = [null(value=0.55, p_value=0.3), null("easy", 0.1)]
     found = [_shown(cell) for cell in cells(factory.result(claim, 0.9, nulls=nulls))]
-    assert found == ["claim-a", "share", "0.9", "≥ 0.5 (paper)", "random directions: 0.55", "chance"]
+    assert found == ["claim-a", "share", "90%", "≥ 50% (paper)", "random directions: 55%", "chance"]
     reference = factory.result(plain(), 0.55, reference=Reference("law", 0.6))
-    assert [_shown(cell) for cell in cells(reference)][-2:] == ["none; reference 0.6", "holds, fragile"]
+    assert [_shown(cell) for cell in cells(reference)][-2:] == ["none; reference 60%", "holds, fragile"]
+    ranked = factory.result(plain(metric="median rank of the own token", threshold=10.0, direction="<="), 44653.0)
+    assert [_shown(cell) for cell in cells(ranked)][2:4] == ["44,653rd", "≤ 10th (ours)"]
     assert [_shown(cell) for cell in cells(None)] == [""] * 6
 
 

@@ -41,8 +41,8 @@ def test_a_claims_line_holds_counts_value_threshold_and_null(large_document: Jso
         (found,) = (one for one in printed(large_document, width).splitlines() if re.match(rf"{claim}[ *]", one))
         return " ".join(found.split())
 
-    assert line("neurons-cos50") == "neurons-cos50 0 0 2 0 0 0.998 >= 0.8 0.999"
-    assert line("neurons-cos50", 130) == "neurons-cos50 0 0 2 0 0 0.9984 >= 0.8 (paper) 0.9994 random directions"
+    assert line("neurons-cos50") == "neurons-cos50 0 0 2 0 0 99.8% >= 80% 99.9%"
+    assert line("neurons-cos50", 130) == "neurons-cos50 0 0 2 0 0 99.8% >= 80% (paper) 99.9% random directions"
     assert line("mlp-out-near-orthogonal").endswith(" r 0.0417")
     assert line("neurons-table1") == "neurons-table1 0 0 0 0 1 not checked"
     assert line("mlp-out-beyond-random").startswith("mlp-out-beyond-random* ")
@@ -67,7 +67,7 @@ def test_markup_and_control_characters_in_names_are_inert() -> None:
     document = factory.document([factory.result(claim, 0.9)], [claim], replace(INFO, name=name))
     found = printed(document, 160, report="[blink]dir[/blink]")
     assert "Model: [bold]x[/bold] [link=http://evil.example]y[/link]\\x1b[2J\\u202e." in found
-    assert "0.2 [red]null[/red]" in found and "Report: [blink]dir[/blink]" in found
+    assert "20% [red]null[/red]" in found and "Report: [blink]dir[/blink]" in found
     assert "\x1b" not in found
 
 

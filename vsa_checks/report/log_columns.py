@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from vsa_checks.report import formatting
+from vsa_checks.report.quantities import quantity
 from vsa_checks.report.summary import hardest_null
 
 NO_LOG = "No log output captured."
@@ -31,18 +32,18 @@ def cells(result: Mapping[str, Any] | None) -> list[str]:
             _cell(name, "", key)
             for name, key in zip(COLUMNS, ("", "", _key(None), _key(None), _key(None), "9"), strict=True)
         ]
-    null = hardest_null(result)
-    shown_null = "" if null is None else f"{null['name']}: {formatting.against(null['value'], result['value'])}"
+    kind, null = quantity(result["metric"]), hardest_null(result)
+    shown_null = "" if null is None else f"{null['name']}: {kind.short(null['value'], result['value'])}"
     if null is None and result["reference"]:
-        shown_null = f"none; reference {formatting.number(result['reference']['value'])}"
+        shown_null = f"none; reference {kind.short(result['reference']['value'])}"
     rank = formatting.WORST_FIRST.index(result["verdict"])
     return [
         _cell("claim", result["claim"]),
         _cell("metric", result["metric"]),
-        _cell("value", formatting.against(result["value"], result["threshold"]), _key(result["value"])),
+        _cell("value", kind.short(result["value"], result["threshold"]), _key(result["value"])),
         _cell(
             "threshold",
-            f"{formatting.threshold_rule(result)} ({result['threshold_origin']})",
+            f"{kind.rule(result)} ({result['threshold_origin']})",
             _key(result["threshold"]),
         ),
         _cell("null", shown_null, _key(null["value"] if null else None)),

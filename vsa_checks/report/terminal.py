@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from vsa_checks.report import formatting
+from vsa_checks.report.quantities import Quantity, quantity
 from vsa_checks.report.summary import worst_first
 
 STYLES = {"holds": "green", "chance": "yellow", "refuted": "red", "not-checked": "dim"}
@@ -82,10 +83,10 @@ def _widths(by_claim: Mapping[str, Any], wide: bool) -> dict[str, int]:
 def _header(console: Console, wide: bool, width: int, widths: Mapping[str, int]) -> None:
     counts = "".join(f"{word if wide else word[0].upper():>{widths[name]}}" for name, word in _COLUMNS.items())
     if wide:
-        heading = f"{'claim':<{width + 1}} {counts}  {'worst':<9} {'threshold':<18} null or reference"
+        heading = f"{'claim':<{width + 1}} {counts}  {'worst':<10} {'threshold':<18} null or reference"
     else:
         _say(console, "primary: H hold, S by the shape, C by chance, R refuted, N not chk; r reference", "dim")
-        heading = f"{'claim':<{width + 1}} {counts}  {'worst':<7} {'limit':<9} null/r"
+        heading = f"{'claim':<{width + 1}} {counts}  {'worst':<8} {'limit':<9} null/r"
     _say(console, heading, "dim")
 
 
@@ -98,26 +99,29 @@ def _claim_line(claim: str, entry: Mapping[str, Any], console: Console, width: i
     if worst["value"] is None:
         return line.append("  not checked", style="dim")
     digits = 4 if wide else 3
-    value = formatting.against(worst["value"], worst["threshold"], digits)
-    rule = f"{worst['direction']} {formatting.number(worst['threshold'], digits)}"
-    line.append(f"  {value:<{9 if wide else 7}}", style=STYLES[worst["verdict"]])
+    kind = quantity(entry["record"]["metric"])
+    unit = "" if wide else " sd"  # where there is no room for it
+    value = kind.short(worst["value"], worst["threshold"], digits=digits).removesuffix(unit)
+    rule = f"{worst['direction']} {kind.short(worst['threshold'], digits=digits).removesuffix(unit)}"
+    line.append(f"  {value:<{10 if wide else 8}}", style=STYLES[worst["verdict"]])
     line.append(f" {rule} ({worst['threshold_origin']})".ljust(20) if wide else f" {rule:<9} ")
     room = console.width - len(line.plain)
-    return line.append(_beside(worst, digits, room if wide else None))
+    return line.append(_beside(worst, kind, digits, room, named=wide))
 
 
-def _beside(worst: Mapping[str, Any], digits: int, room: int | None) -> str:
+def _beside(worst: Mapping[str, Any], kind: Quantity, digits: int, room: int, named: bool) -> str:
     """The value of the null, or else of the reference, and as much of its name as there is room for."""
     null, reference = worst["null"], worst["reference"]
     if null is None and reference is None:
         return ""
     value = null["value"] if null else reference["value"]
-    shown = formatting.against(value, worst["value"], digits)
-    if room is None:
+    shown = kind.short(value, worst["value"], digits=digits)
+    if not named:
+        shown = shown.removesuffix(" sd")
         return shown if null else f"r {shown}"
     name = null["name"] if null else "ref. " + reference["name"]
-    named = f"{shown} {formatting.visible(name)}"
-    return named if len(named) <= room else named[: max(room - 1, len(shown))] + "…"
+    whole = f"{shown} {formatting.visible(name)}"
+    return whole if len(whole) <= room else whole[: max(room - 1, len(shown))] + "…"
 
 
 def _totals(console: Console, totals: Mapping[str, Any], of_what: str) -> None:

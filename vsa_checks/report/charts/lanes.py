@@ -7,7 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from vsa_checks.report.charts.scale import Scale, fit
-from vsa_checks.report.formatting import ORIGINS, against, number, threshold_rule, visible
+from vsa_checks.report.formatting import ORIGINS, visible
+from vsa_checks.report.quantities import Quantity
 
 WIDTH, HEIGHT = 180, 20
 
@@ -22,7 +23,7 @@ class Lane:
     number: str
 
 
-def lanes(result: Mapping[str, Any]) -> list[Lane]:
+def lanes(result: Mapping[str, Any], kind: Quantity) -> list[Lane]:
     """Lanes for the value, the threshold, each decisive null (or, without one, each null), reference and twin.
 
     A subject that was not checked has none.
@@ -43,23 +44,23 @@ def lanes(result: Mapping[str, Any]) -> list[Lane]:
         verdict = result["verdict"]
         whisker = _whisker(scale, ci["low"], ci["high"]) if ci else Markup("")
         mark = Markup('<circle class="dot {}" cx="{}" cy="10" r="5"/>').format(verdict, scale(value))
-        found.append(Lane("value", "this model", _lane(zone, whisker + mark), against(value, threshold)))
+        found.append(Lane("value", "this model", _lane(zone, whisker + mark), kind.short(value, threshold)))
     tick = Markup('<path class="threshold" d="M{} 0v20"/>').format(scale(threshold))
     rule = f"threshold, {ORIGINS.get(result['threshold_origin'], result['threshold_origin'])}"
-    found.append(Lane("rule", rule, _lane(zone, tick), threshold_rule(result)))
+    found.append(Lane("rule", rule, _lane(zone, tick), kind.rule(result)))
     for null in sorted(nulls, key=lambda null: (not null["decisive"], null["name"])):
         spread = null["spread"]
         whisker = _whisker(scale, null["value"] - spread, null["value"] + spread) if spread else Markup("")
         mark = Markup('<path class="diamond" d="M{} 4.5l5.5 5.5-5.5 5.5-5.5-5.5z"/>').format(scale(null["value"]))
         name = f"chance: {null['name']}" if null["decisive"] else f"chance (not decisive): {null['name']}"
-        found.append(Lane("null", visible(name), _lane(zone, whisker + mark), against(null["value"], value)))
+        found.append(Lane("null", visible(name), _lane(zone, whisker + mark), kind.short(null["value"], value)))
     if reference:
         mark = Markup('<path class="triangle" d="M{} 4.5l5.5 10h-11z"/>').format(scale(reference["value"]))
         name = f"reference: {reference['name']}"
-        found.append(Lane("reference", visible(name), _lane(zone, mark), number(reference["value"])))
+        found.append(Lane("reference", visible(name), _lane(zone, mark), kind.short(reference["value"], value)))
     if twin:
         mark = Markup('<path class="square" d="M{} 5.5h9v9h-9z"/>').format(round(scale(twin["value"]) - 4.5, 1))
-        found.append(Lane("twin", "untrained twin", _lane(zone, mark), number(twin["value"])))
+        found.append(Lane("twin", "untrained twin", _lane(zone, mark), kind.short(twin["value"])))
     return found
 
 

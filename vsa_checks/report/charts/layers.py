@@ -7,7 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from vsa_checks.report.charts.scale import Scale, fit, frame, label, value_axis
-from vsa_checks.report.formatting import GIVEN, WORST_FIRST, layer_ranges, number, remarks, threshold_rule
+from vsa_checks.report.formatting import GIVEN, WORST_FIRST, layer_ranges, remarks
+from vsa_checks.report.quantities import Quantity
 from vsa_checks.report.summary import hardest_null
 
 Result = Mapping[str, Any]
@@ -27,7 +28,7 @@ def verdicts_by_layer(results: Sequence[Result]) -> str:
     return "; ".join(parts)
 
 
-def bars_by_layer(results: Sequence[Result], title: str) -> Markup:
+def bars_by_layer(results: Sequence[Result], title: str, kind: Quantity) -> Markup:
     """A strip of bars, one per layer: height by value, fill by verdict; lines for threshold and chance."""
     height = 34
     width_of_bar = 5 if len(results) > 18 else 9
@@ -46,13 +47,13 @@ def bars_by_layer(results: Sequence[Result], title: str) -> Markup:
     steps = [index * (width_of_bar + 1) + 0.5 for index in range(len(results) + 1)]
     content += f'<path class="threshold" d="{_steps(steps, list(map(_threshold, results)), scale)}"/>'
     content += f'<path class="chance-line" d="{_steps(steps, chance, scale)}"/>'
-    return frame(width, height, "bars", title, f"One bar per layer. {_described(results)}", content)
+    return frame(width, height, "bars", title, f"One bar per layer. {_described(results, kind)}", content)
 
 
 def shares(counts: Mapping[str, int]) -> Markup:
-    """A bar divided by verdict, for counts that stand beside it in words; empty for a single subject."""
+    """A bar divided by verdict, for counts that stand beside it in words; empty where there is nothing to divide."""
     total = sum(counts[verdict] for verdict in WORST_FIRST)
-    if total < 2:
+    if total in {counts[verdict] for verdict in WORST_FIRST} and counts["given_by_shape"] in (0, total):
         return Markup("")
     width, x, content = 200, 0.5, Markup("")
     given = counts["given_by_shape"]
@@ -67,7 +68,7 @@ def shares(counts: Mapping[str, int]) -> Markup:
     return svg.format(round(x + 1), content)
 
 
-def lines_by_layer(results: Sequence[Result], title: str) -> Markup:
+def lines_by_layer(results: Sequence[Result], title: str, kind: Quantity) -> Markup:
     """Value and interval per layer, marked by verdict, with threshold, hardest null and reference."""
     left, top, bottom = 48, 10, 150
     gap = max(9.0, min(44.0, 440 / len(results)))
@@ -83,31 +84,31 @@ def lines_by_layer(results: Sequence[Result], title: str) -> Markup:
     ]
     scale = fit([key(result) for result in results for key in keys], bottom, top)
     steps = [round(left + gap * index, 1) for index in range(len(results) + 1)]
-    parts = [value_axis(scale, left, steps[-1])]
+    parts = [value_axis(scale, left, steps[-1], kind)]
     lines = (("reference-line", keys[4]), ("twin-line", keys[6]), ("chance-line", keys[5]), ("threshold", keys[1]))
-    for kind, key in lines:
-        parts.append(Markup('<path class="{}" d="{}"/>').format(kind, _steps(steps, list(map(key, results)), scale)))
+    for line, key in lines:
+        parts.append(Markup('<path class="{}" d="{}"/>').format(line, _steps(steps, list(map(key, results)), scale)))
     every = 1 if gap >= 20 else 2 if gap >= 14 else 5
     for index, result in enumerate(results):
         x = round(steps[index] + gap / 2, 1)
-        parts.append(_layer(result, x, scale, bottom))
+        parts.append(_layer(result, x, scale, bottom, kind))
         if index % every == 0:
             parts.append(label(x, bottom + 15, result["subject"]["layer"], "middle"))
     parts.append(label(left - 5, bottom + 15, "layer", "end"))
-    return frame(width, bottom + 22, "layers", title, _described(results), Markup("").join(parts))
+    return frame(width, bottom + 22, "layers", title, _described(results, kind), Markup("").join(parts))
 
 
-def _layer(result: Result, x: float, scale: Scale, bottom: float) -> Markup:
+def _layer(result: Result, x: float, scale: Scale, bottom: float, kind: Quantity) -> Markup:
     """The marks of one layer, with their numbers as a tooltip."""
     words = f"layer {result['subject']['layer']}: {_WORDS[result['verdict']]}"
     if result["value"] is None:
         return Markup('<g><title>{}</title><path class="gap" d="M{} {}h6"/></g>').format(words, x - 3, bottom - 3)
-    words += f", value {number(result['value'])}, threshold {threshold_rule(result)}"
+    words += f", value {kind.short(result['value'], result['threshold'])}, threshold {kind.rule(result)}"
     marks = Markup("")
     if null := hardest_null(result):
-        words += f", {null['name']} {number(null['value'])}"
+        words += f", {null['name']} {kind.short(null['value'], result['value'])}"
     if twin := result["twin"]:
-        words += f", untrained twin {number(twin['value'])}{' (meets it too)' if twin['met'] else ''}"
+        words += f", untrained twin {kind.short(twin['value'])}{' (meets it too)' if twin['met'] else ''}"
     if ci := result["ci"]:
         marks += Markup('<path class="whisker" d="M{} {}V{}"/>').format(x, scale(ci["low"]), scale(ci["high"]))
     return Markup("<g><title>{}</title>{}{}</g>").format(
@@ -146,9 +147,9 @@ def _threshold(result: Result) -> float | None:
     return None if result["value"] is None else result["threshold"]
 
 
-def _described(results: Sequence[Result]) -> str:
+def _described(results: Sequence[Result], kind: Quantity) -> str:
     """What a chart shows, in words: the threshold, and which layers carry which verdict."""
-    rules = {threshold_rule(result): None for result in results if result["value"] is not None}
+    rules = {kind.rule(result): None for result in results if result["value"] is not None}
     words = verdicts_by_layer(results)
     start = f"Threshold {next(iter(rules))}. " if len(rules) == 1 else ""
     return f"{start}{words[:1].upper()}{words[1:]}."

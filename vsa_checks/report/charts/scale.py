@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from vsa_checks.report.formatting import number, visible
+from vsa_checks.report.formatting import visible
+from vsa_checks.report.quantities import Quantity
 
 LARGEST = 5e307
 """Beyond it the length of an axis is no number."""
@@ -60,11 +61,12 @@ def label(x: float, y: float, text: object, anchor: str = "start") -> Markup:
     return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, y, anchor, visible(text))
 
 
-def value_axis(scale: Scale, left: float, right: float) -> Markup:
+def value_axis(scale: Scale, left: float, right: float, kind: Quantity | None = None) -> Markup:
     """Horizontal grid lines with their numbers at the left."""
+    write = (kind or Quantity()).tick
     lines = Markup("").join(
         Markup('<path class="grid" d="M{} {}H{}"/>').format(left, scale(tick), right)
-        + label(left - 5, scale(tick) + 3.5, number(tick), "end")
+        + label(left - 5, scale(tick) + 3.5, write(tick), "end")
         for tick in scale.ticks()
     )
     return lines

@@ -1,0 +1,107 @@
+"""What the page says of a claim follows from its numbers, and names what decides."""
+
+from typing import Any
+
+import pytest
+
+from tests.report import factory
+from tests.report.factory import Json, null, plain, result, told
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.measurement import Reference
+from vsa_checks.report.claim_view import claim_views
+from vsa_checks.report.thresholds import OURS, origin
+
+
+def view(one: Json, claim: Any) -> Json:
+    (found,) = claim_views(factory.document([one], [claim]))
+    return found
+
+
+NULLS = ("random directions", "twisted neurons")
+
+
+@pytest.mark.parametrize(
+    ("value", "nulls", "words"),
+    [
+        # told(): at p <= .01, ahead by .05
+        (
+            0.7,
+            [null(value=0.69, p_value=0.3), null("twisted neurons", 0.2)],
+            "The threshold is met, but so it would be by luck: the value is not told apart from random directions"
+            " (69%, p = 0.3).",
+        ),
+        (
+            0.7,
+            [null(value=0.9, p_value=1.0), null("twisted neurons", 0.8, 0.9)],
+            "The threshold is met, but so it would be by luck: the value is no better than random directions (90%,"
+            " p = 1) and twisted neurons (80%, p = 0.9).",
+        ),
+        (
+            0.7,
+            [null(value=0.68, p_value=0.001), null("twisted neurons", 0.2)],
+            "The threshold is met, but so it would be by luck: the value leads random directions (68%, p = 0.001) by"
+            " only 2 percentage points, where 5 percentage points are asked for.",
+        ),
+        (
+            0.7,
+            [null(value=0.6), null("twisted neurons", 0.2)],
+            "The claim holds, and better than chance: it beats random directions and twisted neurons, the closest by"
+            " 10 percentage points.",
+        ),
+        (
+            0.4,
+            [null(value=0.1), null("twisted neurons", 0.2)],
+            "The claim fails: at least 50% is asked for. Yet there is more to it than chance: the value beats random"
+            " directions and twisted neurons.",
+        ),
+        (
+            0.4,
+            [null(value=0.45, p_value=0.9), null("twisted neurons", 0.2)],
+            "The claim fails: at least 50% is asked for. And the value is no better than random directions (45%,"
+            " p = 0.9).",
+        ),
+    ],
+)
+def test_what_follows_names_the_nulls_that_decide(value: float, nulls: list[Any], words: str) -> None:
+    claim = told(decisive=NULLS)
+    assert view(result(claim, value, nulls=nulls), claim)["follows"] == words
+
+
+def test_smaller_is_better_where_the_claim_says_so() -> None:
+    claim = told(direction="<=", threshold=10.0, delta=1.0, metric="median rank of the own token", primary="all")
+    found = view(result(claim, 44_653.0, nulls=[null(value=37_668.0, p_value=1.0)]), claim)
+    assert found["measured"][0] == "44,653rd of 49,152"
+    assert found["follows"] == (
+        "The claim fails: 10th of 49,152 or closer is asked for. And the value is no better than random directions"
+        " (37,668th, p = 1)."
+    )
+    (_, rows, _) = found["tables"][0]
+    assert rows[0]["nulls"][0]["stands"] == "6,985 places behind (1 place needed to beat it)"
+
+
+def test_a_reference_is_no_null_and_lying_near_it_no_fault() -> None:
+    claim = plain(direction="<=", threshold=0.08, metric="rms cosine")
+    found = view(result(claim, 0.46, reference=Reference("random vectors", 0.042)), claim)
+    assert found["chance"] == [
+        "Random vectors: 0.042. To be like this is what the claim asks for, so lying near it is no fault."
+    ]
+    assert found["follows"] == "The claim fails: at most 0.08 is asked for. Random vectors would meet that."
+
+
+def test_of_several_subjects_the_worst_and_the_spread_are_told() -> None:
+    claim = plain(metric="rms cosine", direction="<=", threshold=0.5)
+    results = [result(claim, value, layer=layer) for layer, value in enumerate((0.1, 0.9, 0.2))]
+    (found,) = claim_views(factory.document(results, [claim]))
+    assert found["measured"] == (
+        "0.9",
+        " at the least favourable of 3, layer 1 (95% interval over neurons: 0.873 to 0.927). Over all 3: 0.1 to 0.9,"
+        " median 0.2.",
+    )
+
+
+def test_every_threshold_of_ours_says_why_it_lies_there() -> None:
+    claims = load_claims().values()
+    assert set(OURS) == {claim.id for claim in claims if claim.threshold_origin == "ours"}
+    assert origin("neurons-cos50", {"threshold_origin": "paper"}) == "This is the paper's own figure."
+    assert "one reading neuron in twenty" in origin("circuits-mlp-to-mlp", {"threshold_origin": "ours"})
+    assert origin("unknown", {"threshold_origin": "ours"}) == "The paper gives no figure; this one is ours."

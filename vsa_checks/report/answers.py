@@ -1,0 +1,150 @@
+"""What the page says of a claim in words: what was measured, what chance gives, and what follows.
+
+The words are made of the numbers, never of the verdict's reason, and name each null that decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.report import formatting
+from vsa_checks.report.escaping import visible
+from vsa_checks.report.quantities import Quantity, chance_of
+from vsa_checks.report.summary import UNKNOWN_ALPHA, lead
+
+Result = Mapping[str, Any]
+SHAPE_GIVES_IT = "An untrained network of the same shape meets this too: the shape gives it."
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Parts as one phrase: "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def decisive_nulls(result: Result) -> tuple[list[Any], list[Any]]:
+    """The decisive nulls that a value beats, surely enough and by enough, and those that it does not."""
+    alpha = _alpha(result)
+    beaten: list[Any] = []
+    others: list[Any] = []
+    for null in result["nulls"]:
+        if null["decisive"]:
+            ahead = lead(result, null["value"]) >= (null["delta"] or 0.0)
+            told = null["p_value"] is None or null["p_value"] <= alpha
+            (beaten if ahead and told else others).append(null)
+    return beaten, others
+
+
+def measured(worst: Result, where: str, peers: Sequence[Result], kind: Quantity) -> tuple[str, str]:
+    """The worst subject's value, and in a second text its interval and how the values of all its peers lie."""
+    if worst["value"] is None:
+        return "", ""
+    ci = worst["ci"]
+    interval = ""
+    if ci:
+        level, unit = f"{100 * ci['level']:g}%", visible(ci["unit"])
+        interval = f" ({level} interval over {unit}: {kind.short(ci['low'])} to {kind.short(ci['high'])})"
+    values = [one["value"] for one in peers if one["value"] is not None]
+    rest = f"{interval}."
+    if len(values) > 1:
+        low, middle, high = (kind.short(one) for one in (min(values), _median(values), max(values)))
+        rest = f" at the least favourable of {len(values)}, {where}{interval}. "
+        rest += f"Over all {len(values)}: {low} to {high}, median {middle}."
+    return kind.text(worst["value"], worst["threshold"]), rest
+
+
+def chance(worst: Result, kind: Quantity) -> list[str]:
+    """What chance gives in the place of the worst subject, a sentence for each kind of comparison."""
+    if worst["value"] is None:
+        return []
+    value, found = worst["value"], []
+    decisive = [null for null in worst["nulls"] if null["decisive"]]
+    if decisive:
+        parts = [f"{visible(null['name'])}: {kind.text(null['value'], value)}" for null in decisive]
+        found.append(
+            f"{_capital(joined(parts))}. {'This null' if len(parts) == 1 else 'Each of these'} must be beaten."
+        )
+    if reference := worst["reference"]:
+        name, at = visible(reference["name"]), kind.text(reference["value"], value)
+        note = "" if decisive else " To be like this is what the claim asks for, so lying near it is no fault."
+        found.append(f"{_capital(name)}: {at}.{note}")
+    if shown := [null for null in worst["nulls"] if not null["decisive"]]:
+        parts = [f"{visible(null['name'])}: {kind.text(null['value'], value)}" for null in shown]
+        found.append(f"Shown beside it, deciding nothing: {joined(parts)}.")
+    return found or ["Nothing stands for chance here: the verdict rests on the threshold alone."]
+
+
+def follows(worst: Result, kind: Quantity) -> str:
+    """What the worst subject's verdict means, with the nulls that decide it by name."""
+    value, verdict = worst["value"], worst["verdict"]
+    if value is None:
+        return f"This says nothing for or against the claim: {visible(worst['reason']).rstrip('.')}."
+    beaten, others = decisive_nulls(worst)
+    asked = kind.asked(worst)
+    if verdict == "chance":
+        return f"The threshold is met, but so it would be by luck: the value {_not_beaten(worst, others, kind)}."
+    if verdict == "holds":
+        if beaten:
+            names = joined([visible(null["name"]) for null in beaten])
+            closest = min(beaten, key=lambda null: lead(worst, null["value"]))
+            by = kind.gap(lead(worst, closest["value"]))
+            sentence = f"The claim holds, and better than chance: it beats {names}, the closest by {by}."
+        else:
+            sentence = f"The claim holds: {asked} is asked for. It names no null that it must beat."
+        return f"{sentence} {SHAPE_GIVES_IT}" if formatting.GIVEN in formatting.remarks(worst) else sentence
+    sentence = f"The claim fails: {asked} is asked for."
+    if others:
+        return f"{sentence} And the value {_not_beaten(worst, others, kind)}."
+    if beaten:
+        names = joined([visible(null["name"]) for null in beaten])
+        return f"{sentence} Yet there is more to it than chance: the value beats {names}."
+    reference = worst["reference"]
+    if reference and lead({**worst, "value": reference["value"]}, worst["threshold"]) >= 0:
+        return f"{sentence} {_capital(visible(reference['name']))} would meet that."
+    return sentence
+
+
+def against_null(result: Result, null: Mapping[str, Any], kind: Quantity) -> str:
+    """How a value stands to one null: ahead or behind, by how much, and how much is asked for."""
+    if result["value"] is None:
+        return ""
+    ahead = lead(result, null["value"])
+    asked = ""
+    if null["decisive"] and null["delta"]:
+        asked = f" ({kind.gap(null['delta'])} needed to beat it)"
+    if ahead == 0:
+        return f"level with it{asked}"
+    return f"{kind.gap(ahead)} {'ahead' if ahead > 0 else 'behind'}{asked}"
+
+
+def _not_beaten(result: Result, nulls: Sequence[Mapping[str, Any]], kind: Quantity) -> str:
+    """Why these nulls are not beaten: chance does better, or as well, or the value leads by too little."""
+    alpha = _alpha(result)
+    groups: dict[str, list[str]] = {}
+    for null in nulls:
+        name = f"{visible(null['name'])} ({kind.short(null['value'], result['value'])}"
+        name += f", {chance_of(null['p_value'])})" if null["p_value"] is not None else ")"
+        ahead = lead(result, null["value"])
+        if ahead < 0:
+            groups.setdefault("is no better than {}", []).append(name)
+        elif null["p_value"] is not None and null["p_value"] > alpha:
+            groups.setdefault("is not told apart from {}", []).append(name)
+        else:
+            by, least = kind.gap(ahead), kind.gap(null["delta"] or 0.0)
+            groups.setdefault(f"leads {{}} by only {by}, where {least} are asked for", []).append(name)
+    return ", and ".join(words.format(joined(names)) for words, names in groups.items())
+
+
+def _median(values: Sequence[float]) -> float:
+    return 2 * median(value / 2 for value in values)  # the sum of two may be beyond all numbers
+
+
+def _alpha(result: Result) -> float:
+    claim = load_claims().get(result["claim"])
+    return UNKNOWN_ALPHA if claim is None else claim.alpha
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,58 @@
+"""Where each threshold comes from, in one sentence; docs/calibration.md ("Why these thresholds") has the trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+OURS = {
+    "bundle-recall": "nine tenths of what independent vectors give; half of the dimensions lost, or one near-copy of"
+    " each token, miss it",
+    "embedding-mean-zero": "planted and random embeddings meet it, and a common part of .23 of an embedding's length"
+    " misses it",
+    "embedding-component-mean": "planted and random embeddings meet it, and a common part of .23 of an embedding's"
+    " length misses it",
+    "embedding-copies": "one token in a hundred; the share of pairs does not see copies, this sees the first one",
+    "attention-ov-isometry": "nine tenths of what products of random matrices give, which is lenient",
+    "attention-qk-isometry": "nine tenths of what products of random matrices give, which is lenient",
+    "attention-ov-isometry-as-random": "what 99 in 100 layers of Gaussian heads pass",
+    "attention-qk-isometry-as-random": "what 99 in 100 layers of Gaussian heads pass",
+    "attention-beyond-random": "a tenth of the way from random vectors to the most even ones that there can be",
+    "mlp-out-beyond-random": "a tenth of the way from random vectors to the most even ones that there can be",
+    "binding-preserves-similarity": "a quarter more change than Gaussian matrices of the same shape make",
+    "unbinding-recovers": "nine tenths of what Gaussian matrices of the same shape recover",
+    "neurons-beyond-chance": "twice what one random direction in a hundred gives by construction; the nulls decide"
+    " whether it is more than luck",
+    "neurons-kurtosis": "twice what one random direction in a hundred gives by construction; the nulls decide whether"
+    " it is more than luck",
+    "circuits-bound-tokens": "tells nothing by itself, since any larger dictionary explains more: the null decides",
+    "circuits-mlp-to-mlp": "one reading neuron in twenty, whatever the layers' width",
+    "neuron-or": "lenient by itself, since a bundle fitted to a neuron drives it: the nulls decide",
+}
+_NEAR_ORTHOGONAL = "twice what random vectors have; missed once vectors fill less than a quarter of the dimensions"
+_ARTIFACTS = "one pair in a hundred, where random vectors have next to none"
+_WEAK = "signals far weaker than a planted model's meet it: the nulls decide"
+OURS |= dict.fromkeys(
+    (
+        "embedding-near-orthogonal",
+        "embedding-near-orthogonal-centered",
+        "attention-near-orthogonal",
+        "mlp-out-near-orthogonal",
+        "residual-components",
+    ),
+    _NEAR_ORTHOGONAL,
+)
+OURS |= dict.fromkeys(
+    ("embedding-artifacts", "embedding-artifacts-centered", "attention-artifacts", "mlp-out-artifacts"), _ARTIFACTS
+)
+OURS |= dict.fromkeys(
+    ("attention-rebinds", "attention-next-token", "neuron-and", "residual-keeps-token", "circuit-figure2"), _WEAK
+)
+
+
+def origin(claim: str, record: Mapping[str, Any]) -> str:
+    """Whose threshold it is, and why it lies there."""
+    if record["threshold_origin"] == "paper":
+        return "This is the paper's own figure."
+    why = OURS.get(claim)
+    return f"The paper gives no figure; this one is ours{f': {why}' if why else ''}."
