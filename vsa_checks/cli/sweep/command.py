@@ -64,10 +64,8 @@ def run(options: argparse.Namespace) -> int:
         try:
             return _sweep(options, settings, models, where)
         except KeyboardInterrupt:
-            print(
-                f"Interrupted. What was measured is kept{_elsewhere(options)}; the same command goes on from there.",
-                file=sys.stderr,
-            )
+            kept = "What was measured is kept" if paths.cache_folder() else "Models that were done are kept (no cache)"
+            print(f"Interrupted. {kept}{_elsewhere(options)}; the same command goes on from there.", file=sys.stderr)
             return INTERRUPTED
 
 
@@ -75,6 +73,7 @@ def _sweep(options: argparse.Namespace, settings: Settings, models: Sequence[str
     # Dask takes most of a second to import, and is needed here alone.
     from vsa_checks.cli.sweep import cluster, course, task
 
+    task.STOP.clear()
     state = State(where)
     if state.trouble:
         say(state.trouble)
