@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,7 +153,8 @@ def _end(found: Sequence[Job], failed: dict[str, str], where: Path) -> int:
 def _beginning(found: Sequence[Job], at_once: int, allowed: int, dashboard: str) -> str:
     memory = f", in {allowed / GB:.1f} GB of memory" if allowed else ""
     link = f" Dashboard: {dashboard}" if dashboard else ""
-    return f"Sweep of {len(found)} model{'s' * (len(found) != 1)}, at most {at_once} at once{memory}.{link}"
+    how = f"at most {at_once} at once{memory}" if at_once else "which waits for the scheduler's first worker"
+    return f"Sweep of {len(found)} model{'s' * (len(found) != 1)}, {how}.{link}"
 
 
 def say(words: str) -> None:
@@ -209,6 +211,9 @@ def _folder(where: Path) -> Iterator[None]:
 @contextmanager
 def _ending() -> Iterator[None]:
     """Let SIGTERM end the sweep as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def end(number: int, frame: FrameType | None) -> Any:
         raise KeyboardInterrupt
