@@ -188,3 +188,28 @@ def test_a_browser_draws_them_without_complaint(dark: bool, folder: Path, browse
 
 def test_old_results_still_make_a_page() -> None:
     assert "There is no figures.npz" in render(factory.everything())
+
+
+def test_a_drawing_that_fails_loses_nothing_else(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(report: Report, choice: Choice) -> Picture:
+        raise IndexError("index 7 is out of bounds")
+
+    monkeypatch.setitem(EVERY, "histogram", broken)
+    text = Page(write_page(made.document(), folder).read_text(encoding="utf-8")).text
+    assert "histogram: It could not be drawn (IndexError: index 7 is out of bounds)." in text
+    assert "Which layers write what later layers read" in text
+    assert main(["plot", str(folder), "histogram", "-o", str(tmp_path / "a.svg")]) == 2
+    assert "cannot be drawn (IndexError: index 7 is out of bounds)" in capsys.readouterr().err
+
+
+def test_commands_draw_what_stands_beside_them_and_name_the_model_by_its_path(folder: Path) -> None:
+    document = made.document()
+    document["model"] |= {"source": "path", "location": "/data/my models/o'brien", "name": "o'brien"}
+    document["environment"]["seed"] = 4
+    text = Page(render(document, read_file(folder, text_of(document)))).text
+    assert "vsa-checks plot results.json gram --matrix embeddings -o gram.pdf" not in text  # of another run: not drawn
+    found = Page(render(made.document(), read_file(folder, text_of(made.document())))).text
+    assert "vsa-checks plot results.json gram --matrix embeddings -o gram.pdf" in found
+    assert "vsa-checks plot results.json gram --layer 0 -o gram.pdf" in found

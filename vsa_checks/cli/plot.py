@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from vsa_checks.cli.table import refuse_report
-from vsa_checks.errors import UsageError, visible
+from vsa_checks.errors import UsageError, VsaChecksError, first_line, visible
 from vsa_checks.figures import store
 from vsa_checks.figures.every import EVERY, WHAT
 from vsa_checks.figures.picture import Choice, NothingToDraw, Report
@@ -34,8 +34,17 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{options.output} does not say what to draw: name a file that ends with .pdf, .svg or .png.")
     refuse_report(path, Path(options.report), "figure")
     choice = Choice(options.layer, options.head, options.matrix, options.basis)
-    picture = EVERY[options.figure](report, choice)
-    content = as_file(picture.draw(), form)
+    try:
+        picture = EVERY[options.figure](report, choice)
+        content = as_file(picture.draw(), form)
+    except VsaChecksError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"The figure cannot be drawn ({first_line(error)}). The arrays may not fit their "
+            "results, or matplotlib's settings (MPLBACKEND, matplotlibrc) may be wrong: run the claims again, or set "
+            "MPLBACKEND=agg."
+        ) from error
     try:
         write_whole(path, content)
     except (OSError, ValueError) as error:

@@ -87,7 +87,7 @@ def _claim_view(
         "lanes": lanes(worst, kind),
         "strips": strips,
         "listed": [
-            (subject_place(one, both_bases), one["verdict"], one["value"] and kind.short(one["value"]))
+            (subject_place(one, both_bases), one["verdict"], None if one["value"] is None else kind.short(one["value"]))
             for one in results[:LISTED]
         ],
         "shares": shares(entry["primary"] if primary else entry["exploratory"]),

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
 
+from vsa_checks.errors import first_line
 from vsa_checks.figures import best_picture, circuit_picture, gram_picture, kept
 from vsa_checks.figures.every import EVERY
 from vsa_checks.figures.kept_shapes import groups
 from vsa_checks.figures.markup import as_markup, standalone
 from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Place, Report, first_middle_last
 from vsa_checks.figures.store import Kept
+from vsa_checks.report.commands import model_argument, shell
 from vsa_checks.report.escaping import html_token
 
 MOST_PLACES = 200
@@ -38,6 +39,7 @@ def figures_view(document: Mapping[str, Any], kept_arrays: Kept) -> dict[str, An
     dict
         figures: name, title, message, section and markup of each, in the order of the page; with `parts` of it where a
         reader picks one. missing: by reason, the figures that cannot be drawn. why_none: why there are no arrays.
+        other_basis: the weights that are not drawn, if they were measured too.
     """
     report = Report(document, kept_arrays)
     found: list[dict[str, Any]] = []
@@ -47,7 +49,16 @@ def figures_view(document: Mapping[str, Any], kept_arrays: Kept) -> dict[str, An
             found.append(_figure(report, name))
         except NothingToDraw as problem:
             missing.setdefault(str(problem), []).append(name)
-    return {"figures": found, "missing": missing, "why_none": kept_arrays.why_none}
+        except Exception as problem:  # what was measured is not lost for a picture
+            why = f"It could not be drawn ({first_line(problem)})."
+            missing.setdefault(why, []).append(name)
+    bases = {one["basis"] for one in document["results"]}
+    return {
+        "figures": found,
+        "missing": missing,
+        "why_none": kept_arrays.why_none,
+        "other_basis": next(iter(bases - {report.basis()}), None),
+    }
 
 
 def _figure(report: Report, name: str) -> dict[str, Any]:
@@ -66,14 +77,15 @@ def _circuits(report: Report) -> dict[str, Any]:
     matrices = [place.matrix for place in places if place.basis == report.basis()]
     parts = []
     for matrix in matrices:
-        picture = circuit_picture.picture(report, Choice(matrix=matrix))
-        parts.append(_drawn(report, picture, f"circuits-{matrix}") | {"label": f"W_out to {matrix}"})
+        choice = Choice(matrix=matrix)
+        drawn = _drawn(report, circuit_picture.picture(report, choice), f"circuits-{matrix}", choice)
+        parts.append(drawn | {"label": f"W_out to {matrix}"})
     if len(parts) < 2:
         return _drawn(report, circuit_picture.picture(report, Choice()), circuit_picture.NAME)
     return {**parts[0], "anchor": "figure-circuits", "parts": parts}
 
 
-def _drawn(report: Report, picture: Picture, anchor: str) -> dict[str, Any]:
+def _drawn(report: Report, picture: Picture, anchor: str, choice: Choice | None = None) -> dict[str, Any]:
     """One picture as the template shows it. Raises NothingToDraw where it would be too large."""
     markup = as_markup(picture.draw(), f"fig-{anchor}", picture.title, picture.message)
     if len(markup) > MOST_BYTES:
@@ -81,6 +93,7 @@ def _drawn(report: Report, picture: Picture, anchor: str) -> dict[str, Any]:
     model = "".join(one if one.isalnum() and one.isascii() else "-" for one in str(report.document["model"]["name"]))
     return {
         "name": picture.name,
+        "options": _options(choice or Choice()),
         "anchor": f"figure-{anchor}",
         "title": picture.title,
         "message": picture.message,
@@ -116,7 +129,13 @@ def _grams(report: Report) -> dict[str, Any]:
 
 
 def _part(report: Report, choice: Choice, label: str, anchor: str) -> dict[str, Any]:
-    return _drawn(report, gram_picture.picture(report, choice), anchor) | {"label": label}
+    return _drawn(report, gram_picture.picture(report, choice), anchor, choice) | {"label": label}
+
+
+def _options(choice: Choice) -> str:
+    """What `vsa-checks plot` must be told to draw the same."""
+    layer = "" if choice.layer is None else f" --layer {choice.layer}"
+    return layer + ("" if choice.matrix is None else f" --matrix {shell(choice.matrix)}")
 
 
 def _bare(token: str) -> Markup:
@@ -127,7 +146,8 @@ def _bare(token: str) -> Markup:
 def _best(report: Report) -> dict[str, Any]:
     """The best explained neurons of every layer as lists, which a reader can search."""
     places = best_picture.best_by_place(report, Choice())
-    name = shlex.quote(str(report.document["model"]["name"]))
+    model, seed = model_argument(report.document["model"]), report.document["environment"]["seed"]
+    seeded = f" --seed {seed}" if seed else ""
     lists = []
     for place, group in list(places.items())[:MOST_PLACES]:
         rows = []
@@ -143,8 +163,8 @@ def _best(report: Report) -> dict[str, Any]:
                 "label": f"{place.words[:1].upper()}{place.words[1:]}",
                 "rows": rows,
                 "message": best_picture.message(place, group),
-                "command": f"vsa-checks explain {name} {place.layer} {int(group['neurons'][0])} --matrix {place.matrix}"
-                f"{expert} --basis {place.basis}",
+                "command": f"vsa-checks explain {model} {place.layer} {int(group['neurons'][0])}"
+                f" --matrix {shell(place.matrix)}{expert} --basis {shell(place.basis)}{seeded}",
             }
         )
     first, group = next(iter(places.items()))
