@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -13,6 +15,7 @@ import pytest
 from tests.report import factory
 from tests.report import figures_made as made
 from tests.report.browser import Browser
+from tests.report.parsed_page import Page
 from vsa_checks import theory
 from vsa_checks.cli.main import main
 from vsa_checks.figures import kept, store
@@ -22,7 +25,7 @@ from vsa_checks.figures.grams import block
 from vsa_checks.figures.histogram_picture import beta_shares
 from vsa_checks.figures.kept_shapes import groups
 from vsa_checks.figures.markup import as_markup, standalone
-from vsa_checks.figures.picture import Choice, Report
+from vsa_checks.figures.picture import Choice, Picture, Report
 from vsa_checks.figures.style import as_file
 from vsa_checks.report import render, write, write_page
 from vsa_checks.report.document import text_of
@@ -204,12 +207,36 @@ def test_a_drawing_that_fails_loses_nothing_else(
     assert "cannot be drawn (IndexError: index 7 is out of bounds)" in capsys.readouterr().err
 
 
-def test_commands_draw_what_stands_beside_them_and_name_the_model_by_its_path(folder: Path) -> None:
+def test_commands_draw_what_stands_beside_them_and_name_the_model_by_its_path(report: Report) -> None:
     document = made.document()
     document["model"] |= {"source": "path", "location": "/data/my models/o'brien", "name": "o'brien"}
     document["environment"]["seed"] = 4
-    text = Page(render(document, read_file(folder, text_of(document)))).text
-    assert "vsa-checks plot results.json gram --matrix embeddings -o gram.pdf" not in text  # of another run: not drawn
-    found = Page(render(made.document(), read_file(folder, text_of(made.document())))).text
-    assert "vsa-checks plot results.json gram --matrix embeddings -o gram.pdf" in found
-    assert "vsa-checks plot results.json gram --layer 0 -o gram.pdf" in found
+    text = Page(render(document, report.kept)).text
+    assert "vsa-checks plot results.json gram --matrix embeddings -o gram.pdf" in text
+    assert "vsa-checks plot results.json gram --layer 0 -o gram.pdf" in text
+    explain = "vsa-checks explain '/data/my models/o'\"'\"'brien' 0 7 --matrix W_in --basis processed --seed 4"
+    assert explain in text
+
+
+@pytest.mark.parametrize("d", [32, 48, 131, 144, 200, 576])
+def test_copies_stand_in_the_histogram(d: int, report: Report) -> None:
+    """All bins are drawn, up to that of cosines of 1."""
+    counts = np.zeros(400, np.int64)
+    counts[-1] = 7
+    document = made.document()
+    document["model"]["d_model"] = d
+    arrays = {name: counts if name.startswith(kept.HISTOGRAM) else one for name, one in report.kept.arrays.items()}
+    axis = EVERY["histogram"](Report(document, store.Kept(arrays)), Choice()).draw().axes[0]
+    drawn = [patch.get_data() for patch in axis.patches if hasattr(patch, "get_data")]
+    values, edges, _ = drawn[-1]
+    assert edges[-1] == pytest.approx(1.0) and values[-1] > 0 and np.nansum(values[:-1]) == 0
+
+
+@pytest.mark.parametrize("header", [b"(", b"{[]: 1}"])
+def test_headers_that_are_no_headers_are_a_damaged_file(header: bytes) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        text = header.ljust(117) + b"\n"
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(store.FiguresError):
+        store.unpacked(content.getvalue())

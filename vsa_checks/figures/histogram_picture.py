@@ -93,14 +93,15 @@ def _draw(by_matrix: Mapping[str, Mapping[Place, NDArray[np.int64]]], d: int) ->
             for at, (place, counts) in enumerate(layers.items()):
                 edges = np.linspace(-1, 1, len(counts) + 1)
                 per = _merge(counts, d)
-                shares = counts[: len(counts) // per * per].reshape(-1, per).sum(axis=1) / counts.sum() / per
+                shares = counts.reshape(-1, per).sum(axis=1) / max(counts.sum(), 1) / per
                 wide = edges[::per]
-                law = beta_shares(edges, d)[: len(counts) // per * per].reshape(-1, per).sum(axis=1) / per
+                law = beta_shares(edges, d).reshape(-1, per).sum(axis=1) / per
                 if at == 0:
                     axis.stairs(np.where(law > LEAST_SHARE, law, np.nan), wide, fill=True, color=GREY, alpha=0.35)
                 filled = np.flatnonzero(shares)
-                reach = max(reach, abs(wide[filled[0]]), abs(wide[filled[-1] + 1]))
-                low = min(low, shares[filled].min())
+                if len(filled):
+                    reach = max(reach, abs(wide[filled[0]]), abs(wide[filled[-1] + 1]))
+                    low = min(low, shares[filled].min())
                 axis.stairs(
                     np.where(shares > 0, shares, np.nan),
                     wide,
@@ -140,5 +141,6 @@ def _entries(axes: list[Any]) -> dict[str, Any]:
 
 
 def _merge(counts: NDArray[np.int64], d: int) -> int:
-    """Bins to draw as one, so that the law of chance is about forty wide."""
-    return max(1, min(len(counts) // 40, round(0.2 * d**-0.5 / (2 / len(counts)))))
+    """Bins to draw as one, so that the law of chance is about forty wide; so many that none is left at the end."""
+    most = max(1, min(len(counts) // 40, round(0.2 * d**-0.5 / (2 / len(counts)))))
+    return next(one for one in range(most, 0, -1) if len(counts) % one == 0)

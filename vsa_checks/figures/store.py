@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -145,12 +146,14 @@ def unpacked(content: bytes) -> dict[str, Array]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
+            if any(one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for one in members):
+                raise FiguresError("It is packed in a way that no report is.")
             if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > MOST_UNPACKED:
                 raise FiguresError("It holds more than any report does.")
             return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as problem:
         raise FiguresError(f"It is damaged ({problem}).") from None
-    except ValueError as problem:
+    except (ValueError, TypeError, tokenize.TokenError) as problem:
         raise FiguresError(f"It is no file of plain arrays ({problem}).") from None
 
 
