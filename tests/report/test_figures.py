@@ -183,7 +183,7 @@ def test_a_browser_draws_them_without_complaint(dark: bool, folder: Path, browse
         assert browser.evaluate("document.documentElement.scrollWidth") <= width
         lines = "getComputedStyle(document.querySelector('svg.figure text')).fill"
         assert browser.evaluate(lines) == ("rgb(231, 233, 236)" if dark else "rgb(27, 31, 36)")
-        assert browser.evaluate("document.querySelectorAll('.drawn').length") == len(EVERY)
+        assert browser.evaluate("document.querySelectorAll('.one-figure').length") == len(EVERY)
 
 
 def test_old_results_still_make_a_page() -> None:

@@ -14,21 +14,8 @@ from vsa_checks.report.claim_view import claim_views, section_views
 from vsa_checks.report.details import NAMES
 from vsa_checks.report.document import schema
 
-SVG_TAGS = {
-    "svg",
-    "title",
-    "desc",
-    "defs",
-    "pattern",
-    "path",
-    "rect",
-    "circle",
-    "text",
-    "g",
-    "use",
-    "clippath",
-    "image",
-}
+SVG_TAGS = {"svg", "title", "desc", "defs", "pattern", "path", "rect", "circle", "text", "g", "use"}
+SVG_TAGS |= {"clippath", "image"}
 HTML_TAGS = set(
     re.findall(
         r"\w+",

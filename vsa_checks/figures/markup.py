@@ -8,6 +8,8 @@ import re
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+import numpy as np
+
 from vsa_checks.figures.style import INK, LINE, NULLS, REAL, SOFT, styled
 
 if TYPE_CHECKING:
@@ -87,16 +89,14 @@ def _in_few_colours(found: re.Match[str]) -> str:
     from PIL import Image
 
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
-        known = image.convert("RGBA").getcolors(256)
-        if known is None:
-            return re.sub(r"\s", "", found[0])
-        table = sorted(colour for _, colour in known if isinstance(colour, tuple))
-        place = {colour: at for at, colour in enumerate(table)}
-        small = Image.new("P", image.size)
-        small.putdata([place[colour] for colour in image.convert("RGBA").getdata()])
-    small.putpalette([part for colour in table for part in colour[:3]])
+        pixels = np.asarray(image.convert("RGBA"))
+    table, places = np.unique(pixels.reshape(-1, 4), axis=0, return_inverse=True)
+    if len(table) > 256:
+        return re.sub(r"\s", "", found[0])
+    small = Image.fromarray(places.reshape(pixels.shape[:2]).astype(np.uint8), "L").convert("P")
+    small.putpalette(table[:, :3].ravel().tolist())
     content = io.BytesIO()
-    small.save(content, "PNG", transparency=bytes(colour[3] for colour in table), optimize=True)
+    small.save(content, "PNG", transparency=table[:, 3].tobytes(), optimize=True)
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 

@@ -16,7 +16,6 @@ from vsa_checks.figures.store import NO_ARRAYS, Kept, read_file
 from vsa_checks.report import formatting, opening
 from vsa_checks.report.claim_view import section_views
 from vsa_checks.report.document import schema, text_of
-from vsa_checks.report.figures_view import figures_view
 from vsa_checks.report.quantities import chance_of
 from vsa_checks.report.rendering import page_environment
 from vsa_checks.writing import write_whole
@@ -27,9 +26,11 @@ FILE_NAME = "index.html"
 def render(document: Mapping[str, Any], kept: Kept = NO_ARRAYS) -> str:
     """The page of a valid document (see document.validate) as HTML: no network, all escaped.
 
-    It is whole without script; its script adds filters and sorting, and nothing else. `kept` holds the
-    arrays for its figures.
+    It is whole without script; its script adds filters and sorting, and nothing else. `kept` holds the arrays for its
+    figures.
     """
+    from vsa_checks.report.figures_view import figures_view  # its modules take from this package, which begins here
+
     sections = section_views(document)
     claims = [claim for section in sections for claim in section["claims"]]
     results = document["results"]
