@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import (
-    Annotated,
-    Any,
-    NotRequired,  # pydantic takes typing's own from Python 3.12 on only
-)
+from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on only
 
 from vsa_checks.figures.store import FiguresError, from_text
 from vsa_checks.judging.claim import Claim
