@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.plugin.runs import Run, Server, arguments, cold
@@ -38,6 +39,9 @@ def test_ten_runs_at_once_leave_one_whole_report(plain: Path, warm: Server, tmp_
     assert n_from_cache(again) == 2 and results_of(again).keys() == results_of(many).keys()
     for name, one in results_of(again).items():
         assert one == results_of(many)[name]
+    from_cache = read_file(again.report_dir, (again.report_dir / "results.json").read_text(encoding="utf-8")).arrays
+    assert "gram/raw/L0/W_out/cosines" in from_cache and from_cache.keys() == kept.arrays.keys()
+    assert all(np.array_equal(array, kept.arrays[name]) for name, array in from_cache.items())
 
 
 LOSES = """

@@ -19,6 +19,7 @@ from tests.plugin import models
 from tests.plugin.models import D_HEAD, D_MODEL, D_VOCAB, N_HEADS, N_LAYERS, Array
 from tests.plugin.runs import Run, Server, cold
 from tests.report.browser import Browser
+from vsa_checks.figures.store import read_file
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.judging.judge import VERDICTS
 from vsa_checks.judging.recorded import Known, read_recorded
@@ -78,6 +79,14 @@ def test_the_recorded_file_holds_what_was_measured(whole: Run, recorded_file: Pa
 def test_pages_are_written_beside_the_results(whole: Run) -> None:
     assert {"results.json", "index.html", "pytest.html"} <= {path.name for path in whole.report_dir.iterdir()}
     assert [path.name for path in whole.report_dir.iterdir() if path.name.startswith(".")] == []
+    # Of circuits there are none: the model has too few layers.
+    kept = read_file(whole.report_dir, (whole.report_dir / "results.json").read_text(encoding="utf-8"))
+    assert {name.split("/")[0] for name in kept.arrays} == {
+        "gram",
+        "histogram",
+        "bundles",
+        "best",
+    }
 
 
 def test_the_log_has_six_columns_for_each_test(whole: Run) -> None:
