@@ -119,10 +119,11 @@ def test_the_log_sorts_by_number_in_a_browser(whole: Run, tmp_path: Path) -> Non
         browser.open(whole.report_dir / "pytest.html", 1200)
         header = "[...document.querySelectorAll('#results-table-head th')].map(th => th.textContent.trim()).join(' ')"
         assert browser.evaluate(header) == "Result Claim Metric Value Threshold Null Verdict Test Duration Links"
-        visible = "[...document.querySelectorAll('td.col-value')].map(td => td.lastChild.textContent)"
+        ids = "[...document.querySelectorAll('td.col-testId')].map(td => td.textContent.match(/\\[(.*)\\]/)[1])"
+        values = {name.replace("/", "."): result["value"] for name, result in whole.results.items()}
         for turn in (1, -1):
             browser.evaluate("document.querySelector('th[data-column-type=value]').click()")
-            shown = [-np.inf if text == "–" else float(text.replace(",", "")) for text in browser.evaluate(visible)]
+            shown = [-np.inf if values[one] is None else values[one] for one in browser.evaluate(ids)]
             assert shown[::turn] == sorted(shown) and len(set(shown)) > 20
         assert browser.complaints() == []
 
