@@ -323,3 +323,30 @@ def test_a_folder_whose_name_is_no_text_is_linked(reports: Reports, tmp_path: Pa
         pytest.skip("this file system has names in UTF-8 only")
     found = write_comparison([folder], tmp_path / "out")
     assert found["runs"][0]["page"] == "../rep%FE/index.html"
+
+
+def test_every_threshold_tells_what_passes_and_what_is_explained_there(reports: Reports, tmp_path: Path) -> None:
+    """Rms cosines of 1, 2 and 3 over sqrt(d): W_out of layer 0 passes first, then W_Q, then W_out of layer 1."""
+    attention, out = plain("attention-near-orthogonal"), plain("mlp-out-near-orthogonal")
+    beyond, unit = told("neurons-beyond-chance"), INFO.d_model**-0.5
+    results = [
+        result(out, 1 * unit, layer=0),
+        result(attention, 2 * unit, layer=0, matrix="W_Q"),
+        result(out, 3 * unit, layer=1),
+        result(attention, None, layer=1, matrix="W_Q"),
+        result(beyond, 0.5, layer=0, matrix="W_in", n_examined=100, nulls=[null(value=0.1)]),
+        result(beyond, 0.1, layer=1, matrix="W_in", n_examined=300, nulls=[null(value=0.02)]),
+    ]
+    reports("a", results, [attention, out, beyond])
+    reports("b", results[1:2], [attention, out, beyond], name=HOSTILE, sha256=SHA + "1")
+    found = compare(*read_runs([tmp_path], tmp_path))
+    whole, part = sorted(found["thresholds"], key=lambda one: -one["matrices"])
+    assert whole["thresholds"] == pytest.approx([1, 2, 3]) and whole["passing"] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert whole["explained"] == pytest.approx([0.5, 0.5, 0.2]) and whole["chance"] == pytest.approx([0.1, 0.1, 0.04])
+    assert (whole["matrices"], whole["neurons"]) == (3, 400)
+    assert part["passing"] == [1.0] and part["explained"] == [None] and part["neurons"] == 0
+    text = render(found)
+    section = text[text.index('<section id="thresholds">') :]
+    drawn = re.findall(r'class="(line line\d|chance-line)" d="(M[^"]*)"', section[section.index("<figure>") :])
+    assert [kind for kind, _ in drawn].count("chance-line") == 1 and len(drawn) == 4
+    assert "<script>alert" not in text and Page(text)

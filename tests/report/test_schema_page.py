@@ -59,11 +59,11 @@ def test_every_field_of_a_document_is_on_the_page() -> None:
 
 
 def test_every_field_of_a_comparison_is_on_the_page(tmp_path: Path) -> None:
-    claim = told("claim-a", primary="all")
+    claim, matrices = told("claim-a", primary="all"), told("mlp-out-near-orthogonal", decisive=())
     for at, (step, value) in enumerate(((1, 0.7), (2, 0.6), (2, 0.4))):
-        rows = [result(claim, value, layer=0, matrix="W_in")]
+        rows = [result(claim, value, layer=0, matrix="W_in"), result(matrices, 0.03, layer=0)]
         write(
-            factory.document(rows, [claim], replace(INFO, name=f"m-step{step}", sha256=f"{step:064d}")),
+            factory.document(rows, [claim, matrices], replace(INFO, name=f"m-step{step}", sha256=f"{step:064d}")),
             tmp_path / str(at),
         )
     found = compare(*read_runs([tmp_path], tmp_path))
@@ -80,7 +80,7 @@ def test_every_field_of_a_comparison_is_on_the_page(tmp_path: Path) -> None:
         "cells": row["cells"][0],
     }
     kinds |= {"series": series, "curves": series["curves"][0], "points": series["curves"][0]["points"][0]}
-    kinds |= {"diffs": diff, "subjects": diff["subjects"][0]}
+    kinds |= {"thresholds": found["thresholds"][0], "diffs": diff, "subjects": diff["subjects"][0]}
     assert told_of == {place: set(content) for place, content in kinds.items()}
 
 

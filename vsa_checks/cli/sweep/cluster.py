@@ -21,7 +21,7 @@ MEMORY = "memory"
 
 @dataclass(frozen=True)
 class Engine:
-    """A cluster: how many tasks it runs at once, and the address of its dashboard.
+    """A cluster: how many tasks it runs at once (0 where it has no worker yet), and the address of its dashboard.
 
     counts_memory: whether tasks say how much memory they take, and wait until there is so much.
     """
@@ -78,7 +78,7 @@ def existing(address: str) -> Iterator[Engine]:
             scheduler = client.scheduler_info(n_workers=-1)
             places = sum(one["nthreads"] for one in scheduler["workers"].values())
             link = client.dashboard_link if "dashboard" in scheduler["services"] else ""
-            yield Engine(client, max(1, places), link, False)
+            yield Engine(client, places, link, False)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,10 +65,8 @@ def run(options: argparse.Namespace) -> int:
         try:
             return _sweep(options, settings, models, where)
         except KeyboardInterrupt:
-            print(
-                f"Interrupted. What was measured is kept{_elsewhere(options)}; the same command goes on from there.",
-                file=sys.stderr,
-            )
+            kept = "What was measured is kept" if paths.cache_folder() else "Models that were done are kept (no cache)"
+            print(f"Interrupted. {kept}{_elsewhere(options)}; the same command goes on from there.", file=sys.stderr)
             return INTERRUPTED
 
 
@@ -75,6 +74,7 @@ def _sweep(options: argparse.Namespace, settings: Settings, models: Sequence[str
     # Dask takes most of a second to import, and is needed here alone.
     from vsa_checks.cli.sweep import cluster, course, task
 
+    task.STOP.clear()
     state = State(where)
     if state.trouble:
         say(state.trouble)
@@ -153,7 +153,8 @@ def _end(found: Sequence[Job], failed: dict[str, str], where: Path) -> int:
 def _beginning(found: Sequence[Job], at_once: int, allowed: int, dashboard: str) -> str:
     memory = f", in {allowed / GB:.1f} GB of memory" if allowed else ""
     link = f" Dashboard: {dashboard}" if dashboard else ""
-    return f"Sweep of {len(found)} model{'s' * (len(found) != 1)}, at most {at_once} at once{memory}.{link}"
+    how = f"at most {at_once} at once{memory}" if at_once else "which waits for the scheduler's first worker"
+    return f"Sweep of {len(found)} model{'s' * (len(found) != 1)}, {how}.{link}"
 
 
 def say(words: str) -> None:
@@ -210,6 +211,9 @@ def _folder(where: Path) -> Iterator[None]:
 @contextmanager
 def _ending() -> Iterator[None]:
     """Let SIGTERM end the sweep as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def end(number: int, frame: FrameType | None) -> Any:
         raise KeyboardInterrupt

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distributed import CancelledError, Future, KilledWorker, as_completed
+from distributed.comm import CommClosedError
 
 from vsa_checks.cli.sweep.cluster import Engine
 from vsa_checks.cli.sweep.state import State, results_sha256
@@ -86,6 +87,8 @@ class Course:
         token.touch()
         try:
             self._hand_out(jobs, prints, token.name)
+        except CommClosedError as error:  # an OSError, but of no file
+            raise SchedulerLost from error
         finally:
             token.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""A claim over the steps of a training, as inline SVG."""
+"""A claim over the steps of a training, and all runs over thresholds, as inline SVG."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from markupsafe import Markup
 from vsa_checks.report.charts.layers import point
 from vsa_checks.report.charts.scale import Scale, fit, frame, label, value_axis
 from vsa_checks.report.comparison.runs import Json
+from vsa_checks.report.escaping import visible
 from vsa_checks.report.formatting import DIRECTION_SIGNS, number
 
 WIDTH, LEFT, TOP, BOTTOM, MARKS = 360, 48, 10, 130, 146
 APART = 42  # pixels between numbers on the axis of steps
+WIDE, PANEL, GAP, LINES = 640, 140, 36, 6
+"""Of the figure over thresholds: its width, the height of each half, the room between them, and styles of lines."""
+MARKED = 2.0
+"""The threshold of the claims, in the same units."""
 WORDS = {"holds": "holds", "chance": "met by chance", "refuted": "refuted", "not-checked": "not checked"}
 
 
@@ -76,6 +81,58 @@ def _places(steps: Sequence[int]) -> list[float]:
     numbers = [math.log10(step) if step > 0 else math.log10(min(positive)) - 0.5 for step in steps] if spread else steps
     scale = Scale(min(numbers), max(numbers), LEFT + 12, WIDTH - 20)
     return [scale(one) for one in numbers]
+
+
+def over_thresholds(entries: Sequence[Json], names: Sequence[str]) -> Markup:
+    """All runs in one figure: the share of matrices that pass each threshold, and of neurons explained below it."""
+    known = [math.log2(one) for entry in entries for one in entry["thresholds"] if one > 0]
+    low, high = min([*known, 0.0]) - 0.1, max([*known, 1.0]) + 0.1
+    across = Scale(low, high, LEFT, WIDE - 8)
+    panels = (
+        ("passing", TOP + 8, PANEL, "matrices that pass"),
+        ("explained", PANEL + GAP, 2 * PANEL + GAP, "neurons beyond chance, of layers whose W_out passes"),
+    )
+    parts = []
+    for key, top, bottom, words in panels:
+        values = [y for entry in entries for y in (*entry[key], *(entry["chance"] if key == "explained" else ()))]
+        up = fit([0.0, *values], bottom, top, from_zero=True)
+        parts.append(value_axis(up, LEFT, WIDE - 8) + label(LEFT, top - 4, words))
+        parts.append(
+            Markup('<path class="threshold" d="M{0} {1}V{2}"/>').format(across(math.log2(MARKED)), top, bottom)
+        )
+        for at, (entry, name) in enumerate(zip(entries, names, strict=True)):
+            if key == "explained":
+                parts.append(_stairs("chance-line", entry, "chance", across, up, f"{name}, chance"))
+            parts.append(_stairs(f"line line{at % LINES}", entry, key, across, up, name))
+    bottom = 2 * PANEL + GAP
+    for half in range(math.ceil(2 * low), math.floor(2 * high) + 1):
+        if high - low < 3 or half % 2 == 0:
+            parts.append(label(across(half / 2), bottom + 15, f"{2 ** (half / 2):.2g}", "middle"))
+    parts.append(label((LEFT + WIDE) / 2, bottom + 30, "threshold, in units of 1/sqrt(d)", "middle"))
+    said = "; ".join(
+        f"{name}: at {MARKED:g} a share of {number(_at(entry, MARKED))} of its {entry['matrices']} matrices passes"
+        for entry, name in zip(entries, names, strict=True)
+    )
+    title = "Share of matrices that pass, and of neurons that are explained, over the threshold for near-orthogonality"
+    return frame(WIDE, bottom + 36, "plot", title, said, Markup("").join(parts))
+
+
+def _at(entry: Json, threshold: float) -> float:
+    """The share of matrices that pass a threshold."""
+    passed = [share for one, share in zip(entry["thresholds"], entry["passing"], strict=True) if one <= threshold]
+    return float(passed[-1]) if passed else 0.0
+
+
+def _stairs(kind: str, entry: Json, key: str, across: Scale, up: Scale, name: str) -> Markup:
+    """A share that changes at each threshold and stays until the next; before the first there is none."""
+    path = ""
+    for threshold, share in zip(entry["thresholds"], entry[key], strict=True):
+        if share is not None and threshold > 0:
+            x, y = across(math.log2(threshold)), up(share)
+            path += f"H{x:g}V{y:g}" if path else f"M{x:g} {y:g}"
+    if not path:
+        return Markup("")
+    return Markup('<path class="{}" d="{}H{:g}"><title>{}</title></path>').format(kind, path, WIDE - 8, visible(name))
 
 
 def _short(step: int) -> str:

@@ -15,6 +15,7 @@ from vsa_checks.report.comparison.changes import found_changes
 from vsa_checks.report.comparison.grid import claims, columns
 from vsa_checks.report.comparison.runs import Json, Run, read_runs
 from vsa_checks.report.comparison.series import found_series
+from vsa_checks.report.comparison.thresholds import found_thresholds
 from vsa_checks.writing import write_together
 
 FILE_NAME, VERSION = "compare.json", 1
@@ -58,6 +59,7 @@ def compare(runs: Sequence[Run], unreadable: Sequence[Json] = ()) -> dict[str, A
         "claims": claims(runs, across),
         "series": found_series(runs),
         "diffs": found_changes(runs),
+        "thresholds": found_thresholds(runs),
         "unreadable": list(unreadable),
     }
 

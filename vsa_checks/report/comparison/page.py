@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from vsa_checks.report import formatting
 from vsa_checks.report.comparison.changes import LEVEL, is_rounding
-from vsa_checks.report.comparison.charts import over_steps
+from vsa_checks.report.comparison.charts import LINES, over_steps, over_thresholds
 from vsa_checks.report.escaping import cut, visible
 from vsa_checks.report.rendering import page_environment
 from vsa_checks.report.summary import lead
@@ -48,6 +48,7 @@ def render(comparison: Mapping[str, Any]) -> str:
                 {claim["section"] for claim in comparison["claims"]}, key=lambda s: (not s[:1].isdigit(), s)
             ),
             series=[_series(one, comparison["runs"]) for one in comparison["series"]],
+            swept=_swept(comparison),
             diffs=[_diff(one, comparison["runs"]) for one in comparison["diffs"]],
             verdicts=formatting.WORST_FIRST,
             script=Markup(script),
@@ -117,6 +118,23 @@ def _series(series: Json, runs: Sequence[Json]) -> Json:
         "members": [runs[at] for at in series["runs"]],
         "left_out": [runs[at] for at in series["left_out"]],
     }
+
+
+def _swept(comparison: Mapping[str, Any]) -> Json | None:
+    """The figure over thresholds with the name of each line; None where no matrices were measured."""
+    entries = comparison["thresholds"]
+    if not entries:
+        return None
+    several = len({entry["basis"] for entry in entries}) > 1
+    names = [
+        cut(comparison["runs"][entry["run"]]["name"], LONGEST_NAME) + (f", {entry['basis']}" if several else "")
+        for entry in entries
+    ]
+    lines = [
+        {"style": at % LINES, "name": name, "matrices": entry["matrices"], "neurons": entry["neurons"]}
+        for at, (entry, name) in enumerate(zip(entries, names, strict=True))
+    ]
+    return {"drawing": over_thresholds(entries, names), "lines": lines}
 
 
 def _diff(diff: Json, runs: Sequence[Json]) -> Json:
