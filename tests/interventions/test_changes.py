@@ -97,15 +97,16 @@ ABLATED = 1.0
 IDEALISED = {
     "free, and nulls are dear": (0.01, 0.6, ABLATED, 1.0, CARRIES),
     "no better than a null": (0.3, 0.3, ABLATED, 1.0, NOT),
+    "better than a null, but not twice": (0.3, 0.5, ABLATED, 1.0, NOT),
     "worse than half of ablation": (0.7, 2.0, ABLATED, 1.0, NOT),
-    "nulls are cheap as well": (0.01, 0.05, ABLATED, 1.0, UNKNOWN),
+    "nulls are cheap as well": (0.0, 0.005, ABLATED, 1.0, UNKNOWN),
     "ablation is free": (0.01, 0.6, 0.0, 1.0, UNKNOWN),
     "the model knows nothing": (0.01, 0.6, ABLATED, -0.1, UNKNOWN),
 }
 SPOILED = {
     "dearer than a null": (0.6, 0.2, ABLATED, 1.0, CARRIES),
     "no dearer than a null": (0.3, 0.3, ABLATED, 1.0, NOT),
-    "hardly a change": (0.01, 0.0, ABLATED, 1.0, UNKNOWN),
+    "hardly a change": (0.005, 0.0, ABLATED, 1.0, UNKNOWN),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import vsa_checks
 from vsa_checks.errors import UsageError
-from vsa_checks.interventions.judging import KEPT, LEAST_UNITS, MARGIN
+from vsa_checks.interventions.judging import BESIDE, KEPT, LEAST, LEAST_UNITS, MARGIN
 from vsa_checks.models import ModelInfo
 from vsa_checks.reading import MB, Unreadable, read_json
 from vsa_checks.report.document import PAPER
@@ -54,7 +54,14 @@ def assemble(
         "model": {name: getattr(info, name) for name in _MODEL},
         "environment": {"versions": versions, "threads": threads, "seed": seed, "duration_s": round(duration_s, 1)},
         "interventions": list(chosen),
-        "rule": {"kept": KEPT, "margin": MARGIN, "least_units": LEAST_UNITS, "level": LEVEL},
+        "rule": {
+            "kept": KEPT,
+            "beside": BESIDE,
+            "margin": MARGIN,
+            "least": LEAST,
+            "least_units": LEAST_UNITS,
+            "level": LEVEL,
+        },
         **found,
     }
 

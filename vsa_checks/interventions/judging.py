@@ -19,8 +19,13 @@ UNKNOWN: Verdict = "cannot tell"
 
 KEPT = 0.5
 """Share of what mean ablation costs that an idealised part may cost (ours: more than half of its work is kept)."""
+BESIDE = 0.5
+"""Share of what each null costs that an idealised part may cost. Ours, from models where the answer is known
+(tests/interventions): bundles that do all the work cost nearly nothing, those of random directions .55 and more."""
 MARGIN = 0.1
-"""A null must cost at least this share more or less, and ablation's tenth is the least cost that can tell (ours)."""
+"""What is spoiled must cost more than each null by this share of it (ours)."""
+LEAST = 0.01
+"""A change that costs less than this share of what ablation does is too small to tell anything (ours)."""
 LEAST_UNITS = 8
 """With fewer windows or items than this a bootstrap interval of their mean says little (ours)."""
 
@@ -44,11 +49,11 @@ def judge_idealised(
 ) -> Ruling:
     """Judge whether an idealised part does the work of the part.
 
-    It carries if it costs less than KEPT of what mean ablation costs and, by MARGIN, less than each null of the same
-    size. It does not if it costs more than that share, or no less than that below some null. All costs are paired
-    differences of losses to the unchanged model, by window, and each comparison is a 95% bootstrap interval over
-    windows that must lie on one side. It cannot tell if the model does no better than an even guess, if taking the part
-    away costs nothing, or if the change is so small that a null costs less than MARGIN of that.
+    It carries if it costs less than KEPT of what mean ablation costs, and less than BESIDE of what each null of the
+    same size costs. It does not if it costs more than one of these. All costs are paired differences of losses to the
+    unchanged model, by window, and each comparison is a 95% bootstrap interval over windows that must lie on one side.
+    It cannot tell if the model does no better than an even guess, if taking the part away costs nothing, or if the
+    change is so small that a null costs less than LEAST of that.
 
     Parameters
     ----------
@@ -69,16 +74,21 @@ def judge_idealised(
         return blocked
     if within.below(KEPT * ablated - cost):
         return Ruling(NOT, f"it costs more than {KEPT:.0%} of what taking the part away costs")
-    beaten = [name for name, null in nulls.items() if within.above((1 - MARGIN) * null - cost)]
-    unbeaten = [name for name, null in nulls.items() if within.below((1 - MARGIN) * null - cost)]
+    beaten = [name for name, null in nulls.items() if within.above(BESIDE * null - cost)]
+    unbeaten = [name for name, null in nulls.items() if within.below(BESIDE * null - cost)]
     if unbeaten:
-        return Ruling(NOT, f"it costs no less than another change of the same size: {', '.join(unbeaten)}")
+        return Ruling(
+            NOT, f"it costs more than {BESIDE:.0%} of what another change of the same size costs: {', '.join(unbeaten)}"
+        )
     if len(beaten) < len(nulls):
         unsure = ", ".join(name for name in nulls if name not in beaten)
         return Ruling(UNKNOWN, f"the interval of the comparison includes no difference: {unsure}")
     if not within.above(KEPT * ablated - cost):
         return Ruling(UNKNOWN, f"the interval of its cost includes {KEPT:.0%} of what taking the part away costs")
-    return Ruling(CARRIES, f"it costs less than each change of the same size, and less than {KEPT:.0%} of ablation")
+    return Ruling(
+        CARRIES,
+        f"it costs less than {BESIDE:.0%} of each change of the same size, and than {KEPT:.0%} of the part's absence",
+    )
 
 
 def judge_spoiled(
@@ -110,9 +120,9 @@ def _cannot_tell(ablated: Losses, skill: Losses, nulls: Mapping[str, Losses], wi
         return Ruling(UNKNOWN, "the unchanged model does no better than an even guess")
     if not within.above(ablated):
         return Ruling(UNKNOWN, "taking the part away altogether costs nothing that could be told from zero")
-    small = [name for name, null in nulls.items() if not within.above(null - MARGIN * ablated)]
+    small = [name for name, null in nulls.items() if not within.above(null - LEAST * ablated)]
     if small:
-        least = f"{MARGIN:.0%} of what taking the part away costs"
+        least = f"{LEAST:.0%} of what taking the part away costs"
         return Ruling(UNKNOWN, f"so small a change cannot tell: less than {least} cannot be excluded ({small[0]})")
     return None
 

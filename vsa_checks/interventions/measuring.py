@@ -23,7 +23,8 @@ from vsa_checks.workbench.access import Workbench
 
 TASKS = "tasks"
 INTERVENTIONS = ("neurons", "heads", "embeddings", "spoil", TASKS)
-WINDOWS = 16
+WINDOWS, WINDOW_TOKENS = 16, 64
+"""How many windows are read, and at most so many tokens of the beginning of each."""
 WINDOW, ITEM = "windows", "items"
 Tell = Callable[[str], None]
 """Is told in a few words what is done next."""
@@ -220,9 +221,13 @@ def _trials(group: str, running: Running, bench: Workbench) -> tuple[Iterator[Tr
 
 
 def _spread(windows: Sequence[Window], n: int) -> list[Window]:
-    """At most n windows, evenly spread over the text."""
+    """The beginnings of at most n windows, evenly spread over the text."""
     places = np.unique(np.linspace(0, len(windows) - 1, min(n, len(windows))).round().astype(int))
-    return [windows[place] for place in places]
+    some = [windows[place] for place in places]
+    return [
+        Window(one.tokens[: one.first + WINDOW_TOKENS], one.first, min(one.last, one.first + WINDOW_TOKENS))
+        for one in some
+    ]
 
 
 def _mean(values: Losses) -> float:

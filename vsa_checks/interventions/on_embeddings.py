@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.bundles import greedy_pursuit
+from vsa_checks.engine.dictionary import Dictionary
 from vsa_checks.errors import NotChecked
 from vsa_checks.interventions import embeddings
 from vsa_checks.interventions.changes import at_same_cosine
@@ -32,6 +33,9 @@ PART = "embeddings"
 TOKENS, QUANTILE = 5, 0.99
 NEURONS, DIRECTIONS = 384, 1_000
 """Neurons drawn for the share beyond chance, and random directions that give its level, anew at each dose."""
+
+GRAM_BYTES = 2**29
+"""Memory for cosines between tokens; bundles do not depend on it."""
 
 Make = Callable[[Rows, float, np.random.Generator], Rows]
 KINDS: dict[str, tuple[Aim, tuple[float, ...], Make]] = {
@@ -88,12 +92,13 @@ def _trials(
 def near_orthogonality(running: Running, rows: Rows, seed: int) -> dict[str, Any]:
     """The rms cosine of tokens (n, d), raw and centered, and the share of layer-0 neurons beyond chance by matrix."""
     found: dict[str, Any] = {"rms_cosine": float(rms_cosine(live_rows(rows).unit))}
-    words = centered(centered_rows(rows) if running.model.info.norm == LAYER_NORM else rows)
-    found["rms_cosine_centered"] = float(rms_cosine(live_rows(words).unit))
+    middle = centered(centered_rows(rows) if running.model.info.norm == LAYER_NORM else rows)
+    found["rms_cosine_centered"] = float(rms_cosine(live_rows(middle).unit))
     found["beyond_chance"] = {}
     if not running.raw.has_mlp(0):
         return found
-    rng = stream(seed, "intervene", "beyond chance")
+    rng, words = stream(seed, "intervene", "beyond chance"), Dictionary.of(middle)
+    words.limit_gram(GRAM_BYTES)
     directions = random_directions(DIRECTIONS, rows.shape[1], rng)
     bar = np.quantile(greedy_pursuit(directions, words, TOKENS).cosine, QUANTILE)
     for matrix in ("W_gate", "W_in"):

@@ -26,6 +26,8 @@ SIZES = (1, 2, 3, 5, 10, 20, 50, 100)
 JUDGED = (5, 20, 100)
 """Sizes of bundles at which stand-ins that are no neurons are bundled too, and a verdict is given."""
 WITH_TASKS = 20
+SMALL = 2**20
+"""Bytes for the cosines between tokens that pursuit keeps, where none is to come."""
 
 
 class Neurons:
@@ -101,6 +103,7 @@ def trials(running: Running, bench: Workbench) -> tuple[Iterator[Trial], dict[st
 
 def _trials(running: Running, bench: Workbench, groups: list[list[str]]) -> Iterator[Trial]:
     found = {name: Neurons(running, bench, name) for group in groups for name in group}
+    token_dictionary(bench, "processed").limit_gram(SMALL)  # all is pursued: gigabytes are free for the model
     for group in groups:
         neurons = [found[name] for name in group]
         for k in SIZES:
