@@ -128,8 +128,8 @@ def _message(shown: list[Tile], cut: float, d: int, frequent: int, tokens: bool)
     if cut >= 1:
         return (
             f"Each square is the cosine of two vectors; the diagonal is 1. In so few dimensions no single cosine can "
-            f"be told from chance, so all are grey: 6/√d = {cut:.3f} is beyond 1 (random directions have an rms of 1/√d "
-            f"= {d**-0.5:.3f}). {sample}Off the diagonal: {'; '.join(parts)}."
+            f"be told from chance, so all are grey: 6/√d = {cut:.3f} is beyond 1 (random directions have an rms of "
+            f"1/√d = {d**-0.5:.3f}). {sample}Off the diagonal: {'; '.join(parts)}."
         )
     return (
         f"Each square is the cosine of two vectors; the diagonal is 1. Grey lies within 6/√d = {cut:.3f}, which random "

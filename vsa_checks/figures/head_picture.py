@@ -57,10 +57,11 @@ def head_tables(report: Report, choice: Choice) -> tuple[list[int], dict[str, ND
         entries: Any = one["details"].get("by_head")
         for entry in entries if isinstance(entries, list) else []:
             head = entry.get("head") if isinstance(entry, dict) else None
+            if type(head) is not int or not 0 <= head < n_heads:
+                continue
             for name in COLUMNS:
-                value = entry.get(name) if isinstance(entry, dict) else None
-                known = type(head) is int and 0 <= head < n_heads and isinstance(value, int | float)
-                if known and abs(value) <= MOST:
+                value = entry.get(name)
+                if type(value) in (int, float) and abs(value) <= MOST:
                     found.setdefault(name, {})[layer, head] = float(value)
     if not found:
         raise NothingToDraw(f"The report holds no heads of {CLAIM}, which reads text.")
