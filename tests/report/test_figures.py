@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.patches import StepPatch
 
 from tests.report import factory
 from tests.report import figures_made as made
@@ -95,7 +96,9 @@ def test_copies_of_a_vector_are_drawn_in_the_last_bin(d: int) -> None:
     document["model"]["d_model"] = d
     report = Report(document, store.Kept({"histogram/processed/L0/W_Q/counts": counts}))
     drawing = histogram_picture.picture(report, Choice())
-    values, edges, _ = drawing.draw().axes[0].patches[-1].get_data()
+    steps = drawing.draw().axes[0].patches[-1]
+    assert isinstance(steps, StepPatch)
+    values, edges, _ = steps.get_data()
     assert edges[-1] == 1.0 and np.nansum(values * np.round(np.diff(edges) / 0.005)) == pytest.approx(1.0)
     assert d < 36 or "100% of 70 pairs" in drawing.message
 
