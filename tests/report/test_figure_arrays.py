@@ -137,6 +137,15 @@ def saved(array: Any, **options: Any) -> bytes:
     return content.getvalue()
 
 
+def lzma_damaged() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("about.npy", saved(np.arange(1000, dtype=np.int32)))
+    damaged = bytearray(content.getvalue())
+    damaged[60:200] = bytes(140)
+    return bytes(damaged)
+
+
 GIANT = saved(np.zeros(2, np.int32)).replace(b"(2,), }", b"(2000000000000,), }")
 FORGED = {
     "a pickle": zipped(about=saved(np.array([{}], object), allow_pickle=True)),
@@ -144,6 +153,12 @@ FORGED = {
     "numbers that are none": zipped(about=saved(np.zeros(2, "M8[s]"))),
     "no header": zipped(about=b"\x93NUMPY\x01\x00\xff\xff"),
     "cut short": zipped(about=saved(np.zeros(1000, np.int32)))[:90],
+    "an open bracket": zipped(about=b"\x93NUMPY\x01\x00\x01\x00("),
+    "a list as a key": zipped(about=b"\x93NUMPY\x01\x00\x06\x00{[]:1}"),
+    "damaged LZMA": lzma_damaged(),
+    "no room for its shape": zipped(
+        about=saved(np.zeros((0, 2), np.int32)).replace(b"(0, 2), }", b"(0, %d), }" % 10**30)
+    ),
     "no archive": b"not a zip",
     "a bomb": zipped(about=bytes(store.MOST_UNPACKED + 1)),
 }
@@ -165,6 +180,20 @@ def test_arrays_that_do_not_fit_each_other_are_passed_over() -> None:
             forged = {key: one for key, one in whole.items() if key != name}
             forged |= {} if broken is None else {name: broken}
             assert len(groups(forged, kind)) == len(groups(whole, kind)) - 1, (name, broken)
+    gram, best = "gram/processed/L0/W_Q/", "best/processed/L0/W_in/"
+    for name, odd in {
+        gram + "heads": np.array([0, 0, 1], np.int32),
+        gram + "rows": np.full_like(whole[gram + "rows"], -1),
+        gram + "steps": whole[gram + "steps"] * np.float32(np.nan),
+        gram + "cosines": whole[gram + "cosines"].astype(np.float32),
+        best + "neurons": np.array([np.nan, 1], np.float32),
+        best + "tokens": whole[best + "tokens"].astype(np.float32),
+    }.items():
+        kind = name.split("/")[0]
+        assert len(groups(whole | {name: odd}, kind)) == len(groups(whole, kind)) - 1, name
+    for frequent, fits in ((0, True), (64, True), (65, False), (-1, False), (10**400, False), (True, False)):
+        names = store.words({"frequent": frequent, "tokens": ["a"] * 64})
+        assert ("processed/W_E" in groups(whole | {"gram/processed/W_E/names": names}, kept.GRAM)) is fits
     links = whole["links/processed/W_in/strongest"] + 5
     assert groups(whole | {"links/processed/W_in/strongest": links}, kept.LINKS) == {}
     assert groups({"gram/processed/<b>/W_Q/rows": np.zeros(1, np.int8)}, kept.GRAM) == {}

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.patches import StepPatch
 
 from tests.report import factory
 from tests.report import figures_made as made
@@ -18,14 +19,22 @@ from tests.report.browser import Browser
 from tests.report.parsed_page import Page
 from vsa_checks import theory
 from vsa_checks.cli.main import main
-from vsa_checks.figures import kept, store
+from vsa_checks.figures import (
+    circuit_picture,
+    gram_picture,
+    head_picture,
+    histogram_picture,
+    kept,
+    neuron_pictures,
+    store,
+)
 from vsa_checks.figures.every import EVERY
 from vsa_checks.figures.gram_picture import ABOVE, BELOW, colours
 from vsa_checks.figures.grams import block
 from vsa_checks.figures.histogram_picture import beta_shares
 from vsa_checks.figures.kept_shapes import groups
 from vsa_checks.figures.markup import as_markup, standalone
-from vsa_checks.figures.picture import Choice, Picture, Report
+from vsa_checks.figures.picture import Choice, Picture, Report, percent
 from vsa_checks.figures.style import as_file
 from vsa_checks.report import render, write, write_page
 from vsa_checks.report.document import text_of
@@ -69,16 +78,78 @@ def test_only_what_chance_does_not_give_has_a_colour() -> None:
 
 def test_words_have_the_numbers_of_the_data(report: Report) -> None:
     said = {name: make(report, Choice()).message for name, make in EVERY.items()}
-    assert "40,250 pairs" in said["histogram"] and f"{250 / 40_250:.2g} of" in said["histogram"]
+    assert "0.621% of 40,250" in said["histogram"]
     assert "from 2.0% to 40.0% (layer 2), above the band of every null at layers 0, 2." in said["beyond-chance"]
     assert "layer 0, W_in, 5 tokens: median 0.375 against 0.275 to 0.275 by chance" in said["bundle-size"]
     assert "neuron 7 is explained best" in said["best-neurons"] and "cosine of 0.612" in said["best-neurons"]
     assert "strongest 37.5% from layer 0 to 1" in said["circuits"] and "cosine −0.75" in said["circuits"]
     assert "17 of layer 0 writes what 4 of layer 1 reads" in said["circuits"]
+    assert "strongest 10.0% from layer 2 to 0" in said["circuits"] and "orange dashes negative" in said["circuits"]
     assert "highest 0.7 in layer 2 head 1" in said["heads"]
     cosines = block(groups(report.kept.arrays, kept.GRAM)["processed/L0/W_in"])[0]
     off = cosines[np.triu_indices(64, 1)]
     assert f"W_in, sample of 64: 0.0% of 2,016 pairs, rms {np.sqrt(np.mean(off**2)):.3f}" in said["gram"]
+
+
+@pytest.mark.parametrize("d", [32, 48, 131, 144, 160, 200])
+def test_copies_of_a_vector_are_drawn_in_the_last_bin(d: int) -> None:
+    counts = np.zeros(400, np.int64)
+    counts[-1] = 70
+    document = made.document()
+    document["model"]["d_model"] = d
+    report = Report(document, store.Kept({"histogram/processed/L0/W_Q/counts": counts}))
+    drawing = histogram_picture.picture(report, Choice())
+    steps = drawing.draw().axes[0].patches[-1]
+    assert isinstance(steps, StepPatch)
+    values, edges, _ = steps.get_data()
+    assert edges[-1] == 1.0 and np.nansum(values * np.round(np.diff(edges) / 0.005)) == pytest.approx(1.0)
+    assert d < 36 or "100% of 70 pairs" in drawing.message
+
+
+def test_a_share_near_one_is_not_rounded_to_it() -> None:
+    assert [percent(one) for one in (0.91, 0.9986, 0.99999, 1.0)] == ["91%", "99.9%", "99.999%", "100%"]
+
+
+def test_words_where_nothing_runs_forward_and_in_few_dimensions() -> None:
+    arrays = made.arrays()
+    arrays["links/processed/W_in/shares"][0] = 0
+    arrays["links/processed/W_in/shares"][0, 2, 0] = 0.25
+    document = made.document()
+    document["model"]["d_model"] = 32
+    few = Report(document, store.Kept(arrays))
+    said = circuit_picture.picture(few, Choice()).message
+    assert "no pair beyond them; those" in said and "strongest 25.0% from layer 2 to 0" in said
+    said = gram_picture.picture(few, Choice()).message
+    assert "no single cosine can be told from chance" in said and "Grey lies within" not in said
+
+
+def test_a_mixture_says_which_expert_is_drawn() -> None:
+    arrays = {
+        name.replace("/L0/", f"/L0.E{expert}/"): one
+        for name, one in made.arrays().items()
+        for expert in (2, 5, 6)
+        if "/L0/W_in" in name
+    }
+    mixture = Report(made.document(), store.Kept(arrays))
+    gram = gram_picture.picture(mixture, Choice()).message
+    assert "W_in of expert 2, sample of 64" in gram
+    assert all(
+        "only expert 2 is drawn, the other 2 are not." in said
+        for said in (gram, neuron_pictures.by_bundle_size(mixture, Choice()).message)
+    )
+
+
+def test_heads_of_a_model_that_claims_a_billion_layers() -> None:
+    document = made.document()
+    document["model"]["n_layers"] = 10**9
+    results = [one for one in document["results"] if one["claim"] == head_picture.CLAIM]
+    results[2]["subject"]["layer"] = 10**9 - 1
+    results[0]["details"]["by_head"][0]["value"] = 1.7e308
+    results[0]["details"]["by_head"][1]["value"] = -1.7e308
+    layers, tables = head_picture.head_tables(Report(document, store.NO_ARRAYS), Choice())
+    assert layers == [0, 1, 10**9 - 1]
+    expected = np.array([[np.nan, np.nan], *made.COPIES[1:]])
+    assert np.array_equal(tables["value"], expected, equal_nan=True)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -216,20 +287,6 @@ def test_commands_draw_what_stands_beside_them_and_name_the_model_by_its_path(re
     assert "vsa-checks plot results.json gram --layer 0 -o gram.pdf" in text
     explain = "vsa-checks explain '/data/my models/o'\"'\"'brien' 0 7 --matrix W_in --basis processed --seed 4"
     assert explain in text
-
-
-@pytest.mark.parametrize("d", [32, 48, 131, 144, 200, 576])
-def test_copies_stand_in_the_histogram(d: int, report: Report) -> None:
-    """All bins are drawn, up to that of cosines of 1."""
-    counts = np.zeros(400, np.int64)
-    counts[-1] = 7
-    document = made.document()
-    document["model"]["d_model"] = d
-    arrays = {name: counts if name.startswith(kept.HISTOGRAM) else one for name, one in report.kept.arrays.items()}
-    axis = EVERY["histogram"](Report(document, store.Kept(arrays)), Choice()).draw().axes[0]
-    drawn = [patch.get_data() for patch in axis.patches if hasattr(patch, "get_data")]
-    values, edges, _ = drawn[-1]
-    assert edges[-1] == pytest.approx(1.0) and values[-1] > 0 and np.nansum(values[:-1]) == 0
 
 
 @pytest.mark.parametrize("header", [b"(", b"{[]: 1}"])

@@ -31,33 +31,30 @@ def picture(report: Report, choice: Choice) -> Picture:
     """
     place, group = next(iter(chosen(report, kept.LINKS, Choice(None, None, choice.matrix, choice.basis)).items()))
     ahead = beyond_chance(group)
-
-    def strongest(links: NDArray[np.float64], pairs: tuple[NDArray[np.intp], NDArray[np.intp]]) -> str:
-        """The link that is furthest beyond the nulls, in words."""
-        first = int(np.argmax(links)) if len(links) else 0
-        if not len(links) or links[first] <= 0:
-            return "none beyond them"
-        return f"strongest {links[first]:.1%} from layer {pairs[0][first]} to {pairs[1][first]}"
-
-    later, earlier = np.triu_indices(len(ahead), 1), np.tril_indices(len(ahead), -1)
+    forward, backward = ahead[np.triu_indices(len(ahead), 1)], ahead[np.tril_indices(len(ahead), -1)]
     cut = closest_by_chance(report, len(ahead))
     message = (
         f"{place.matrix}: an arc joins a layer that writes with one that reads; its width is the share of the reader's "
         f"neurons linked with the writer, less the largest share that any null gives. Arcs above run forward (the "
-        f"later layer reads), mean {ahead[later].mean():.2%} beyond the nulls, {strongest(ahead[later], later)}; those "
-        f"below run backward, where nothing can flow, mean {ahead[earlier].mean():.2%}, "
-        f"{strongest(ahead[earlier], earlier)}."
+        f"later layer reads), mean {forward.mean():.2%} beyond the nulls, {_strongest(np.triu(ahead, 1))}; those below "
+        f"run backward, where nothing can flow, mean {backward.mean():.2%}, {_strongest(np.tril(ahead, -1))}."
     )
-    closest = group["strongest"]
-    if len(closest):
-        i, neuron, j, reader = (int(one) for one in closest[0])
+    strongest = group["strongest"]
+    if len(strongest):
+        i, neuron, j, reader = (int(one) for one in strongest[0])
         message += (
             f" The closest pair of neurons: {neuron} of layer {i} writes what {reader} of layer {j} reads, cosine "
             f"{float(group['strongest_cosines'][0]):.2f}, where the closest of as many random pairs would have "
-            f"{cut:.2f}. Negative cosines are dashed."
+            f"{cut:.2f}. Among neurons, blue lines are positive cosines and orange dashes negative ones."
         )
     title = "Which layers write what later layers read"
     return Picture(NAME, title, re.sub(r"-(?=\d)", "−", message), SECTION, lambda: _draw(place, group, ahead, cut))
+
+
+def _strongest(one_way: NDArray[np.float64]) -> str:
+    """The largest share of those that run one way, (layers, layers), zero for all others."""
+    i, j = np.unravel_index(np.argmax(one_way), one_way.shape)
+    return f"strongest {one_way[i, j]:.1%} from layer {i} to {j}" if one_way[i, j] > 0 else "no pair beyond them"
 
 
 def beyond_chance(group: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vsa_checks.figures import kept
 from vsa_checks.figures.grams import block, heads_of
-from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Place, Report, chosen
+from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Place, Report, chosen, only_expert
 from vsa_checks.figures.style import SOFT, drawn, panels, styled
 from vsa_checks.theory import artifact_cut
 
@@ -56,8 +56,10 @@ def picture(report: Report, choice: Choice) -> Picture:
         layer = min(layers) if layers and not embeddings else None
     own = {place: group for place, group in found.items() if place.layer == layer}
     first = min((place.expert for place in own if place.expert is not None), default=None)
+    skipped = only_expert(place.expert for place in own)
     own = {place: group for place, group in own.items() if place.expert in (None, first)}
-    return _of_places(report, own, choice.head, layer)
+    whole = _of_places(report, own, choice.head, layer)
+    return replace(whole, message=whole.message + skipped)
 
 
 def _of_places(report: Report, own: Mapping[Place, Mapping[str, Any]], head: int | None, layer: int | None) -> Picture:
@@ -78,7 +80,7 @@ def _of_places(report: Report, own: Mapping[Place, Mapping[str, Any]], head: int
     shown: list[Tile] = (
         [] if head is not None else [(_title(place, cosines), cosines) for place, cosines, _, _ in whole]
     )
-    shown += [(f"{place.matrix}, head {one}", cosines) for place, cosines, one in tiles]
+    shown += [(f"{_name(place)}, head {one}", cosines) for place, cosines, one in tiles]
     where = "the embeddings" if layer is None else f"layer {layer}"
     if head is not None:
         where += f", head {head}"
@@ -91,8 +93,12 @@ def _of_places(report: Report, own: Mapping[Place, Mapping[str, Any]], head: int
 
 
 def _title(place: Place, cosines: NDArray[np.float64]) -> str:
+    return f"{_name(place)}, sample of {len(cosines)}{' tokens' if place.layer is None else ''}"
+
+
+def _name(place: Place) -> str:
     matrix = place.matrix.replace("-centered", ", centered")
-    return f"{matrix}, sample of {len(cosines)}{' tokens' if place.layer is None else ''}"
+    return matrix if place.expert is None else f"{matrix} of expert {place.expert}"
 
 
 def _worst(group: Mapping[str, Any], cut: float) -> int | None:
@@ -110,7 +116,8 @@ def _message(shown: list[Tile], cut: float, d: int, frequent: int, tokens: bool)
     parts = []
     for name, cosines in shown:
         off = np.abs(cosines[np.triu_indices(len(cosines), 1)])
-        parts.append(f"{name}: {np.mean(off > cut):.1%} of {len(off):,} pairs, rms {_rms(cosines):.3f}")
+        share = f"{np.mean(off > cut):.1%} of " if cut < 1 else ""
+        parts.append(f"{name}: {share}{len(off):,} pairs, rms {_rms(cosines):.3f}")
     sample = (
         (f"The first {frequent} tokens are frequent words of the text that ships with the checks, the others a seeded "
          "sample of the vocabulary. " if frequent else "The tokens are a seeded sample of the vocabulary; which are "
@@ -118,6 +125,12 @@ def _message(shown: list[Tile], cut: float, d: int, frequent: int, tokens: bool)
         if tokens
         else ""
     )  # fmt: skip
+    if cut >= 1:
+        return (
+            f"Each square is the cosine of two vectors; the diagonal is 1. In so few dimensions no single cosine can "
+            f"be told from chance, so all are grey: 6/√d = {cut:.3f} is beyond 1 (random directions have an rms of "
+            f"1/√d = {d**-0.5:.3f}). {sample}Off the diagonal: {'; '.join(parts)}."
+        )
     return (
         f"Each square is the cosine of two vectors; the diagonal is 1. Grey lies within 6/√d = {cut:.3f}, which random "
         f"directions hardly ever exceed (their rms is 1/√d = {d**-0.5:.3f}); blue lies above it, orange below "

@@ -22,6 +22,8 @@ COLUMNS = {
 }
 """What of a head the results hold, and what it says."""
 MOST_HEADS = 1_000
+MOST = 2.01
+"""All are cosines, or differences of two."""
 
 
 def picture(report: Report, choice: Choice) -> Picture:
@@ -29,43 +31,54 @@ def picture(report: Report, choice: Choice) -> Picture:
 
     Raises NothingToDraw where they hold none.
     """
-    tables = head_tables(report, choice)
+    layers, tables = head_tables(report, choice)
     parts = []
     for name, table in tables.items():
         layer, head = np.unravel_index(np.nanargmax(table), table.shape)
         parts.append(
-            f"{COLUMNS[name]}: highest {np.nanmax(table):.3g} in layer {layer} head {head}, median "
+            f"{COLUMNS[name]}: highest {np.nanmax(table):.3g} in layer {layers[layer]} head {head}, median "
             f"{np.nanmedian(table):.3g}"
         )
     message = f"Each square is a head. {'; '.join(parts)}. Squares without colour were not measured."
-    return Picture(NAME, "Heads by what they copy", message, SECTION, lambda: _draw(tables))
+    return Picture(NAME, "Heads by what they copy", message, SECTION, lambda: _draw(layers, tables))
 
 
-def head_tables(report: Report, choice: Choice) -> dict[str, NDArray[np.float64]]:
-    """The numbers of all heads (layers, heads), NaN where there is none. Raises NothingToDraw for none at all."""
-    found: dict[str, NDArray[np.float64]] = {}
+def head_tables(report: Report, choice: Choice) -> tuple[list[int], dict[str, NDArray[np.float64]]]:
+    """The layers that have numbers of heads, and these (layers, heads), NaN where there is none.
+
+    Raises NothingToDraw for none at all.
+    """
+    found: dict[str, dict[tuple[int, int], float]] = {}
     n_heads = min(int(report.document["model"]["n_heads"] or 0), MOST_HEADS)
     for one in report.results(CLAIM, Choice(choice.layer, None, None, choice.basis)):
+        layer = one["subject"]["layer"]
+        if type(layer) is not int or not 0 <= layer < report.n_layers:
+            continue
         entries: Any = one["details"].get("by_head")
         for entry in entries if isinstance(entries, list) else []:
             head = entry.get("head") if isinstance(entry, dict) else None
+            if type(head) is not int or not 0 <= head < n_heads:
+                continue
             for name in COLUMNS:
-                value = entry.get(name) if isinstance(entry, dict) else None
-                known = type(head) is int and 0 <= head < n_heads and type(value) in (int, float)
-                if known and 0 <= one["subject"]["layer"] < report.n_layers:
-                    table = found.setdefault(name, np.full((report.n_layers, n_heads), np.nan))
-                    table[one["subject"]["layer"], head] = value
+                value = entry.get(name)
+                if type(value) in (int, float) and abs(value) <= MOST:
+                    found.setdefault(name, {})[layer, head] = float(value)
     if not found:
         raise NothingToDraw(f"The report holds no heads of {CLAIM}, which reads text.")
-    return {name: found[name] for name in COLUMNS if name in found}
+    layers = sorted({layer for table in found.values() for layer, _ in table})
+    row = {layer: at for at, layer in enumerate(layers)}
+    tables = {name: np.full((len(layers), n_heads), np.nan) for name in COLUMNS if name in found}
+    for name, table in tables.items():
+        for (layer, head), value in found[name].items():
+            table[row[layer], head] = value
+    return layers, tables
 
 
-def _draw(tables: dict[str, NDArray[np.float64]]) -> Figure:
+def _draw(layers: list[int], tables: dict[str, NDArray[np.float64]]) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.ticker import MaxNLocator
 
-    known = np.flatnonzero(np.any([np.isfinite(table).any(axis=1) for table in tables.values()], axis=0))
-    n_layers, n_heads = len(known), next(iter(tables.values())).shape[1]
+    n_layers, n_heads = len(layers), next(iter(tables.values())).shape[1]
     steps = [(*BELOW, 1.0), (*BELOW, 0.5), (*CHANCE, 0.12), (*ABOVE, 0.5), (*ABOVE, 1.0)]
     shown = LinearSegmentedColormap.from_list("heads", steps)
     with styled():
@@ -75,12 +88,12 @@ def _draw(tables: dict[str, NDArray[np.float64]]) -> Figure:
         )
         for axis, (name, table) in zip(axes, tables.items(), strict=True):
             most = float(np.nanmax(np.abs(table))) or 1.0
-            image = axis.imshow(table[known], cmap=shown, aspect="auto", interpolation="none", vmin=-most, vmax=most)
+            image = axis.imshow(table, cmap=shown, aspect="auto", interpolation="none", vmin=-most, vmax=most)
             axis.set_title(_TITLES[name], fontsize=8)
             axis.set_xlabel("head")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             every = range(0, n_layers, 1 if n_layers <= 16 else 5)
-            axis.set_yticks(every, [str(known[at]) for at in every])
+            axis.set_yticks(every, [str(layers[at]) for at in every])
             box = axis.get_position()
             bar = figure.add_axes((box.x0, 0.28 / figure.get_figheight(), box.width, 0.1 / figure.get_figheight()))
             figure.colorbar(image, cax=bar, orientation="horizontal", ticks=[-most, 0, most], format="%.2g")

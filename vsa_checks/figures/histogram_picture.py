@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vsa_checks import theory
 from vsa_checks.figures import kept
-from vsa_checks.figures.picture import Choice, Picture, Place, Report, chosen, first_middle_last
+from vsa_checks.figures.picture import Choice, Picture, Place, Report, chosen, first_middle_last, only_expert, percent
 from vsa_checks.figures.style import GREY, NULLS, REAL, SOFT, STYLES, legend, panels, styled
 from vsa_checks.theory import artifact_cut
 
@@ -52,14 +52,18 @@ def picture(report: Report, choice: Choice) -> Picture:
         by_matrix.setdefault(place.matrix, {})[place] = np.asarray(group["counts"], np.int64)
     cut = artifact_cut(report.d_model)
     beyond = [
-        f"{place.words}: {_tail(counts, cut):.2g} of {counts.sum():,} pairs"
+        f"{place.words}: {percent(_tail(counts, cut))} of {counts.sum():,} pairs"
         for matrix in by_matrix.values()
         for place, counts in matrix.items()
     ]
-    chance = theory.cosine_tail(report.d_model, cut) if cut < 1 else 0.0
+    said = (
+        f"which puts {percent(theory.cosine_tail(report.d_model, cut))} beyond 6/√d = {cut:.3f}. Beyond it lie, to "
+        f"within a bin: {'; '.join(beyond)}."
+        if cut < 1
+        else f"beyond 6/√d = {cut:.3f} no cosine can lie in so few dimensions."
+    )
     message = (
-        f"Share of all pairs by cosine. Random directions follow the Beta law (grey), which puts a share of "
-        f"{chance:.1g} beyond 6/√d = {cut:.3f}. Beyond it lie, to within a bin: {'; '.join(beyond)}."
+        f"Share of all pairs by cosine. Random directions follow the Beta law (grey), {said}{only_expert(experts)}"
     )
     title = "Cosines of all pairs, and the law of chance"
     return Picture(NAME, title, message, SECTION, lambda: _draw(by_matrix, report.d_model))
@@ -93,15 +97,14 @@ def _draw(by_matrix: Mapping[str, Mapping[Place, NDArray[np.int64]]], d: int) ->
             for at, (place, counts) in enumerate(layers.items()):
                 edges = np.linspace(-1, 1, len(counts) + 1)
                 per = _merge(counts, d)
-                shares = counts.reshape(-1, per).sum(axis=1) / max(counts.sum(), 1) / per
+                shares = counts.reshape(-1, per).sum(axis=1) / counts.sum() / per
                 wide = edges[::per]
                 law = beta_shares(edges, d).reshape(-1, per).sum(axis=1) / per
                 if at == 0:
                     axis.stairs(np.where(law > LEAST_SHARE, law, np.nan), wide, fill=True, color=GREY, alpha=0.35)
                 filled = np.flatnonzero(shares)
-                if len(filled):
-                    reach = max(reach, abs(wide[filled[0]]), abs(wide[filled[-1] + 1]))
-                    low = min(low, shares[filled].min())
+                reach = max(reach, abs(wide[filled[0]]), abs(wide[filled[-1] + 1]))
+                low = min(low, shares[filled].min())
                 axis.stairs(
                     np.where(shares > 0, shares, np.nan),
                     wide,
@@ -141,6 +144,6 @@ def _entries(axes: list[Any]) -> dict[str, Any]:
 
 
 def _merge(counts: NDArray[np.int64], d: int) -> int:
-    """Bins to draw as one, so that the law of chance is about forty wide; so many that none is left at the end."""
+    """How many bins to draw as one: a divisor of their number, so that none is left over, by the width of chance."""
     most = max(1, min(len(counts) // 40, round(0.2 * d**-0.5 / (2 / len(counts)))))
-    return next(one for one in range(most, 0, -1) if len(counts) % one == 0)
+    return next(per for per in range(most, 0, -1) if len(counts) % per == 0)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.figures import kept
+from vsa_checks.figures.grams import WHOLE
 from vsa_checks.figures.store import FiguresError, in_words
 
 Array = NDArray[np.generic]
@@ -26,19 +27,33 @@ def groups(arrays: Mapping[str, Array], kind: str) -> dict[str, Group]:
         if not _PLACE.fullmatch(place):
             continue
         try:
+            if not _typed(kind, group):
+                continue
             read: Group = {name: in_words(one) if name == "names" else one for name, one in group.items()}
             if _FITS[kind](read):
                 found[place] = read
-        except (FiguresError, KeyError, TypeError, ValueError, AttributeError):
+        except (FiguresError, KeyError, TypeError, ValueError, OverflowError, AttributeError):
             continue
     return found
 
 
+def _typed(kind: str, group: Mapping[str, Array]) -> bool:
+    """Whether whole numbers stand where they belong, and numbers are finite. Raises KeyError for what is missing."""
+    kinds = {name: group[name].dtype.kind == one for name, one in _TYPES[kind].items()}
+    return all(kinds.values()) and all(
+        one.dtype == np.uint8 if name == "names" else bool(np.isfinite(one).all()) for name, one in group.items()
+    )
+
+
 def _gram(group: Group) -> bool:
     blocks, r = group["rows"].shape
+    held = group["rows"] >= 0
     names = group.get("names")
     named = names is None or (
-        isinstance(names["frequent"], int) and len(names["tokens"]) == r and _texts(names["tokens"])
+        type(names["frequent"]) is int
+        and 0 <= names["frequent"] <= r
+        and len(names["tokens"]) == r
+        and _texts(names["tokens"])
     )
     steps = group["steps"]
     return bool(
@@ -48,15 +63,21 @@ def _gram(group: Group) -> bool:
         and group["heads"].shape == (blocks,)
         and group["cosines"].shape == (blocks, r * (r - 1) // 2)
         and steps.shape == (blocks,)
-        and np.isfinite(steps).all()
         and (np.abs(steps) <= 1.01 / 100).all()
+        and _cosines(group["cosines"] * steps[:, None])
         and (group["rows"] >= -1).all()
+        and held[:, :2].all()
+        and (held[:, :-1] >= held[:, 1:]).all()
+        and WHOLE in group["heads"]
+        and (group["heads"] >= WHOLE).all()
     )
 
 
 def _histogram(group: Group) -> bool:
     counts = group["counts"]
-    return bool(counts.ndim == 1 and 2 <= len(counts) <= 10_000 and (counts >= 0).all() and 0 < counts.sum() < 2**62)
+    return bool(
+        counts.ndim == 1 and 2 <= len(counts) <= 10_000 and (counts >= 0).all() and 0 < counts.sum(dtype=float) < 2**62
+    )
 
 
 def _bundles(group: Group) -> bool:
@@ -79,6 +100,7 @@ def _best(group: Group) -> bool:
         0 < n <= MOST_SHOWN
         and 0 < k <= 64
         and group["neurons"].shape == (n,)
+        and (group["neurons"] >= 0).all()
         and group["cosines"].shape == (n, k)
         and _cosines(group["cosines"])
         and len(names) == n
@@ -113,6 +135,14 @@ def _cosines(values: Array) -> bool:
     return bool(np.isfinite(values).all() and (np.abs(values) <= 1.01).all())
 
 
+_TYPES: dict[str, dict[str, str]] = {
+    kept.GRAM: {"rows": "i", "heads": "i", "cosines": "i", "steps": "f"},
+    kept.HISTOGRAM: {"counts": "i"},
+    kept.BUNDLES: {"percentiles": "f"},
+    kept.BEST: {"neurons": "i", "tokens": "i", "cosines": "f"},
+    kept.LINKS: {"shares": "f", "strongest": "i", "strongest_cosines": "f"},
+}
+"""What numpy calls the kind of each array: whole numbers, or fractions."""
 _FITS: dict[str, Callable[[Group], bool]] = {
     kept.GRAM: _gram,
     kept.HISTOGRAM: _histogram,

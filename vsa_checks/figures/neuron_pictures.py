@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsa_checks.figures import kept
-from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Place, Report, chosen, first_middle_last
+from vsa_checks.figures.picture import (
+    Choice,
+    NothingToDraw,
+    Picture,
+    Place,
+    Report,
+    chosen,
+    first_middle_last,
+    only_expert,
+)
 from vsa_checks.figures.style import GREY, INK, NULLS, REAL, STYLES, drawn, legend, panels, styled
 from vsa_checks.report.formatting import layer_ranges
 
@@ -50,7 +59,7 @@ def beyond_by_layer(report: Report, choice: Choice) -> Picture:
     message = (
         "Share of a layer's neurons whose best bundle of five tokens comes closer than 99% of random directions come "
         "with theirs; random directions give 1% by construction. Bands are each null's standard error, twice, either "
-        f"way. {'; '.join(parts)}."
+        f"way. {'; '.join(parts)}.{only_expert(experts)}"
     )
     title = "Neurons that are sums of five tokens beyond chance, by layer"
     return Picture(BEYOND, title, message, SECTION, lambda: _draw_beyond(by_matrix))
@@ -130,6 +139,7 @@ def by_bundle_size(report: Report, choice: Choice) -> Picture:
     message = (
         "Cosine of a neuron with the best bundle that pursuit finds, by how many tokens it may hold. Lines are "
         f"medians, bands reach from the 5th to the 95th percentile. {'. '.join(parts)}."
+        f"{only_expert(place.expert for place in found)}"
     )
     return Picture(SIZE, "Cosine against the size of the bundle", message, SECTION, lambda: _draw_sizes(shown))
 

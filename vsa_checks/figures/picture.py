@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vsa_checks.errors import VsaChecksError
 from vsa_checks.figures.kept_shapes import Group, groups
 from vsa_checks.figures.store import Kept
-from vsa_checks.report.formatting import layer_ranges
+from vsa_checks.report.formatting import against, layer_ranges
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,6 +142,18 @@ def _asked(choice: Choice) -> str:
     parts = [f"layer {choice.layer}" if choice.layer is not None else "", choice.matrix or "", choice.basis or ""]
     said = ", ".join(part for part in parts if part)
     return f" for {said}" if said else ""
+
+
+def percent(share: float) -> str:
+    """A share as percent; what is nearly all is never written as 100%."""
+    return f"{against(100 * share, 100.0, 3)}%"
+
+
+def only_expert(experts: Iterable[int | None]) -> str:
+    """A sentence on the experts of a mixture of which only the first is drawn; nothing where there is one or none."""
+    known = sorted({one for one in experts if one is not None})
+    others = f"the other {len(known) - 1} are not" if len(known) > 2 else "the other one is not"
+    return f" Of the experts only expert {known[0]} is drawn, {others}." if len(known) > 1 else ""
 
 
 def first_middle_last(layers: Iterable[int]) -> list[int]:

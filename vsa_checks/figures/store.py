@@ -158,13 +158,19 @@ def unpacked(content: bytes) -> dict[str, Array]:
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member.filename[:80]!r} is compressed in another way")
     with archive.open(member) as file:
         data = file.read(member.file_size + 1)
     stream = io.BytesIO(data)
     if npy.read_magic(stream) != (1, 0):
         raise ValueError(f"{member.filename[:80]!r} has another header")
-    shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_HEADER)
-    if dtype.str not in KINDS.values() or fortran or any(length < 0 for length in shape):
+    try:
+        shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_HEADER)
+    except (tokenize.TokenError, SyntaxError, TypeError, RecursionError, MemoryError):
+        # numpy reads a header as Python, and lets some of what Python makes of a damaged one through.
+        raise ValueError(f"{member.filename[:80]!r} has a damaged header") from None
+    if dtype.str not in KINDS.values() or fortran or any(not 0 <= length < 2**31 for length in shape):
         raise ValueError(f"{member.filename[:80]!r} is of the type {dtype.str[:20]}")
     if math.prod(shape) * dtype.itemsize != len(data) - stream.tell():
         raise ValueError(f"{member.filename[:80]!r} does not have the length that its header says")
