@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -287,13 +285,3 @@ def test_commands_draw_what_stands_beside_them_and_name_the_model_by_its_path(re
     assert "vsa-checks plot results.json gram --layer 0 -o gram.pdf" in text
     explain = "vsa-checks explain '/data/my models/o'\"'\"'brien' 0 7 --matrix W_in --basis processed --seed 4"
     assert explain in text
-
-
-@pytest.mark.parametrize("header", [b"(", b"{[]: 1}"])
-def test_headers_that_are_no_headers_are_a_damaged_file(header: bytes) -> None:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        text = header.ljust(117) + b"\n"
-        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
-    with pytest.raises(store.FiguresError):
-        store.unpacked(content.getvalue())
