@@ -7,30 +7,51 @@ input and output. Usage: server.py [--warm DIRECTORY], where DIRECTORY is a mode
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
+LIBRARIES = (
+    *("jsonschema", "numba", "scipy.stats", "mpl_toolkits.mplot3d", "PIL.PngImagePlugin"),
+    *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
+)
+"""What a run imports when it needs it."""
+
 
 def warm_up(model: str) -> None:
-    """Import what a run of the claims imports, and the classes of a model.
+    """Import what a run of the claims imports, and do once what each would do again: read, write a twin, draw a page.
 
-    No compiled loop is run: with threads of OpenMP about, a fork is ended.
+    No compiled loop is run: with threads of OpenMP about, a fork is ended. Plugins are left to pytest, which rewrites
+    them when it imports them.
     """
-    import jsonschema  # noqa: F401
+    from numba.core.registry import cpu_target
 
-    from vsa_checks import bundles, models, orthogonality, report  # noqa: F401
-    from vsa_checks.sections import attention, embeddings, mlp, neurons, table1  # noqa: F401
+    from tests.report import figures_made
+    from vsa_checks import figures, models, premise, report, sections
+    from vsa_checks.workbench.twin import write_twin
 
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    for package in (figures, premise, report, sections):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    for context in (cpu_target.typing_context, cpu_target.target_context):
+        context.refresh()
     for basis in models.BASES:
         models.load(model, basis=basis)
+    with tempfile.TemporaryDirectory() as folder:
+        write_twin(model, models.describe(model), 0, Path(folder))
+    report.render(figures_made.document(), figures_made.report_arrays())
 
 
 def run(request: dict[str, Any]) -> int:
@@ -80,6 +101,9 @@ def main() -> None:
         import scipy.stats  # noqa: F401
     for name in ("anyio", "hypothesis.extra.numpy", "jinja2", "pytest_html.plugin", "xdist.plugin"):
         importlib.import_module(name)
+    # What is there is there for good: a run that looks for garbage would copy every page of it.
+    gc.collect()
+    gc.freeze()
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # nothing else may write between the answers
