@@ -31,12 +31,12 @@ def but_for_times(part: Any) -> Any:
     return [but_for_times(value) for value in part] if isinstance(part, list) else part
 
 
-def test_threads_processes_and_order_change_no_bit(plain: Path, warm: Server, tmp_path: Path) -> None:
-    """One process of one thread, in order, against two of two threads each, in reverse: neither with a cache."""
+def test_threads_and_order_change_no_bit(plain: Path, warm: Server, tmp_path: Path) -> None:
+    """One thread, in order, against two threads, in reverse, neither with a cache. Processes: test_plugin_whole_run."""
     (tmp_path / "turned.py").write_text(TURNED)
     one = warm.claims(plain, tmp_path / "one", *CHOICE)
     environment = {**THREADS, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    other = cold(plain, tmp_path / "other", *CHOICE, "-n", "2", "-p", "turned", env=environment)
+    other = cold(plain, tmp_path / "other", *CHOICE, "-p", "turned", env=environment)
     assert len(one.results) > 15 and one.code == other.code == 1, other.output[-3000:]
     assert [run.document["environment"]["threads"] for run in (one, other)] == [1, 2]
     texts = [json.dumps(but_for_times(run.document), sort_keys=True) for run in (one, other)]
