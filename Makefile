@@ -14,6 +14,7 @@ MUTANTS       ?=
 CALIBRATION_ARGS ?=
 BENCHMARK_ARGS ?=
 FUZZ_ARGS     ?=
+FINDINGS_ARGS ?=
 
 FIRST_TESTS   ?= tests/engine tests/measures
 # The specification's property tests on random vectors: part of the paper's premise, and in need of no model.
@@ -22,7 +23,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks mutants fuzz lock sbom clean distclean
+.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks mutants fuzz findings lock sbom clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -59,6 +60,7 @@ help:
 	@echo "make calibration   measure how often claims hold by chance and where structure was planted, into docs/"
 	@echo "make benchmarks    time the explanation engine beside other ways, into docs/ (BENCHMARK_ARGS=--small: a minute)"
 	@echo "make fuzz      read a million changed files, and count what comes of them (goes on where it was ended)"
+	@echo "make findings  write docs/findings.md from the results that are kept of each model (FINDINGS_ARGS='--keep REPORT')"
 	@echo "make setup     the set-up alone: .venv, requirements.lock, this package, the embedded models"
 	@echo "make lock      write requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make sbom      list all packages and their licences, into docs/ (needs the network)"
@@ -184,6 +186,9 @@ benchmarks: setup
 # FUZZ_ARGS="5000 --readers GGUF" tries fewer; the counts stand in .fuzz/, and --page puts them into docs/.
 fuzz: setup
 	@$(PY) -m fuzz $(FUZZ_ARGS)
+
+findings: setup
+	@$(PY) -m findings $(FINDINGS_ARGS)
 
 # --- upkeep ---------------------------------------------------------------------------------------------------
 

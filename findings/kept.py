@@ -1,0 +1,83 @@
+"""Results of whole runs, kept in findings/models/: all of results.json but what it says in detail of each subject."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vsa_checks.errors import UsageError
+from vsa_checks.report import document
+from vsa_checks.report.formatting import partial_line
+from vsa_checks.writing import write_whole
+
+MODELS = Path(__file__).with_name("models")
+Json = dict[str, Any]
+
+
+def keep(report: Path, folder: Path = MODELS) -> Path:
+    """Keep the results of a run under the name of its model.
+
+    Parameters
+    ----------
+    report : Path
+        A results.json, or the folder of a report.
+    folder : Path
+        Where kept results lie, a folder for each model.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    UsageError
+        For a run of a part, or one without its untrained twin: findings are of all claims.
+    VsaChecksError
+        For a report that cannot be read.
+    """
+    found = document.read(report)
+    name = Path(found["model"]["name"]).name
+    if partial := partial_line(found):
+        raise UsageError(f"{report} is not kept. {partial} Findings need a whole run: `pytest claims/ --model {name}`.")
+    if not any(result["twin"] for result in found["results"]):
+        raise UsageError(f"{report} is not kept: it was measured without the untrained twin. Run it without --no-twin.")
+    kept = slim(found)
+    document.validate(kept)
+    path = folder / name / document.FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, as_text(kept))
+    return path
+
+
+def slim(found: Mapping[str, Any]) -> Json:
+    """A document without details, times, and the verdicts it was held against; still a whole results.json."""
+    results = [
+        {
+            **result,
+            "details": {key: value for key, value in result["details"].items() if key == "q_value"},
+            "recorded": None,
+            "duration_s": 0.0,
+        }
+        for result in found["results"]
+    ]
+    model = {**found["model"], "name": Path(found["model"]["name"]).name}
+    return {**found, "model": model, "results": results}
+
+
+def as_text(kept: Mapping[str, Any]) -> str:
+    """JSON with one line for each result, so that a change of one is seen as one."""
+    rest = {key: value for key, value in kept.items() if key != "results"}
+    head = json.dumps(rest, allow_nan=False, sort_keys=True)[:-1]
+    lines = ",\n".join(json.dumps(result, allow_nan=False, sort_keys=True) for result in kept["results"])
+    return f'{head},\n"results": [\n{lines}\n]}}\n'
+
+
+def read_kept(folder: Path = MODELS) -> list[Json]:
+    """All kept results: models of packages first, each group by name. Raises UsageError if there are none."""
+    found = [document.read(path) for path in sorted(folder.glob(f"*/{document.FILE_NAME}"))]
+    if not found:
+        raise UsageError(f"{folder} holds no results. Keep some: `python -m findings --keep reports/<model>`.")
+    return sorted(found, key=lambda one: (one["model"]["source"] == "path", -one["model"]["n_layers"]))
