@@ -129,9 +129,14 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
         f"{_KEPT}test_a_place_where_nothing_would_be_trusted_is_told_once",
     ),
     (
-        "another number of threads, two processes, tests in another order, no cache",
+        "another number of threads, tests in another order, no cache",
         "the same results.json but for times, and for the number of threads",
-        f"{_PLUGIN}test_plugin_same_numbers.py::test_threads_processes_and_order_change_no_bit",
+        f"{_PLUGIN}test_plugin_same_numbers.py::test_threads_and_order_change_no_bit",
+    ),
+    (
+        "two processes in place of one",
+        "the same results.json but for times",
+        f"{_PLUGIN}test_plugin_whole_run.py::test_two_processes_give_the_same_results_and_find_them_as_recorded",
     ),
     (
         "other kernels of linear algebra, as on another processor",

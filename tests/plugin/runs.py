@@ -8,8 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -111,34 +112,59 @@ class Server:
     def pytest(
         self,
         args: list[str],
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
         report_dir: Path | None = None,
         modules: bool = False,
         copies: int = 1,
     ) -> Run:
         """Run pytest with these arguments in the root of the project; with copies, as many at once."""
-        if self.runs == 0:
-            assert self._answer() == "ready"
-        self.runs += 1
-        output, listing = self.folder / f"output-{self.runs}.txt", self.folder / f"modules-{self.runs}.txt"
-        request = {
-            "args": args,
-            "env": {**ENVIRONMENT, **(env or {})},
-            "cwd": str(ROOT),
-            "output": str(output),
-            "modules": str(listing) if modules else "",
-            "timeout": SECONDS,
-            "copies": copies,
-        }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
+        listing = self.folder / f"modules-{self.runs + 1}.txt"
+        output = self.folder / f"output-{self.runs + 1}.txt"
+        self._start(args, env, str(output), str(listing) if modules else "", copies)
         answer = self._answer()
         loaded = frozenset(listing.read_text().split()) if modules else frozenset()
         assert {*answer["others"]} <= {answer["code"]}, "not all copies ended alike"
         return Run(
             answer["code"], output.read_text(errors="replace"), answer["seconds"], report_dir or self.folder, loaded
         )
+
+    def on_terminal(self, args: list[str], env: Mapping[str, str | None], terminal: int) -> Callable[[], int]:
+        """Run pytest on a terminal; returns a function that waits for the exit code."""
+        self._start(args, env, os.ttyname(terminal))
+        held = os.dup(terminal)  # until the run is over: it opens the terminal a little later
+        codes: list[int] = []
+
+        def answered() -> None:
+            codes.append(self._answer()["code"])
+            os.close(held)
+
+        waiting = threading.Thread(target=answered)
+        waiting.start()
+
+        def code() -> int:
+            waiting.join()
+            return codes[0]
+
+        return code
+
+    def _start(
+        self, args: list[str], env: Mapping[str, str | None] | None, output: str, modules: str = "", copies: int = 1
+    ) -> None:
+        if self.runs == 0:
+            assert self._answer() == "ready"
+        self.runs += 1
+        request = {
+            "args": args,
+            "env": {**ENVIRONMENT, **(env or {})},
+            "cwd": str(ROOT),
+            "output": output,
+            "modules": modules,
+            "timeout": SECONDS,
+            "copies": copies,
+        }
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
 
     def claims(
         self, model: str | Path | None, report_dir: Path, *args: str, env: Mapping[str, str] | None = None

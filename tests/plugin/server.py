@@ -21,6 +21,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from tests.plugin.forked_workers import prepared
+
 LIBRARIES = (
     *("jsonschema", "numba", "scipy.stats", "mpl_toolkits.mplot3d", "PIL.PngImagePlugin"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
@@ -60,10 +62,15 @@ def run(request: dict[str, Any]) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.environ.update(request["env"])
+    for name, value in request["env"].items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     os.chdir(request["cwd"])
     # as `python -m` and PYTHONPATH would have it
-    sys.path[:0] = [request["cwd"], *filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))]
+    sys.path[:0] = [request["cwd"], *filter(None, (request["env"].get("PYTHONPATH") or "").split(os.pathsep))]
+    prepared(request["args"])
     sys.argv = ["pytest", *request["args"]]
     code = 0
     try:

@@ -7,9 +7,8 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 
 _TOKEN = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\x1b.|[^\x1b]", re.DOTALL)
 
@@ -65,12 +64,15 @@ class Screen:
 
 
 def watched(
-    command: Sequence[str], env: Mapping[str, str], cwd: str, rows: int = 24, columns: int = 80
+    start: Callable[[int], Callable[[], int]], rows: int = 24, columns: int = 80
 ) -> tuple[int, Screen, list[str]]:
-    """Run a command on a terminal: its exit code, the last screen, and all states of the row below the cursor."""
+    """Start something on a terminal: its exit code, the last screen, and all states of the row below the cursor.
+
+    start: is given the terminal's file descriptor, and returns a function that waits for the exit code.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    process = subprocess.Popen(command, env=dict(env), cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs)
+    wait = start(theirs)
     os.close(theirs)
     screen, below, written = Screen(rows, columns), [], ""
     while True:
@@ -87,4 +89,4 @@ def watched(
             below.append(screen.lines[min(screen.row + 1, rows - 1)])
     screen.write(written)
     os.close(ours)
-    return process.wait(), screen, below
+    return wait(), screen, below

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from tests.models import tiny
 from tests.plugin.models import write_plain
-from tests.plugin.runs import Server, cold
+from tests.plugin.runs import Server
 from tests.plugin.test_plugin_bad_input import assert_refused
 from tests.plugin.test_plugin_faults import plugin
 from vsa_checks.errors import ModelError
@@ -46,8 +46,7 @@ def test_a_library_that_cannot_load_the_model_is_one_message(
     processes: tuple[str, ...], plain: Path, warm: Server, tmp_path: Path
 ) -> None:
     env = plugin(tmp_path, "unloadable", UNLOADABLE.format(bases="('processed', 'raw')"))
-    start = cold if processes else warm.claims  # what the server forks cannot hand PYTHONPATH on
-    run = start(plain, tmp_path / "report", *ONLY, "--basis", "both", "-p", "unloadable", *processes, env=env)
+    run = warm.claims(plain, tmp_path / "report", *ONLY, "--basis", "both", "-p", "unloadable", *processes, env=env)
     assert_refused(run, *WORDS)
     assert "and the rest" not in run.output
 
@@ -81,8 +80,7 @@ def test_a_basis_that_cannot_be_loaded_leaves_the_other_one(
     processes: tuple[str, ...], basis: str, plain: Path, warm: Server, tmp_path: Path
 ) -> None:
     env = plugin(tmp_path, "unloadable", UNLOADABLE.format(bases=f"({basis!r},)"))
-    start = cold if processes else warm.claims  # what the server forks cannot hand PYTHONPATH on
-    run = start(plain, tmp_path / "report", *ONLY, "--basis", "both", "-p", "unloadable", *processes, env=env)
+    run = warm.claims(plain, tmp_path / "report", *ONLY, "--basis", "both", "-p", "unloadable", *processes, env=env)
     assert run.code == 4 and "INTERNALERROR" not in run.output and "Traceback" not in run.output
     assert len(run.results) == 3 and {result["basis"] for result in run.results.values()} == {"processed", "raw"} - {
         basis

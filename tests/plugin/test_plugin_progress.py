@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.runs import ENVIRONMENT, arguments
+from tests.plugin.runs import ENVIRONMENT, Server, arguments
 from tests.plugin.terminal import watched
 from vsa_checks.paths import ROOT
 from vsa_checks.plugin.estimate import Estimate, in_words
@@ -101,24 +104,23 @@ progress.PLAIN_SECONDS = 0.3
 """
 
 
-def slowly(plain: Path, folder: Path, *more: str) -> tuple[list[str], dict[str, str]]:
-    """A command and its environment: a run of four checks that each take some steps."""
+def slowly(plain: Path, folder: Path, *more: str) -> tuple[list[str], dict[str, str | None]]:
+    """Arguments and environment of a run of three checks that each take some steps."""
     (folder / "slowly.py").write_text(SLOWLY)
-    command = ("-p", "slowly", "--basis", "raw", "--no-recorded", "--claims", "embedding-mean-zero,mlp-out-artifacts")
-    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": f"{folder}:{ROOT}", "TERM": "xterm", "STEP_S": "0.21"}
-    del environment["COLUMNS"]
-    return [sys.executable, "-m", "pytest", *arguments((*command, *more), plain, folder / "report")], environment
+    chosen = ("-p", "slowly", "--basis", "raw", "--no-recorded", "--claims", "embedding-mean-zero,mlp-out-artifacts")
+    changed = {"PYTHONPATH": f"{folder}:{ROOT}", "TERM": "xterm", "STEP_S": "0.21", "COLUMNS": None}
+    return arguments((*chosen, *more), plain, folder / "report"), changed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("rows", "columns", "more"), [(40, 100, ()), (8, 60, ("-v",))])
 def test_on_a_terminal_one_line_is_rewritten_in_place(
-    rows: int, columns: int, more: tuple[str, ...], plain: Path, tmp_path: Path
+    rows: int, columns: int, more: tuple[str, ...], plain: Path, warm: Server, tmp_path: Path
 ) -> None:
-    command, environment = slowly(plain, tmp_path, *more)
+    chosen, environment = slowly(plain, tmp_path, *more)
     if columns == 100:
         environment["STEP_S"] = "0.5"  # seconds that are worth to be told of
-    _, screen, below = watched(command, environment, str(ROOT), rows, columns)
+    _, screen, below = watched(partial(warm.on_terminal, chosen, environment), rows, columns)
     shown = [line for line in below if line]
     assert len(shown) >= 6 and max(map(len, shown)) < columns
     assert all(re.match(r"[0-3] of 3 checks done(, |: |…)", line) for line in shown), shown
@@ -138,21 +140,29 @@ def test_on_a_terminal_one_line_is_rewritten_in_place(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("terminal", ["none", "dumb"])
-def test_elsewhere_a_plain_line_comes_now_and_then(terminal: str, plain: Path, tmp_path: Path) -> None:
-    command, environment = slowly(plain, tmp_path)
-    environment["TERM"] = terminal
+def test_elsewhere_a_plain_line_comes_now_and_then(terminal: str, plain: Path, warm: Server, tmp_path: Path) -> None:
+    chosen, environment = slowly(plain, tmp_path)
     if terminal == "none":
-        command = ["bash", "-c", '"$@" | cat', "bash", *command]
-    _, screen, _ = watched(command, environment, str(ROOT), 40, 100)
+        _, screen, _ = watched(partial(piped, chosen, environment), 40, 100)
+    else:
+        _, screen, _ = watched(partial(warm.on_terminal, chosen, environment | {"TERM": terminal}), 40, 100)
     lines = [line for line in screen.scrolled + screen.lines if "checks done" in line]
     assert 3 <= len(lines) <= 6
     assert all(re.match(r"\d of 3 checks done", line) for line in lines)
     assert any("mlp-out-artifacts/raw/L0 (a step" in line for line in lines)
 
 
+def piped(chosen: list[str], changed: Mapping[str, str | None], terminal: int) -> Callable[[], int]:
+    """Start a run as a shell does whose line ends in `| cat`: standard error alone is the terminal."""
+    environment = {key: value for key, value in ({**os.environ, **ENVIRONMENT} | dict(changed)).items() if value}
+    command = ["bash", "-c", '"$@" | cat', "bash", sys.executable, "-m", "pytest", *chosen]
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal)
+    return process.wait
+
+
 @pytest.mark.slow
-def test_two_processes_are_told_of_by_the_one_that_hears_them(plain: Path, tmp_path: Path) -> None:
-    command, environment = slowly(plain, tmp_path, "-n", "2")
-    _, _, below = watched(command, environment, str(ROOT), 40, 100)
+def test_two_processes_are_told_of_by_the_one_that_hears_them(plain: Path, warm: Server, tmp_path: Path) -> None:
+    chosen, environment = slowly(plain, tmp_path, "-n", "2")
+    _, _, below = watched(partial(warm.on_terminal, chosen, environment), 40, 100)
     shown = {line[0] for line in below if "of 3 checks done" in line}
     assert "0" in shown and shown & {"1", "2"}
