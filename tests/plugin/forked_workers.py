@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import types
-from typing import Any
+from typing import Any, BinaryIO
 
 from execnet import gateway_io
 from execnet.gateway_base import Popen2IO
@@ -15,6 +15,9 @@ from xdist import workermanage
 
 class Worker:
     """A fork that waits for what execnet tells a new interpreter, with what execnet asks of a process."""
+
+    stdin: BinaryIO
+    stdout: BinaryIO
 
     def __init__(self, others: list[Worker]) -> None:
         told, tells = os.pipe()
