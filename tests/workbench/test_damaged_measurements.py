@@ -262,6 +262,14 @@ def test_a_place_where_nothing_would_be_trusted_is_told_once(tmp_path: Path, mon
     assert list((tmp_path / kept.FOLDER).iterdir()) == []
 
 
+def test_what_could_not_be_kept_is_said(tmp_path: Path) -> None:
+    assert cache_in(tmp_path / "there").lost() == "" == cache_in(None).lost()
+    assert list((tmp_path / "there" / kept.FOLDER).iterdir()) == []
+    (tmp_path / "file").write_text("")
+    said = cache_in(tmp_path / "file").lost()
+    assert str(tmp_path / "file") in said and "(Not a directory)" in said and paths.CACHE_VARIABLE in said
+
+
 def test_what_is_too_long_to_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(cache_in(tmp_path))
     length = only_file(tmp_path).stat().st_size

@@ -103,6 +103,8 @@ class Controller:
             and not terminalreporter.config.getoption("numprocesses", None)
         ):
             terminalreporter.write_line(f"Memory taken at most: {taken / GB:.1f} GB.")
+        if lost := self.run.kept.lost():
+            terminalreporter.write_line(visible(lost), yellow=True)
         for trouble in self.troubles:
             terminalreporter.write_line(trouble, red=True)
 

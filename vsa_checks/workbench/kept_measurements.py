@@ -40,6 +40,8 @@ FOLDER = "measurements"
 """Name of the folder within the cache."""
 MOST_BYTES = 256 * 2**20
 UNUSED_S = 30 * 24 * 3600.0
+USUAL_BYTES = 32_768
+"""As much as a large measurement takes."""
 MOST_BYTES_OF_ONE = 16 * 2**20
 """Far beyond any measurement: a longer file is none."""
 _ENTRY = re.compile(r"[0-9a-f]{64}\.json")
@@ -57,7 +59,7 @@ _THREADS = TypeAdapter(Annotated[int, Field(ge=1, le=100_000)])
 
 
 class KeptMeasurements:
-    """The kept measurements of one run's model. A file that cannot be read or written is passed over in silence."""
+    """The kept measurements of one run's model. A file that cannot be read or written is passed over."""
 
     def __init__(
         self,
@@ -100,6 +102,22 @@ class KeptMeasurements:
             f"{stat.S_IMODE(found.st_mode):o}, and kept measurements are used where they are this user's and nobody "
             "else may write them. Name another folder by VSA_CHECKS_CACHE."
         )
+
+    def lost(self) -> str:
+        """Why not all of what was measured may be kept, "" if it can be: the disk is full, or the folder is shut."""
+        if self._folder is None:
+            return ""
+        probe = self._folder / "probe"
+        try:
+            write_whole(probe, bytes(USUAL_BYTES), private=True)
+            probe.unlink(missing_ok=True)  # another run may have taken it away
+        except (OSError, ValueError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
+            return (
+                f"Not all that was measured could be kept in {self._folder} ({reason}): a later run measures it again. "
+                "Make room there, or name another folder by VSA_CHECKS_CACHE."
+            )
+        return ""
 
     # --- what is kept ---------------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ def write_twin(name: str, info: ModelInfo, seed: int, folder: Path) -> None:
 
     size, free = Sizes.of(info).whole, shutil.disk_usage(folder).free
     if 1.1 * size > free:
-        raise NoTwin(f"it takes {size / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free")
+        raise NoTwin(f"it takes {size / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free")
     with quiet(), torch.random.fork_rng(devices=[]):
         config, row = _configuration(locate(name), name)
         torch.manual_seed(seed)
