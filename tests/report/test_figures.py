@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -26,13 +27,13 @@ from vsa_checks.figures import (
     neuron_pictures,
     store,
 )
-from vsa_checks.figures.every import EVERY
+from vsa_checks.figures.every import EVERY, OPTIONS
 from vsa_checks.figures.gram_picture import ABOVE, BELOW, colours
 from vsa_checks.figures.grams import block
 from vsa_checks.figures.histogram_picture import beta_shares
 from vsa_checks.figures.kept_shapes import groups
 from vsa_checks.figures.markup import as_markup, standalone
-from vsa_checks.figures.picture import Choice, Picture, Report, percent
+from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Report, percent
 from vsa_checks.figures.style import as_file
 from vsa_checks.report import render, write, write_page
 from vsa_checks.report.document import text_of
@@ -77,16 +78,16 @@ def test_only_what_chance_does_not_give_has_a_colour() -> None:
 def test_words_have_the_numbers_of_the_data(report: Report) -> None:
     said = {name: make(report, Choice()).message for name, make in EVERY.items()}
     assert "0.621% of 40,250" in said["histogram"]
-    assert "from 2.0% to 40.0% (layer 2), above the band of every null at layers 0, 2." in said["beyond-chance"]
+    assert "from 2% to 40% (layer 2), above the band of every null at layers 0, 2." in said["beyond-chance"]
     assert "layer 0, W_in, 5 tokens: median 0.375 against 0.275 to 0.275 by chance" in said["bundle-size"]
     assert "neuron 7 is explained best" in said["best-neurons"] and "cosine of 0.612" in said["best-neurons"]
     assert "strongest 37.5% from layer 0 to 1" in said["circuits"] and "cosine −0.75" in said["circuits"]
     assert "17 of layer 0 writes what 4 of layer 1 reads" in said["circuits"]
-    assert "strongest 10.0% from layer 2 to 0" in said["circuits"] and "orange dashes negative" in said["circuits"]
+    assert "strongest 10% from layer 2 to 0" in said["circuits"] and "orange dashes negative" in said["circuits"]
     assert "highest 0.7 in layer 2 head 1" in said["heads"]
     cosines = block(groups(report.kept.arrays, kept.GRAM)["processed/L0/W_in"])[0]
     off = cosines[np.triu_indices(64, 1)]
-    assert f"W_in, sample of 64: 0.0% of 2,016 pairs, rms {np.sqrt(np.mean(off**2)):.3f}" in said["gram"]
+    assert f"W_in, sample of 64: 0% of 2,016 pairs, rms {np.sqrt(np.mean(off**2)):.3f}" in said["gram"]
 
 
 @pytest.mark.parametrize("d", [32, 48, 131, 144, 160, 200])
@@ -116,7 +117,7 @@ def test_words_where_nothing_runs_forward_and_in_few_dimensions() -> None:
     document["model"]["d_model"] = 32
     few = Report(document, store.Kept(arrays))
     said = circuit_picture.picture(few, Choice()).message
-    assert "no pair beyond them; those" in said and "strongest 25.0% from layer 2 to 0" in said
+    assert "no pair beyond them; those" in said and "strongest 25% from layer 2 to 0" in said
     said = gram_picture.picture(few, Choice()).message
     assert "no single cosine can be told from chance" in said and "Grey lies within" not in said
 
@@ -218,8 +219,27 @@ WRONG = {
     "holds no block of head 9": ("gram", "--head", "9", "-o", "a.pdf"),
     "of layers 0–2": ("gram", "--layer", "7", "-o", "a.pdf"),
     "W_Q": ("histogram", "--matrix", "W_out", "-o", "a.pdf"),
+    "takes no --head: its options are --layer, --basis": ("heads", "--head", "1", "-o", "a.pdf"),
+    "circuits takes no --layer and no --head": ("circuits", "--head", "1", "--layer", "0", "-o", "a.pdf"),
+    "stand in no layer": ("gram", "--matrix", "embeddings", "--layer", "1", "-o", "a.pdf"),
+    "Leave out either --list or --layer": ("--list", "--layer", "1"),
     "cannot be written": ("heads", "-o", "results.json/a.pdf"),
 }
+
+
+NOWHERE = {"layer": 7, "head": 9, "matrix": "W_nowhere", "basis": "raw"}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_figure_heeds_the_options_that_it_is_said_to_take_and_no_other(name: str, report: Report) -> None:
+    def heeded(option: str) -> bool:
+        try:
+            EVERY[name](report, replace(Choice(), **{option: NOWHERE[option]}))  # type: ignore[arg-type]
+        except NothingToDraw:
+            return True
+        return False
+
+    assert {option for option in NOWHERE if heeded(option)} == set(OPTIONS[name])
 
 
 @pytest.mark.parametrize(("words", "arguments"), WRONG.items(), ids=[words.replace(" ", "-") for words in WRONG])
