@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vsa_checks.report import answers, formatting
-from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, shares
+from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, named_places, places, shares
 from vsa_checks.report.commands import claim_commands
 from vsa_checks.report.details import details_view
 from vsa_checks.report.paper_sections import heading, in_order
@@ -63,9 +63,10 @@ def _claim_view(
     strips, charts = [], []
     for (basis, matrix), members in _by_matrix(results).items():
         name = " ".join(part for part in (matrix, f"({basis})" if both_bases else None) if part) or "all"
-        charts.append((name, lines_by_layer(members, f"{claim}, {name}, by layer", kind)))
+        title = f"{claim}, {name}, by layer"
+        charts.append((name, lines_by_layer(members, title, kind, record["alpha"])))
         if basis == worst["basis"]:
-            strips.append((name, bars_by_layer(members, f"{claim}, {name}, by layer", kind), _where(members)))
+            strips.append((name, bars_by_layer(members, title, kind, record["alpha"]), _where(members)))
     where = subject_place(worst, both_bases)
     rows = {result["id"]: _row(result, both_bases, kind) for result in results}
     notes = _in_all([row["details"]["notes"] for row in rows.values() if row["result"]["value"] is not None])
@@ -81,7 +82,7 @@ def _claim_view(
         "worst_place": where,
         "measured": answers.measured(worst, where, primary or exploratory, kind),
         "chance": answers.chance(worst, kind),
-        "follows": answers.follows(worst, kind),
+        "follows": answers.follows(worst, kind, record["alpha"]),
         "origin": origin(claim, record),
         "effective": _effective(record, results),
         "lanes": lanes(worst, kind),
@@ -116,7 +117,7 @@ def _effective(record: Mapping[str, Any], results: Sequence[Result]) -> float | 
 
 
 def _by_matrix(results: Sequence[Result]) -> dict[tuple[str, str | None], list[Result]]:
-    """Results of the subjects that stand at two or more layers, by basis and matrix, in order of layers."""
+    """Results of the subjects that stand at two or more layers or experts, by basis and matrix, in their order."""
     groups: dict[tuple[str, str | None], list[Result]] = {}
     for result in results:
         if result["subject"]["layer"] is not None:
@@ -126,23 +127,15 @@ def _by_matrix(results: Sequence[Result]) -> dict[tuple[str, str | None], list[R
 
 def _where(results: Sequence[Result]) -> str:
     """Which verdicts a strip shows, in few words: the rarer ones are named with their layers."""
-    by_verdict = {
-        verdict: [r["subject"]["layer"] for r in results if r["verdict"] == verdict] for verdict in formatting.VERDICTS
-    }
     words = {"holds": "holds", "chance": "chance", "refuted": "refuted", "not-checked": "not checked"}
-    found = {verdict: layers for verdict, layers in by_verdict.items() if layers}
+    by_verdict = {verdict: [r for r in results if r["verdict"] == verdict] for verdict in formatting.VERDICTS}
+    found = {verdict: own for verdict, own in by_verdict.items() if own}
     given = sum(formatting.GIVEN in formatting.remarks(result) for result in results)
     shape = f"; the shape gives {'all' if given == len(found['holds']) else given} that hold" if given else ""
     if len(found) == 1:
-        return f"{words[next(iter(found))]} at all {len(results)} layers{shape}"
+        return f"{words[next(iter(found))]} at all {places(results)}{shape}"
     most = max(found, key=lambda verdict: len(found[verdict]))
-    parts = []
-    for verdict, layers in found.items():
-        if verdict == most:
-            continue
-        listed = formatting.layer_ranges(layers)
-        where = f"layer {listed}" if len(layers) == 1 else f"layers {listed}"
-        parts.append(f"{words[verdict]} at {where if len(listed) <= SAME_LAYERS else f'{len(layers)} layers'}")
+    parts = [f"{words[one]} at {named_places(own, SAME_LAYERS)}" for one, own in found.items() if one != most]
     return "; ".join([*parts, f"{words[most]} at the other {len(found[most])}"]) + shape
 
 
