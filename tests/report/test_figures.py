@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.report.browser import Browser
 from tests.report.parsed_page import Page
 from vsa_checks import theory
 from vsa_checks.cli.main import main
+from vsa_checks.cli.plot import read_report
 from vsa_checks.figures import (
     circuit_picture,
     gram_picture,
@@ -35,8 +37,8 @@ from vsa_checks.figures.kept_shapes import groups
 from vsa_checks.figures.markup import as_markup, standalone
 from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Report, percent
 from vsa_checks.figures.style import as_file
-from vsa_checks.report import render, write, write_page
-from vsa_checks.report.document import text_of
+from vsa_checks.report import read, render, write, write_page
+from vsa_checks.report.document import content_there, text_of
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +278,24 @@ def test_a_browser_draws_them_without_complaint(dark: bool, folder: Path, browse
         lines = "getComputedStyle(document.querySelector('svg.figure text')).fill"
         assert browser.evaluate(lines) == ("rgb(231, 233, 236)" if dark else "rgb(27, 31, 36)")
         assert browser.evaluate("document.querySelectorAll('.one-figure').length") == len(EVERY)
+
+
+def test_arrays_belong_to_the_bytes_of_the_results_whatever_version_they_are_of(folder: Path) -> None:
+    """Results in the form of version 1, which differ from what they are once they are read."""
+    old = made.document()
+    old["schema_version"] = 1
+    for part in (old["summary"], *old["summary"]["by_claim"].values()):
+        for counts in (part["primary"], part["exploratory"]):
+            del counts["unsettled"], counts["given_by_shape"]
+    for one in (*old["results"], *(entry["worst"] for entry in old["summary"]["by_claim"].values())):
+        del one["unsettled"], one["twin"]
+    content = json.dumps(old)
+    (folder / "results.json").write_text(content)
+    assert "belongs to another run" in read_report(folder).kept.why_none
+    (folder / store.FILE_NAME).write_bytes(store.file_of([store.as_text(made.arrays())], content))
+    assert set(read_report(folder).kept.arrays) == set(made.arrays())
+    assert content_there(read(folder), folder) == content.encode(), "what a page is made anew from"
+    assert content_there(made.document() | {"paper": "another"}, folder) != content.encode()
 
 
 def test_old_results_still_make_a_page() -> None:

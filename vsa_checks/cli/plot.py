@@ -59,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
 
 def read_report(path: Path) -> Report:
     """A report's results and the arrays beside them. Raises ReportError for results that cannot be read."""
-    results = document.read(path)
+    results, content = document.read_with_content(path)
     folder = path if os.path.isdir(path) else path.parent
-    return Report(results, store.read_file(folder, document.text_of(results)))
+    return Report(results, store.read_file(folder, content))
 
 
 def _require_heeded(figure: str, choice: Choice) -> None:
