@@ -11,6 +11,7 @@ from vsa_checks.report.commands import claim_commands
 from vsa_checks.report.details import details_view
 from vsa_checks.report.paper_sections import heading, in_order
 from vsa_checks.report.quantities import Quantity, quantity
+from vsa_checks.report.room import leave_out
 from vsa_checks.report.summary import largest_p, place, worst_first
 from vsa_checks.report.thresholds import origin
 
@@ -47,7 +48,9 @@ def claim_views(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     for result in document["results"]:
         of_claim.setdefault(result["claim"], []).append(result)
     by_claim = document["summary"]["by_claim"]
-    return [_claim_view(claim, of_claim[claim], by_claim[claim], document) for claim in worst_first(by_claim)]
+    views = [_claim_view(claim, of_claim[claim], by_claim[claim], document) for claim in worst_first(by_claim)]
+    leave_out(views)
+    return views
 
 
 def _claim_view(
@@ -101,7 +104,12 @@ def _claim_view(
         "n_tested": sum("q_value" in result["details"] for result in results),
         "results": results,
         "tables": [
-            (name, [rows[result["id"]] for result in members], len(members) <= OPEN_ROWS and name == "primary")
+            (
+                name,
+                [rows[result["id"]] for result in members],
+                len(members) <= OPEN_ROWS and name == "primary",
+                _interval_of_all(members),
+            )
             for name, members in (("primary", primary), ("exploratory", exploratory))
             if members
         ],
@@ -166,7 +174,9 @@ def _row(result: Result, with_basis: bool, kind: Quantity) -> dict[str, Any]:
         "anchor": formatting.anchor(result["id"]),
         "place": subject_place(result, with_basis),
         "value": kind.short(value, result["threshold"]),
+        "x": None if value is None else f"{value:.9g}",
         "interval": ci and f"{kind.short(ci['low'])} to {kind.short(ci['high'])}",
+        "unit": ci and _interval(ci),
         "rule": "–" if value is None else kind.rule(result),
         "reference": result["reference"] and kind.short(result["reference"]["value"], value),
         "twin": result["twin"] and kind.short(result["twin"]["value"]),
@@ -175,7 +185,18 @@ def _row(result: Result, with_basis: bool, kind: Quantity) -> dict[str, Any]:
         "q": result["details"].get("q_value"),
         "differs": bool(recorded) and recorded["verdict"] != result["verdict"],
         "details": details_view(result),
+        "left_out": False,
     }
+
+
+def _interval(ci: Mapping[str, Any]) -> str:
+    return f"{100 * ci['level']:g}% over {formatting.visible(ci['unit'])}"
+
+
+def _interval_of_all(results: Sequence[Result]) -> str:
+    """What the intervals of several results are of, where it is the same: "95% over neurons"; else nothing."""
+    found = {_interval(result["ci"]) for result in results if result["ci"]}
+    return found.pop() if len(found) == 1 and len(results) > 1 else ""
 
 
 def _in_all(notes: Sequence[Sequence[str]]) -> list[str]:

@@ -123,10 +123,11 @@ def lines_by_layer(results: Sequence[Result], title: str, kind: Quantity, alpha:
     lines = (("reference-line", keys[4]), ("twin-line", keys[6]), ("chance-line", keys[5]), ("threshold", keys[1]))
     for line, key in lines:
         parts.append(Markup('<path class="{}" d="{}"/>').format(line, _steps(steps, list(map(key, results)), scale)))
+    alike = len({result["threshold"] for result in results}) == 1  # then the description says it
     labelled = _labelled([result["subject"]["layer"] for result in results], gap)
     for index, result in enumerate(results):
         x = round(steps[index] + gap / 2, 1)
-        parts.append(_layer(result, x, scale, bottom, kind, alpha))
+        parts.append(_layer(result, x, scale, bottom, kind, alpha, "" if alike else f", threshold {kind.rule(result)}"))
         if index in labelled:
             parts.append(label(x, bottom + 15, result["subject"]["layer"], "middle"))
     parts.append(label(left - 5, bottom + 15, "layer", "end"))
@@ -146,13 +147,15 @@ def _labelled(layers: Sequence[int], gap: float) -> set[int]:
     return set(starts[::every])
 
 
-def _layer(result: Result, x: float, scale: Scale, bottom: float, kind: Quantity, alpha: float | None) -> Markup:
-    """The marks of one layer, with their numbers as a tooltip."""
+def _layer(
+    result: Result, x: float, scale: Scale, bottom: float, kind: Quantity, alpha: float | None, said: str
+) -> Markup:
+    """The marks of one layer, with their numbers as a tooltip; `said` stands behind the value."""
     expert = "" if _expert(result) is None else f", expert {_expert(result)}"
     words = f"layer {result['subject']['layer']}{expert}: {_WORDS[result['verdict']]}"
     if result["value"] is None:
         return Markup('<g><title>{}</title><path class="gap" d="M{} {}h6"/></g>').format(words, x - 3, bottom - 3)
-    words += f", value {kind.short(result['value'], result['threshold'])}, threshold {kind.rule(result)}"
+    words += f", value {kind.short(result['value'], result['threshold'])}{said}"
     marks = Markup("")
     if null := hardest_null(result, alpha):
         words += f", {null['name']} {kind.short(null['value'], result['value'])}"
