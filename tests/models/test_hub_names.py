@@ -71,7 +71,7 @@ def test_names_that_can_be_no_model(hub: Path, name: str, words: str) -> None:
 def test_a_path_has_no_revisions(name: str, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "checkpoints").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelError, match="is a path, and a path has no revisions. Leave @.* out, or name the folder"):
+    with pytest.raises(ModelError, match=r"is a path, and a path has no revisions\. Leave @.* out, or name the folder"):
         locate(name.format(tmp_path / "checkpoints"))
 
 
