@@ -56,6 +56,7 @@ def test_latex_has_booktabs_rules_and_numbers_as_mathematics(document: Json) -> 
     text = str(write_table(document, "latex", subjects=True))
     assert r"% needs: \usepackage{booktabs}" in text and text.count(r"\toprule") == text.count(r"\bottomrule") == 1
     assert r"claim-a & processed & 0 & W\_in & 90\% & $\geq$ 50\% & about 0\% & \textless{} 0.0001 & holds" in text
+    assert "\\begin{table}[tbp]\n\\footnotesize" in text, "before the float it would change nothing"
     assert r"& $-$25\% & $\geq$ 50\% &" in text
     assert r"\caption{Model: smollm2-135m. The paper's own model (GPT-2 small) was NOT checked." in text
 
@@ -74,6 +75,7 @@ def test_a_long_latex_table_goes_over_pages() -> None:
     long = factory.document([result(claim, 0.7, layer=layer, matrix="W_in") for layer in range(48)], [claim])
     text = str(write_table(long, "latex", subjects=True))
     assert r"\begin{longtable}" in text and r"\usepackage{booktabs,longtable}" in text and r"\begin{table}" not in text
+    assert re.search(r"\n\{\\footnotesize.*\\LTcapwidth.*\n\\begin\{longtable\}", text) and text.endswith("}\n}\n")
 
 
 def test_programs_get_all_columns_and_whole_numbers(document: Json) -> None:

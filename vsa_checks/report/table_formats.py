@@ -146,8 +146,10 @@ def _as_latex(rows: Sequence[Mapping[str, str]], document: Row) -> str:
         label="tab:vsa-checks",
         position=None if len(frame) > LONG else "tbp",
     )
-    packages = "booktabs, longtable" if len(frame) > LONG else "booktabs"
-    return f"% needs: \\usepackage{{{packages.replace(' ', '')}}}\n{text}"
+    if len(frame) > LONG:
+        return f"% needs: \\usepackage{{booktabs,longtable}}\n{{{_NARROW}{_WIDE_CAPTION}\n{text}}}\n"
+    # Before a table its size of type is set anew.
+    return "% needs: \\usepackage{booktabs}\n" + text.replace("[tbp]\n", f"[tbp]\n{_NARROW}\n", 1)
 
 
 def _in_latex(cell: str, numbers: bool) -> str:
@@ -160,6 +162,9 @@ def _in_latex(cell: str, numbers: bool) -> str:
     return re.sub(r"(?<![\w${^])-(?=\d)", "$-$", powers)
 
 
+_NARROW = r"\footnotesize\setlength{\tabcolsep}{3pt}\setlength{\belowcaptionskip}{6pt}"
+"""Nine columns have no room on a page otherwise."""
+_WIDE_CAPTION = r"\setlength{\LTcapwidth}{\linewidth}"
 _NUMBERS = ("Holds", "Value", "Threshold", "Chance", "p")
 _LAYOUTS: dict[str, Callable[[Sequence[Mapping[str, str]], Row], str]] = {"markdown": _as_markdown, "latex": _as_latex}
 
