@@ -76,7 +76,7 @@ def test_smaller_is_better_where_the_claim_says_so() -> None:
         "The claim fails: 10th of 49,152 or closer is asked for. And the value is no better than random directions"
         " (37,668th, p = 1)."
     )
-    (_, rows, _) = found["tables"][0]
+    _, rows, *_ = found["tables"][0]
     assert rows[0]["nulls"][0]["stands"] == "6,985 places behind (1 place needed to beat it)"
 
 

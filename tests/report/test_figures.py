@@ -37,7 +37,7 @@ from vsa_checks.figures.kept_shapes import groups
 from vsa_checks.figures.markup import as_markup, standalone
 from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Report, percent
 from vsa_checks.figures.style import as_file
-from vsa_checks.report import read, render, write, write_page
+from vsa_checks.report import figures_view, read, render, write, write_page
 from vsa_checks.report.document import content_there, text_of
 
 
@@ -153,6 +153,7 @@ def test_heads_of_a_model_that_claims_a_billion_layers() -> None:
     assert np.array_equal(tables["value"], expected, equal_nan=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_drawings_are_sound_and_quote_tokens_as_they_are(name: str, report: Report) -> None:
     choice = Choice(matrix="embeddings") if name == "gram" else Choice()
@@ -172,6 +173,7 @@ def test_drawings_are_sound_and_quote_tokens_as_they_are(name: str, report: Repo
     assert len(as_file(EVERY[name](report, choice).draw(), "pdf")) > 5_000
 
 
+@pytest.mark.slow
 def test_the_page_shows_all_and_says_what_it_lacks(page: str) -> None:
     assert all(f'id="figure-{name}"' in page for name in EVERY) and "Figures that this report does not hold" not in page
     assert "<script>alert" not in page and "\u202e" not in page and "\x1b" not in page
@@ -188,8 +190,9 @@ def test_the_page_shows_all_and_says_what_it_lacks(page: str) -> None:
         ElementTree.fromstring(unquote(one))
 
 
-def test_a_page_of_48_layers_stays_small() -> None:
-    """All lists of neurons, with tokens longer than any reader wants."""
+def test_a_page_of_48_layers_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All lists of neurons, with tokens longer than any reader wants; no other figure grows with the layers."""
+    monkeypatch.setattr(figures_view, "EVERY", {"best-neurons": EVERY["best-neurons"]})
     arrays = made.arrays(["<&>" * 100] * 6)
     best = {name: one for name, one in arrays.items() if name.startswith("best/processed/L0")}
     for layer in range(48):
@@ -198,9 +201,10 @@ def test_a_page_of_48_layers_stays_small() -> None:
                 arrays[name.replace("L0/W_in", f"L{layer}/{matrix}")] = one
     document = made.document()
     document["model"]["n_layers"] = 48
-    assert len(render(document, store.Kept(arrays))) - len(render(document)) < 2_000_000
+    assert len(render(document, store.Kept(arrays))) - len(render(document)) < 1_500_000
 
 
+@pytest.mark.slow
 def test_plot_writes_a_file_of_each_kind(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     starts = {"pdf": b"%PDF-", "svg": b"<?xml", "png": b"\x89PNG"}
     for form, start in starts.items():
@@ -266,10 +270,11 @@ def test_a_figure_takes_no_reports_place(folder: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_a_browser_draws_them_without_complaint(dark: bool, folder: Path, browser: Browser) -> None:
-    page = write_page(made.document(), folder)
+def test_a_browser_draws_them_without_complaint(dark: bool, page: str, tmp_path: Path, browser: Browser) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(page, encoding="utf-8")
     for width in (400, 1400):
-        browser.open(page, width, dark=dark)
+        browser.open(path, width, dark=dark)
         assert browser.complaints() == [] and all(one.startswith(("file:", "data:")) for one in browser.requests())
         browser.evaluate(
             "document.querySelectorAll('details').forEach(one => { one.removeAttribute('name'); one.open = true })"
@@ -309,6 +314,7 @@ def test_a_drawing_that_fails_loses_nothing_else(
         raise IndexError("index 7 is out of bounds")
 
     monkeypatch.setitem(EVERY, "histogram", broken)
+    monkeypatch.setattr(figures_view, "EVERY", {name: EVERY[name] for name in ("histogram", "circuits")})
     text = Page(write_page(made.document(), folder).read_text(encoding="utf-8")).text
     assert "histogram: It could not be drawn (IndexError: index 7 is out of bounds)." in text
     assert "Which layers write what later layers read" in text
@@ -316,12 +322,17 @@ def test_a_drawing_that_fails_loses_nothing_else(
     assert "cannot be drawn (IndexError: index 7 is out of bounds)" in capsys.readouterr().err
 
 
-def test_commands_draw_what_stands_beside_them_and_name_the_model_by_its_path(report: Report) -> None:
+@pytest.mark.slow
+def test_commands_draw_what_stands_beside_them(page: str) -> None:
+    text = Page(page).text
+    assert "vsa-checks plot results.json gram --matrix embeddings -o gram.pdf" in text
+    assert "vsa-checks plot results.json gram --layer 0 -o gram.pdf" in text
+
+
+def test_commands_name_a_model_by_its_path(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures_view, "EVERY", {"best-neurons": EVERY["best-neurons"]})
     document = made.document()
     document["model"] |= {"source": "path", "location": "/data/my models/o'brien", "name": "o'brien"}
     document["environment"]["seed"] = 4
-    text = Page(render(document, report.kept)).text
-    assert "vsa-checks plot results.json gram --matrix embeddings -o gram.pdf" in text
-    assert "vsa-checks plot results.json gram --layer 0 -o gram.pdf" in text
     explain = "vsa-checks explain '/data/my models/o'\"'\"'brien' 0 7 --matrix W_in --basis processed --seed 4"
-    assert explain in text
+    assert explain in Page(render(document, report.kept)).text
