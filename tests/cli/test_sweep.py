@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from tests.models import tiny
 from vsa_checks.cli.main import main
-from vsa_checks.cli.sweep import cluster
+from vsa_checks.cli.sweep import cluster, course
 from vsa_checks.cli.sweep.course import SCRATCH, Asked, Course
 from vsa_checks.cli.sweep.memory import share
 from vsa_checks.cli.sweep.state import FILE_NAME, State
@@ -106,11 +108,55 @@ def test_what_is_done_counts_as_long_as_nothing_changes(job: Job) -> None:
     assert "is written anew" in damaged.trouble and damaged.groups_done(job.name, now) == []
 
 
+@pytest.mark.parametrize("number", [-1, 10**6])
+def test_a_number_of_runs_that_no_machine_has_room_for_is_passed_over(number: int, tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_text(json.dumps({"sweep_version": 1, "at_once": number, "models": {}}))
+    found = State(tmp_path)
+    assert found.at_once == 0 and f"says that {number} runs go on at once" in found.trouble
+
+
+def test_of_repeated_signals_only_the_first_ends_a_sweep() -> None:
+    """In a process of its own: what it ignores once it stops it ignores up to its end."""
+    program = """
+import os, signal
+from vsa_checks.cli.sweep.command import _ending
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with _ending():
+    pass
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+with _ending():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        print("stopping")
+os.kill(os.getpid(), signal.SIGINT)
+print("ended")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.stderr, done.returncode) == (["stopping", "ended"], "", 0)
+
+
 def a_task(job: Job, where: Path) -> dict[str, Any]:
     (where / SCRATCH).mkdir(exist_ok=True)
     (where / SCRATCH / "token").touch()
     asked = Asked(Settings(layers="0"), where, {CACHE_VARIABLE: "off"}, {job.name: 2 * GB}, True, True)
     return Course(asked, None, State(where), print)._task(job, None, "token")  # type: ignore[arg-type]
+
+
+def test_a_report_whose_file_is_gone_is_not_noted_and_ends_no_sweep(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    asked = Asked(Settings(), tmp_path, {}, {}, False, True)
+    one = Course(asked, None, State(tmp_path), print)  # type: ignore[arg-type]
+    monkeypatch.setattr(course.document, "read", lambda folder: {"model": {"sha256": job.info.sha256}})
+    monkeypatch.setattr(course, "fingerprint", gone)
+    one._finished(job, "before")
+    assert not (tmp_path / FILE_NAME).exists()
 
 
 def test_a_task_is_plain_data(job: Job, tmp_path: Path) -> None:
@@ -152,6 +198,7 @@ def test_models_that_cannot_be_measured_are_each_named(here: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--workers", "1001"], "--workers 1001 cannot be used"),
         (["--workers", "0"], "--workers 0 cannot be used"),
         (["--claims", "nonsuch"], "no claim is called 'nonsuch'"),
         (["--seed", "-1"], "--seed -1 cannot be used"),

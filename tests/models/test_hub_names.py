@@ -67,6 +67,14 @@ def test_names_that_can_be_no_model(hub: Path, name: str, words: str) -> None:
         locate(name)
 
 
+@pytest.mark.parametrize("name", ["{}@step1", "./checkpoints@main", "checkpoints@a/b"])
+def test_a_path_has_no_revisions(name: str, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"is a path, and a path has no revisions\. Leave @.* out, or name the folder"):
+        locate(name.format(tmp_path / "checkpoints"))
+
+
 def test_every_entry_is_found_under_its_name_and_its_id() -> None:
     registry = read_registry()
     assert len(registry) > 40

@@ -7,11 +7,18 @@ import pytest
 from tests.report import factory
 from tests.report.browser import Browser
 from tests.report.factory import Json
+from vsa_checks.report import render
 
 
 @pytest.fixture(scope="session")
 def large_document() -> Json:
     return factory.large()
+
+
+@pytest.fixture(scope="session")
+def large_text(large_document: Json) -> str:
+    """Its page."""
+    return render(large_document)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What the page says of a claim follows from its numbers, and names what decides."""
 
+import re
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ def test_smaller_is_better_where_the_claim_says_so() -> None:
         "The claim fails: 10th of 49,152 or closer is asked for. And the value is no better than random directions"
         " (37,668th, p = 1)."
     )
-    (_, rows, _) = found["tables"][0]
+    _, rows, *_ = found["tables"][0]
     assert rows[0]["nulls"][0]["stands"] == "6,985 places behind (1 place needed to beat it)"
 
 
@@ -103,5 +104,39 @@ def test_every_threshold_of_ours_says_why_it_lies_there() -> None:
     claims = load_claims().values()
     assert set(OURS) == {claim.id for claim in claims if claim.threshold_origin == "ours"}
     assert origin("neurons-cos50", {"threshold_origin": "paper"}) == "This is the paper's own figure."
-    assert "one reading neuron in twenty" in origin("circuits-mlp-to-mlp", {"threshold_origin": "ours"})
     assert origin("unknown", {"threshold_origin": "ours"}) == "The paper gives no figure; this one is ours."
+
+
+def test_a_threshold_that_an_earlier_version_had_is_not_explained_by_that_of_today() -> None:
+    record = {"threshold_origin": "ours", "threshold": 0.05, "threshold_unit": "1"}
+    assert "one reading neuron in twenty" in origin("circuits-mlp-to-mlp", record)
+    assert origin("circuits-mlp-to-mlp", record | {"threshold": 1.5}) == "The paper gives no figure; this one is ours."
+
+
+def test_a_result_is_told_by_the_alpha_of_its_own_record() -> None:
+    """Judged at p <= .2, where the claim of that name asks for .01 today."""
+    claim = told("neurons-beyond-chance", decisive=NULLS, alpha=0.2)
+    found = view(result(claim, 0.7, nulls=[null(value=0.3, p_value=0.15), null("twisted neurons", 0.6)]), claim)
+    assert found["verdict"] == "holds"
+    assert "it beats random directions and twisted neurons, the closest by 10 percentage points." in found["follows"]
+
+
+def test_experts_are_counted_as_experts() -> None:
+    claim = plain(primary="all")
+
+    def of_expert(layer: int, expert: int, value: float) -> Json:
+        place = {"basis": "processed", "layer": layer, "expert": expert, "matrix": "W_in"}
+        return result(claim, value, id=f"claim-a/processed/L{layer}/E{expert}/W_in", subject=place)
+
+    every = [of_expert(layer, expert, 0.7) for layer in range(4) for expert in range(2)]
+    (found,) = claim_views(factory.document(every, [claim]))
+    assert [where for _, _, where in found["strips"]] == ["holds at all 8 experts of 4 layers"]
+    assert "One bar per expert. Threshold ≥ 50%. Holds at all 8 experts of 4 layers." in found["strips"][0][1]
+    labels = re.findall(r'text-anchor="middle">(\d+)</text>', found["charts"][0][1])
+    assert labels == ["0", "1", "2", "3"] and "layer 3, expert 1: holds" in found["charts"][0][1]
+    some = [of_expert(0, 0, 0.1), *every[1:], result(claim, 0.7, layer=4, matrix="W_in")]
+    (found,) = claim_views(factory.document(some, [claim]))
+    assert found["strips"][0][2] == "refuted at 1 expert of layer 0; holds at the other 8"
+    same = [of_expert(0, 0, 0.7), *some[1:]]
+    (found,) = claim_views(factory.document(same, [claim]))
+    assert found["strips"][0][2] == "holds at all 8 experts of 4 layers and 1 layer without experts"

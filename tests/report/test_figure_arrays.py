@@ -17,8 +17,9 @@ from vsa_checks.figures import kept, store, token_sample
 from vsa_checks.figures.grams import MOST_BYTES, WHOLE, block, heads_of, matrix_blocks, room
 from vsa_checks.figures.kept_shapes import groups
 from vsa_checks.judging.subjects import Subject
+from vsa_checks.models import Basis
 from vsa_checks.models.vocabulary import Vocabulary
-from vsa_checks.sections import attention, mlp, pursued
+from vsa_checks.sections import attention, circuits, mlp, pursued
 from vsa_checks.sections.beyond_chance import share_beyond_chance
 
 RESULTS = '{"results": []}\n'
@@ -93,6 +94,39 @@ def test_neurons_and_spreads_by_brute_force(monkeypatch: pytest.MonkeyPatch) -> 
     everyone = np.array([path[1] for path in paths.values()])
     assert spread["names"][0] == "neurons" and len(spread["names"]) == 6
     assert spread["percentiles"][0] == pytest.approx(np.percentile(everyone, kept.PERCENTILES, axis=0), abs=1e-5)
+
+
+def test_links_name_neurons_by_their_own_numbers_and_read_no_weights_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neuron 7 of layer 0 writes just what neuron 5 of layer 2 reads; neurons 0 to 3 of all layers are dead."""
+    rng = np.random.default_rng(3)
+    arrays = {"embed.W_E": rng.standard_normal((40, 32)).astype(np.float32)}
+    for layer in range(3):
+        writes, reads = rng.standard_normal((12, 32)), rng.standard_normal((32, 12))
+        writes[:4], reads[:, :4] = 0, 0
+        arrays[f"blocks.{layer}.mlp.W_out"] = writes.astype(np.float32)
+        arrays[f"blocks.{layer}.mlp.W_in"] = reads.astype(np.float32)
+    arrays["blocks.2.mlp.W_in"][:, 5] = -2 * arrays["blocks.0.mlp.W_out"][7]
+    bench = bench_of(arrays, d_model=32, n_layers=3, d_mlp=12)
+    read: list[object] = []
+    written, picture = bench.written, bench.picture
+
+    def told(basis: Basis, layer: int, matrix: str, expert: int | None = None) -> Any:
+        read.append(layer)
+        return written(basis, layer, matrix, expert)
+
+    def pictured(prefix: str, make: Any) -> None:
+        before = len(read)
+        picture(prefix, make)
+        assert before == len(read) > 0
+
+    monkeypatch.setattr(bench, "written", told)
+    monkeypatch.setattr(bench, "picture", pictured)
+    with bench.pictured() as found:
+        circuits.mlp_to_mlp(bench, Subject("a", "raw", None, "W_in"))
+    links = groups(found, kept.LINKS)["raw/W_in"]
+    assert links["strongest"][0].tolist() == [0, 7, 2, 5]
+    assert links["strongest_cosines"][0] == pytest.approx(-1.0)
+    assert links["shares"][0].shape == (3, 3) and (links["strongest"][:, [1, 3]] >= 4).all()
 
 
 def test_frequent_words_come_from_the_text_and_not_from_low_ids() -> None:

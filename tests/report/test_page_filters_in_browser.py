@@ -110,6 +110,8 @@ def test_subjects_are_sorted_by_numbers_and_back(page: Browser) -> None:
         ("x", ["2", "1"], "ascending"),
         ("x", ["1", "2"], "descending"),
         ("p", ["2", "1"], "ascending"),
+        ("q", ["2", "1"], "ascending"),
+        ("q", ["1", "2"], "descending"),
         ("v", ["2", "1"], "ascending"),
         ("at", ["1", "2"], "ascending"),
     ]:

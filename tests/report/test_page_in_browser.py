@@ -7,7 +7,7 @@ import pytest
 
 from tests.report import factory
 from tests.report.browser import REMEDY, Browser
-from tests.report.factory import INFO, Json
+from tests.report.factory import INFO
 from vsa_checks.judging.claim import load_claims
 from vsa_checks.report import write_page
 
@@ -17,8 +17,10 @@ WIDTHS = [400, 1200]
 
 
 @pytest.fixture(scope="module")
-def large_page(large_document: Json, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_page(large_document, tmp_path_factory.mktemp("page"))
+def large_page(large_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    path.write_text(large_text, encoding="utf-8")
+    return path
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -70,10 +70,38 @@ def test_thresholds_and_gaps_are_words() -> None:
     assert SHARE.asked(result(a_claim(threshold=0.8), 0.9)) == "at least 80%"
     assert RANK.gap(-28_449.6) == "28,450 places"
     assert SHARE.gap(-0.05273) == "5.27 percentage points"
-    assert [chance_of(p) for p in (1.0, 0.0234, 3e-26)] == ["p = 1", "p = 0.023", "p < 0.0001"]
 
 
-@pytest.mark.parametrize("kind", ["plain", "share", "rank", "possible", "deviations", "layers"])
+@pytest.mark.parametrize(
+    ("p", "said"),
+    [
+        (1.0, "= 1"),
+        (0.99996, "> 0.999"),
+        (0.9986, "= 0.999"),
+        (0.996, "= 0.996"),
+        (0.0234, "= 0.023"),
+        (0.0, "< 0.0001"),
+    ],
+)
+def test_only_what_is_1_is_written_as_1(p: float, said: str) -> None:
+    assert chance_of(p) == f"p {said}"
+
+
+def test_every_gap_says_what_it_is_of() -> None:
+    found = {name: quantity(claim.metric).gap(-0.251) for name, claim in load_claims().items()}
+    assert found["circuits-mlp-to-mlp"] == "0.251 layers a neuron"
+    assert found["circuits-bound-tokens"] == "0.251 in cosine"
+    assert found["attention-rebinds"] == "0.251 in squared cosine"
+    assert found["attention-ov-isometry"] == "0.251 in value"
+    assert found["neurons-cos50"] == "25.1 percentage points"
+
+
+def test_only_a_cosine_of_1_is_written_as_1() -> None:
+    cosine = quantity("rms cosine of all pairs")
+    assert [cosine.short(value) for value in (1.0, 0.99999, 0.4)] == ["1", "0.99999", "0.4"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "share", "rank", "possible", "deviations", "layers", "cosine"])
 @pytest.mark.parametrize("value", [0.0, -0.0, 5e-324, -1e-9, -3.2, 123_456.789, 1e14, 1.7e308, -1.7e308])
 def test_any_number_can_be_written(kind: str, value: float) -> None:
     one = Quantity(kind, 50_000)

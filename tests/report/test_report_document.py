@@ -115,6 +115,7 @@ def refused(change: Callable[[Any, Any], object], path: Path_, name: object) -> 
     assert str(name) in str(caught.value), path
 
 
+@pytest.mark.slow
 def test_every_key_is_settled() -> None:
     tried = 0
     for path, value in inside(whole()):
@@ -132,6 +133,7 @@ WRONG: dict[type, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_part_has_its_type() -> None:
     tried = 0
     for path, value in inside(whole()):

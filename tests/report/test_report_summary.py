@@ -146,18 +146,18 @@ def test_primary_subjects_go_before_exploratory_ones() -> None:
 def test_the_hardest_null_is_the_decisive_one_nearest_to_the_value() -> None:
     claim = told(direction="<=", decisive=("far", "near"))
     nulls = [null("far", 0.9), null("near", 0.4), null("nearer", 0.31)]
-    decisive = hardest_null(result(claim, 0.3, nulls=nulls))
-    shown = hardest_null(result(plain(direction="<="), 0.3, nulls=nulls))
+    decisive = hardest_null(result(claim, 0.3, nulls=nulls), 0.01)
+    shown = hardest_null(result(plain(direction="<="), 0.3, nulls=nulls), None)
     assert decisive is not None and decisive["name"] == "near"
     assert shown is not None and shown["name"] == "nearer"
-    assert hardest_null(result(plain(), 0.3)) is None
+    assert hardest_null(result(plain(), 0.3), None) is None
 
 
 def test_the_hardest_null_is_the_one_that_decides() -> None:
     claim = told(decisive=("a", "b", "c"), delta=0.05)
 
     def name(*nulls: tuple[str, float, float]) -> str:
-        found = hardest_null(result(claim, 0.9, nulls=[null(name, value, p) for name, value, p in nulls]))
+        found = hardest_null(result(claim, 0.9, nulls=[null(name, value, p) for name, value, p in nulls]), 0.01)
         assert found is not None
         return str(found["name"])
 

@@ -1,22 +1,29 @@
 """docs/results.md, field by field, against the schema and against what is written."""
 
-import re
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import pytest
+from jsonschema import Draft202012Validator
+
 from tests.report import factory
-from tests.report.factory import INFO, result, told
+from tests.report.factory import INFO, Json, result, told
 from tests.report.figures_made import arrays
+from vsa_checks.cli.main import main
 from vsa_checks.figures.kept import CONTENT
 from vsa_checks.paths import DOCS
 from vsa_checks.report import write
-from vsa_checks.report.comparison import compare, read_runs
+from vsa_checks.report.comparison import schema as compare_schema
+from vsa_checks.report.comparison import write_comparison
+from vsa_checks.report.comparison.thresholds import UNIT
 from vsa_checks.report.document import schema
 from vsa_checks.report.schema_page import (
     ARRAYS_END,
     ARRAYS_START,
+    COMPARE_END,
+    COMPARE_START,
     END,
     START,
     arrays_in_markdown,
@@ -43,9 +50,10 @@ def test_the_page_has_the_arrays_of_figures() -> None:
 def test_every_field_says_what_it_is() -> None:
     silent = [
         f"{path}.{name}"
-        for path, node in objects()
+        for root in (schema(), compare_schema())
+        for path, node in objects(root)
         for name, field in node["properties"].items()
-        if not described(field)
+        if not described(field, root)
     ]
     assert silent == []
 
@@ -58,30 +66,35 @@ def test_every_field_of_a_document_is_on_the_page() -> None:
     assert "expert" in fields and set(schema()["required"]) <= fields
 
 
-def test_every_field_of_a_comparison_is_on_the_page(tmp_path: Path) -> None:
-    claim, matrices = told("claim-a", primary="all"), told("mlp-out-near-orthogonal", decisive=())
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Json:
+    """Of three runs: two steps of a training, one of them measured twice, and a report that cannot be read."""
+    folder = tmp_path_factory.mktemp("reports")
+    claim, matrices = told("claim-a", primary="all"), told("mlp-out-near-orthogonal", decisive=(), threshold_unit=UNIT)
     for at, (step, value) in enumerate(((1, 0.7), (2, 0.6), (2, 0.4))):
         rows = [result(claim, value, layer=0, matrix="W_in"), result(matrices, 0.03, layer=0)]
-        write(
-            factory.document(rows, [claim, matrices], replace(INFO, name=f"m-step{step}", sha256=f"{step:064d}")),
-            tmp_path / str(at),
-        )
-    found = compare(*read_runs([tmp_path], tmp_path))
-    rows = re.findall(r"^\| (\w+) \| (`.+?`) \|", PAGE.split("<!-- fields of compare.json")[1], re.MULTILINE)
-    told_of: dict[str, set[str]] = {}
-    for place, names in rows:
-        told_of.setdefault(place, set()).update(re.findall(r"`(\w+)`", names))
-    series, diff, row = found["series"][0], found["diffs"][0], found["claims"][0]
-    kinds = {
-        "top": found,
-        "runs": found["runs"][0],
-        "columns": found["columns"][0],
-        "claims": row,
-        "cells": row["cells"][0],
-    }
-    kinds |= {"series": series, "curves": series["curves"][0], "points": series["curves"][0]["points"][0]}
-    kinds |= {"thresholds": found["thresholds"][0], "diffs": diff, "subjects": diff["subjects"][0]}
-    assert told_of == {place: set(content) for place, content in kinds.items()}
+        rows += [result(claim, None, layer=1, matrix="W_in")] if at == 0 else []
+        model = replace(INFO, name=f"m-step{step}", sha256=f"{step:064d}")
+        write(factory.document(rows, [claim, matrices], model, seed=at), folder / str(at))
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "results.json").write_text("{")
+    return json.loads(json.dumps(write_comparison([folder], folder)))
+
+
+def test_a_comparison_is_as_its_schema_says(comparison: Json, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "--compare"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    Draft202012Validator.check_schema(printed)
+    validator = Draft202012Validator(printed)
+    assert [error.message for error in validator.iter_errors(comparison)] == []
+    assert comparison["thresholds"][0]["asked"] == [0.5]
+    del comparison["diffs"][0]["subjects"][0]["q"]
+    assert [error.message for error in validator.iter_errors(comparison)] == ["'q' is a required property"]
+
+
+def test_the_page_has_the_fields_of_a_comparison() -> None:
+    written = PAGE.split(COMPARE_START)[1].split(COMPARE_END)[0].strip()
+    assert written == fields_in_markdown(compare_schema(), level=4).strip()
 
 
 def _keys(value: Any, free: tuple[str, ...]) -> Iterator[str]:

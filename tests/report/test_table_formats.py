@@ -47,7 +47,7 @@ def test_one_row_a_claim_and_basis_counts_the_verdicts_and_names_the_worst(docum
 def test_markdown_is_a_table_of_rounded_numbers_by_place(document: Json) -> None:
     lines = str(write_table(document, "markdown", subjects=True, claims=["claim-a"])).splitlines()
     assert lines[0] == "| Section | Claim | Layer | Matrix | Value | Threshold | Chance | p | Verdict |"
-    assert lines[2] == r"| 2.1 | claim-a | 0 | W\_in | 0.9 | ≥ 0.5 | -3.1e-5 | 2e-9 | holds |"
+    assert lines[2] == r"| 2.1 | claim-a | 0 | W\_in | 90% | ≥ 50% | about 0% | \< 0.0001 | holds |"
     assert [line.split(" | ")[2] for line in lines[2:6]] == ["0", "1", "2", "10"]
     assert "NOT checked" in lines[-1]
 
@@ -55,12 +55,19 @@ def test_markdown_is_a_table_of_rounded_numbers_by_place(document: Json) -> None
 def test_latex_has_booktabs_rules_and_numbers_as_mathematics(document: Json) -> None:
     text = str(write_table(document, "latex", subjects=True))
     assert r"% needs: \usepackage{booktabs}" in text and text.count(r"\toprule") == text.count(r"\bottomrule") == 1
-    assert (
-        r"claim-a & processed & 0 & W\_in & 0.9 & $\geq$ 0.5 & $-3.1 \times 10^{-5}$ & $2 \times 10^{-9}$ & holds"
-        in text
-    )
-    assert r"& $-0.25$ & $\geq$ 0.5 &" in text
+    assert r"claim-a & processed & 0 & W\_in & 90\% & $\geq$ 50\% & about 0\% & \textless{} 0.0001 & holds" in text
+    assert "\\begin{table}[tbp]\n\\footnotesize" in text, "before the float it would change nothing"
+    assert r"& $-$25\% & $\geq$ 50\% &" in text
     assert r"\caption{Model: smollm2-135m. The paper's own model (GPT-2 small) was NOT checked." in text
+
+
+def test_readers_get_the_numbers_of_a_page_and_programs_plain_ones() -> None:
+    claim = told(metric="median rank of the own token", direction="<=", threshold=10.0, delta=1.0)
+    ranks = factory.document([result(claim, 44_653.0, nulls=[null(value=37_668.0, p_value=0.9996)])], [claim])
+    assert "| 44,653rd | ≤ 10th | 37,668th | \\> 0.999 | refuted |" in str(write_table(ranks, "markdown"))
+    assert r"44,653rd & $\leq$ 10th & 37,668th & \textgreater{} 0.999 & refuted" in str(write_table(ranks, "latex"))
+    (row,) = json.loads(write_table(ranks, "json"))
+    assert (row["value"], row["threshold"], row["null_value"], row["p_value"]) == (44_653.0, 10.0, 37_668.0, 0.9996)
 
 
 def test_a_long_latex_table_goes_over_pages() -> None:
@@ -68,6 +75,7 @@ def test_a_long_latex_table_goes_over_pages() -> None:
     long = factory.document([result(claim, 0.7, layer=layer, matrix="W_in") for layer in range(48)], [claim])
     text = str(write_table(long, "latex", subjects=True))
     assert r"\begin{longtable}" in text and r"\usepackage{booktabs,longtable}" in text and r"\begin{table}" not in text
+    assert re.search(r"\n\{\\footnotesize.*\\LTcapwidth.*\n\\begin\{longtable\}", text) and text.endswith("}\n}\n")
 
 
 def test_programs_get_all_columns_and_whole_numbers(document: Json) -> None:
@@ -145,7 +153,7 @@ def test_the_table_is_printed_where_signs_or_room_are_missing(
     with (tmp_path / "printed").open("w", encoding="ascii") as file:
         monkeypatch.setattr(sys, "stdout", file)
         assert main(["table", str(tmp_path)]) == 0
-    assert r"\u2265 0.5" in (tmp_path / "printed").read_text()
+    assert r"\u2265 50%" in (tmp_path / "printed").read_text()
     if Path("/dev/full").exists():
         with open("/dev/full", "w") as full:
             monkeypatch.setattr(sys, "stdout", full)

@@ -9,7 +9,8 @@ from pathlib import Path
 from vsa_checks.cli.table import refuse_report
 from vsa_checks.errors import UsageError, VsaChecksError, first_line, visible
 from vsa_checks.figures import store
-from vsa_checks.figures.every import EVERY, WHAT
+from vsa_checks.figures.every import EVERY, OPTIONS, WHAT
+from vsa_checks.figures.gram_picture import EMBEDDINGS
 from vsa_checks.figures.picture import Choice, NothingToDraw, Report
 from vsa_checks.figures.style import FORMATS, as_file
 from vsa_checks.report import document
@@ -18,14 +19,16 @@ from vsa_checks.writing import write_whole
 
 def run(options: argparse.Namespace) -> int:
     """Write the figure, or list those that the report can give. Raises VsaChecksError for what cannot be done."""
-    report = read_report(Path(options.report))
+    choice = Choice(options.layer, options.head, options.matrix, options.basis)
     if options.list:
-        _list(report)
+        _require_list_alone(options, choice)
+        _list(read_report(Path(options.report)), choice)
         return 0
     if options.figure is None:
         raise UsageError(f"Name a figure: {', '.join(EVERY)}. With --list each is described.")
     if options.figure not in EVERY:
         raise UsageError(f"There is no figure {options.figure!r}. There are {', '.join(EVERY)}; --list describes them.")
+    _require_heeded(options.figure, choice)
     if options.output is None:
         raise UsageError("Name the file to draw into with -o FILE; its ending, .pdf, .svg or .png, says what it is.")
     path = Path(options.output)
@@ -33,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if form not in FORMATS:
         raise UsageError(f"{options.output} does not say what to draw: name a file that ends with .pdf, .svg or .png.")
     refuse_report(path, Path(options.report), "figure")
-    choice = Choice(options.layer, options.head, options.matrix, options.basis)
+    report = read_report(Path(options.report))
     try:
         picture = EVERY[options.figure](report, choice)
         content = as_file(picture.draw(), form)
@@ -56,16 +59,43 @@ def run(options: argparse.Namespace) -> int:
 
 def read_report(path: Path) -> Report:
     """A report's results and the arrays beside them. Raises ReportError for results that cannot be read."""
-    results = document.read(path)
+    results, content = document.read_with_content(path)
     folder = path if os.path.isdir(path) else path.parent
-    return Report(results, store.read_file(folder, document.text_of(results)))
+    return Report(results, store.read_file(folder, content))
 
 
-def _list(report: Report) -> None:
-    """Print each figure's name, what it shows, and why this report cannot give it, if so."""
+def _require_heeded(figure: str, choice: Choice) -> None:
+    """Raise UsageError for an option that the figure would not heed."""
+    asked = [name for name, value in vars(choice).items() if value is not None]
+    unheeded = [name for name in asked if name not in OPTIONS[figure]]
+    if unheeded:
+        named = " and no ".join(f"--{name}" for name in unheeded)
+        raise UsageError(
+            f"The figure {figure} takes no {named}: its options are {_options(figure)}. Leave out what it does not "
+            "take, or name another figure; --list says what each takes."
+        )
+    if choice.matrix == EMBEDDINGS and choice.layer is not None:
+        raise UsageError(f"The embeddings stand in no layer. Leave --layer or --matrix {EMBEDDINGS} out.")
+
+
+def _require_list_alone(options: argparse.Namespace, choice: Choice) -> None:
+    """Raise UsageError where beside --list something else is asked for than a basis."""
+    given = [f"--{name}" for name, value in vars(choice).items() if value is not None and name != "basis"]
+    given += ["-o"] if options.output is not None else []
+    given += [] if options.figure is None else [f"the figure {visible(options.figure)}"]
+    if given:
+        raise UsageError(f"--list lists all figures and draws none. Leave out either --list or {', '.join(given)}.")
+
+
+def _options(figure: str) -> str:
+    return ", ".join(f"--{name}" for name in OPTIONS[figure])
+
+
+def _list(report: Report, choice: Choice) -> None:
+    """Print each figure's name, what it shows and its options; of one that this report cannot give, why."""
     for name, make in EVERY.items():
         try:
-            make(report, Choice())
-            print(f"{name:<14} {WHAT[name]}")
+            make(report, choice)
+            print(f"{name:<14} {WHAT[name]}; {_options(name)}")
         except NothingToDraw as problem:
             print(f"{name:<14} not in this report: {problem}")

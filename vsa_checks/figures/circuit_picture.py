@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vsa_checks import theory
 from vsa_checks.figures import kept
-from vsa_checks.figures.picture import Choice, Picture, Place, Report, chosen
+from vsa_checks.figures.picture import Choice, Picture, Place, Report, chosen, percent
 from vsa_checks.figures.style import INK, LINE, NULLS, REAL, SOFT, canvas, drawn, styled
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def picture(report: Report, choice: Choice) -> Picture:
     cut = closest_by_chance(report, len(ahead))
     message = (
         f"{place.matrix}: an arc joins a layer that writes with one that reads; its width is the share of the reader's "
-        f"neurons linked with the writer, less the largest share that any null gives. Arcs above run forward (the "
-        f"later layer reads), mean {forward.mean():.2%} beyond the nulls, {_strongest(np.triu(ahead, 1))}; those below "
-        f"run backward, where nothing can flow, mean {backward.mean():.2%}, {_strongest(np.tril(ahead, -1))}."
+        "neurons linked with the writer, less the largest share that any null gives. Arcs above run forward (the later "
+        f"layer reads), mean {percent(forward.mean())} beyond the nulls, {_strongest(np.triu(ahead, 1))}; those below "
+        f"run backward, where nothing can flow, mean {percent(backward.mean())}, {_strongest(np.tril(ahead, -1))}."
     )
     strongest = group["strongest"]
     if len(strongest):
@@ -54,7 +54,7 @@ def picture(report: Report, choice: Choice) -> Picture:
 def _strongest(one_way: NDArray[np.float64]) -> str:
     """The largest share of those that run one way, (layers, layers), zero for all others."""
     i, j = np.unravel_index(np.argmax(one_way), one_way.shape)
-    return f"strongest {one_way[i, j]:.1%} from layer {i} to {j}" if one_way[i, j] > 0 else "no pair beyond them"
+    return f"strongest {percent(one_way[i, j])} from layer {i} to {j}" if one_way[i, j] > 0 else "no pair beyond them"
 
 
 def beyond_chance(group: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -113,7 +113,7 @@ def _draw_arcs(axis: Axes, place: Place, ahead: NDArray[np.float64]) -> None:
     sizes = [share for share in (1.0, 0.5, 0.1) if share * most > 0]
     axis.legend(
         [Line2D([], [], color=REAL, linewidth=4 * share, alpha=0.25 + 0.6 * share) for share in sizes],
-        [f"{share * most:.1%} of readers beyond chance" for share in sizes],
+        [f"{percent(share * most)} of readers beyond chance" for share in sizes],
         loc="upper right",
     )
 

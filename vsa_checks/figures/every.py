@@ -18,11 +18,21 @@ EVERY: dict[str, Callable[[Report, Choice], Picture]] = {
     head_picture.NAME: head_picture.picture,
 }
 WHAT = {
-    gram_picture.NAME: "M^T M of each kind of matrix; --layer, --matrix, --head",
-    histogram_picture.NAME: "cosines of all pairs on a log scale, with the Beta law; --layer, --matrix",
-    neurons.BEYOND: "share of neurons beyond chance by layer, with each null's band; --matrix",
-    neurons.SIZE: "cosine against bundle size, with each null's band; --layer, --matrix",
-    best_picture.NAME: "the best explained neurons with their tokens; --layer, --matrix",
-    circuit_picture.NAME: "circuits as a graph: writer, reader, strength beyond chance; --matrix",
-    head_picture.NAME: "heads by what they copy; --layer",
+    gram_picture.NAME: "M^T M of each kind of matrix",
+    histogram_picture.NAME: "cosines of all pairs on a log scale, with the Beta law",
+    neurons.BEYOND: "share of neurons beyond chance by layer, with each null's band",
+    neurons.SIZE: "cosine against bundle size, with each null's band",
+    best_picture.NAME: "the best explained neurons with their tokens",
+    circuit_picture.NAME: "circuits as a graph: writer, reader, strength beyond chance",
+    head_picture.NAME: "heads by what they copy",
 }
+OPTIONS: dict[str, tuple[str, ...]] = {
+    gram_picture.NAME: ("layer", "head", "matrix", "basis"),
+    histogram_picture.NAME: ("layer", "matrix", "basis"),
+    neurons.BEYOND: ("layer", "matrix", "basis"),
+    neurons.SIZE: ("layer", "matrix", "basis"),
+    best_picture.NAME: ("layer", "matrix", "basis"),
+    circuit_picture.NAME: ("matrix", "basis"),
+    head_picture.NAME: ("layer", "basis"),
+}
+"""Which fields of a Choice each picture heeds."""

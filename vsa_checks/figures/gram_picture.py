@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vsa_checks.figures import kept
 from vsa_checks.figures.grams import block, heads_of
-from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Place, Report, chosen, only_expert
+from vsa_checks.figures.picture import Choice, NothingToDraw, Picture, Place, Report, chosen, only_expert, percent
 from vsa_checks.figures.style import SOFT, drawn, panels, styled
 from vsa_checks.theory import artifact_cut
 
@@ -116,7 +116,7 @@ def _message(shown: list[Tile], cut: float, d: int, frequent: int, tokens: bool)
     parts = []
     for name, cosines in shown:
         off = np.abs(cosines[np.triu_indices(len(cosines), 1)])
-        share = f"{np.mean(off > cut):.1%} of " if cut < 1 else ""
+        share = f"{percent(float(np.mean(off > cut)))} of " if cut < 1 else ""
         parts.append(f"{name}: {share}{len(off):,} pairs, rms {_rms(cosines):.3f}")
     sample = (
         (f"The first {frequent} tokens are frequent words of the text that ships with the checks, the others a seeded "

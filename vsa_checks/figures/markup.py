@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -53,15 +54,19 @@ def as_markup(figure: Figure, name: str, title: str, message: str) -> str:
         f'viewBox="{box[0][9:-1]}" width="{width}" height="{height}" role="img">'
         f"<title>{escape(title)}</title><desc>{escape(message)}</desc>"
     )
-    rest = svg.partition(">")[2]
+    rest = re.sub(r">\s+<", "><", svg.partition(">")[2]).strip()
+    used = set(re.findall(r'url\(#([^)]*)\)|href="#([^"]*)"', rest))
+    named = {one or other for one, other in used}
     # Within tags alone: what a token says stays as it is.
-    return opening + re.sub(r"<[^>]*>", lambda found: _themed(found[0], name), rest).strip()
+    return opening + re.sub(r"<[^>]*>", lambda found: _themed(found[0], name, named), rest)
 
 
-def _themed(tag: str, name: str) -> str:
-    """One tag with the page's colours, names that no other picture has, and no more digits than can be seen."""
-    if tag.startswith("<image"):
-        tag = re.sub(r' id="[^"]*"', "", tag)  # made of its content: two that are alike would share it
+def _themed(tag: str, name: str, named: Collection[str]) -> str:
+    """One tag with the page's colours, no more digits than can be seen, and a name that no other picture has.
+
+    It keeps a name only if it is among those that others of the picture call it by.
+    """
+    tag = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in named else "", tag)
     tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\1{name}-", tag)
     tag = re.sub("|".join(THEME), lambda found: THEME[found[0]], tag)
     tag = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--fig-font)", tag)
@@ -106,6 +111,7 @@ def standalone(markup: str) -> str:
     pattern = "|".join(re.escape(words) for words in back)
 
     def themed(found: re.Match[str]) -> str:
-        return re.sub(pattern, lambda inner: back[inner[0]], found[0])
+        tag = re.sub(pattern, lambda inner: back[inner[0]], found[0])
+        return tag if "'" in tag else tag.replace('"', "'")  # which an address need not write out
 
     return re.sub(r"<[^>]*>", themed, markup)

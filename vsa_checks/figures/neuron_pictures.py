@@ -17,6 +17,7 @@ from vsa_checks.figures.picture import (
     chosen,
     first_middle_last,
     only_expert,
+    percent,
 )
 from vsa_checks.figures.style import GREY, INK, NULLS, REAL, STYLES, drawn, legend, panels, styled
 from vsa_checks.report.formatting import layer_ranges
@@ -53,7 +54,7 @@ def beyond_by_layer(report: Report, choice: Choice) -> Picture:
         where = f"layer{'s' if len(clear) > 1 else ''} {layer_ranges(clear)}" if clear else "no layer"
         above = f"above the band of every null at {where}"
         parts.append(
-            f"{matrix}: from {min(one['value'] for one in own):.1%} to {best['value']:.1%} (layer "
+            f"{matrix}: from {percent(min(one['value'] for one in own))} to {percent(best['value'])} (layer "
             f"{best['subject']['layer']}), {above}"
         )
     message = (
@@ -111,7 +112,7 @@ def _draw_beyond(by_matrix: Mapping[str, Sequence[Result]]) -> Figure:
             axis.set_title(drawn(matrix))
             axis.set_xlabel("layer")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+            axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g}%")
             axis.set_ylim(bottom=0)
         axes[0].set_ylabel("share of neurons")
         _key(figure, axes[0])

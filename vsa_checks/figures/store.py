@@ -55,9 +55,9 @@ def in_words(array: Array) -> Any:
         raise FiguresError(f"{problem}.") from None
 
 
-def digest(results: str) -> str:
-    """What names the results that arrays belong to: the sha256 of the text of results.json."""
-    return hashlib.sha256(results.encode()).hexdigest()
+def digest(results: str | bytes) -> str:
+    """What names the results that arrays belong to: the sha256 of what results.json holds, as it stands there."""
+    return hashlib.sha256(results.encode() if isinstance(results, str) else results).hexdigest()
 
 
 def packed(arrays: Mapping[str, Array]) -> bytes:
@@ -82,7 +82,7 @@ def from_text(text: str) -> dict[str, Array]:
     return unpacked(content) if content else {}
 
 
-def file_of(texts: Iterable[str], results: str) -> bytes:
+def file_of(texts: Iterable[str], results: str | bytes) -> bytes:
     """figures.npz of one run: all arrays of its subjects, and which results they belong to.
 
     Parameters
@@ -109,7 +109,7 @@ class Kept:
 NO_ARRAYS = Kept({}, f"There is no {FILE_NAME} beside the results.")
 
 
-def read_file(folder: Path, results: str) -> Kept:
+def read_file(folder: Path, results: str | bytes) -> Kept:
     """The arrays of a report.
 
     Parameters
@@ -117,7 +117,7 @@ def read_file(folder: Path, results: str) -> Kept:
     folder
         Where figures.npz lies beside results.json.
     results
-        What results.json holds.
+        What results.json holds, byte for byte: a document that was read may be in the form of a later version.
     """
     try:
         content = read_bytes(folder / FILE_NAME, limit=MOST_BYTES, what="The file")
@@ -127,7 +127,7 @@ def read_file(folder: Path, results: str) -> Kept:
     return of_results(content, results)
 
 
-def of_results(content: bytes, results: str) -> Kept:
+def of_results(content: bytes, results: str | bytes) -> Kept:
     """The arrays that the content of a figures.npz holds, if it belongs to these results."""
     try:
         found = unpacked(content)

@@ -82,6 +82,12 @@ def locate(name_or_path: str | os.PathLike[str], registry: Registry | None = Non
         # The parts of a split file are found by its name, which a link into a hub's cache leads away from.
         path = first_part(path.absolute()) if path.is_file() else path.resolve()
         return Located(name, "path", name, path, None, None)
+    base, at, revision = name.rpartition("@")
+    if at and base and _exists(_path(base), base):
+        raise ModelError(
+            f"The model {name} cannot be loaded: {base} is a path, and a path has no revisions. Leave @{revision} out, "
+            "or name the folder of that checkpoint."
+        )
     if _looks_like_path(name):
         raise ModelError(
             f"The model {name} cannot be loaded: no file or directory of that path exists (looked for as "

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from vsa_checks.judging.claim import load_claims
 from vsa_checks.report import formatting
 from vsa_checks.report.escaping import visible
 from vsa_checks.report.quantities import Quantity, chance_of
-from vsa_checks.report.summary import UNKNOWN_ALPHA, lead
+from vsa_checks.report.summary import beaten, lead
 
 Result = Mapping[str, Any]
 SHAPE_GIVES_IT = "An untrained network of the same shape meets this too: the shape gives it."
@@ -24,17 +23,10 @@ def joined(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def decisive_nulls(result: Result) -> tuple[list[Any], list[Any]]:
+def decisive_nulls(result: Result, alpha: float | None) -> tuple[list[Any], list[Any]]:
     """The decisive nulls that a value beats, surely enough and by enough, and those that it does not."""
-    alpha = _alpha(result)
-    beaten: list[Any] = []
-    others: list[Any] = []
-    for null in result["nulls"]:
-        if null["decisive"]:
-            ahead = lead(result, null["value"]) >= (null["delta"] or 0.0)
-            told = null["p_value"] is None or null["p_value"] <= alpha
-            (beaten if ahead and told else others).append(null)
-    return beaten, others
+    decisive = [(beaten(result, null, alpha), null) for null in result["nulls"] if null["decisive"]]
+    return [null for told, null in decisive if told], [null for told, null in decisive if not told]
 
 
 def measured(worst: Result, where: str, peers: Sequence[Result], kind: Quantity) -> tuple[str, str]:
@@ -76,19 +68,22 @@ def chance(worst: Result, kind: Quantity) -> list[str]:
     return found or ["Nothing stands for chance here: the verdict rests on the threshold alone."]
 
 
-def follows(worst: Result, kind: Quantity) -> str:
-    """What the worst subject's verdict means, with the nulls that decide it by name."""
+def follows(worst: Result, kind: Quantity, alpha: float | None) -> str:
+    """What the worst subject's verdict means, with the nulls that decide it by name.
+
+    `alpha` is that of the record by which it was judged.
+    """
     value, verdict = worst["value"], worst["verdict"]
     if value is None:
         return f"This says nothing for or against the claim: {visible(worst['reason']).rstrip('.')}."
-    beaten, others = decisive_nulls(worst)
+    left_behind, others = decisive_nulls(worst, alpha)
     asked = kind.asked(worst)
     if verdict == "chance":
-        return f"The threshold is met, but so it would be by luck: the value {_not_beaten(worst, others, kind)}."
+        return f"The threshold is met, but so it would be by luck: the value {_not_beaten(worst, others, kind, alpha)}."
     if verdict == "holds":
-        if beaten:
-            names = joined([visible(null["name"]) for null in beaten])
-            closest = min(beaten, key=lambda null: lead(worst, null["value"]))
+        if left_behind:
+            names = joined([visible(null["name"]) for null in left_behind])
+            closest = min(left_behind, key=lambda null: lead(worst, null["value"]))
             by = kind.gap(lead(worst, closest["value"]))
             sentence = f"The claim holds, and better than chance: it beats {names}, the closest by {by}."
         else:
@@ -96,9 +91,9 @@ def follows(worst: Result, kind: Quantity) -> str:
         return f"{sentence} {SHAPE_GIVES_IT}" if formatting.GIVEN in formatting.remarks(worst) else sentence
     sentence = f"The claim fails: {asked} is asked for."
     if others:
-        return f"{sentence} And the value {_not_beaten(worst, others, kind)}."
-    if beaten:
-        names = joined([visible(null["name"]) for null in beaten])
+        return f"{sentence} And the value {_not_beaten(worst, others, kind, alpha)}."
+    if left_behind:
+        names = joined([visible(null["name"]) for null in left_behind])
         return f"{sentence} Yet there is more to it than chance: the value beats {names}."
     reference = worst["reference"]
     if reference and lead({**worst, "value": reference["value"]}, worst["threshold"]) >= 0:
@@ -119,9 +114,8 @@ def against_null(result: Result, null: Mapping[str, Any], kind: Quantity) -> str
     return f"{kind.gap(ahead)} {'ahead' if ahead > 0 else 'behind'}{asked}"
 
 
-def _not_beaten(result: Result, nulls: Sequence[Mapping[str, Any]], kind: Quantity) -> str:
+def _not_beaten(result: Result, nulls: Sequence[Mapping[str, Any]], kind: Quantity, alpha: float | None) -> str:
     """Why these nulls are not beaten: chance does better, or as well, or the value leads by too little."""
-    alpha = _alpha(result)
     groups: dict[str, list[str]] = {}
     for null in nulls:
         name = f"{visible(null['name'])} ({kind.short(null['value'], result['value'])}"
@@ -129,7 +123,7 @@ def _not_beaten(result: Result, nulls: Sequence[Mapping[str, Any]], kind: Quanti
         ahead = lead(result, null["value"])
         if ahead < 0:
             groups.setdefault("is no better than {}", []).append(name)
-        elif null["p_value"] is not None and null["p_value"] > alpha:
+        elif null["p_value"] is not None and alpha is not None and null["p_value"] > alpha:
             groups.setdefault("is not told apart from {}", []).append(name)
         else:
             by, least = kind.gap(ahead), kind.gap(null["delta"] or 0.0)
@@ -139,11 +133,6 @@ def _not_beaten(result: Result, nulls: Sequence[Mapping[str, Any]], kind: Quanti
 
 def _median(values: Sequence[float]) -> float:
     return 2 * median(value / 2 for value in values)  # the sum of two may be beyond all numbers
-
-
-def _alpha(result: Result) -> float:
-    claim = load_claims().get(result["claim"])
-    return UNKNOWN_ALPHA if claim is None else claim.alpha
 
 
 def _capital(text: str) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vsa_checks.report import answers, formatting
-from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, shares
+from vsa_checks.report.charts import bars_by_layer, lanes, lines_by_layer, named_places, places, shares
 from vsa_checks.report.commands import claim_commands
 from vsa_checks.report.details import details_view
 from vsa_checks.report.paper_sections import heading, in_order
 from vsa_checks.report.quantities import Quantity, quantity
+from vsa_checks.report.room import leave_out
 from vsa_checks.report.summary import largest_p, place, worst_first
 from vsa_checks.report.thresholds import origin
 
@@ -47,7 +48,9 @@ def claim_views(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     for result in document["results"]:
         of_claim.setdefault(result["claim"], []).append(result)
     by_claim = document["summary"]["by_claim"]
-    return [_claim_view(claim, of_claim[claim], by_claim[claim], document) for claim in worst_first(by_claim)]
+    views = [_claim_view(claim, of_claim[claim], by_claim[claim], document) for claim in worst_first(by_claim)]
+    leave_out(views)
+    return views
 
 
 def _claim_view(
@@ -63,9 +66,10 @@ def _claim_view(
     strips, charts = [], []
     for (basis, matrix), members in _by_matrix(results).items():
         name = " ".join(part for part in (matrix, f"({basis})" if both_bases else None) if part) or "all"
-        charts.append((name, lines_by_layer(members, f"{claim}, {name}, by layer", kind)))
+        title = f"{claim}, {name}, by layer"
+        charts.append((name, lines_by_layer(members, title, kind, record["alpha"])))
         if basis == worst["basis"]:
-            strips.append((name, bars_by_layer(members, f"{claim}, {name}, by layer", kind), _where(members)))
+            strips.append((name, bars_by_layer(members, title, kind, record["alpha"]), _where(members)))
     where = subject_place(worst, both_bases)
     rows = {result["id"]: _row(result, both_bases, kind) for result in results}
     notes = _in_all([row["details"]["notes"] for row in rows.values() if row["result"]["value"] is not None])
@@ -81,7 +85,7 @@ def _claim_view(
         "worst_place": where,
         "measured": answers.measured(worst, where, primary or exploratory, kind),
         "chance": answers.chance(worst, kind),
-        "follows": answers.follows(worst, kind),
+        "follows": answers.follows(worst, kind, record["alpha"]),
         "origin": origin(claim, record),
         "effective": _effective(record, results),
         "lanes": lanes(worst, kind),
@@ -100,7 +104,12 @@ def _claim_view(
         "n_tested": sum("q_value" in result["details"] for result in results),
         "results": results,
         "tables": [
-            (name, [rows[result["id"]] for result in members], len(members) <= OPEN_ROWS and name == "primary")
+            (
+                name,
+                [rows[result["id"]] for result in members],
+                len(members) <= OPEN_ROWS and name == "primary",
+                _interval_of_all(members),
+            )
             for name, members in (("primary", primary), ("exploratory", exploratory))
             if members
         ],
@@ -116,7 +125,7 @@ def _effective(record: Mapping[str, Any], results: Sequence[Result]) -> float | 
 
 
 def _by_matrix(results: Sequence[Result]) -> dict[tuple[str, str | None], list[Result]]:
-    """Results of the subjects that stand at two or more layers, by basis and matrix, in order of layers."""
+    """Results of the subjects that stand at two or more layers or experts, by basis and matrix, in their order."""
     groups: dict[tuple[str, str | None], list[Result]] = {}
     for result in results:
         if result["subject"]["layer"] is not None:
@@ -126,23 +135,15 @@ def _by_matrix(results: Sequence[Result]) -> dict[tuple[str, str | None], list[R
 
 def _where(results: Sequence[Result]) -> str:
     """Which verdicts a strip shows, in few words: the rarer ones are named with their layers."""
-    by_verdict = {
-        verdict: [r["subject"]["layer"] for r in results if r["verdict"] == verdict] for verdict in formatting.VERDICTS
-    }
     words = {"holds": "holds", "chance": "chance", "refuted": "refuted", "not-checked": "not checked"}
-    found = {verdict: layers for verdict, layers in by_verdict.items() if layers}
+    by_verdict = {verdict: [r for r in results if r["verdict"] == verdict] for verdict in formatting.VERDICTS}
+    found = {verdict: own for verdict, own in by_verdict.items() if own}
     given = sum(formatting.GIVEN in formatting.remarks(result) for result in results)
     shape = f"; the shape gives {'all' if given == len(found['holds']) else given} that hold" if given else ""
     if len(found) == 1:
-        return f"{words[next(iter(found))]} at all {len(results)} layers{shape}"
+        return f"{words[next(iter(found))]} at all {places(results)}{shape}"
     most = max(found, key=lambda verdict: len(found[verdict]))
-    parts = []
-    for verdict, layers in found.items():
-        if verdict == most:
-            continue
-        listed = formatting.layer_ranges(layers)
-        where = f"layer {listed}" if len(layers) == 1 else f"layers {listed}"
-        parts.append(f"{words[verdict]} at {where if len(listed) <= SAME_LAYERS else f'{len(layers)} layers'}")
+    parts = [f"{words[one]} at {named_places(own, SAME_LAYERS)}" for one, own in found.items() if one != most]
     return "; ".join([*parts, f"{words[most]} at the other {len(found[most])}"]) + shape
 
 
@@ -173,7 +174,9 @@ def _row(result: Result, with_basis: bool, kind: Quantity) -> dict[str, Any]:
         "anchor": formatting.anchor(result["id"]),
         "place": subject_place(result, with_basis),
         "value": kind.short(value, result["threshold"]),
+        "x": None if value is None else f"{value:.9g}",
         "interval": ci and f"{kind.short(ci['low'])} to {kind.short(ci['high'])}",
+        "unit": ci and _interval(ci),
         "rule": "–" if value is None else kind.rule(result),
         "reference": result["reference"] and kind.short(result["reference"]["value"], value),
         "twin": result["twin"] and kind.short(result["twin"]["value"]),
@@ -182,7 +185,18 @@ def _row(result: Result, with_basis: bool, kind: Quantity) -> dict[str, Any]:
         "q": result["details"].get("q_value"),
         "differs": bool(recorded) and recorded["verdict"] != result["verdict"],
         "details": details_view(result),
+        "left_out": False,
     }
+
+
+def _interval(ci: Mapping[str, Any]) -> str:
+    return f"{100 * ci['level']:g}% over {formatting.visible(ci['unit'])}"
+
+
+def _interval_of_all(results: Sequence[Result]) -> str:
+    """What the intervals of several results are of, where it is the same: "95% over neurons"; else nothing."""
+    found = {_interval(result["ci"]) for result in results if result["ci"]}
+    return found.pop() if len(found) == 1 and len(results) > 1 else ""
 
 
 def _in_all(notes: Sequence[Sequence[str]]) -> list[str]:

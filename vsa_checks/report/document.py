@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vsa_checks.errors import VsaChecksError
-from vsa_checks.reading import MB, Unreadable, read_json
+from vsa_checks.reading import MB, Unreadable, parse_json, read_bytes
 from vsa_checks.report.summary import add_q_values, summarize
 from vsa_checks.report.versions import READ, SCHEMA_VERSION, brought_up_to_date
 from vsa_checks.writing import write_whole
 
 PAPER = "arXiv:2412.07947"
 FILE_NAME = "results.json"
+WHAT = "The results file"
 MOST_BYTES = 500 * MB
 """A few KB for each of the results, of which the largest models have tens of thousands."""
 LARGEST = 2**1023
@@ -169,12 +170,18 @@ def read(path: str | Path) -> dict[str, Any]:
     ReportError
         If there is no such file, or if it is damaged or of another schema version.
     """
+    return read_with_content(path)[0]
+
+
+def read_with_content(path: str | Path) -> tuple[dict[str, Any], bytes]:
+    """As `read`, and with it what the file itself holds, which may be in the form of an earlier version."""
     path = Path(path)
     if os.path.isdir(path):  # False for a name that is too long, on which pathlib fails
         path = path / FILE_NAME
     again = "Run the claims again to write a new one."
     try:
-        document = read_json(path, limit=MOST_BYTES, what="The results file")
+        content = read_bytes(path, limit=MOST_BYTES, what=WHAT)
+        document = parse_json(content, path=path, what=WHAT)
     except Unreadable as error:
         if error.missing:
             raise ReportError(
@@ -194,7 +201,18 @@ def read(path: str | Path) -> dict[str, Any]:
         validate(document)
     except (ReportError, RecursionError) as error:
         raise ReportError(f"The results file {path} is damaged. {error} {again}") from None
-    return document
+    return document, content
+
+
+def content_there(document: Mapping[str, Any], directory: Path) -> str | bytes:
+    """What results.json in a folder holds, if that is this document; else what it would hold of it."""
+    path = directory / FILE_NAME
+    try:
+        content = read_bytes(path, limit=MOST_BYTES, what=WHAT)
+        found = parse_json(content, path=path, what=WHAT)
+    except Unreadable:
+        return text_of(document)
+    return content if isinstance(found, dict) and brought_up_to_date(found) == document else text_of(document)
 
 
 def _fields(source: object, definition: str) -> dict[str, Any]:

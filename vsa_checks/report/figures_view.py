@@ -99,7 +99,7 @@ def _drawn(report: Report, picture: Picture, anchor: str, choice: Choice | None 
         "message": picture.message,
         "section": picture.section,
         "markup": Markup(markup),
-        "save": "data:image/svg+xml," + quote(standalone(markup), safe=" =:/;,()!*+-._?'@[]"),
+        "save": Markup("data:image/svg+xml,") + Markup(quote(standalone(markup), safe=" =:/;,()!*+-._?'@[]<>")),
         "file": f"{model[:60]}-{anchor}.svg",
         "parts": [],
         "lists": [],

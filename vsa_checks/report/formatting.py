@@ -66,12 +66,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
-def threshold_rule(result: Mapping[str, Any]) -> str:
-    """Direction and threshold of a result: "≥ 0.8"."""
-    sign = DIRECTION_SIGNS.get(result["direction"], result["direction"])
-    return f"{sign} {number(result['threshold'])}"
-
-
 def paper_line(model: Mapping[str, Any]) -> str:
     """One sentence on whether the model is the paper's own."""
     if model["is_paper_model"]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from vsa_checks.judging.claim import load_claims
 from vsa_checks.report import formatting
 from vsa_checks.report.quantities import quantity
 from vsa_checks.report.summary import hardest_null
@@ -32,7 +33,8 @@ def cells(result: Mapping[str, Any] | None) -> list[str]:
             _cell(name, "", key)
             for name, key in zip(COLUMNS, ("", "", _key(None), _key(None), _key(None), "9"), strict=True)
         ]
-    kind, null = quantity(result["metric"]), hardest_null(result)
+    claim = load_claims().get(result["claim"])
+    kind, null = quantity(result["metric"]), hardest_null(result, None if claim is None else claim.alpha)
     shown_null = "" if null is None else f"{null['name']}: {kind.short(null['value'], result['value'])}"
     if null is None and result["reference"]:
         shown_null = f"none; reference {kind.short(result['reference']['value'])}"

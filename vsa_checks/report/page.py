@@ -15,7 +15,7 @@ from markupsafe import Markup
 from vsa_checks.figures.store import NO_ARRAYS, Kept, read_file
 from vsa_checks.report import formatting, opening
 from vsa_checks.report.claim_view import section_views
-from vsa_checks.report.document import schema, text_of
+from vsa_checks.report.document import content_there, schema
 from vsa_checks.report.quantities import chance_of
 from vsa_checks.report.rendering import page_environment
 from vsa_checks.writing import write_whole
@@ -67,7 +67,7 @@ def write_page(document: Mapping[str, Any], directory: str | Path) -> Path:
     Its figures use the figures.npz that lies there, if it belongs to the document.
     """
     path = Path(directory) / FILE_NAME
-    write_whole(path, render(document, read_file(Path(directory), text_of(document))))
+    write_whole(path, render(document, read_file(Path(directory), content_there(document, Path(directory)))))
     return path
 
 

@@ -18,9 +18,12 @@ _KINDS = (
     ("share", re.compile(r"^(mean |median over heads of the )?share\b|relative rank|^\|mean e\||^mean of \(1\.e\)")),
     ("rank", re.compile(r"\brank\b")),
     ("layers", re.compile(r"layers .*per neuron$")),
+    ("squared cosine", re.compile(r"\bcos\^2")),
+    ("cosine", re.compile(r"\bcosines?\b")),
 )
 _MOST_DECIMALS = 12
 _RAREST = 1e-12
+_ROUNDING = 1e-9
 _SCALES = ((1e12, "million million"), (1e9, "billion"), (1e6, "million"))
 
 
@@ -28,7 +31,8 @@ _SCALES = ((1e12, "million million"), (1e9, "billion"), (1e6, "million"))
 class Quantity:
     """How the numbers of one metric are written.
 
-    kind: share, rank, possible, deviations, layers or plain. of: for a rank, among how many; None if not known.
+    kind: share, rank, possible, deviations, layers, cosine, squared cosine or plain. of: for a rank, among how many;
+    None if not known.
     """
 
     kind: str = "plain"
@@ -56,7 +60,7 @@ class Quantity:
             case "layers":
                 return f"{plain(value, *others)} layers a neuron"
             case _:
-                return plain(value, *others)
+                return plain(value, *self._limits(value), *others)
 
     def short(self, value: float | None, *others: float | None, digits: int = 4) -> str:
         """The same for a cell of a table, without words: "44,638th", "98.2%", "-350.2 sd"."""
@@ -70,11 +74,15 @@ class Quantity:
             case "possible" if value >= -1:
                 return percent(value, *others, words=False)
             case "possible":
-                return f"{plain(value, digits=digits)}×"
+                return f"{plain(value, *others, digits=digits)}×"
             case "deviations":
                 return f"{plain(value, *others, digits=digits)} sd"
             case _:
-                return plain(value, *others, digits=digits)
+                return plain(value, *self._limits(value), *others, digits=digits)
+
+    def _limits(self, value: float) -> tuple[float, ...]:
+        """What a cosine must not look like: 1, unless it is 1 but for rounding."""
+        return (1.0,) if "cosine" in self.kind and abs(value - 1.0) > _ROUNDING else ()
 
     def tick(self, value: float) -> str:
         """A round number beside an axis."""
@@ -98,23 +106,31 @@ class Quantity:
 
     def gap(self, difference: float) -> str:
         """The size of a difference between two values, without its sign: "12.3 percentage points", "28,450 places"."""
+        return " ".join(self.gap_and_unit(difference))
+
+    def gap_and_unit(self, difference: float) -> tuple[str, str]:
+        """The same in two parts, the number and what it is of."""
         size = abs(difference)
         match self.kind:
             case "share" if size < 1e13:
                 points = plain(100 * size, digits=3)
-                return f"{points} percentage point{'' if points == '1' else 's'}"
+                return points, f"percentage point{'' if points == '1' else 's'}"
             case "possible" if size < 10:
-                return f"{plain(100 * size, digits=3)}% of what is possible"
+                return f"{plain(100 * size, digits=3)}%", "of what is possible"
             case "possible":
-                return f"{plain(size, digits=3)} times what is possible"
+                return plain(size, digits=3), "times what is possible"
             case "rank":
                 if 1 <= size < 1e15:
-                    return f"{size:,.0f} place{'' if round(size) == 1 else 's'}"
-                return f"{plain(size, digits=2)} places"
+                    return f"{size:,.0f}", f"place{'' if round(size) == 1 else 's'}"
+                return plain(size, digits=2), "places"
             case "deviations":
-                return f"{plain(size, digits=3)} standard deviations"
+                return plain(size, digits=3), "standard deviations"
+            case "layers":
+                return plain(size, digits=3), "layers a neuron"
+            case "cosine" | "squared cosine":
+                return plain(size, digits=3), f"in {self.kind}"
             case _:
-                return plain(size, digits=3)
+                return plain(size, digits=3), "in value"
 
 
 def quantity(metric: str, d_vocab: int | None = None) -> Quantity:
@@ -163,7 +179,15 @@ def plain(value: float, *others: float | None, digits: int = 4) -> str:
 
 def chance_of(p_value: float) -> str:
     """A p-value: "p = 0.023", "p < 0.0001"."""
-    return "p < 0.0001" if p_value < 1e-4 else f"p = {plain(p_value, digits=2)}"
+    shown = probability(p_value)
+    return f"p {shown}" if shown[0] in "<>" else f"p = {shown}"
+
+
+def probability(p_value: float) -> str:
+    """A p-value for a cell: "0.023", "< 0.0001"; only what is 1 is written as 1."""
+    if p_value < 1e-4:
+        return "< 0.0001"
+    return "> 0.999" if 0.999 < p_value < 1.0 else plain(p_value, 1.0, digits=2)
 
 
 def _plain(value: float, digits: int) -> str:

@@ -1,4 +1,4 @@
-"""The fields of results.json as tables of Markdown, from the schema: what docs/results.md shows."""
+"""The fields of results.json and compare.json as tables of Markdown, from their schemas: docs/results.md has them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,34 @@ from vsa_checks.figures.kept import CONTENT
 from vsa_checks.report.document import schema
 
 ARRAYS_START, ARRAYS_END = "<!-- arrays: written by `vsa-checks schema --arrays` -->", "<!-- end of arrays -->"
+COMPARE_START = "<!-- fields of compare.json: written by `vsa-checks schema --compare --markdown` -->"
+COMPARE_END = "<!-- end of fields of compare.json -->"
 START, END = "<!-- fields: written by `vsa-checks schema --markdown` -->", "<!-- end of fields -->"
 _TYPES = {"string": "text", "number": "number", "integer": "whole number", "boolean": "true or false", "null": "null"}
 _TYPES |= {"object": "object", "array": "list"}
 Node = Mapping[str, Any]
 
 
-def fields_in_markdown() -> str:
-    """One table for each kind of object in results.json: its fields, their types and what they mean."""
+def fields_in_markdown(root: Node | None = None, *, level: int = 3) -> str:
+    """One table for each kind of object that a schema describes: its fields, their types and what they mean.
+
+    Parameters
+    ----------
+    root : mapping, optional
+        The schema; by default that of results.json.
+    level : int
+        Of the headings.
+    """
+    root = schema() if root is None else root
     parts = []
-    for path, node in objects():
-        parts.append(f"### {path}\n")
+    for path, node in objects(root):
+        parts.append(f"{'#' * level} {path}\n")
         if words := node.get("description"):
             parts.append(f"{words}\n")
         rows = ["| field | type | meaning |", "| --- | --- | --- |"]
         for name, content in node["properties"].items():
             optional = "" if name in node.get("required", ()) else " (may be absent)"
-            cells = (f"`{name}`", f"{type_of(content)}{optional}", described(content))
+            cells = (f"`{name}`", f"{type_of(content, root)}{optional}", described(content, root))
             rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         parts.append("\n".join(rows) + "\n")
     return "\n".join(parts)
@@ -39,13 +50,14 @@ def arrays_in_markdown() -> str:
     return "\n".join(rows) + "\n"
 
 
-def objects() -> Iterator[tuple[str, Node]]:
+def objects(root: Node | None = None) -> Iterator[tuple[str, Node]]:
     """Every kind of object that the schema describes, with where it stands; a kind that stands twice comes once."""
+    root = schema() if root is None else root
     seen: set[str] = set()
 
     def walk(path: str, node: Node) -> Iterator[tuple[str, Node]]:
         name = str(node.get("$ref", path))
-        whole = resolved(node)
+        whole = resolved(node, root)
         if "properties" in whole and name not in seen:
             seen.add(name)
             yield path or "The file", whole
@@ -56,25 +68,25 @@ def objects() -> Iterator[tuple[str, Node]]:
         if "items" in whole:
             yield from walk(f"{path}[]", whole["items"])
 
-    return walk("", schema())
+    return walk("", root)
 
 
-def resolved(node: Node) -> dict[str, Any]:
+def resolved(node: Node, root: Node) -> dict[str, Any]:
     """A node with what its $ref names; its own description counts before that one's."""
     if "$ref" not in node:
         return dict(node)
-    named = schema()["$defs"][node["$ref"].removeprefix("#/$defs/")]
-    return {**resolved(named), **{key: value for key, value in node.items() if key != "$ref"}}
+    named = root["$defs"][node["$ref"].removeprefix("#/$defs/")]
+    return {**resolved(named, root), **{key: value for key, value in node.items() if key != "$ref"}}
 
 
-def described(node: Node) -> str:
+def described(node: Node, root: Node) -> str:
     """What a field means."""
-    return str(resolved(node).get("description", ""))
+    return str(resolved(node, root).get("description", ""))
 
 
-def type_of(node: Node) -> str:
+def type_of(node: Node, root: Node) -> str:
     """The type of a field in words."""
-    whole = resolved(node)
+    whole = resolved(node, root)
     if "const" in whole:
         return str(whole["const"])
     if "enum" in whole:
@@ -83,7 +95,7 @@ def type_of(node: Node) -> str:
     words = " or ".join(_TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
     limits = [f"{sign} {whole[name]}" for name, sign in _LIMITS.items() if whole.get(name, MOST) != MOST]
     if "items" in whole:
-        inside = type_of(whole["items"])
+        inside = type_of(whole["items"], root)
         words += f" of {inside if inside == 'text' else f'{inside}s'}"
     return ", ".join([words, *limits])
 

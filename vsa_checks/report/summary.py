@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vsa_checks.judging.claim import load_claims
 from vsa_checks.report.formatting import GIVEN, VERDICTS, WORST_FIRST, remarks
 from vsa_checks.statistics import holm
 
@@ -12,8 +11,6 @@ WORST_KEYS = (
     *("id", "primary", "verdict", "fragile", "unsettled", "twin", "value", "direction", "threshold"),
     *("threshold_origin", "reference"),
 )
-UNKNOWN_ALPHA = 0.01
-"""Of a claim that this version does not have."""
 MATRICES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "QK", "OV", "W_gate", "W_in", "W_out", "W_U")
 
 
@@ -33,29 +30,29 @@ def lead(result: Result, value: float) -> float:
     return difference if result["direction"] == ">=" else -difference
 
 
-def hardest_null(result: Result) -> dict[str, Any] | None:
+def hardest_null(result: Result, alpha: float | None) -> dict[str, Any] | None:
     """The null that decides: a decisive one that the value does not beat, else the one that it beats least surely.
 
     Among these it is the one with the largest p, then the one with the smallest lead. Without decisive nulls it is the
-    one that comes closest to the value or passes it.
+    one that comes closest to the value or passes it. `alpha` is that of the claim's record as the run had it.
     """
     if result["value"] is None or not result["nulls"]:
         return None
     decisive = [null for null in result["nulls"] if null["decisive"]]
     if not decisive:
         return dict(min(result["nulls"], key=lambda null: (lead(result, null["value"]), null["name"])))
-    claim = load_claims().get(result["claim"])
-    alpha = UNKNOWN_ALPHA if claim is None else claim.alpha
-
-    def beaten(null: Mapping[str, Any]) -> bool:
-        return (null["p_value"] or 0.0) <= alpha and lead(result, null["value"]) >= (null["delta"] or 0.0)
-
     return dict(
         min(
-            [null for null in decisive if not beaten(null)] or decisive,
+            [null for null in decisive if not beaten(result, null, alpha)] or decisive,
             key=lambda null: (-(null["p_value"] or 0.0), lead(result, null["value"]), null["name"]),
         )
     )
+
+
+def beaten(result: Result, null: Mapping[str, Any], alpha: float | None) -> bool:
+    """Whether a value beats a null, surely enough and by enough."""
+    told = null["p_value"] is None or alpha is None or null["p_value"] <= alpha
+    return told and lead(result, null["value"]) >= (null["delta"] or 0.0)
 
 
 def unfavourable(result: Result) -> tuple[int, float, tuple[Any, ...]]:
@@ -73,10 +70,10 @@ def place(result: Result) -> tuple[Any, ...]:
     return result["basis"], *places, order, matrix or "", result["id"]
 
 
-def worst(results: Sequence[Result]) -> dict[str, Any]:
+def worst(results: Sequence[Result], alpha: float | None) -> dict[str, Any]:
     """The least favourable primary subject, in short; for a claim without one, the least favourable exploratory one."""
     found = min([r for r in results if r["primary"]] or results, key=unfavourable)
-    null = hardest_null(found)
+    null = hardest_null(found, alpha)
     return {key: found[key] for key in WORST_KEYS} | {
         "null": null and {key: null[key] for key in ("name", "value", "p_value")}
     }
@@ -150,7 +147,7 @@ def summarize(results: Sequence[Result], records: Mapping[str, dict[str, Any]]) 
         of_claim.setdefault(result["claim"], []).append(result)
     by_claim = {}
     for claim, its_results in of_claim.items():
-        its_worst = worst(its_results)
+        its_worst = worst(its_results, records[claim]["alpha"])
         by_claim[claim] = {
             "record": records[claim],
             "verdict": its_worst["verdict"],

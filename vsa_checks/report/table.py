@@ -77,7 +77,8 @@ def table(document: Mapping[str, Any]) -> DataFrame:
         checked, `layer` of the embeddings, `null` of a claim without decisive nulls.
     """
     results = sorted(document["results"], key=lambda result: result["id"])
-    return _frame((_row(result) for result in results), COLUMNS)
+    alphas = {claim: entry["record"]["alpha"] for claim, entry in document["summary"]["by_claim"].items()}
+    return _frame((_row(result, alphas[result["claim"]]) for result in results), COLUMNS)
 
 
 def claims_frame(document: Mapping[str, Any]) -> DataFrame:
@@ -123,7 +124,7 @@ def _frame(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Dat
 
 def _claim_row(record: Mapping[str, Any], results: list[Mapping[str, Any]]) -> dict[str, Any]:
     primary = [result for result in results if result["primary"]]
-    found, counts = worst(results), count(primary or results)
+    found, counts = worst(results, record["alpha"]), count(primary or results)
     null = found["null"] if record["decisive"] and found["null"] else {}
     return {
         **{name: found[name] for name in CLAIM_COLUMNS if name in found},
@@ -141,9 +142,9 @@ def _claim_row(record: Mapping[str, Any], results: list[Mapping[str, Any]]) -> d
     }
 
 
-def _row(result: Mapping[str, Any]) -> dict[str, Any]:
+def _row(result: Mapping[str, Any], alpha: float | None) -> dict[str, Any]:
     interval, reference, recorded, twin = (result[name] or {} for name in ("ci", "reference", "recorded", "twin"))
-    null = hardest_null(result) or {}
+    null = hardest_null(result, alpha) or {}
     if not null.get("decisive"):
         null = {}
     return {

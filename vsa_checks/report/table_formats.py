@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsa_checks.report import formatting
 from vsa_checks.report.escaping import csv_cell, latex, markdown
+from vsa_checks.report.quantities import Quantity, probability, quantity
 from vsa_checks.report.table import claims_frame, table
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def write_table(
     if form == "csv":
         cells = frame.map(csv_cell, na_action="ignore")
         return str(cells.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC))
-    return _LAYOUTS[form](_for_readers(frame, subjects), document)
+    return _LAYOUTS[form](_for_readers(frame, subjects, document), document)
 
 
 def _records(frame: DataFrame) -> list[dict[str, Any]]:
@@ -73,17 +74,18 @@ def _records(frame: DataFrame) -> list[dict[str, Any]]:
     return records
 
 
-def _for_readers(frame: DataFrame, subjects: bool) -> list[dict[str, str]]:
+def _for_readers(frame: DataFrame, subjects: bool, document: Row) -> list[dict[str, str]]:
     """The cells of a paper's table, by the headings of their columns."""
     if subjects:
         frame = frame.sort_values(["section", "claim", "basis", "layer", "expert", "matrix"], na_position="first")
     records = _records(frame)
     several = frame["basis"].nunique() > 1
+    by_claim, d_vocab = document["summary"]["by_claim"], document["model"]["d_vocab"]
     made = [_subject_cells(one) if subjects else _claim_cells(one) for one in records]
     for cells, one in zip(made, records, strict=True):
         if not several:
             del cells["Basis"]
-        cells.update(_judged(one))
+        cells.update(_judged(one, quantity(by_claim[one["claim"]]["record"]["metric"], d_vocab)))
     return made
 
 
@@ -105,16 +107,16 @@ def _subject_cells(row: Row) -> dict[str, str]:
     return {"Section": row["section"], "Claim": row["claim"], "Basis": row["basis"], **place}
 
 
-def _judged(row: Row) -> dict[str, str]:
+def _judged(row: Row, kind: Quantity) -> dict[str, str]:
     """Value, threshold, chance and verdict; a dash where a row has no such thing."""
     value, unchecked = row["value"], row["verdict"] == "not-checked"
     origin = {"paper": " (paper)", "ours": ""}[row["threshold_origin"]]
     remarks = [name for name in ("fragile", "unsettled") if row[name] is True]
     return {
-        "Value": formatting.against(value, row["threshold"]),
-        "Threshold": formatting.NOTHING if unchecked else formatting.threshold_rule(row) + origin,
-        "Chance": formatting.against(row["null_value"], value),
-        "p": formatting.number(row["p_value"], 2),
+        "Value": kind.short(value, row["threshold"]),
+        "Threshold": formatting.NOTHING if unchecked else kind.rule(row) + origin,
+        "Chance": kind.short(row["null_value"], value),
+        "p": formatting.NOTHING if row["p_value"] is None else probability(row["p_value"]),
         "Verdict": ", ".join([row["verdict"].replace("-", " "), *remarks]),
     }
 
@@ -144,8 +146,10 @@ def _as_latex(rows: Sequence[Mapping[str, str]], document: Row) -> str:
         label="tab:vsa-checks",
         position=None if len(frame) > LONG else "tbp",
     )
-    packages = "booktabs, longtable" if len(frame) > LONG else "booktabs"
-    return f"% needs: \\usepackage{{{packages.replace(' ', '')}}}\n{text}"
+    if len(frame) > LONG:
+        return f"% needs: \\usepackage{{booktabs,longtable}}\n{{{_NARROW}{_WIDE_CAPTION}\n{text}}}\n"
+    # Before a table its size of type is set anew.
+    return "% needs: \\usepackage{booktabs}\n" + text.replace("[tbp]\n", f"[tbp]\n{_NARROW}\n", 1)
 
 
 def _in_latex(cell: str, numbers: bool) -> str:
@@ -155,9 +159,12 @@ def _in_latex(cell: str, numbers: bool) -> str:
     if not numbers:
         return escaped
     powers = re.sub(r"(-?\d[\d.]*)e(-?\d+)", r"$\1 \\times 10^{\2}$", escaped)
-    return re.sub(r"(?<![\w${^])-(\d[\d.]*)", r"$-\1$", powers)
+    return re.sub(r"(?<![\w${^])-(?=\d)", "$-$", powers)
 
 
+_NARROW = r"\footnotesize\setlength{\tabcolsep}{3pt}\setlength{\belowcaptionskip}{6pt}"
+"""Nine columns have no room on a page otherwise."""
+_WIDE_CAPTION = r"\setlength{\LTcapwidth}{\linewidth}"
 _NUMBERS = ("Holds", "Value", "Threshold", "Chance", "p")
 _LAYOUTS: dict[str, Callable[[Sequence[Mapping[str, str]], Row], str]] = {"markdown": _as_markdown, "latex": _as_latex}
 

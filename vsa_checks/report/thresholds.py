@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vsa_checks.judging.claim import load_claims
+
 OURS = {
     "bundle-recall": "nine tenths of what independent vectors give; half of the dimensions lost, or one near-copy of"
     " each token, miss it",
@@ -51,8 +53,10 @@ OURS |= dict.fromkeys(
 
 
 def origin(claim: str, record: Mapping[str, Any]) -> str:
-    """Whose threshold it is, and why it lies there."""
+    """Whose threshold it is, and why it lies there: of a record of another version only the first is known."""
     if record["threshold_origin"] == "paper":
         return "This is the paper's own figure."
-    why = OURS.get(claim)
+    now = load_claims().get(claim)
+    same = now is not None and all(record[name] == getattr(now, name) for name in ("threshold", "threshold_unit"))
+    why = OURS.get(claim) if same else None
     return f"The paper gives no figure; this one is ours{f': {why}' if why else ''}."

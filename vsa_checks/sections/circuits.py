@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from vsa_checks.links import (
     shared_axes,
 )
 from vsa_checks.models import Basis
-from vsa_checks.orthogonality import live_rows, second_moment
+from vsa_checks.orthogonality import Live, live_rows, second_moment
 from vsa_checks.sections.neurons import layer_neurons
 from vsa_checks.sections.tokens import excluded
 from vsa_checks.sections.unions import gain_of_unions
@@ -62,11 +62,19 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
     label = f"links between MLP layers, {matrix} ({basis})"
     held = bench.layers_held(basis)
 
+    # Rows without a direction are left out. The numbers of the others are noted as they are read, because to read the
+    # weights of all layers again takes long.
+    writing, reading = dict[int, NDArray[np.int64]](), dict[int, NDArray[np.int64]]()
+
     def outputs(layer: int) -> Rows:
-        return _outputs(bench, basis, layer)
+        found = _outputs(bench, basis, layer)
+        writing[layer] = found.rows
+        return found.unit
 
     def inputs(layer: int) -> Rows:
-        return live_rows(layer_neurons(bench, basis, layer, matrix)).unit
+        found = live_rows(layer_neurons(bench, basis, layer, matrix))
+        reading[layer] = found.rows
+        return found.unit
 
     real = bench.once(
         ("links", basis, matrix), lambda: linked_readers(outputs, inputs, n_layers, bench.progress(label), held)
@@ -105,7 +113,7 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
     }
     bench.picture(
         kept.of(kept.LINKS, basis, None, matrix),
-        lambda: _picture(bench, subject, real, {"neurons": shares, **null_shares, TENDENCIES: tendencies}),
+        lambda: _picture(real, {"neurons": shares, **null_shares, TENDENCIES: tendencies}, writing, reading),
     )
     return Measurement(
         value=value,
@@ -125,21 +133,18 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def _picture(
-    bench: Workbench, subject: Subject, links: Links, tables: dict[str, NDArray[np.float64]]
+    links: Links,
+    tables: dict[str, NDArray[np.float64]],
+    writing: Mapping[int, NDArray[np.int64]],
+    reading: Mapping[int, NDArray[np.int64]],
 ) -> dict[str, NDArray[np.generic]]:
-    """How many readers are linked between any two layers, and the neurons most closely linked forward."""
-    assert subject.matrix is not None
-    basis, matrix = subject.basis, subject.matrix
+    """How many readers are linked between any two layers, and the neurons most closely linked forward.
+
+    `writing` and `reading` give the number of the neuron that each row with a direction is of, by layer.
+    """
     forward = [(pair, one) for pair, one in links.closest.items() if pair[0] < pair[1]]
     strongest = sorted(forward, key=lambda item: (-abs(item[1].cosine), item[0]))[:MOST_LINKS]
-
-    def numbers(layers: set[int], rows: Callable[[int], Rows]) -> dict[int, NDArray[np.int64]]:
-        return {layer: np.flatnonzero(rows(layer).any(axis=1)) for layer in layers}
-
-    # Rows without a direction were left out; here neurons have their own numbers again.
-    writers = numbers({pair[0] for pair, _ in strongest}, lambda layer: bench.written(basis, layer, "W_out"))
-    readers = numbers({pair[1] for pair, _ in strongest}, lambda layer: layer_neurons(bench, basis, layer, matrix))
-    named = [(i, int(writers[i][one.writer]), j, int(readers[j][one.reader])) for (i, j), one in strongest]
+    named = [(i, int(writing[i][one.writer]), j, int(reading[j][one.reader])) for (i, j), one in strongest]
     return {
         "shares": np.stack(list(tables.values())).astype(np.float32),
         "names": words(list(tables)),
@@ -148,11 +153,11 @@ def _picture(
     }
 
 
-def _outputs(bench: Workbench, basis: Basis, layer: int) -> Rows:
-    unit = live_rows(bench.written(basis, layer, "W_out")).unit
-    if len(unit) < 2:
+def _outputs(bench: Workbench, basis: Basis, layer: int) -> Live:
+    found = live_rows(bench.written(basis, layer, "W_out"))
+    if len(found.unit) < 2:
         raise NotChecked(f"fewer than two rows of W_out in layer {layer} have a direction")
-    return unit
+    return found
 
 
 def _over_layers(lead: NDArray[np.float64], n_layers: int, rng: np.random.Generator) -> Interval:

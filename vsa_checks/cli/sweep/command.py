@@ -17,7 +17,7 @@ from typing import Any
 from vsa_checks import paths
 from vsa_checks.cli import compare
 from vsa_checks.cli.sweep.memory import share
-from vsa_checks.cli.sweep.state import State
+from vsa_checks.cli.sweep.state import MOST_AT_ONCE, State
 from vsa_checks.cli.sweep.work import Job, Settings, jobs, names
 from vsa_checks.errors import UsageError, VsaChecksError, require_seed, visible
 from vsa_checks.judging.claim import load_claims
@@ -32,7 +32,6 @@ from vsa_checks.writing import require_writable
 DONE, FAILED, INTERRUPTED = 0, 1, 2
 CORES_EACH = 4
 """Cores for each run, where nothing is said of how many run at once."""
-MOST_AT_ONCE = 1_000
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -56,7 +55,9 @@ def run(options: argparse.Namespace) -> int:
     if options.claims is not None:
         selection(options.claims, None, False, load_claims(), 0)  # raises for a claim that there is not
     if options.workers is not None and not 1 <= options.workers <= MOST_AT_ONCE:
-        raise UsageError(f"--workers {options.workers} cannot be used: it is how many runs go on at once, 1 at least.")
+        raise UsageError(
+            f"--workers {options.workers} cannot be used: it is how many runs go on at once, 1 to {MOST_AT_ONCE:,}."
+        )
     if options.scheduler is not None and options.workers is not None:
         raise UsageError("--workers is for a sweep on this machine alone: of a cluster, the workers decide.")
     models = names(options.models, options.revisions)
@@ -87,7 +88,10 @@ def _sweep(options: argparse.Namespace, settings: Settings, models: Sequence[str
     at_once, allowed = 1, 0
     if options.scheduler is None:
         cores = _cores()
-        at_once = options.workers or state.at_once or max(1, cores // CORES_EACH)
+        usual = max(1, cores // CORES_EACH)
+        at_once = options.workers or state.at_once or usual
+        if options.workers is None and at_once != usual:
+            say(f"As in an earlier sweep of this folder {at_once} at once; --workers N names another number.")
         state.at_once = at_once  # another number of threads is another measurement: a sweep that goes on keeps it
         allowed = int(SHARE * free_memory() if options.memory_limit is None else options.memory_limit * GB)
         if at_once > 1 and not any(name in variables for name in THREADS):
@@ -210,16 +214,25 @@ def _folder(where: Path) -> Iterator[None]:
 
 @contextmanager
 def _ending() -> Iterator[None]:
-    """Let SIGTERM end the sweep as Ctrl-C does."""
+    """Let SIGTERM end the sweep as Ctrl-C does.
+
+    It takes a while until all runs have ended. Further signals change nothing then, up to the end of the process.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # Of a process in the background a shell lets Ctrl-C be ignored.
+    heeded = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
 
     def end(number: int, frame: FrameType | None) -> Any:
+        for one in heeded:
+            signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {one: signal.signal(one, end) for one in heeded}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            if signal.getsignal(one) is end:
+                signal.signal(one, handler)

@@ -143,8 +143,8 @@ class Course:
         try:
             measured = document.read(job.folder)["model"]
             now = fingerprint(job, self.asked.settings)
-        except VsaChecksError:
-            return  # a model that is gone by now: the next sweep says so
+        except (VsaChecksError, OSError):
+            return  # a model or a file that is gone by now: the next sweep says so
         if (not before and now) or (now == before and measured["sha256"] == job.info.sha256):
             self.state.note(job.name, now, results=results_sha256(job.folder))
 

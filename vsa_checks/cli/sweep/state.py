@@ -15,6 +15,8 @@ from vsa_checks.writing import write_whole
 
 FILE_NAME, VERSION = "sweep.json", 1
 MOST_BYTES = 64 * MB
+MOST_AT_ONCE = 1_000
+"""Runs at once; no machine has room for more."""
 
 
 class Entry(TypedDict):
@@ -45,7 +47,10 @@ class State:
                 self.trouble = f"{problem}, and is written anew: what was measured is taken from the cache."
             return
         if content["sweep_version"] == VERSION:
-            self.at_once, self._models = max(content["at_once"], 0), content["models"]
+            self.at_once, self._models = content["at_once"], content["models"]
+        if not 0 <= self.at_once <= MOST_AT_ONCE:
+            self.trouble = f"{self._path} says that {self.at_once} runs go on at once, which is passed over."
+            self.at_once = 0
 
     def done(self, name: str, fingerprint: str, folder: Path) -> bool:
         """Whether the report of a model is there as it was written, and nothing that it depends on has changed."""

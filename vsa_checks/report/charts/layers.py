@@ -15,26 +15,61 @@ Result = Mapping[str, Any]
 _WORDS = {"refuted": "refuted", "chance": "met by chance", "holds": "holds", "not-checked": "not checked"}
 
 
+def places(results: Sequence[Result]) -> str:
+    """How many subjects of one matrix there are, in words: "30 layers", "8 experts of 4 layers"."""
+    layers = {result["subject"]["layer"] for result in results}
+    experts = [result["subject"]["layer"] for result in results if _expert(result) is not None]
+    if not experts:
+        return _number(len(layers), "layer")
+    mixed = len(set(experts))
+    others = len(layers) - mixed
+    besides = f" and {_number(others, 'layer')} without experts" if others else ""
+    return f"{_number(len(experts), 'expert')} of {_number(mixed, 'layer')}{besides}"
+
+
+def named_places(results: Sequence[Result], longest: int | None = None) -> str:
+    """The layers that subjects of one matrix stand at: "layers 0, 2–4", "3 experts of layers 0, 1".
+
+    Without experts, a list of more than `longest` characters becomes the number of layers.
+    """
+    layers = [result["subject"]["layer"] for result in results]
+    listed = layer_ranges(layers)
+    where = f"layer{'s' * (len(set(layers)) > 1)} {listed}"
+    experts = sum(_expert(result) is not None for result in results)
+    if longest is not None and len(listed) > longest:
+        return places(results)
+    return f"{_number(experts, 'expert')} of {where}" if experts == len(results) else where
+
+
+def _number(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def _expert(result: Result) -> int | None:
+    found: int | None = result["subject"].get("expert")
+    return found
+
+
 def verdicts_by_layer(results: Sequence[Result]) -> str:
     """Which layers carry which verdict: "holds at layers 0, 29; refuted at 1–28"."""
     parts: list[str] = []
     for verdict in ("holds", "chance", "refuted", "not-checked"):
-        layers = [result["subject"]["layer"] for result in results if result["verdict"] == verdict]
-        if layers and len(layers) == len(results):
-            return f"{_WORDS[verdict]} at all {len(layers)} layers"
-        if layers:
-            noun = "" if parts else "layer " if len(layers) == 1 else "layers "
-            parts.append(f"{_WORDS[verdict]} at {noun}{layer_ranges(layers)}")
+        own = [result for result in results if result["verdict"] == verdict]
+        if own and len(own) == len(results):
+            return f"{_WORDS[verdict]} at all {places(results)}"
+        if own:
+            where = named_places(own)
+            parts.append(f"{_WORDS[verdict]} at {where.removeprefix('layers ') if parts else where}")
     return "; ".join(parts)
 
 
-def bars_by_layer(results: Sequence[Result], title: str, kind: Quantity) -> Markup:
+def bars_by_layer(results: Sequence[Result], title: str, kind: Quantity, alpha: float | None) -> Markup:
     """A strip of bars, one per layer: height by value, fill by verdict; lines for threshold and chance."""
     height = 34
     width_of_bar = 5 if len(results) > 18 else 9
     width = len(results) * (width_of_bar + 1) + 1
     values = [*(result["value"] for result in results), *map(_threshold, results)]
-    chance = [null["value"] if (null := hardest_null(result)) else None for result in results]
+    chance = [null["value"] if (null := hardest_null(result, alpha)) else None for result in results]
     scale = fit([*values, *chance], height - 2, 2, from_zero=True)
     base = scale(max(scale.low, 0.0))
     shapes = dict.fromkeys((*WORST_FIRST, "holds given"), "")
@@ -47,7 +82,7 @@ def bars_by_layer(results: Sequence[Result], title: str, kind: Quantity) -> Mark
     steps = [index * (width_of_bar + 1) + 0.5 for index in range(len(results) + 1)]
     content += f'<path class="threshold" d="{_steps(steps, list(map(_threshold, results)), scale)}"/>'
     content += f'<path class="chance-line" d="{_steps(steps, chance, scale)}"/>'
-    return frame(width, height, "bars", title, f"One bar per layer. {_described(results, kind)}", content)
+    return frame(width, height, "bars", title, f"One bar per {_unit(results)}. {_described(results, kind)}", content)
 
 
 def shares(counts: Mapping[str, int]) -> Markup:
@@ -68,7 +103,7 @@ def shares(counts: Mapping[str, int]) -> Markup:
     return svg.format(round(x + 1), content)
 
 
-def lines_by_layer(results: Sequence[Result], title: str, kind: Quantity) -> Markup:
+def lines_by_layer(results: Sequence[Result], title: str, kind: Quantity, alpha: float | None) -> Markup:
     """Value and interval per layer, marked by verdict, with threshold, hardest null and reference."""
     left, top, bottom = 48, 10, 150
     gap = max(9.0, min(44.0, 440 / len(results)))
@@ -79,7 +114,7 @@ def lines_by_layer(results: Sequence[Result], title: str, kind: Quantity) -> Mar
         lambda r: r["ci"] and r["ci"]["low"],
         lambda r: r["ci"] and r["ci"]["high"],
         lambda r: r["reference"] and r["reference"]["value"],
-        lambda r: null["value"] if (null := hardest_null(r)) else None,
+        lambda r: null["value"] if (null := hardest_null(r, alpha)) else None,
         lambda r: r["twin"] and r["twin"]["value"],
     ]
     scale = fit([key(result) for result in results for key in keys], bottom, top)
@@ -88,24 +123,41 @@ def lines_by_layer(results: Sequence[Result], title: str, kind: Quantity) -> Mar
     lines = (("reference-line", keys[4]), ("twin-line", keys[6]), ("chance-line", keys[5]), ("threshold", keys[1]))
     for line, key in lines:
         parts.append(Markup('<path class="{}" d="{}"/>').format(line, _steps(steps, list(map(key, results)), scale)))
-    every = 1 if gap >= 20 else 2 if gap >= 14 else 5
+    alike = len({result["threshold"] for result in results}) == 1  # then the description says it
+    labelled = _labelled([result["subject"]["layer"] for result in results], gap)
     for index, result in enumerate(results):
         x = round(steps[index] + gap / 2, 1)
-        parts.append(_layer(result, x, scale, bottom, kind))
-        if index % every == 0:
+        parts.append(_layer(result, x, scale, bottom, kind, alpha, "" if alike else f", threshold {kind.rule(result)}"))
+        if index in labelled:
             parts.append(label(x, bottom + 15, result["subject"]["layer"], "middle"))
     parts.append(label(left - 5, bottom + 15, "layer", "end"))
     return frame(width, bottom + 22, "layers", title, _described(results, kind), Markup("").join(parts))
 
 
-def _layer(result: Result, x: float, scale: Scale, bottom: float, kind: Quantity) -> Markup:
-    """The marks of one layer, with their numbers as a tooltip."""
-    words = f"layer {result['subject']['layer']}: {_WORDS[result['verdict']]}"
+def _unit(results: Sequence[Result]) -> str:
+    experts = sum(_expert(result) is not None for result in results)
+    return "layer" if not experts else "expert" if experts == len(results) else "layer or expert"
+
+
+def _labelled(layers: Sequence[int], gap: float) -> set[int]:
+    """At which of the places that follow each other, so many pixels apart, the layer is named: where it begins."""
+    starts = [at for at, layer in enumerate(layers) if at == 0 or layers[at - 1] != layer]
+    apart = gap * len(layers) / len(starts)
+    every = 1 if apart >= 20 else 2 if apart >= 14 else 5
+    return set(starts[::every])
+
+
+def _layer(
+    result: Result, x: float, scale: Scale, bottom: float, kind: Quantity, alpha: float | None, said: str
+) -> Markup:
+    """The marks of one layer, with their numbers as a tooltip; `said` stands behind the value."""
+    expert = "" if _expert(result) is None else f", expert {_expert(result)}"
+    words = f"layer {result['subject']['layer']}{expert}: {_WORDS[result['verdict']]}"
     if result["value"] is None:
         return Markup('<g><title>{}</title><path class="gap" d="M{} {}h6"/></g>').format(words, x - 3, bottom - 3)
-    words += f", value {kind.short(result['value'], result['threshold'])}, threshold {kind.rule(result)}"
+    words += f", value {kind.short(result['value'], result['threshold'])}{said}"
     marks = Markup("")
-    if null := hardest_null(result):
+    if null := hardest_null(result, alpha):
         words += f", {null['name']} {kind.short(null['value'], result['value'])}"
     if twin := result["twin"]:
         words += f", untrained twin {kind.short(twin['value'])}{' (meets it too)' if twin['met'] else ''}"

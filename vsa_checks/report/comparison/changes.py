@@ -51,7 +51,7 @@ def changes(before: Run, after: Run) -> Json:
     """
     entries = []
     for subject in sorted(before.results.keys() | after.results.keys()):
-        entries.append(_compared(subject, before.results.get(subject), after.results.get(subject)))
+        entries.append(_compared(subject, before, after))
     _tell_noise(entries)
     for entry in entries:
         entry["links"] = [link(run, entry["id"]) if entry["id"] in run.results else "" for run in (before, after)]
@@ -72,10 +72,11 @@ def changes(before: Run, after: Run) -> Json:
     }
 
 
-def _compared(subject: str, before: Json | None, after: Json | None) -> Json:
+def _compared(subject: str, first: Run, second: Run) -> Json:
+    before, after = first.results.get(subject), second.results.get(subject)
     entry: Json = {"id": subject, "kind": "same", "change": None, "half_width": None, "q": None, "unsettled": False}
-    for when, result in (("before", before), ("after", after)):
-        null = None if result is None else hardest_null(result)
+    for when, run, result in (("before", first, before), ("after", second, after)):
+        null = None if result is None else hardest_null(result, run.records[result["claim"]]["alpha"])
         entry[when] = result and {
             **{name: result[name] for name in ("verdict", "value", "threshold", "direction")},
             "null": null and {"name": null["name"], "value": null["value"]},

@@ -11,18 +11,16 @@ from vsa_checks.report.charts.layers import point
 from vsa_checks.report.charts.scale import Scale, fit, frame, label, value_axis
 from vsa_checks.report.comparison.runs import Json
 from vsa_checks.report.escaping import visible
-from vsa_checks.report.formatting import DIRECTION_SIGNS, number
+from vsa_checks.report.quantities import Quantity, percent
 
 WIDTH, LEFT, TOP, BOTTOM, MARKS = 360, 48, 10, 130, 146
 APART = 42  # pixels between numbers on the axis of steps
 WIDE, PANEL, GAP, LINES = 640, 140, 36, 6
 """Of the figure over thresholds: its width, the height of each half, the room between them, and styles of lines."""
-MARKED = 2.0
-"""The threshold of the claims, in the same units."""
 WORDS = {"holds": "holds", "chance": "met by chance", "refuted": "refuted", "not-checked": "not checked"}
 
 
-def over_steps(curve: Json, steps: Sequence[int]) -> Markup:
+def over_steps(curve: Json, steps: Sequence[int], kind: Quantity) -> Markup:
     """The median, least and largest value at each step, with threshold and chance; below, the verdict at each step."""
     points = curve["points"]
     places = dict(zip(steps, _places(steps), strict=True))
@@ -32,13 +30,13 @@ def over_steps(curve: Json, steps: Sequence[int]) -> Markup:
     there = [(a, b) for a, b in zip(x, points, strict=True)]
     upper = [f"{a:g} {up(one['largest']):g}" for a, one in there]
     lower = [f"{a:g} {up(one['least']):g}" for a, one in reversed(there)]
-    parts = [value_axis(up, LEFT, WIDTH - 8)]
+    parts = [value_axis(up, LEFT, WIDTH - 8, kind)]
     parts.append(Markup('<path class="band" d="M{}Z"/>').format("L".join(upper + lower)))
     parts.append(_line("threshold", there, "threshold", up))
     parts.append(_line("chance-line", there, "chance", up))
     parts.append(_line("line line0", there, "median", up))
     for place, one in there:
-        title = Markup("<title>{}</title>").format(_said(one))
+        title = Markup("<title>{}</title>").format(_said(one, kind))
         dot = Markup('<circle class="median" cx="{}" cy="{}" r="3"/>').format(place, up(one["median"]))
         parts.append(Markup("<g>{}{}{}</g>").format(title, dot, point(one["verdict"], place, MARKS)))
     last = -math.inf
@@ -47,17 +45,16 @@ def over_steps(curve: Json, steps: Sequence[int]) -> Markup:
             parts.append(label(place, MARKS + 20, _short(step), "middle"))
             last = place
     parts.append(label(LEFT - 8, MARKS + 4, "verdict", "end") + label(LEFT - 8, MARKS + 20, "step", "end"))
-    description = f"At step {_said(points[0])}; at step {_said(points[-1])}."
+    description = f"At step {_said(points[0], kind)}; at step {_said(points[-1], kind)}."
     name = f"{curve['claim']} ({curve['basis']}) over steps of training"
     return frame(WIDTH, MARKS + 26, "steps", name, description, Markup("").join(parts))
 
 
-def _said(one: Json) -> str:
-    sign = DIRECTION_SIGNS.get(one["direction"], one["direction"])
-    spread = "" if one["least"] == one["largest"] else f", {number(one['least'])} to {number(one['largest'])}"
-    chance = "" if one["chance"] is None else f", chance {number(one['chance'])}"
+def _said(one: Json, kind: Quantity) -> str:
+    spread = "" if one["least"] == one["largest"] else f", {kind.short(one['least'])} to {kind.short(one['largest'])}"
+    chance = "" if one["chance"] is None else f", chance {kind.short(one['chance'], one['median'])}"
     return (
-        f"{one['step']:,}: {number(one['median'])}{spread}, threshold {sign} {number(one['threshold'])}{chance}, "
+        f"{one['step']:,}: {kind.short(one['median'], one['threshold'])}{spread}, threshold {kind.rule(one)}{chance}, "
         f"{WORDS[one['verdict']]}, {one['holds']} of {one['of']} subjects hold"
     )
 
@@ -86,7 +83,9 @@ def _places(steps: Sequence[int]) -> list[float]:
 def over_thresholds(entries: Sequence[Json], names: Sequence[str]) -> Markup:
     """All runs in one figure: the share of matrices that pass each threshold, and of neurons explained below it."""
     known = [math.log2(one) for entry in entries for one in entry["thresholds"] if one > 0]
-    low, high = min([*known, 0.0]) - 0.1, max([*known, 1.0]) + 0.1
+    asked = sorted({one for entry in entries for one in entry["asked"]})
+    marked = [math.log2(one) for one in asked]
+    low, high = min([*known, *marked, 0.0]) - 0.1, max([*known, *marked, 1.0]) + 0.1
     across = Scale(low, high, LEFT, WIDE - 8)
     panels = (
         ("passing", TOP + 8, PANEL, "matrices that pass"),
@@ -97,9 +96,8 @@ def over_thresholds(entries: Sequence[Json], names: Sequence[str]) -> Markup:
         values = [y for entry in entries for y in (*entry[key], *(entry["chance"] if key == "explained" else ()))]
         up = fit([0.0, *values], bottom, top, from_zero=True)
         parts.append(value_axis(up, LEFT, WIDE - 8) + label(LEFT, top - 4, words))
-        parts.append(
-            Markup('<path class="threshold" d="M{0} {1}V{2}"/>').format(across(math.log2(MARKED)), top, bottom)
-        )
+        for place in marked:
+            parts.append(Markup('<path class="threshold" d="M{0} {1}V{2}"/>').format(across(place), top, bottom))
         for at, (entry, name) in enumerate(zip(entries, names, strict=True)):
             if key == "explained":
                 parts.append(_stairs("chance-line", entry, "chance", across, up, f"{name}, chance"))
@@ -110,8 +108,9 @@ def over_thresholds(entries: Sequence[Json], names: Sequence[str]) -> Markup:
             parts.append(label(across(half / 2), bottom + 15, f"{2 ** (half / 2):.2g}", "middle"))
     parts.append(label((LEFT + WIDE) / 2, bottom + 30, "threshold, in units of 1/sqrt(d)", "middle"))
     said = "; ".join(
-        f"{name}: at {MARKED:g} a share of {number(_at(entry, MARKED))} of its {entry['matrices']} matrices passes"
+        f"{name}: at {one:g} {percent(_at(entry, one))} of its {entry['matrices']} matrices pass"
         for entry, name in zip(entries, names, strict=True)
+        for one in entry["asked"]
     )
     title = "Share of matrices that pass, and of neurons that are explained, over the threshold for near-orthogonality"
     return frame(WIDE, bottom + 36, "plot", title, said, Markup("").join(parts))

@@ -42,7 +42,7 @@ def claims(runs: Sequence[Run], across: Sequence[Json]) -> list[Json]:
         found.append(
             {
                 "id": claim,
-                **{name: records[claim][name] for name in ("section", "title", "statement")},
+                **{name: records[claim][name] for name in ("section", "title", "statement", "metric")},
                 "cells": cells,
                 "differs": len({cell["verdict"] for cell in there}) > 1,
                 "versions": sorted({cell["claim_version"] for cell in there}),
@@ -61,7 +61,7 @@ def _cell(run: Run, claim: str, basis: str) -> dict[str, Any] | None:
     results = [one for one in run.results.values() if one["claim"] == claim and one["basis"] == basis]
     if not results:
         return None
-    found = worst(results)
+    found = worst(results, run.records[claim]["alpha"])
     counted = [one for one in results if one["primary"]] or results
     return {
         **{name: found[name] for name in ("id", "verdict", "value", "direction", "threshold", "threshold_origin")},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,6 +15,7 @@ from vsa_checks.report import formatting
 from vsa_checks.report.comparison.changes import LEVEL, is_rounding
 from vsa_checks.report.comparison.charts import LINES, over_steps, over_thresholds
 from vsa_checks.report.escaping import cut, visible
+from vsa_checks.report.quantities import Quantity, chance_of, quantity
 from vsa_checks.report.rendering import page_environment
 from vsa_checks.report.summary import lead
 
@@ -43,13 +44,13 @@ def render(comparison: Mapping[str, Any]) -> str:
             comparison=comparison,
             runs=comparison["runs"],
             columns=[_column(comparison, at) for at in range(len(comparison["columns"]))],
-            claims=[_claim(claim) for claim in comparison["claims"]],
+            claims=[_claim(claim, comparison) for claim in comparison["claims"]],
             sections=sorted(
                 {claim["section"] for claim in comparison["claims"]}, key=lambda s: (not s[:1].isdigit(), s)
             ),
-            series=[_series(one, comparison["runs"]) for one in comparison["series"]],
+            series=[_series(one, comparison) for one in comparison["series"]],
             swept=_swept(comparison),
-            diffs=[_diff(one, comparison["runs"]) for one in comparison["diffs"]],
+            diffs=[_diff(one, comparison) for one in comparison["diffs"]],
             verdicts=formatting.WORST_FIRST,
             script=Markup(script),
             script_hash=f"'sha256-{digest}'",
@@ -81,37 +82,48 @@ def _column(comparison: Mapping[str, Any], at: int) -> Json:
     return {**column, "at": at, "run": run, "title": run["name"] + (f", {column['basis']}" if several else "")}
 
 
-def _claim(claim: Json) -> Json:
-    cells = [cell and _cell(cell) for cell in claim["cells"]]
+def _kind(comparison: Mapping[str, Any], claim: str, run: int) -> Quantity:
+    """What the numbers of a claim are on the model of a run."""
+    metric = next((one["metric"] for one in comparison["claims"] if one["id"] == claim), "")
+    return quantity(metric, comparison["runs"][run]["model"]["d_vocab"])
+
+
+def _claim(claim: Json, comparison: Mapping[str, Any]) -> Json:
+    kinds = [_kind(comparison, claim["id"], column["run"]) for column in comparison["columns"]]
+    cells = [cell and _cell(cell, kind) for cell, kind in zip(claim["cells"], kinds, strict=True)]
     return {**claim, "cells": cells, "found": " ".join(sorted({cell["verdict"] for cell in cells if cell}))}
 
 
-def _cell(cell: Json) -> Json:
+def _cell(cell: Json, kind: Quantity) -> Json:
     """A cell with its words, and with keys by which script sorts: verdict, then how far the threshold is missed."""
     value, threshold = cell["value"], cell["threshold"]
     slack = 0.0 if value is None else lead(cell, threshold) / (abs(threshold) or 1.0)
     null, reference = cell["null"], cell["reference"]
     beside = ""
     if value is not None and null is not None:
-        p = "" if null["p_value"] is None else f" (p {formatting.number(null['p_value'], 2)})"
-        beside = f"chance {formatting.against(null['value'], value)}{p}"
+        p = "" if null["p_value"] is None else f" ({chance_of(null['p_value'])})"
+        beside = f"chance {kind.short(null['value'], value)}{p}"
     elif value is not None and reference is not None:
-        beside = f"reference {formatting.number(reference['value'])}"
+        beside = f"reference {kind.short(reference['value'], value)}"
     counts = cell["counts"]
     return {
         **cell,
         "rank": formatting.WORST_FIRST.index(cell["verdict"]),
         "slack": f"{slack:.6g}",
-        "shown": formatting.against(value, threshold),
-        "rule": formatting.threshold_rule(cell),
+        "shown": kind.short(value, threshold),
+        "rule": kind.rule(cell),
         "beside": beside,
         "counted": f"{counts['holds']} of {cell['of']} hold" if cell["of"] > 1 else "",
         "where": cell["id"].partition("/")[2].partition("/")[2].replace("/", ", "),
     }
 
 
-def _series(series: Json, runs: Sequence[Json]) -> Json:
-    drawn = [{**curve, "drawing": over_steps(curve, series["steps"])} for curve in series["curves"]]
+def _series(series: Json, comparison: Mapping[str, Any]) -> Json:
+    runs, first = comparison["runs"], series["runs"][0]
+    drawn = [
+        {**curve, "drawing": over_steps(curve, series["steps"], _kind(comparison, curve["claim"], first))}
+        for curve in series["curves"]
+    ]
     return {
         **series,
         "curves": drawn,
@@ -134,11 +146,16 @@ def _swept(comparison: Mapping[str, Any]) -> Json | None:
         {"style": at % LINES, "name": name, "matrices": entry["matrices"], "neurons": entry["neurons"]}
         for at, (entry, name) in enumerate(zip(entries, names, strict=True))
     ]
-    return {"drawing": over_thresholds(entries, names), "lines": lines}
+    asked = " or ".join(f"{one:g}" for one in sorted({one for entry in entries for one in entry["asked"]}))
+    return {"drawing": over_thresholds(entries, names), "lines": lines, "asked": asked}
 
 
-def _diff(diff: Json, runs: Sequence[Json]) -> Json:
-    told = [{**entry, "said": _change(entry)} for entry in diff["subjects"][:SHOWN_CHANGES]]
+def _diff(diff: Json, comparison: Mapping[str, Any]) -> Json:
+    runs = comparison["runs"]
+    told = [
+        {**entry, "said": _change(entry, _kind(comparison, entry["id"].partition("/")[0], diff["before"]))}
+        for entry in diff["subjects"][:SHOWN_CHANGES]
+    ]
     return {
         **diff,
         "before": runs[diff["before"]],
@@ -150,27 +167,28 @@ def _diff(diff: Json, runs: Sequence[Json]) -> Json:
     }
 
 
-def _change(entry: Json) -> Json:
+def _change(entry: Json, kind: Quantity) -> Json:
     """The words for one subject: both values with enough digits to tell them apart, the change, and what it means."""
     before, after = entry["before"], entry["after"]
     nulls = [side["null"] and side["null"]["value"] for side in (before, after)]
     change, noise = "", ""
     if entry["change"]:
-        change = f"{'+' if entry['change'] > 0 else ''}{formatting.number(entry['change'])}"
-        noise = f"± {formatting.number(entry['half_width'], 2)}"
+        (_, unit), (noise, other_unit) = (kind.gap_and_unit(entry[name]) for name in ("change", "half_width"))
+        change = f"{'+' if entry['change'] > 0 else '−'}{kind.gap(entry['change'])}"
+        noise = f"± {noise}{'' if unit.rstrip('s') == other_unit.rstrip('s') else f' {other_unit}'}"
     return {
-        "values": _pair(before["value"], after["value"]),
-        "chance": "" if nulls == [None, None] else _pair(*nulls),
+        "values": _pair(before["value"], after["value"], kind),
+        "chance": "" if nulls == [None, None] else _pair(*nulls, kind),
         "change": change,
         "noise": noise,
         "meaning": _meaning(entry),
     }
 
 
-def _pair(before: float | None, after: float | None) -> str:
+def _pair(before: float | None, after: float | None, kind: Quantity) -> str:
     if before == after:
-        return formatting.number(before)
-    return f"{formatting.against(before, after)} → {formatting.against(after, before)}"
+        return kind.short(before)
+    return f"{kind.short(before, after)} → {kind.short(after, before)}"
 
 
 def _meaning(entry: Json) -> str:

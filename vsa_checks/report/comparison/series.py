@@ -58,7 +58,7 @@ def _curves(checkpoints: Sequence[tuple[int, Run]]) -> list[Json]:
         for result in run.results.values():
             groups.setdefault((result["claim"], result["basis"]), []).append(result)
         for key, results in groups.items():
-            if (point := _point(step, results)) is not None:
+            if (point := _point(step, results, run.records[key[0]]["alpha"])) is not None:
                 of_claim.setdefault(key, []).append(point)
     sections = {claim: record["section"] for _, run in checkpoints for claim, record in run.records.items()}
     order = sorted(of_claim, key=lambda key: (*in_the_paper(sections[key[0]]), *key))
@@ -79,13 +79,13 @@ def _median(values: Sequence[float]) -> float:
     return median_low(values) / 2 + median_high(values) / 2
 
 
-def _point(step: int, results: list[Json]) -> Json | None:
+def _point(step: int, results: list[Json], alpha: float | None) -> Json | None:
     """A claim at one step: the median, least and largest value of its primary subjects (or of all, if it has none)."""
     counted = [one for one in results if one["primary"]] or results
     measured = [one for one in counted if one["value"] is not None]
     if not measured:
         return None
-    nulls = [null["value"] for one in measured if (null := hardest_null(one)) is not None and null["decisive"]]
+    nulls = [null["value"] for one in measured if (null := hardest_null(one, alpha)) is not None and null["decisive"]]
     values = [one["value"] for one in measured]
     return {
         "step": step,
@@ -98,6 +98,6 @@ def _point(step: int, results: list[Json]) -> Json | None:
         "chance": _median(nulls) if nulls else None,
         "holds": sum(one["verdict"] == "holds" for one in counted),
         "of": len(counted),
-        "verdict": worst(counted)["verdict"],
+        "verdict": worst(counted, alpha)["verdict"],
         "claim_version": measured[0]["claim_version"],
     }

@@ -87,7 +87,7 @@
     if (target.id !== name) location.replace("#" + target.id);
   };
 
-  const key = { at: null, v: "v", x: "x", p: "p" };
+  const key = { at: null, v: "v", x: "x", p: "p", q: "q" };
   for (const table of $("table.subjects")) {
     const rows = [...table.tBodies];
     const places = new Map(rows.map((row, at) => [row, at]));
@@ -110,9 +110,8 @@
           return (down ? right - left : left - right) || places.get(a) - places.get(b);
         });
         table.append(...sorted);
-        for (const other of $("thead button", table)) {
-          other.closest("th").setAttribute("aria-sort", other === button ? (down ? "descending" : "ascending") : "none");
-        }
+        for (const other of $("thead button", table)) other.closest("th").setAttribute("aria-sort", "none");
+        button.closest("th").setAttribute("aria-sort", down ? "descending" : "ascending");
       });
     }
   }
