@@ -17,10 +17,8 @@ from findings.standing import (
     SHAPE,
     STRUCTURE,
     OnModel,
-    null_value,
     on_model,
     places,
-    twin_value,
 )
 from vsa_checks.errors import UsageError
 from vsa_checks.report import opening
@@ -159,8 +157,8 @@ def _structure(claim: str, on: Sequence[OnModel]) -> Json:
                     _cell(places(found, one.results)),
                     one.span(result["value"] for result in found),
                     one.kind.rule(found[0]),
-                    one.span(null_value(result) for result in found),
-                    one.span(twin_value(result) for result in found),
+                    one.span(map(one.null_value, found)),
+                    one.span(map(one.twin_value, found)),
                 ]
             )
     record = on[0].record
@@ -177,7 +175,6 @@ def _structure(claim: str, on: Sequence[OnModel]) -> Json:
 
 def _table(claims: Sequence[tuple[str, list[OnModel]]], standing: str, beside: str) -> str:
     """The claims with subjects that stand so: their values, and what stands beside these, of the twin or of nulls."""
-    other = twin_value if standing == SHAPE else null_value
     rows = [
         [
             f"`{claim}`",
@@ -185,7 +182,7 @@ def _table(claims: Sequence[tuple[str, list[OnModel]]], standing: str, beside: s
             f"{len(found)} of {len(one.results)}",
             one.span(result["value"] for result in found),
             one.kind.rule(found[0]),
-            one.span(other(result) for result in found),
+            one.span(map(one.twin_value if standing == SHAPE else one.null_value, found)),
         ]
         for claim, on in claims
         for one in on

@@ -11,20 +11,20 @@ from typing import Any
 from vsa_checks.report.answers import decisive_nulls
 from vsa_checks.report.formatting import layer_ranges
 from vsa_checks.report.quantities import Quantity, quantity
-from vsa_checks.report.summary import hardest_null, worst
+from vsa_checks.report.summary import hardest_null
 
 Result = Mapping[str, Any]
 STRUCTURE, SHAPE, NO_TWIN = "structure", "given by the shape", "no twin"
 LESS, CHANCE, FAILS, NOT_CHECKED = "less than claimed", "chance", "fails", "not checked"
 
 
-def standing(result: Result, alpha: float) -> str:
+def standing(result: Result, alpha: float | None) -> str:
     """What a subject's result says: `structure` where the claim holds and the untrained twin does not meet it.
 
     `less than claimed` is what misses the threshold, but beats each decisive null. Of exploratory subjects neither is
     said where their p, corrected for their number, is above alpha.
     """
-    told_apart = result["details"].get("q_value", 0.0) <= alpha
+    told_apart = alpha is None or result["details"].get("q_value", 0.0) <= alpha
     match result["verdict"]:
         case "holds" if not told_apart:
             return CHANCE
@@ -35,7 +35,7 @@ def standing(result: Result, alpha: float) -> str:
         case "chance":
             return CHANCE
         case "refuted":
-            beaten, others = decisive_nulls(result)
+            beaten, others = decisive_nulls(result, alpha)
             return LESS if beaten and not others and told_apart else FAILS
         case _:
             return NOT_CHECKED
@@ -58,23 +58,26 @@ class OnModel:
 
     def standing(self, result: Result) -> str:
         """How one of its subjects stands."""
-        alpha = self.record["alpha"]
-        return standing(result, 1.0 if alpha is None else alpha)
+        return standing(result, self.record["alpha"])
 
     @property
     def kind(self) -> Quantity:
         """How its numbers are written."""
         return quantity(self.record["metric"], self.d_vocab)
 
-    @cached_property
-    def worst(self) -> Result:
-        """The subject that decides the claim's verdict."""
-        named = worst(self.results)["id"]
-        return next(result for result in self.results if result["id"] == named)
-
     def those(self, *standings: str) -> list[Result]:
         """The subjects that stand so."""
         return [result for result in self.results if self.standing(result) in standings]
+
+    def null_value(self, result: Result) -> float | None:
+        """What the null that decides gives in a subject's place; without a null, its reference."""
+        beside = hardest_null(result, self.record["alpha"]) or result["reference"]
+        return None if beside is None else float(beside["value"])
+
+    @staticmethod
+    def twin_value(result: Result) -> float | None:
+        """What the untrained twin gives in a subject's place."""
+        return None if result["twin"] is None else result["twin"]["value"]
 
     def span(self, numbers: Iterable[float | None]) -> str:
         """Smallest to largest of some of the claim's numbers, in words of its kind."""
@@ -103,20 +106,6 @@ def places(results: Sequence[Result], of: Sequence[Result]) -> str:
             where = f"all {len(every)} layers"
         parts.append(f"{matrix} in {where}" if matrix else where)
     return "; ".join(parts) or "–"
-
-
-def null_value(result: Result) -> float | None:
-    """What the null that decides gives in a subject's place; without a null, its reference."""
-    null = hardest_null(result)
-    if null is not None:
-        return float(null["value"])
-    reference = result["reference"]
-    return None if reference is None else float(reference["value"])
-
-
-def twin_value(result: Result) -> float | None:
-    """What the untrained twin gives in a subject's place."""
-    return result["twin"] and result["twin"]["value"]
 
 
 def on_model(found: Mapping[str, Any], basis: str) -> dict[str, OnModel]:
