@@ -90,21 +90,19 @@ class Grammar:
         if self.noun_categories < 8 or self.noun_categories % 4 or self.adjective_categories != 4:
             raise ValueError("a grammar needs a multiple of 4 noun categories, at least 8, and 4 of adjectives")
         if min(self.lemmas, self.verb_categories) < 2 or self.names < 8 or self.names % 4:
-            raise ValueError("a grammar needs at least 2 lemmas, 2 verb categories and a multiple of 4 names, at least 8")
+            raise ValueError(
+                "a grammar needs at least 2 lemmas, 2 verb categories and a multiple of 4 names, at least 8"
+            )
 
     @cached_property
     def nouns(self) -> list[list[tuple[str, str]]]:
         """Categories of nouns, each word as (singular, plural)."""
-        return [
-            [(f"noun{c}.{i}", f"noun{c}.{i}s") for i in range(self.lemmas)] for c in range(self.noun_categories)
-        ]
+        return [[(f"noun{c}.{i}", f"noun{c}.{i}s") for i in range(self.lemmas)] for c in range(self.noun_categories)]
 
     @cached_property
     def verbs(self) -> list[list[tuple[str, str]]]:
         """Categories of verbs, each word as (form with a singular, form with a plural)."""
-        return [
-            [(f"verb{c}.{i}s", f"verb{c}.{i}") for i in range(self.lemmas)] for c in range(self.verb_categories)
-        ]
+        return [[(f"verb{c}.{i}s", f"verb{c}.{i}") for i in range(self.lemmas)] for c in range(self.verb_categories)]
 
     @cached_property
     def adjectives(self) -> list[list[str]]:

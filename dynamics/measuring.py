@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -19,20 +20,24 @@ from vsa_checks.judging.claim import Claim, load_claims
 from vsa_checks.judging.judge import NOT_CHECKED, judge
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject, enumerate_subjects, mlp_inputs
-from vsa_checks.models import Basis, describe
+from vsa_checks.models import Basis
 from vsa_checks.models.quiet import quiet
+from vsa_checks.paths import CLAIMS_FILE
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.workbench.access import Workbench
+from vsa_checks.workbench.dependencies import code_digest
 from vsa_checks.workbench.outcome import measure_subject
 from vsa_checks.writing import write_whole
 
 BASIS: Basis = "processed"
 FILE = "measured.json"
+OF_MEASURING = ("answers", "concepts", "grammar", "language", "measuring")
+"""Modules of this folder on which a measurement depends, beside the package and the checkpoint."""
 Json = dict[str, Any]
 
 
 def measured(folder: Path, language: Language, seed: int, claims: Collection[str] | None = None) -> Json:
-    """What a checkpoint gives; kept in its folder, and read from there when it was measured before.
+    """What a checkpoint gives; kept in its folder, and read from there where nothing has changed that it depends on.
 
     Parameters
     ----------
@@ -46,10 +51,14 @@ def measured(folder: Path, language: Language, seed: int, claims: Collection[str
         Ids of the claims; by default all.
     """
     kept = folder / FILE
+    depends_on = [code_digest(), *(Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in OF_MEASURING)]
+    depends_on += [str(seed), "" if claims is None else ",".join(sorted(claims)), CLAIMS_FILE.read_text("utf-8")]
+    digest = hashlib.sha256("\0".join(depends_on).encode()).hexdigest()
     if kept.is_file():
         found: Json = json.loads(kept.read_text(encoding="utf-8"))
-        return found
-    found = measure(folder, language, seed, claims)
+        if found["depends_on"] == digest:
+            return found
+    found = measure(folder, language, seed, claims) | {"depends_on": digest}
     write_whole(kept, json.dumps(found, indent=1, allow_nan=False) + "\n")
     return found
 

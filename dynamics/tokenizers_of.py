@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vsa_checks.models.quiet import quiet
 
@@ -14,10 +15,24 @@ def save_words(folder: Path, words: Sequence[str], unknown: str) -> None:
 
     tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(words)}, unk_token=unknown))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    _save(tokenizer, folder, unk_token=unknown)
+    save(tokenizer, folder, unk_token=unknown)
 
 
-def _save(tokenizer: object, folder: Path, **special: str) -> None:
+def pieces_of(text: str, n_pieces: int) -> Any:
+    """A byte-level BPE tokenizer of at most n_pieces tokens, found in a text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=n_pieces, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(text.splitlines(keepends=True), trainer)
+    return tokenizer
+
+
+def save(tokenizer: Any, folder: Path, **special: str) -> None:
+    """Save a tokenizer beside a model's weights."""
     from transformers import PreTrainedTokenizerFast
 
     with quiet():
