@@ -25,7 +25,7 @@ SEEDS = 3
 FULL = Settings(Sizes(), Schedule(), Grammar())
 SMALL = Settings(
     Sizes(n_layers=2, d_model=32, n_heads=2, n_positions=32),
-    Schedule(steps=16, windows=8, warm_up=4),
+    Schedule(steps=16, windows=8, warm_up=4, first=4),
     Grammar(noun_categories=8, verb_categories=4, lemmas=2, names=8),
     ("attention-next-token", "embedding-near-orthogonal", "neurons-beyond-chance"),
     400,
@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     """Train, measure and write; returns the exit status: 1 if a training failed, 2 for bad input."""
     parser = argparse.ArgumentParser(
         prog="python -m dynamics",
-        description="Trains small networks from scratch and measures every claim at steps 0, 1, 2, 4, ...",
+        description="Trains small networks from scratch and measures every claim on the way.",
         epilog="The same command goes on where it was ended.",
     )
     parser.add_argument("--small", action="store_true", help="tiny networks, in about a minute, into --out only")

@@ -1,7 +1,7 @@
 """A language made by a seeded grammar, whose concepts are known: so bundles and bindings have a right answer.
 
-Nouns come in categories, each word in a singular and a plural form, and so do verbs; adjectives and names have one form.
-A text is a stream of clauses of five kinds, each of which asks its reader one question:
+Nouns come in categories, each word in a singular and a plural form, and so do verbs; adjectives and names have one
+form. A text is a stream of clauses of five kinds, each of which asks its reader one question:
 
 - or: "the NOUN of ...": the particle depends on the set of categories that the noun's category is in: a union.
 - and: "every NOUN indeed ..." where the determiner is "every" AND the noun is of one set; in all other cases "perhaps".

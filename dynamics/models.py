@@ -1,8 +1,8 @@
 """The networks that are trained, each differing in one thing from another.
 
 transformers has no class that varies each thing alone, so the variants form chains. GPT-2's class has learned
-positions, LayerNorm and a plain MLP; GPT-NeoX's, one block after the other, has rotary positions in place of learned
-ones; Arcee's, with biases and GELU, has RMSNorm beside rotary positions; Llama's, with the same, a gated MLP beside both.
+positions, LayerNorm and a plain MLP; GPT-NeoX's, attention before MLP, has rotary positions in place of learned ones;
+Arcee's, with biases and GELU, has RMSNorm beside rotary positions; Llama's, with the same, a gated MLP beside both.
 """
 
 from __future__ import annotations

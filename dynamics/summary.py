@@ -1,4 +1,4 @@
-"""What the trainings of one kind have in common: values over seeds, intervals, and the step from which a thing is so."""
+"""What trainings of one kind have in common: values over seeds, intervals, and the step from which a thing is so."""
 
 from __future__ import annotations
 

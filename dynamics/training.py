@@ -1,4 +1,4 @@
-"""One training: seeded, on the CPU, with checkpoints at steps 0, 1, 2, 4, ... that any command here reads as a model.
+"""One training: seeded, on the CPU, with checkpoints at log-spaced steps that any command here reads as a model.
 
 A training that was ended goes on from its last checkpoint, and gives what it would have given.
 """
@@ -28,17 +28,21 @@ STEP = "step"
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is trained: AdamW with a constant rate after a warm-up, and decay of matrices only."""
+    """How a network is trained: AdamW with a constant rate after a warm-up, and decay of matrices only.
 
-    steps: int = 1024
+    first: the step of the first checkpoint after the untrained network, a power of two.
+    """
+
+    steps: int = 2048
     windows: int = 16
-    rate: float = 1e-3
+    rate: float = 3e-3
     warm_up: int = 32
     decay: float = 0.1
+    first: int = 16
 
     def checkpoints(self) -> list[int]:
-        """Steps after which the network is saved: 0, then powers of two, and the last."""
-        powers = [2**at for at in range(self.steps.bit_length()) if 2**at < self.steps]
+        """Steps after which the network is saved: 0, then powers of two from the first on, and the last."""
+        powers = [2**at for at in range(self.steps.bit_length()) if self.first <= 2**at < self.steps]
         return [0, *powers, self.steps]
 
 
@@ -89,7 +93,7 @@ def train(
     module = untrained(variant, sizes, d_vocab, seed)
     optimizer = _optimizer(module, schedule)
     done = _resume(folder / STATE, module, optimizer)
-    if done < 0:
+    if done is None:
         _save(folder, module, optimizer, 0, save_tokenizer)
         done = 0
     width = schedule.windows * sizes.n_positions
@@ -108,7 +112,7 @@ def train(
         optimizer.step()
         if step + 1 in wanted:
             _save(folder, module, optimizer, step + 1, save_tokenizer)
-            say(f"step {step + 1}: loss {float(loss):.3f}")
+            say(f"step {step + 1}: loss {loss.item():.3f}")
     (folder / STATE).unlink(missing_ok=True)
 
 
@@ -152,8 +156,8 @@ def _save(
     os.replace(temporary, folder / STATE)
 
 
-def _resume(path: Path, module: Any, optimizer: torch.optim.AdamW) -> int:
-    """Put weights and moments back as they were saved; returns the step, -1 where nothing usable was saved."""
+def _resume(path: Path, module: Any, optimizer: torch.optim.AdamW) -> int | None:
+    """Put weights and moments back as they were saved; returns the step, None where nothing usable was saved."""
     import torch
     from safetensors import SafetensorError, safe_open
 
@@ -161,14 +165,14 @@ def _resume(path: Path, module: Any, optimizer: torch.optim.AdamW) -> int:
         with safe_open(path, framework="pt") as file:
             step = int(file.metadata()["step"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        with torch.no_grad():
-            for name, value in module.named_parameters():
-                value.copy_(tensors[f"weight {name}"])
-                moments = {kind: tensors[f"{kind} {name}"] for kind in _kinds(tensors, name)}
-                if moments:
-                    optimizer.state[value] = moments
-    except (FileNotFoundError, SafetensorError, KeyError, RuntimeError):
-        return -1
+    except (FileNotFoundError, SafetensorError):
+        return None
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            value.copy_(tensors[f"weight {name}"])
+            moments = {kind: tensors[f"{kind} {name}"] for kind in _kinds(tensors, name)}
+            if moments:
+                optimizer.state[value] = moments
     return step
 
 

@@ -24,10 +24,11 @@ from dynamics.models import VARIANTS, Sizes
 from dynamics.training import Schedule, checkpoint, train
 from fixtures.one_thread import one_thread
 from vsa_checks.errors import VsaChecksError
+from vsa_checks.models.texts import shipped_text
 
 GRAMMAR, ENGLISH = "grammar", "english"
 HERE = Path(__file__).parent
-OF_TRAINING = ("grammar", "language", "english", "tokenizers_of", "models", "training")
+OF_TRAINING = ("grammar", "language", "tokenizers_of", "models", "training")
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,15 @@ class Settings:
         plain["text"] = None if self.text is None else self.text.name
         return plain
 
-    def digest(self) -> str:
-        """Eight hex digits of the settings that a training depends on, and of the code."""
-        content: list[Any] = [asdict(self.sizes), asdict(self.schedule), asdict(self.grammar), self.pieces]
+    def digest(self, language: str) -> str:
+        """Eight hex digits of what a training on a language depends on: settings and code."""
+        content: list[Any] = [asdict(self.sizes), asdict(self.schedule)]
         content += [(HERE / f"{name}.py").read_text(encoding="utf-8") for name in OF_TRAINING]
-        if self.text is not None:
-            content.append(hashlib.sha256(self.text.read_bytes()).hexdigest())
+        if language == GRAMMAR:
+            content.append(asdict(self.grammar))
+        else:
+            text = shipped_text().sha256 if self.text is None else hashlib.sha256(self.text.read_bytes()).hexdigest()
+            content += [self.pieces, (HERE / "english.py").read_text(encoding="utf-8"), text]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
     def language(self, name: str) -> Language:
@@ -88,7 +92,7 @@ def do(job: Job, settings: Settings, work: Path, say: Callable[[str], None] = pr
         language, variant, seed, steps, and `at`, one measurement for each step.
     """
     language = settings.language(job.language)
-    folder = work / settings.digest() / job.name
+    folder = work / settings.digest(job.language) / job.name
     steps, width = settings.schedule.checkpoints(), settings.schedule.windows * settings.sizes.n_positions
     train(
         folder,
