@@ -18,6 +18,11 @@ BEFORE = 3
 BATCH = 256
 
 
+def guessing(grammar: Grammar) -> dict[str, float]:
+    """What the probability of a right answer is where nothing is known, by kind of question."""
+    return {"or": 1 / 4, "and": 1 / 2, "agreement": 1 / 2, "selection": 1 / 4, "copying": 1 / grammar.names}
+
+
 def loss(module: Any, tokens: ArrayLike, n_positions: int) -> float:
     """Mean negative log-probability of the next token, in nats, over whole windows of a text (n,)."""
     import torch

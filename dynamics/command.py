@@ -27,7 +27,7 @@ SMALL = Settings(
     Sizes(n_layers=2, d_model=32, n_heads=2, n_positions=32),
     Schedule(steps=16, windows=8, warm_up=4, first=4),
     Grammar(noun_categories=8, verb_categories=4, lemmas=2, names=8),
-    ("attention-next-token", "embedding-near-orthogonal", "neurons-beyond-chance"),
+    ("attention-next-token", "embedding-near-orthogonal", "mlp-out-artifacts"),
     400,
 )
 """Tiny: it shows that all parts work together, and nothing about language."""

@@ -10,7 +10,7 @@ from calibration.figure import COLOURS
 from dynamics import summary
 from dynamics.concepts import BUNDLE, READING
 from dynamics.grammar import QUESTIONS
-from dynamics.summary import CHANCE, Json
+from dynamics.summary import Json
 
 SHARES = ("neurons-beyond-chance", "neurons-kurtosis", "neuron-or", "attention-next-token", "residual-keeps-token",
           "embedding-near-orthogonal-centered", "attention-ov-isometry")  # fmt: skip
@@ -64,9 +64,7 @@ def _lines(
 
 
 def _answers(axes: Any, runs: Sequence[Json], name: str) -> None:
-    curves = [
-        (f"{kind} (guessing {CHANCE[kind]:.2g})", lambda run, kind=kind: run["answers"][kind]) for kind in QUESTIONS
-    ]
+    curves = [(kind, lambda run, kind=kind: run["answers"][kind]) for kind in QUESTIONS]
     _lines(axes, runs, curves, f"{name}: probability of the right answer")
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
 
 from calibration.page import table
 from dynamics import summary
+from dynamics.answers import guessing
 from dynamics.concepts import BUNDLE, DRAWS, READING
 from dynamics.grammar import QUESTIONS, Grammar
 from dynamics.models import VARIANTS
-from dynamics.summary import CHANCE, LEVEL, LOST, NEVER, Json, Over
+from dynamics.summary import LEVEL, LOST, NEVER, Json, Over
 from vsa_checks.judging.claim import load_claims
 
 PAGE = Path(__file__).with_name("page.md.j2")
@@ -25,6 +26,8 @@ def render(document: Json) -> str:
     plain = summary.of_kind(runs, "grammar", "plain")
     there = summary.present(runs, "grammar")
     english = summary.of_kind(runs, "english", "plain")
+    grammar = Grammar(**settings["grammar"])
+    chance = guessing(grammar)
     changes = _changes(runs, there)
     shown = plain or (summary.of_kind(runs, "grammar", there[0]) if there else [])
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
@@ -33,10 +36,10 @@ def render(document: Json) -> str:
         steps=settings["checkpoints"],
         sizes=sizes,
         tokens=f"{schedule['steps'] * schedule['windows'] * sizes['n_positions']:,}",
-        d_vocab=len(Grammar(**settings["grammar"]).words()),
+        d_vocab=len(grammar.words()),
         not_run=_not_run(runs),
         variants=_variants(runs, there),
-        learned=_learned(runs, there) if there else "",
+        learned=_learned(runs, there, chance) if there else "",
         draws=DRAWS,
         concepts=_concepts(runs, there),
         overall=_overall(runs, there),
@@ -44,7 +47,7 @@ def render(document: Json) -> str:
         claims=_claims(shown) if shown else "",
         claims_of=f"The variant {shown[0]['variant']} on the grammar's language" if shown else "",
         unchecked=_unchecked(shown) if shown else "",
-        first=_first(shown) if shown else "",
+        first=_first(shown, chance) if shown else "",
         never=_listed(shown, NEVER) if shown else "",
         lost=_listed(shown, LOST) if shown else "",
         changes=table(["", "variant", "", "other", "", "difference, 95% interval"], [row for row, _ in changes])
@@ -80,14 +83,17 @@ def _not_run(runs: Sequence[Json]) -> list[str]:
 
 
 def _variants(runs: Sequence[Json], there: Sequence[str]) -> str:
-    return "\n".join(
-        f"| {name} | {VARIANTS[name].title} | {', '.join(str(one['seed']) for one in summary.of_kind(runs, 'grammar', name))} "
-        f"| {VARIANTS[name].base} | {VARIANTS[name].change} |"
-        for name in there
+    seeds = {name: [str(one["seed"]) for one in summary.of_kind(runs, "grammar", name)] for name in there}
+    return table(
+        ["variant", "network", "trained with seeds", "differs from", "in"],
+        [
+            [name, VARIANTS[name].title, ", ".join(seeds[name]), VARIANTS[name].base, VARIANTS[name].change]
+            for name in there
+        ],
     )
 
 
-def _learned(runs: Sequence[Json], there: Sequence[str]) -> str:
+def _learned(runs: Sequence[Json], there: Sequence[str], chance: dict[str, float]) -> str:
     rows = []
     for name in there:
         some = summary.of_kind(runs, "grammar", name)
@@ -95,9 +101,9 @@ def _learned(runs: Sequence[Json], there: Sequence[str]) -> str:
         rows += [
             [
                 name,
-                f"{kind} ({CHANCE[kind]:.2g})",
+                f"{kind} ({chance[kind]:.2g})",
                 _values(Over(tuple(run["answers"][kind][-1] for run in some))),
-                _onsets(summary.answer_onsets(some, kind)),
+                _onsets(summary.answer_onsets(some, kind, chance[kind])),
             ]
             for kind in QUESTIONS
         ]
@@ -181,10 +187,14 @@ def _unchecked(runs: Sequence[Json]) -> str:
     return ", ".join(f"`{claim}`" for claim in _in_order([one for one in runs[0]["claims"] if one not in measured]))
 
 
-def _first(runs: Sequence[Json]) -> str:
+def _first(runs: Sequence[Json], chance: dict[str, float]) -> str:
     """Everything that has an onset, the earliest first, by the median over the seeds that have one."""
     things: list[tuple[str, list[int | str]]] = [
-        *((f"answering *{kind}*", summary.answer_onsets(runs, kind)) for kind in QUESTIONS if "answers" in runs[0]),
+        *(
+            (f"answering *{kind}*", summary.answer_onsets(runs, kind, chance[kind]))
+            for kind in QUESTIONS
+            if "answers" in runs[0]
+        ),
         *(
             (f"{kind} by {score}", summary.concept_onsets(runs, score, kind))
             for score in (READING, BUNDLE)
@@ -251,9 +261,10 @@ def _changes(runs: Sequence[Json], there: Sequence[str]) -> list[tuple[list[str]
 
 
 def _flipped(runs: Sequence[Json], there: Sequence[str]) -> str:
-    holds: Callable[[Json, str], bool] = lambda run, claim: (
-        2 * run["claims"][claim]["holds"][-1] > run["claims"][claim]["of"]
-    )
+    def holds(run: Json, claim: str) -> bool:
+        found = run["claims"][claim]
+        return bool(2 * found["holds"][-1] > found["of"])
+
     parts = []
     for name in there:
         base = VARIANTS[name].base
@@ -277,8 +288,8 @@ def _english(runs: Sequence[Json], settings: Json) -> str:
     )
     rows = _claims(runs)
     return (
-        f"The plain variant on {text}; pieces of its own vocabulary. Loss on what was held out, by seed: {first} untrained, "
-        f"{last} after the last step.\n\n{rows}\n\n**What comes first.** " + _first_claims(runs)
+        f"The plain variant on {text}; pieces of its own vocabulary. Loss on what was held out, by seed: {first} "
+        f"untrained, {last} after the last step.\n\n{rows}\n\n**What comes first.** " + _first_claims(runs)
     )
 
 

@@ -16,7 +16,6 @@ Json = dict[str, Any]
 LEVEL = 0.95
 HALF_WAY = 0.5
 """An answer counts as learned from where its probability is beyond the middle of what guessing gives and 1."""
-CHANCE = {"or": 1 / 4, "and": 1 / 2, "agreement": 1 / 2, "selection": 1 / 4, "copying": 1 / 32}
 ALWAYS, NEVER, LOST = "from the start", "never", "lost"
 
 
@@ -65,9 +64,9 @@ def onset(steps: Sequence[int], so: Sequence[bool]) -> int | str:
     return ALWAYS if first == 0 else steps[first]
 
 
-def answer_onsets(runs: Sequence[Json], kind: str) -> list[int | str]:
+def answer_onsets(runs: Sequence[Json], kind: str, guessing: float) -> list[int | str]:
     """From which step each training answers a kind of question, beyond half-way between guessing and knowing."""
-    bar = CHANCE[kind] + HALF_WAY * (1 - CHANCE[kind])
+    bar = guessing + HALF_WAY * (1 - guessing)
     return [onset(run["steps"], [value > bar for value in run["answers"][kind]]) for run in runs]
 
 
