@@ -49,7 +49,8 @@ class Settings:
         """In plain JSON types."""
         plain = asdict(self) | {"checkpoints": self.schedule.checkpoints()}
         plain["text"] = None if self.text is None else self.text.name
-        return plain
+        read_back: Json = json.loads(json.dumps(plain))  # as a file gives it
+        return read_back
 
     def digest(self, language: str) -> str:
         """Eight hex digits of what a training on a language depends on: settings and code."""
