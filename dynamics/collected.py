@@ -17,12 +17,13 @@ DIGITS = 4
 def run_record(found: Json) -> Json:
     """One training: a list over its steps for each thing that was measured.
 
-    Keys: language, variant, seed, steps, loss, answers (kind -> list), concepts (score -> kind -> recovered, of,
-    score and chance: means over the concepts of a kind), and (score, bar, p), last (score -> each concept at the last
-    step), claims (id -> of, holds, value, least, largest, chance, threshold; verdicts at the last step, or a reason).
+    Keys: language, variant, seed, text (of English), steps, loss, answers (kind -> list), concepts (score -> kind ->
+    recovered, of, score and chance: means over the concepts of a kind), and (score, bar, p), last (score -> each
+    concept at the last step), claims (id -> of, holds, value, least, largest, chance, threshold; verdicts at the last
+    step, or a reason).
     """
     at = found["at"]
-    record: Json = {name: found[name] for name in ("language", "variant", "seed", "steps")}
+    record: Json = {name: found[name] for name in ("language", "variant", "seed", "text", "steps") if name in found}
     record["loss"] = _numbers(one["loss"] for one in at)
     if at[0]["answers"] is not None:
         record["answers"] = {kind: _numbers(one["answers"][kind] for one in at) for kind in at[0]["answers"]}

@@ -44,7 +44,7 @@ def of_english(path: Path | None, n_pieces: int, n_positions: int) -> Language:
         starts = rng.integers(0, len(ids) - n_positions, -(-n // n_positions))
         return ids[starts[:, None] + np.arange(n_positions)].ravel()[:n]
 
-    name = "the texts that ship" if path is None else path.name
+    name = "the texts that ship (11,000 characters, learned by heart)" if path is None else path.name
     parts = tuple(held_out[at : at + 4000] for at in range(0, min(len(held_out), 40_000), 4000))
     read = Text(name, parts, hashlib.sha256("\n".join(parts).encode()).hexdigest())
     return Language("english", tokenizer.get_vocab_size(), training, rest, read, lambda folder: save(tokenizer, folder))

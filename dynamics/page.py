@@ -56,7 +56,7 @@ def render(document: Json) -> str:
         n_changes=len(changes),
         expected=f"{(1 - LEVEL) * len(changes):.1f}",
         flipped=_flipped(runs, there),
-        english=_english(english, settings) if english else "",
+        english=_english(english) if english else "",
         n_seeds=max((len(summary.of_kind(runs, "grammar", name)) for name in there), default=0),
     )
 
@@ -279,17 +279,15 @@ def _flipped(runs: Sequence[Json], there: Sequence[str]) -> str:
     return "; ".join(parts) + "." if parts else "none."
 
 
-def _english(runs: Sequence[Json], settings: Json) -> str:
+def _english(runs: Sequence[Json]) -> str:
     first, last = (", ".join(_short(run["loss"][at]) for run in runs) for at in (0, -1))
-    text = (
-        "the texts that ship, which a network of this size learns by heart"
-        if settings["text"] is None
-        else settings["text"]
-    )
+    seeds = ", ".join(str(run["seed"]) for run in runs)
+    text = ", ".join(dict.fromkeys(run["text"] for run in runs))
     rows = _claims(runs)
     return (
-        f"The plain variant on {text}; pieces of its own vocabulary. Loss on what was held out, by seed: {first} "
-        f"untrained, {last} after the last step.\n\n{rows}\n\n**What comes first.** " + _first_claims(runs)
+        f"The plain variant, seeds {seeds}, on {text}; pieces of its own vocabulary. Loss on what was held "
+        f"out, by seed: {first} untrained, {last} after the last step.\n\n{rows}\n\n**What comes first.** "
+        + _first_claims(runs)
     )
 
 

@@ -12,7 +12,7 @@ import multiprocessing
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,9 @@ class Settings:
     text: Path | None = None
 
     def as_json(self) -> Json:
-        """In plain JSON types."""
-        plain = asdict(self) | {"checkpoints": self.schedule.checkpoints()}
-        plain["text"] = None if self.text is None else self.text.name
+        """In plain JSON types, without the text, which each training in English names itself."""
+        plain = asdict(replace(self, text=None)) | {"checkpoints": self.schedule.checkpoints()}
+        del plain["text"]
         read_back: Json = json.loads(json.dumps(plain))  # as a file gives it
         return read_back
 
@@ -90,7 +90,7 @@ def do(job: Job, settings: Settings, work: Path, say: Callable[[str], None] = pr
     Returns
     -------
     dict
-        language, variant, seed, steps, and `at`, one measurement for each step.
+        language, variant, seed, text (its name; of English), steps, and `at`, one measurement for each step.
     """
     language = settings.language(job.language)
     folder = work / settings.digest(job.language) / job.name
@@ -110,7 +110,8 @@ def do(job: Job, settings: Settings, work: Path, say: Callable[[str], None] = pr
     for step in steps:
         found.append(measured(checkpoint(folder, step), language, job.seed, settings.claims))
         say(f"{job.name}: step {step} measured")
-    return {**asdict(job), "steps": steps, "at": found}
+    text = {"text": language.text.name} if language.grammar is None else {}
+    return {**asdict(job), **text, "steps": steps, "at": found}
 
 
 def do_all(

@@ -86,7 +86,12 @@ def test_what_is_done_is_not_done_again(small: Small, monkeypatch: pytest.Monkey
 def test_a_measurement_with_other_code_is_made_anew(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = small[2] / SETTINGS.digest("grammar") / "grammar-plain-seed0" / "step16"
     made: list[Path] = []
-    monkeypatch.setattr(measuring, "measure", lambda folder, *rest: made.append(folder) or {"loss": 1.0})
+
+    def measure(folder: Path, *rest: object) -> dict[str, float]:
+        made.append(folder)
+        return {"loss": 1.0}
+
+    monkeypatch.setattr(measuring, "measure", measure)
     monkeypatch.setattr(measuring, "code_digest", lambda: "another")
     kept = folder / measuring.FILE
     before = kept.read_bytes()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dynamics.answers import answers, guessing
 from dynamics.concepts import _sets
@@ -81,9 +83,7 @@ class _Module:
         self._words, self._knows = grammar.words(), knows
         self._grammar = grammar
 
-    def __call__(self, rows):  # type: ignore[no-untyped-def]
-        import torch
-
+    def __call__(self, rows: torch.Tensor) -> Any:
         logits = torch.zeros(*rows.shape, len(self._words))
         if self._knows:
             for row, some in enumerate(rows):
