@@ -84,7 +84,7 @@ def recover(
     members = [np.array([token_id(word) for word in sorted(concept.words)]) for concept in concepts]
     bundles = greedy_pursuit(neurons, words, max(map(len, members)))
     alive = np.flatnonzero(~bundles.dead)
-    order = np.array([bundles.tokens(neuron) for neuron in alive])
+    order = np.array([bundles.tokens(int(neuron)) for neuron in alive])
     ranks = _ranks(np.asarray(neurons, np.float32)[alive], words.vectors)
     n_words = ranks.shape[1]
     agreed: dict[str, list[tuple[int, NDArray[np.float64]]]] = {READING: [], BUNDLE: []}

@@ -1,7 +1,8 @@
 """English in the public domain: a text, cut into pieces that are found in it (byte-level BPE).
 
 The texts that ship are some 11,000 characters: enough to see a network begin, which then learns them by heart. A larger
-text is named by `--text`; the last part of a text is held out.
+text is named by `--text`, such as that of the Debian packages bible-kjv and bible-kjv-text, in the public domain nearly
+everywhere: `bible -l200 gen1:1-rev22:21 > FILE`. The last part of a text is held out.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def draw(document: Json) -> str:
 
     runs = document["runs"]
     there = summary.present(runs, "grammar")
-    style = {"svg.hashsalt": "dynamics", "svg.fonttype": "none", "font.size": 9, "path.simplify": False}
+    style: Any = {"svg.hashsalt": "dynamics", "svg.fonttype": "none", "font.size": 9, "path.simplify": False}
     with plt.rc_context(style):
         chart, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
         if there:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from calibration.page import table
 from dynamics import summary
 from dynamics.answers import guessing
 from dynamics.concepts import BUNDLE, DRAWS, READING
-from dynamics.grammar import QUESTIONS, Grammar
+from dynamics.grammar import PLACEBO, QUESTIONS, Grammar
 from dynamics.models import VARIANTS
 from dynamics.summary import LEVEL, LOST, NEVER, Json, Over
 from vsa_checks.judging.claim import load_claims
@@ -38,6 +39,7 @@ def render(document: Json) -> str:
         tokens=f"{schedule['steps'] * schedule['windows'] * sizes['n_positions']:,}",
         d_vocab=len(grammar.words()),
         not_run=_not_run(runs),
+        short=_in_short(shown) if shown else "",
         variants=_variants(runs, there),
         learned=_learned(runs, there, chance) if there else "",
         draws=DRAWS,
@@ -46,7 +48,7 @@ def render(document: Json) -> str:
         conjunctions=_conjunctions(runs, there),
         claims=_claims(shown) if shown else "",
         claims_of=f"The variant {shown[0]['variant']} on the grammar's language" if shown else "",
-        unchecked=_unchecked(shown) if shown else "",
+        unchecked=_wrapped(_unchecked(shown), len("Could not be checked on these networks: ")) if shown else "",
         first=_first(shown, chance) if shown else "",
         never=_listed(shown, NEVER) if shown else "",
         lost=_listed(shown, LOST) if shown else "",
@@ -59,6 +61,12 @@ def render(document: Json) -> str:
         english=_english(english) if english else "",
         n_seeds=max((len(summary.of_kind(runs, "grammar", name)) for name in there), default=0),
     )
+
+
+def _wrapped(words: str, taken: int = 0) -> str:
+    """A paragraph in lines of a readable length, the first after something that takes so many characters."""
+    filled = textwrap.fill("_" * taken + words, 128, break_long_words=False, break_on_hyphens=False)
+    return filled[taken:]
 
 
 def _short(value: float) -> str:
@@ -74,6 +82,23 @@ def _values(over: Over) -> str:
 
 def _onsets(found: Sequence[int | str]) -> str:
     return ", ".join(str(one) for one in found)
+
+
+def _in_short(runs: Sequence[Json]) -> str:
+    """The answers to the question, of one variant, in one paragraph."""
+    shares = {score: [summary.recovered(runs, score, at).mean for at in (0, -1)] for score in (READING, BUNDLE)}
+    placebo = sum(run["concepts"][READING][PLACEBO]["recovered"][-1] for run in runs)
+    lost, never = (_of_all(runs, which) for which in (LOST, NEVER))
+    n_claims = len(summary.measured_claims(runs))
+    seeds = ", ".join(str(run["seed"]) for run in runs)
+    return _wrapped(
+        f"Layer-0 neurons of trained networks hold {shares[READING][1]:.0%} of the known concepts by their weights, those"
+        f" of untrained ones {shares[READING][0]:.0%} ({placebo} of the placebos are found in {len(runs)} networks). The"
+        f" bundles that pursuit finds name {shares[BUNDLE][1]:.1%} of them (untrained: {shares[BUNDLE][0]:.1%}). Of"
+        f" {n_claims} claims, {len(lost)} hold at first and are lost by the end, in all seeds; {len(never)} never come."
+        f" (Variant {runs[0]['variant']}, seeds {seeds}.)",
+        len("**In short.** "),
+    )
 
 
 def _not_run(runs: Sequence[Json]) -> list[str]:
@@ -145,7 +170,7 @@ def _overall(runs: Sequence[Json], there: Sequence[str]) -> str:
                 else f", 95% interval of the mean {max(within[0], 0):.2f} to {min(within[1], 1):.2f}"
             )
             parts.append(f"{name}, {score}: untrained {before.mean:.1%}, trained {after.mean:.1%}{spread}")
-    return "; ".join(parts) + "."
+    return _wrapped("; ".join(parts) + ".", len("All concepts, placebos apart: "))
 
 
 def _conjunctions(runs: Sequence[Json], there: Sequence[str]) -> str:
@@ -206,16 +231,26 @@ def _first(runs: Sequence[Json], chance: dict[str, float]) -> str:
     dated = [(thing, found) for thing, found in dated if len(found) == len(runs)]
     ordered = sorted(dated, key=lambda one: (sorted(one[1])[len(one[1]) // 2], one[0]))
     parts = [f"{thing} (steps {_onsets(found)})" for thing, found in ordered]
-    return "In all seeds, in order of the middle one: " + "; ".join(parts) + "." if parts else "Nothing, in all seeds."
+    if not parts:
+        return "Nothing, in all seeds."
+    return _wrapped(
+        "In all seeds, in order of the middle one: " + "; ".join(parts) + ".", len("**What comes first.** ")
+    )
+
+
+def _of_all(runs: Sequence[Json], which: str) -> list[str]:
+    """Claims that in all seeds never hold, or are lost."""
+    return [
+        claim
+        for claim in _in_order(summary.measured_claims(runs))
+        if all(one == which for one in summary.claim_onsets(runs, claim))
+    ]
 
 
 def _listed(runs: Sequence[Json], which: str) -> str:
-    """Claims that in all seeds never hold, or are lost."""
-    found = [
-        f"`{claim}`" for claim in _in_order(summary.measured_claims(runs))
-        if all(one == which for one in summary.claim_onsets(runs, claim))
-    ]  # fmt: skip
-    return f"In all seeds: {', '.join(found)}." if found else "Nothing, in all seeds."
+    found = [f"`{claim}`" for claim in _of_all(runs, which)]
+    words = f"In all seeds: {', '.join(found)}." if found else "Nothing, in all seeds."
+    return _wrapped(words, len("**What never comes.** "))
 
 
 def _headlines(runs: Sequence[Json]) -> dict[str, Over]:
