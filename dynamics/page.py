@@ -92,11 +92,12 @@ def _in_short(runs: Sequence[Json]) -> str:
     n_claims = len(summary.measured_claims(runs))
     seeds = ", ".join(str(run["seed"]) for run in runs)
     return _wrapped(
-        f"Layer-0 neurons of trained networks hold {shares[READING][1]:.0%} of the known concepts by their weights, those"
-        f" of untrained ones {shares[READING][0]:.0%} ({placebo} of the placebos are found in {len(runs)} networks). The"
-        f" bundles that pursuit finds name {shares[BUNDLE][1]:.1%} of them (untrained: {shares[BUNDLE][0]:.1%}). Of"
-        f" {n_claims} claims, {len(lost)} hold at first and are lost by the end, in all seeds; {len(never)} never come."
-        f" (Variant {runs[0]['variant']}, seeds {seeds}.)",
+        f"Layer-0 neurons of trained networks hold {shares[READING][1]:.0%} of the known concepts by their weights,"
+        f" those of untrained ones {shares[READING][0]:.0%} ({placebo} of the placebos are found in {len(runs)}"
+        f" networks). The bundles that pursuit finds name {shares[BUNDLE][1]:.1%} of them (untrained:"
+        f" {shares[BUNDLE][0]:.1%}). Of {n_claims} claims, {len(lost)} hold for a time and are lost by the end, in"
+        f" all seeds; {len(never)} never come. (Variant {runs[0]['variant']}, seeds"
+        f" {seeds}.)",
         len("**In short.** "),
     )
 
