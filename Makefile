@@ -13,6 +13,7 @@ TEST_ARGS     ?= -n 3 --dist worksteal
 MUTANTS       ?=
 CALIBRATION_ARGS ?=
 BENCHMARK_ARGS ?=
+DYNAMICS_ARGS ?=
 FUZZ_ARGS     ?=
 FINDINGS_ARGS ?=
 
@@ -23,7 +24,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks mutants fuzz findings lock sbom clean distclean
+.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks dynamics mutants fuzz findings lock sbom clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -58,6 +59,8 @@ help:
 	@echo "make lint      ruff and mypy alone"
 	@echo "make mutants [MUTANTS='vsa_checks.judging.judge*']   what the tests let pass when the checks are changed"
 	@echo "make calibration   measure how often claims hold by chance and where structure was planted, into docs/"
+	@echo "make dynamics      train small networks from scratch and measure every claim on the way, into docs/"
+	@echo "                   (an hour or more; DYNAMICS_ARGS='--only plain'; python -m dynamics --small: a minute)"
 	@echo "make benchmarks    time the explanation engine beside other ways, into docs/ (BENCHMARK_ARGS=--small: a minute)"
 	@echo "make fuzz      read a million changed files, and count what comes of them (goes on where it was ended)"
 	@echo "make findings  write docs/findings.md from the results that are kept of each model (FINDINGS_ARGS='--keep REPORT')"
@@ -182,6 +185,10 @@ calibration: setup
 # OpenBLAS picks its kernels by the processor: settings that pick others are dropped by the command itself.
 benchmarks: setup
 	@$(PY) -m benchmarks $(BENCHMARK_ARGS)
+
+# What is trained or measured is not done again: checkpoints lie in reports/dynamics/.
+dynamics: setup
+	@$(PY) -m dynamics $(DYNAMICS_ARGS)
 
 # FUZZ_ARGS="5000 --readers GGUF" tries fewer; the counts stand in .fuzz/, and --page puts them into docs/.
 fuzz: setup

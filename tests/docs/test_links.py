@@ -13,7 +13,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *DOCS.glob("*.md"), ROOT / "reports" / "README.md", *ROOT.glob("fixtures/*/README.md")]
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-NAMED = re.compile(r"`((?:vsa_checks|claims|fixtures|calibration|benchmarks|tests|docs)/[\w./*-]*)`")
+NAMED = re.compile(r"`((?:vsa_checks|claims|fixtures|calibration|benchmarks|dynamics|tests|docs)/[\w./*-]*)`")
 
 
 def _anchors(page: Path) -> set[str]:

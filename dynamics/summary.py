@@ -1,0 +1,102 @@
+"""What trainings of one kind have in common: values over seeds, intervals, and the step from which a thing is so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from scipy import stats
+
+from dynamics.grammar import PLACEBO
+from dynamics.models import VARIANTS
+
+Json = dict[str, Any]
+LEVEL = 0.95
+HALF_WAY = 0.5
+"""An answer counts as learned from where its probability is beyond the middle of what guessing gives and 1."""
+ALWAYS, NEVER, LOST = "from the start", "never", "lost"
+
+
+@dataclass(frozen=True)
+class Over:
+    """Values of one thing over seeds."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Their mean."""
+        return mean(self.values)
+
+    def interval(self) -> tuple[float, float] | None:
+        """Student's interval of the mean; None of a single value."""
+        if len(self.values) < 2:
+            return None
+        half = float(stats.t.ppf((1 + LEVEL) / 2, len(self.values) - 1)) * stdev(self.values) / len(self.values) ** 0.5
+        return self.mean - half, self.mean + half
+
+
+def difference(one: Over, other: Over) -> tuple[float, float] | None:
+    """Welch's interval of the difference of two means; None where a side has a single value, or nothing varies."""
+    if min(len(one.values), len(other.values)) < 2 or stdev(one.values) == stdev(other.values) == 0:
+        return None
+    found = stats.ttest_ind(one.values, other.values, equal_var=False).confidence_interval(LEVEL)
+    return float(found.low), float(found.high)
+
+
+def of_kind(runs: Sequence[Json], language: str, variant: str) -> list[Json]:
+    """The trainings of a language and variant, by seed."""
+    return [one for one in runs if (one["language"], one["variant"]) == (language, variant)]
+
+
+def present(runs: Sequence[Json], language: str) -> list[str]:
+    """The variants that were trained on a language."""
+    return [name for name in VARIANTS if of_kind(runs, language, name)]
+
+
+def onset(steps: Sequence[int], so: Sequence[bool]) -> int | str:
+    """The step from which on a thing is so to the end; ALWAYS, NEVER, or LOST where it was so and is not at the end."""
+    if not so[-1]:
+        return LOST if any(so) else NEVER
+    first = len(so) - list(reversed(so)).index(False) if False in so else 0
+    return ALWAYS if first == 0 else steps[first]
+
+
+def answer_onsets(runs: Sequence[Json], kind: str, guessing: float) -> list[int | str]:
+    """From which step each training answers a kind of question, beyond half-way between guessing and knowing."""
+    bar = guessing + HALF_WAY * (1 - guessing)
+    return [onset(run["steps"], [value > bar for value in run["answers"][kind]]) for run in runs]
+
+
+def concept_onsets(runs: Sequence[Json], score: str, kind: str) -> list[int | str]:
+    """From which step each training has recovered at least half of the concepts of a kind."""
+    found = [run["concepts"][score][kind] for run in runs]
+    return [
+        onset(run["steps"], [2 * count >= one["of"] for count in one["recovered"]])
+        for run, one in zip(runs, found, strict=True)
+    ]
+
+
+def claim_onsets(runs: Sequence[Json], claim: str) -> list[int | str]:
+    """From which step a claim holds for more than half of its subjects in each training."""
+    found = [run["claims"][claim] for run in runs]
+    return [
+        onset(run["steps"], [2 * count > one["of"] for count in one["holds"]])
+        for run, one in zip(runs, found, strict=True)
+    ]
+
+
+def measured_claims(runs: Sequence[Json]) -> list[str]:
+    """Claims that were measured in every training given."""
+    return [claim for claim in runs[0]["claims"] if all("value" in run["claims"][claim] for run in runs)]
+
+
+def recovered(runs: Sequence[Json], score: str, at: int = -1) -> Over:
+    """The share of the known concepts, placebos apart, that each training has recovered after a checkpoint."""
+    shares = []
+    for run in runs:
+        kinds = [one for kind, one in run["concepts"][score].items() if kind != PLACEBO]
+        shares.append(sum(one["recovered"][at] for one in kinds) / sum(one["of"] for one in kinds))
+    return Over(tuple(shares))
