@@ -178,7 +178,7 @@ def _change(entry: Json, kind: Quantity) -> Json:
         noise = f"± {noise}{'' if unit.rstrip('s') == other_unit.rstrip('s') else f' {other_unit}'}"
     return {
         "values": _pair(before["value"], after["value"], kind),
-        "chance": "" if nulls == [None, None] else _pair(*nulls, kind),
+        "chance": "" if nulls == [None, None] else _pair(nulls[0], nulls[1], kind),
         "change": change,
         "noise": noise,
         "meaning": _meaning(entry),
