@@ -16,7 +16,7 @@ MODELS = Path(__file__).with_name("models")
 Json = dict[str, Any]
 
 
-def keep(report: Path, folder: Path = MODELS) -> Path:
+def keep(report: Path, folder: Path = MODELS, note: str = "") -> Path:
     """Keep the results of a run under the name of its model.
 
     Parameters
@@ -25,6 +25,8 @@ def keep(report: Path, folder: Path = MODELS) -> Path:
         A results.json, or the folder of a report.
     folder : Path
         Where kept results lie, a folder for each model.
+    note : str
+        What the model is, in place of what its description says.
 
     Returns
     -------
@@ -45,6 +47,7 @@ def keep(report: Path, folder: Path = MODELS) -> Path:
     if not any(result["twin"] for result in found["results"]):
         raise UsageError(f"{report} is not kept: it was measured without the untrained twin. Run it without --no-twin.")
     kept = slim(found)
+    kept["model"]["notes"] = note or kept["model"]["notes"]
     document.validate(kept)
     path = folder / name / document.FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from findings.answers import answers, short_answer
 from findings.kept import keep, read_kept, slim
 from findings.page import in_readme, render, sentence
 from findings.standing import CHANCE, FAILS, LESS, NO_TWIN, NOT_CHECKED, SHAPE, STRUCTURE, places, standing
@@ -21,11 +22,21 @@ TRAINED, UNTRAINED = {"value": 0.1, "met": False}, {"value": 0.8, "met": True}
 
 
 def test_page_and_readme_are_current() -> None:
-    assert render(KEPT) == (paths.DOCS / "findings.md").read_text(encoding="utf-8"), "run `make findings`"
+    assert render(KEPT, answers()) == (paths.DOCS / "findings.md").read_text(encoding="utf-8"), "run `make findings`"
     text = paths.README.read_text(encoding="utf-8")
     assert in_readme(text, sentence(KEPT)) == text, "run `make findings`"
     with pytest.raises(UsageError, match="put back"):
         in_readme(text.replace("<!-- finding", "<!--"), "")
+
+
+def test_the_other_questions_are_answered_in_the_words_of_their_pages(tmp_path: Path) -> None:
+    (tmp_path / "dynamics.md").write_text("# A\n\nwords\n\n**In short.** It comes\nlate.\n\nmore\n")
+    assert answers(tmp_path).strip() == (
+        "## How it comes about in training\n\nIt comes\nlate. ([dynamics.md](dynamics.md))"
+    )
+    (tmp_path / "other.md").write_text("nothing")
+    with pytest.raises(UsageError, match="In short"):
+        short_answer(tmp_path / "other.md")
 
 
 @pytest.mark.parametrize("found", KEPT, ids=[one["model"]["name"] for one in KEPT])
