@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from findings.kept import MODELS, keep, read_kept
 from findings.answers import answers
+from findings.kept import MODELS, keep, read_kept
 from findings.page import in_readme, render, sentence
 from vsa_checks.errors import VsaChecksError
 from vsa_checks.paths import DOCS, README
