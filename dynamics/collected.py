@@ -12,6 +12,7 @@ from vsa_checks.reading import MB, Unreadable, read_json
 FILE, VERSION = "dynamics.json", 1
 Json = dict[str, Any]
 DIGITS = 4
+MOST_BYTES = 64 * MB
 
 
 def run_record(found: Json) -> Json:
@@ -80,7 +81,9 @@ def known(folder: Path, settings: Json) -> list[Json]:
     Raises Unreadable for a file that is no such file.
     """
     try:
-        found: Any = read_json(folder / FILE, limit=64 * MB, what="The numbers of the trainings", schema=dict[str, Any])
+        found: Any = read_json(
+            folder / FILE, limit=MOST_BYTES, what="The numbers of the trainings", schema=dict[str, Any]
+        )
     except Unreadable as problem:
         if problem.missing:
             return []

@@ -8,17 +8,18 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from dynamics.collected import FILE, VERSION, Json, known, merged, run_record
+from dynamics.collected import FILE, MOST_BYTES, VERSION, Json, known, merged, run_record
 from dynamics.figure import draw
 from dynamics.grammar import Grammar
 from dynamics.models import VARIANTS, Sizes
 from dynamics.page import render
 from dynamics.training import Schedule
 from dynamics.work import ENGLISH, GRAMMAR, Job, Settings, do_all
-from vsa_checks.errors import VsaChecksError
+from vsa_checks.errors import UsageError, VsaChecksError, first_line, visible
 from vsa_checks.paths import DOCS, reports
-from vsa_checks.reading import Unreadable
+from vsa_checks.reading import Unreadable, read_json
 from vsa_checks.writing import write_together
 
 SEEDS = 3
@@ -65,9 +66,11 @@ def run(arguments: Sequence[str]) -> int:
         if options.render:
             return _render(parser, out or DOCS)
         return _measure(settings, wanted, options, out)
-    except (VsaChecksError, Unreadable) as problem:
-        _say(str(problem))
-        return 2
+    except (VsaChecksError, Unreadable, OSError) as problem:
+        _say(visible(problem))
+    except KeyboardInterrupt:
+        _say("Ended. The same command goes on from the last checkpoint.")
+    return 2
 
 
 def _measure(settings: Settings, wanted: Sequence[str], options: argparse.Namespace, out: Path | None) -> int:
@@ -78,6 +81,8 @@ def _measure(settings: Settings, wanted: Sequence[str], options: argparse.Namesp
         for seed in range(options.seeds)
         for name in wanted
     ]
+    if ENGLISH in wanted:
+        settings.language(ENGLISH)  # a text that cannot be used is told before anything is done
     failed, document = 0, {}
     with closing(do_all(jobs, settings, options.work or reports() / "dynamics", options.workers, _say)) as results:
         for job, found, trouble in results:
@@ -111,7 +116,13 @@ def _render(parser: argparse.ArgumentParser, out: Path) -> int:
     source = out / FILE
     if not source.exists():
         parser.error(f"there is no {source} to render; run the command without --render first")
-    _write(out, json.loads(source.read_text(encoding="utf-8")))
+    document = read_json(source, limit=MOST_BYTES, what="The numbers of the trainings", schema=dict[str, Any])
+    try:
+        _write(out, document)
+    except (KeyError, TypeError, IndexError) as problem:
+        raise UsageError(
+            f"{source} is not as this version writes it ({first_line(problem)}). Run the command without --render."
+        ) from problem
     return 0
 
 

@@ -58,9 +58,15 @@ def _lines(
             axes.plot(runs[0]["steps"], one, color=colour, linewidth=0.5, alpha=0.6, linestyle=line)
         middle = [sum(step) / len(step) for step in zip(*drawn, strict=True)]
         axes.plot(runs[0]["steps"], middle, color=colour, linewidth=1.6, linestyle=line, label=label)
-    axes.set_xscale("symlog", linthresh=1)
+    _by_step(axes, runs[0]["steps"])
     axes.set(title=title, xlabel="step", ylim=(-0.03, 1.03))
     axes.legend(fontsize=6.5)
+
+
+def _by_step(axes: Any, steps: Sequence[int]) -> None:
+    """Steps on an axis of powers, with the untrained network's at its left end."""
+    axes.set_xscale("symlog", base=2, linthresh=steps[1], linscale=0.5)
+    axes.set_xticks(steps, [str(step) for step in steps], fontsize=7)
 
 
 def _answers(axes: Any, runs: Sequence[Json], name: str) -> None:
@@ -74,7 +80,7 @@ def _kinds(axes: Any, runs: Sequence[Json], score: str, name: str) -> None:
         return [count / found["of"] for count in found["recovered"]]
 
     curves = [(kind, lambda run, kind=kind: share(run, kind)) for kind in runs[0]["concepts"][score]]
-    _lines(axes, runs, curves, f"{name}: share of concepts recovered by {score}")
+    _lines(axes, runs, curves, f"{name}: share of concepts held, by {score}")
 
 
 def _holds(axes: Any, runs: Sequence[Json], name: str) -> None:
@@ -97,6 +103,6 @@ def _variants(axes: Any, runs: Sequence[Json], there: Sequence[str], score: str)
         axes.plot(steps, [one.mean for one in shares], color=colour, linewidth=1.6, label=name)
         axes.fill_between(steps, [min(one.values) for one in shares], [max(one.values) for one in shares], color=colour,
                           alpha=0.15, linewidth=0)  # fmt: skip
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set(title=f"All concepts recovered by {score}: mean, and range of seeds", xlabel="step", ylim=(-0.03, 1.03))
+    _by_step(axes, runs[0]["steps"])
+    axes.set(title=f"all concepts by {score}: mean and range of seeds", xlabel="step", ylim=(-0.03, 1.03))
     axes.legend(fontsize=7)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -23,6 +23,7 @@ from vsa_checks.judging.subjects import Subject, enumerate_subjects, mlp_inputs
 from vsa_checks.models import Basis
 from vsa_checks.models.quiet import quiet
 from vsa_checks.paths import CLAIMS_FILE
+from vsa_checks.reading import MB, Unreadable, read_json
 from vsa_checks.sections.tokens import token_dictionary
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.dependencies import code_digest
@@ -54,9 +55,9 @@ def measured(folder: Path, language: Language, seed: int, claims: Collection[str
     depends_on = [code_digest(), *(Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in OF_MEASURING)]
     depends_on += [str(seed), "" if claims is None else ",".join(sorted(claims)), CLAIMS_FILE.read_text("utf-8")]
     digest = hashlib.sha256("\0".join(depends_on).encode()).hexdigest()
-    if kept.is_file():
-        found: Json = json.loads(kept.read_text(encoding="utf-8"))
-        if found["depends_on"] == digest:
+    with suppress(Unreadable):
+        found: Json = read_json(kept, limit=MB, what="What was measured", schema=dict[str, Any])
+        if found.get("depends_on") == digest:
             return found
     found = measure(folder, language, seed, claims) | {"depends_on": digest}
     write_whole(kept, json.dumps(found, indent=1, allow_nan=False) + "\n")

@@ -55,8 +55,8 @@ def render(document: Json) -> str:
         changes=table(["", "variant", "", "other", "", "difference, 95% interval"], [row for row, _ in changes])
         if changes
         else "",
-        n_changes=len(changes),
-        expected=f"{(1 - LEVEL) * len(changes):.1f}",
+        n_changes=sum(has_interval for _, has_interval in changes),
+        expected=f"{(1 - LEVEL) * sum(has_interval for _, has_interval in changes):.1f}",
         flipped=_flipped(runs, there),
         english=_english(english) if english else "",
         n_seeds=max((len(summary.of_kind(runs, "grammar", name)) for name in there), default=0),
@@ -267,7 +267,7 @@ def _headlines(runs: Sequence[Json]) -> dict[str, Over]:
 
 
 def _changes(runs: Sequence[Json], there: Sequence[str]) -> list[tuple[list[str], bool]]:
-    """Rows of the table, and whether each interval leaves out zero."""
+    """Rows of the table, and whether each has an interval."""
     rows: list[tuple[list[str], bool]] = []
     for name in there:
         base = VARIANTS[name].base
@@ -290,7 +290,7 @@ def _changes(runs: Sequence[Json], there: Sequence[str]) -> list[tuple[list[str]
                         _values(theirs[thing]),
                         f"**{words}**" if apart else words,
                     ],
-                    apart,
+                    interval is not None,
                 )
             )
     return rows

@@ -6,11 +6,13 @@ the work, by the settings and the code that it depends on, and not done again.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import multiprocessing
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from vsa_checks.errors import VsaChecksError
 from vsa_checks.models.texts import shipped_text
 
 GRAMMAR, ENGLISH = "grammar", "english"
+LOCK = ".lock"
 HERE = Path(__file__).parent
 OF_TRAINING = ("grammar", "language", "tokenizers_of", "models", "training")
 
@@ -92,8 +95,15 @@ def do(job: Job, settings: Settings, work: Path, say: Callable[[str], None] = pr
     dict
         language, variant, seed, text (its name; of English), steps, and `at`, one measurement for each step.
     """
-    language = settings.language(job.language)
     folder = work / settings.digest(job.language) / job.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whoever else is at it is waited for, and nothing is done twice
+        return _do(job, settings, folder, say)
+
+
+def _do(job: Job, settings: Settings, folder: Path, say: Callable[[str], None]) -> Json:
+    language = settings.language(job.language)
     steps, width = settings.schedule.checkpoints(), settings.schedule.windows * settings.sizes.n_positions
     train(
         folder,
@@ -130,6 +140,11 @@ def do_all(
         try:
             for one in as_completed(waiting):
                 yield waiting[one], *one.result()
+        except BrokenProcessPool as problem:
+            raise VsaChecksError(
+                "A process was ended from outside, by lack of memory perhaps. The same command goes on from the last"
+                " checkpoint; --workers 1 takes less memory."
+            ) from problem
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
