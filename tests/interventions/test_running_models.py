@@ -212,7 +212,7 @@ def test_an_encoder_is_not_checked_and_says_why(tmp_path: Path, capsys: pytest.C
     assert main(["intervene", str(folder), "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / document.FILE_NAME).read_text())
     assert found["results"] == [] and set(found["not_checked"]) == {"neurons", "heads", "embeddings", "spoil"}
-    assert "encoder, which predicts no next token" in capsys.readouterr().out
+    assert "encoder, which predicts no next token of a text" in capsys.readouterr().out
     with pytest.raises(NotChecked):
         Running(load(folder, "processed"))
 
