@@ -22,6 +22,7 @@ from vsa_checks.interventions.losses import Item, item_scores, window_losses
 from vsa_checks.interventions.running import Kind, Running
 from vsa_checks.models import load
 from vsa_checks.models.parts import Part
+from vsa_checks.models.processing import processed_attention
 from vsa_checks.models.texts import Window
 from vsa_checks.workbench.access import Workbench
 
@@ -211,7 +212,7 @@ def test_an_encoder_is_not_checked_and_says_why(tmp_path: Path, capsys: pytest.C
     assert main(["intervene", str(folder), "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / document.FILE_NAME).read_text())
     assert found["results"] == [] and set(found["not_checked"]) == {"neurons", "heads", "embeddings", "spoil"}
-    assert "encoder, which predicts no next token" in capsys.readouterr().out
+    assert "encoder, which predicts no next token of a text" in capsys.readouterr().out
     with pytest.raises(NotChecked):
         Running(load(folder, "processed"))
 
@@ -228,3 +229,17 @@ def test_an_encoder_is_not_checked_and_says_why(tmp_path: Path, capsys: pytest.C
 def test_wrong_options_get_a_paragraph(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["intervene", "gpt2", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_biases_of_values_write_stays(running: Running) -> None:
+    """Folded into the output's bias it is the same vector, whatever W_O became."""
+    steps = running.model._steps
+    assert steps is not None
+    part = running.part("attn", 1)
+    cores = [(one, one.evened(1.0)) for one in on_heads._products(running, 1, on_heads.OV)]
+    after = on_heads._written(running, 1, cores)
+    assert not np.allclose(after.weights["W_O"], part.weights["W_O"], atol=0.01)
+    for name in ("b_O",) if "b_O" in part.weights else ():
+        before, now = (processed_attention(one, steps).weights[name] for one in (part, after))
+        assert np.abs(before).max() > 0.1
+        np.testing.assert_allclose(now, before, atol=1e-5)

@@ -40,7 +40,8 @@ class Running:
         found, raw = model._found, model._raw
         if not model.info.causal or raw.row.family != "decoder":
             raise NotChecked(
-                "it is an encoder, which predicts no next token: there is no loss that an intervention could change"
+                f"it is an {raw.row.family}, which predicts no next token of a text alone: there is no loss that "
+                "an intervention could change"
             )
         if raw.row.not_run or not raw.has_unembedding():
             raise NotChecked(raw.row.not_run or "it has no unembedding, and so predicts no next token")
@@ -67,16 +68,19 @@ class Running:
 
         Raises NotChecked where the module does not hold its weights in the way in which they are written here.
         """
+        import torch
+
         kept: dict[str, torch.Tensor] = {}
         try:
             for (kind, layer), part in parts.items():
                 before, after = self._tensors(kind, layer, self.part(kind, layer)), self._tensors(kind, layer, part)
                 for name, tensor in after.items():
                     own = self._parameters[name]
-                    if not bool((own == before[name]).all()):
+                    # Not to the last bit: a class may hold a norm's gain less one, which rounds.
+                    if not torch.allclose(own, before[name], rtol=1e-5, atol=1e-6):
                         raise NotChecked(f"the class {self.raw.row.hf_class} holds {name} in another form")
-                    if not bool((own == tensor).all()):
-                        kept[name] = before[name]
+                    if not torch.equal(before[name], tensor):
+                        kept[name] = own.clone()
                         own.copy_(tensor)
             yield
         finally:
