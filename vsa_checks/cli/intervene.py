@@ -14,6 +14,7 @@ from rich.text import Text
 
 from vsa_checks.errors import ModelError, UsageError, VsaChecksError, first_line, require_seed, visible
 from vsa_checks.interventions import document, tables
+from vsa_checks.interventions.judging import LEAST_UNITS
 from vsa_checks.models import Model
 from vsa_checks.models.texts import read_text, shipped_text
 from vsa_checks.paths import folder_name, reports
@@ -23,11 +24,18 @@ from vsa_checks.writing import require_writable
 
 
 def run(options: argparse.Namespace) -> int:
-    """Try the interventions, write intervene.json and print it as tables. Raises VsaChecksError for bad input."""
+    """Try the interventions, write intervene.json and print it as tables. Raises VsaChecksError for bad input.
+
+    Returns 1 where something failed that should have been tried; the rest is written.
+    """
     require_seed(options.seed)
-    if options.windows < 1:
-        raise UsageError(f"--windows {options.windows} cannot be used: at least one window of text must be read.")
-    from vsa_checks.interventions import measuring  # torch: here, so that wrong options are told at once
+    from vsa_checks.interventions import measuring  # not needed where the seed is wrong
+
+    if options.windows < measuring.LEAST_WINDOWS:
+        raise UsageError(
+            f"--windows {options.windows} cannot be used: an interval takes {measuring.LEAST_WINDOWS} windows of text, "
+            f"a verdict {LEAST_UNITS}."
+        )
 
     chosen = _chosen(options.interventions, measuring.INTERVENTIONS)
     text = shipped_text() if options.text is None else read_text(Path(options.text))
@@ -50,7 +58,9 @@ def run(options: argparse.Namespace) -> int:
         raise _unwritable(folder, error) from error
     _print(made, Console(highlight=False, width=max(150, readable_width(Console().width))))
     print(f"\nWritten to {visible(path)}")
-    return 0
+    for name, reason in made["failed"].items():
+        print(f"vsa-checks: {visible(name)} could not be tried: {visible(reason)}", file=sys.stderr)
+    return 1 if made["failed"] else 0
 
 
 def _measured(
@@ -93,8 +103,8 @@ def _unwritable(folder: Path, error: OSError) -> UsageError:
 
 def _print(found: dict[str, Any], console: Console) -> None:
     name = visible(found["model"]["name"])
-    for group, reason in found["not_checked"].items():
-        console.print(Text(f"{name}: {group} not checked: {visible(reason)}."), soft_wrap=True)
+    for what, reason in found["not_checked"].items():
+        console.print(Text(f"{name}: {what} not checked: {visible(reason)}."), soft_wrap=True)
     if found["unchanged"] is None:
         return
     text, loss = found["text"], found["unchanged"]["loss"]
@@ -102,7 +112,12 @@ def _print(found: dict[str, Any], console: Console) -> None:
         Text(f"{name}: loss {loss:.3f} nats a token over {text['windows']} windows of {visible(text['name'])}"),
         soft_wrap=True,
     )
-    console.print(Text("Costs are rises of the loss, paired by window; nulls change the same part by the same amount."))
+    console.print(
+        Text(
+            "Costs are rises of the loss, paired by window; nulls change the same part by the same amount, and are "
+            f"means of {found['rule']['draws']} draws."
+        )
+    )
     _table(console, tables.LOSS_HEADS, tables.loss_rows(found))
     doses, tasks = tables.dose_rows(found), tables.task_rows(found)
     if doses:

@@ -115,7 +115,7 @@ def _add_intervene(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="NAMES",
         help="of neurons, heads, embeddings, spoil and tasks, between commas (default: all)",
     )
-    some.add_argument("--windows", type=int, default=16, metavar="N", help="windows of text to read (default: 16)")
+    some.add_argument("--windows", type=int, default=12, metavar="N", help="windows of text to read (default: 12)")
     some.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (default: 0)")
     some.add_argument("--out", metavar="DIR", help="the folder of intervene.json (default: reports/MODEL/)")
 

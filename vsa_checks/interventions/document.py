@@ -12,7 +12,7 @@ from typing import Any
 
 import vsa_checks
 from vsa_checks.errors import UsageError
-from vsa_checks.interventions.judging import BESIDE, KEPT, LEAST, LEAST_UNITS, MARGIN
+from vsa_checks.interventions.judging import BESIDE, DRAWS, KEPT, LEAST, LEAST_UNITS, MARGIN, RULE
 from vsa_checks.models import ModelInfo
 from vsa_checks.reading import MB, Unreadable, read_json
 from vsa_checks.report.document import PAPER
@@ -55,6 +55,8 @@ def assemble(
         "environment": {"versions": versions, "threads": threads, "seed": seed, "duration_s": round(duration_s, 1)},
         "interventions": list(chosen),
         "rule": {
+            "words": RULE,
+            "draws": DRAWS,
             "kept": KEPT,
             "beside": BESIDE,
             "margin": MARGIN,

@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from vsa_checks.interventions.crossed import Mean, Table, crossed_mean
 
-from vsa_checks.statistics import Interval, bootstrap, stream
-
-Losses = NDArray[np.float64]
 Verdict = Literal["carries", "does not carry", "cannot tell"]
 CARRIES: Verdict = "carries"
 NOT: Verdict = "does not carry"
@@ -27,7 +23,14 @@ MARGIN = 0.1
 LEAST = 0.01
 """A change that costs less than this share of what ablation does is too small to tell anything (ours)."""
 LEAST_UNITS = 8
-"""With fewer windows or items than this a bootstrap interval of their mean says little (ours)."""
+"""With fewer windows or items than this there is no verdict (ours)."""
+DRAWS = 5
+"""How often each random change and each null is drawn. Fewer could agree by chance."""
+RULE = (
+    "Each comparison is a mean over windows (by their tokens) or items, and over the draws of what is random. It "
+    "decides only if its 95% interval, a t interval with windows and draws as crossed random effects, lies on one side "
+    "of zero, and the mean of every single draw lies on the same side. Else: cannot tell."
+)
 
 
 @dataclass(frozen=True)
@@ -38,37 +41,48 @@ class Ruling:
     reason: str
 
 
-def difference(changed: Losses, unchanged: Losses, unit: str, seed: int) -> tuple[float, Interval]:
-    """The mean paired difference of two losses over units (n,), and its bootstrap interval over them."""
-    found = changed - unchanged
-    return float(found.mean()), bootstrap(found, unit, stream(seed, "intervention"))
+@dataclass(frozen=True)
+class Sides:
+    """On which side of zero a mean over draws and units lies, with its interval and with every draw."""
+
+    unit: str
+    weights: Table
+
+    def mean(self, values: Table) -> Mean:
+        """The mean of a table (draws, units)."""
+        return crossed_mean(values, self.weights, self.unit)
+
+    def above(self, values: Table) -> bool:
+        """Whether all of it is above zero."""
+        return self.mean(values).above
+
+    def below(self, values: Table) -> bool:
+        """Whether all of it is below zero."""
+        return self.mean(values).below
 
 
-def judge_idealised(
-    cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, skill: Losses, unit: str, seed: int
-) -> Ruling:
+def judge_idealised(cost: Table, nulls: Mapping[str, Table], ablated: Table, skill: Table, within: Sides) -> Ruling:
     """Judge whether an idealised part does the work of the part.
 
     It carries if it costs less than KEPT of what mean ablation costs, and less than BESIDE of what each null of the
     same size costs. It does not if it costs more than one of these. All costs are paired differences of losses to the
-    unchanged model, by window, and each comparison is a 95% bootstrap interval over windows that must lie on one side.
-    It cannot tell if the model does no better than an even guess, if taking the part away costs nothing, or if the
-    change is so small that a null costs less than LEAST of that.
+    unchanged model, by window; how each comparison decides is RULE. It cannot tell if the model does no better than
+    without the context, if taking the part away costs nothing, or if the change is so small that a null costs less than
+    LEAST of that.
 
     Parameters
     ----------
-    cost : array (n,), of the idealised part
-    nulls : arrays (n,) by name; at least one
-    ablated : array (n,), of mean ablation
-    skill : array (n,), by how much the unchanged model's loss lies below that of an even guess
+    cost : array (draws, n), of the idealised part; one draw where it is not random
+    nulls : arrays (draws, n) by name; at least one. Of a random change, draw i belongs to draw i of the change.
+    ablated : array (1, n), of mean ablation
+    skill : array (1, n), by how much the unchanged model's loss lies below that of a guess without the context
+    within : the units
 
     Raises
     ------
-    ValueError : no nulls, which could not fail
+    ValueError : no nulls, which could not fail, or fewer draws of one than DRAWS
     """
-    if not nulls:
-        raise ValueError("an intervention without a null cannot be judged")
-    within = Sides(unit, seed)
+    _require(nulls)
     blocked = _cannot_tell(ablated, skill, nulls, within)
     if blocked:
         return blocked
@@ -82,26 +96,22 @@ def judge_idealised(
         )
     if len(beaten) < len(nulls):
         unsure = ", ".join(name for name in nulls if name not in beaten)
-        return Ruling(UNKNOWN, f"the interval of the comparison includes no difference: {unsure}")
+        return Ruling(UNKNOWN, f"the comparison includes no difference, or hangs on the draw: {unsure}")
     if not within.above(KEPT * ablated - cost):
-        return Ruling(UNKNOWN, f"the interval of its cost includes {KEPT:.0%} of what taking the part away costs")
+        return Ruling(UNKNOWN, f"its cost may or may not exceed {KEPT:.0%} of what taking the part away costs")
     return Ruling(
         CARRIES,
         f"it costs less than {BESIDE:.0%} of each change of the same size, and than {KEPT:.0%} of the part's absence",
     )
 
 
-def judge_spoiled(
-    cost: Losses, nulls: Mapping[str, Losses], ablated: Losses, skill: Losses, unit: str, seed: int
-) -> Ruling:
+def judge_spoiled(cost: Table, nulls: Mapping[str, Table], ablated: Table, skill: Table, within: Sides) -> Ruling:
     """Judge whether what a change spoils does work: whether the loss rises more than by other changes of its size.
 
     It carries if the change costs, by MARGIN, more than each null; it does not if it costs no more than that than some
     null; it cannot tell otherwise, and where `judge_idealised` cannot. Parameters and errors are the same.
     """
-    if not nulls:
-        raise ValueError("an intervention without a null cannot be judged")
-    within = Sides(unit, seed)
+    _require(nulls)
     blocked = _cannot_tell(ablated, skill, {"the change itself": cost}, within)
     if blocked:
         return blocked
@@ -110,14 +120,15 @@ def judge_spoiled(
         return Ruling(NOT, f"spoiling it costs no more than another change of the same size: {', '.join(no_more)}")
     if all(within.above(cost - (1 + MARGIN) * null) for null in nulls.values()):
         return Ruling(CARRIES, "spoiling it costs more than each change of the same size")
-    return Ruling(UNKNOWN, "the interval of the comparison includes no difference")
+    return Ruling(UNKNOWN, "the comparison includes no difference, or hangs on the draw")
 
 
-def _cannot_tell(ablated: Losses, skill: Losses, nulls: Mapping[str, Losses], within: Sides) -> Ruling | None:
-    if len(ablated) < LEAST_UNITS:
-        return Ruling(UNKNOWN, f"there are only {len(ablated)} {within.unit}; {LEAST_UNITS} are needed")
+def _cannot_tell(ablated: Table, skill: Table, nulls: Mapping[str, Table], within: Sides) -> Ruling | None:
+    units = ablated.shape[1]
+    if units < LEAST_UNITS:
+        return Ruling(UNKNOWN, f"there are only {units} {within.unit}; {LEAST_UNITS} are needed")
     if not within.above(skill):
-        return Ruling(UNKNOWN, "the unchanged model does no better than an even guess")
+        return Ruling(UNKNOWN, "the unchanged model does no better than a guess that knows no context")
     if not within.above(ablated):
         return Ruling(UNKNOWN, "taking the part away altogether costs nothing that could be told from zero")
     small = [name for name, null in nulls.items() if not within.above(null - LEAST * ablated)]
@@ -127,20 +138,7 @@ def _cannot_tell(ablated: Losses, skill: Losses, nulls: Mapping[str, Losses], wi
     return None
 
 
-@dataclass(frozen=True)
-class Sides:
-    """On which side of zero the interval of a mean over units lies."""
-
-    unit: str
-    seed: int
-
-    def above(self, values: Losses) -> bool:
-        """Whether all of it is above zero."""
-        return self._interval(values).low > 0
-
-    def below(self, values: Losses) -> bool:
-        """Whether all of it is below zero."""
-        return self._interval(values).high < 0
-
-    def _interval(self, values: Losses) -> Interval:
-        return bootstrap(values, self.unit, stream(self.seed, "intervention"))
+def _require(nulls: Mapping[str, Table]) -> None:
+    few = [name for name, null in nulls.items() if len(null) < DRAWS]
+    if few or not nulls:
+        raise ValueError(f"an intervention without a null, or with fewer than {DRAWS} draws of it, cannot be judged")

@@ -13,8 +13,8 @@ from vsa_checks.errors import first_line
 from vsa_checks.models.forward import CannotRun
 from vsa_checks.models.texts import Window
 
-BATCH_TOKENS = 512
-"""Logits of so many tokens are held at a time: 100 MB at a vocabulary of 49,152."""
+BATCH_TOKENS = 1024
+"""Logits of so many tokens are held at a time: 200 MB at a vocabulary of 49,152."""
 
 
 def window_losses(module: Any, windows: Sequence[Window]) -> NDArray[np.float64]:
@@ -34,11 +34,31 @@ def window_losses(module: Any, windows: Sequence[Window]) -> NDArray[np.float64]
         logits = _logits(module, [windows[at].tokens for at in batch])
         for row, at in enumerate(batch):
             window = windows[at]
-            first = max(1, window.first)
-            wanted = torch.from_numpy(window.tokens[first : window.last])
-            scores = logits[row, first - 1 : window.last - 1].float()
+            wanted = torch.from_numpy(predicted(window))
+            scores = logits[row, window.last - 1 - len(wanted) : window.last - 1].float()
             found[at] = float(torch.nn.functional.cross_entropy(scores, wanted))
     return found
+
+
+def predicted(window: Window) -> NDArray[np.int64]:
+    """The tokens of a window that are predicted (n,)."""
+    return window.tokens[max(1, window.first) : window.last]
+
+
+def fixed_guess(wanted: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Compute the mean loss of each unit's tokens, in nats, under the best guess that knows no context.
+
+    That is how often each token is among all that are asked: no one distribution over tokens, not the unigrams of any
+    corpus either, has a lower loss on all of them.
+
+    Returns
+    -------
+    array (units,)
+    """
+    tokens, places = np.unique(np.concatenate(wanted), return_inverse=True)
+    losses = -np.log(np.bincount(places, minlength=len(tokens)) / len(places))[places]
+    ends = np.cumsum([len(one) for one in wanted])
+    return np.array([part.mean() for part in np.split(losses, ends[:-1])])
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,18 @@ class Item:
     tokens: NDArray[np.int64]
     options: tuple[int, ...] = ()
     first: int = 0
+
+    @property
+    def wanted(self) -> NDArray[np.int64]:
+        """What is asked (n,): the right option, or the tokens from `first` on."""
+        return np.array(self.options[:1], np.int64) if self.options else self.tokens[self.first :]
+
+
+def blind_losses(items: Sequence[Item]) -> NDArray[np.float64]:
+    """Compute the loss (items,) of a guess that knows no context: even among options, or `fixed_guess`."""
+    if not all(item.options for item in items):
+        return fixed_guess([item.wanted for item in items])
+    return np.log([len(item.options) for item in items])
 
 
 def item_scores(module: Any, items: Sequence[Item]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -80,15 +112,10 @@ def item_scores(module: Any, items: Sequence[Item]) -> tuple[NDArray[np.float64]
 
 
 def _logits(module: Any, sequences: Sequence[NDArray[np.int64]]) -> Any:
-    """The logits (sequences, positions, d_vocab). What stands behind a shorter sequence is seen by none of its tokens.
-
-    Raises CannotRun for whatever the model raises.
-    """
+    """The logits (sequences, positions, d_vocab) of sequences of one length. Raises CannotRun for what a model raises."""
     import torch
 
-    tokens = np.zeros((len(sequences), max(map(len, sequences))), np.int64)
-    for row, sequence in enumerate(sequences):
-        tokens[row, : len(sequence)] = sequence
+    tokens = np.stack(sequences)
     try:
         with torch.no_grad():
             return module(torch.from_numpy(tokens), use_cache=False).logits
@@ -100,10 +127,14 @@ def _logits(module: Any, sequences: Sequence[NDArray[np.int64]]) -> Any:
 
 
 def _batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Places of about equal length together, shortest first, at most BATCH_TOKENS tokens at a time."""
+    """Places of equal length together, shortest first, at most BATCH_TOKENS tokens at a time.
+
+    Nothing is padded: what is held at its mean is a mean over tokens of the text, and of nothing else.
+    """
     found: list[list[int]] = [[]]
     for place in np.argsort(lengths, kind="stable").tolist():
-        if found[-1] and (len(found[-1]) + 1) * lengths[place] > BATCH_TOKENS:
+        full = (len(found[-1]) + 1) * lengths[place] > BATCH_TOKENS
+        if found[-1] and (full or lengths[place] != lengths[found[-1][0]]):
             found.append([])
         found[-1].append(place)
     return [batch for batch in found if batch]

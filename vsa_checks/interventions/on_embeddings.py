@@ -6,8 +6,9 @@ neurons that are beyond chance as sums of five of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,14 +20,14 @@ from vsa_checks.engine.dictionary import Dictionary
 from vsa_checks.errors import NotChecked
 from vsa_checks.interventions import embeddings
 from vsa_checks.interventions.changes import at_same_cosine
+from vsa_checks.interventions.judging import DRAWS
 from vsa_checks.interventions.running import Running
-from vsa_checks.interventions.trials import RANDOM, Aim, Away, Trial
+from vsa_checks.interventions.trials import RANDOM, Aim, Away, Plan, Setting, Trial
 from vsa_checks.models.architecture import LAYER_NORM
 from vsa_checks.models.processing import centered_rows
 from vsa_checks.nulls import random_directions
 from vsa_checks.orthogonality import centered, live_rows, rms_cosine
 from vsa_checks.statistics import stream
-from vsa_checks.workbench.access import Workbench
 
 Rows = NDArray[np.float32]
 PART = "embeddings"
@@ -40,53 +41,92 @@ GRAM_BYTES = 2**29
 Make = Callable[[Rows, float, np.random.Generator], Rows]
 KINDS: dict[str, tuple[Aim, tuple[float, ...], Make]] = {
     "centered": ("idealise", (0.5, 1.0), lambda rows, dose, rng: embeddings.centered_by(rows, dose)),
-    "whitened": ("idealise", (0.25, 0.5, 1.0), lambda rows, dose, rng: embeddings.whitened(rows, dose)),
-    "common mean": ("spoil", (0.5, 1.0, 2.0), embeddings.with_common_mean),
-    "mixed with neighbours": ("spoil", (0.25, 0.5, 0.75), embeddings.mixed),
-    "low rank": ("spoil", (0.5, 0.25, 0.125), lambda rows, dose, rng: embeddings.low_rank(rows, dose)),
+    "whitened": ("idealise", (0.5, 1.0), lambda rows, dose, rng: embeddings.whitened(rows, dose)),
+    "common mean": ("spoil", (0.5, 1.0), embeddings.with_common_mean),
+    "mixed with neighbours": ("spoil", (0.5, 0.75), embeddings.mixed),
+    "low rank": ("spoil", (0.5, 0.25), lambda rows, dose, rng: embeddings.low_rank(rows, dose)),
 }
 """Each kind of change: what it is for, its doses, the strongest last, and how it is made."""
+DRAWN = ("common mean", "mixed with neighbours")
+"""Kinds whose change is random itself."""
 
 
-def trials(running: Running, bench: Workbench, kinds: tuple[str, ...]) -> tuple[Iterator[Trial], dict[str, Away]]:
+def plans(setting: Setting, kinds: tuple[str, ...]) -> tuple[list[Plan], dict[str, Away]]:
     """The trials on embeddings, and what takes them away. Raises NotChecked where W_E is not what the stream reads."""
-    raw = running.raw
+    raw = setting.running.raw
     if raw.embedding_norm() is not None or raw.embedding_projection() is not None:
         raise NotChecked("a norm or a projection stands between its embeddings and the stream")
-    own, tokens = raw.embedding(), bench.tokens("processed")
-
-    def whole(rows: Rows) -> Rows:
-        """All rows of W_E, of which those that are no tokens stay as they are."""
-        found = own.copy()
-        found[tokens.ids] = rows
-        return found
-
-    away: dict[str, Away] = {PART: partial(_away, running, own)}
-    return _trials(running, bench, kinds, tokens.of(own), whole), away
+    own, tokens = raw.embedding(), setting.bench.tokens("processed")
+    table = Table(setting, own, tokens.of(own), np.asarray(tokens.ids))
+    away: dict[str, Away] = {PART: partial(_away, setting.running, own)}
+    return [
+        Plan(f"{PART}/{kind}/{dose:g}", PART, partial(_trial, table, kind, dose))
+        for kind in kinds
+        for dose in KINDS[kind][1]
+    ], away
 
 
-def _trials(
-    running: Running, bench: Workbench, kinds: tuple[str, ...], rows: Rows, whole: Callable[[Rows], Rows]
-) -> Iterator[Trial]:
-    for kind in kinds:
-        aim, doses, make = KINDS[kind]
-        for dose in doses:
-            # The same random numbers at every dose, so that doses differ in nothing else.
-            made = make(rows, dose, stream(bench.seed, "intervene", kind))
-            norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(made, axis=1)
-            inner = np.einsum("ij,ij->i", rows, made)
-            yield Trial(
-                id=f"{PART}/{kind}/{dose:g}",
-                part=PART,
-                aim=aim,
-                dose={"dose": dose},
-                change=partial(_embedded, running, whole, made),
-                nulls={RANDOM: partial(_moved, running, whole, rows, made, bench.seed)},
-                distance=float(np.linalg.norm(made - rows) / np.linalg.norm(rows)),
-                cosine=float((inner / np.where(norms > 0, norms, 1.0)).mean()),
-                in_tasks=dose == doses[-1],
-                beside=near_orthogonality(running, made, bench.seed),
-            )
+@dataclass(frozen=True)
+class Table:
+    """All rows of W_E (own), and those of tokens among them: `rows` (n, d), at the places `ids`."""
+
+    setting: Setting
+    own: Rows
+    rows: Rows
+    ids: NDArray[np.int64]
+
+    @property
+    def seed(self) -> int:
+        """The seed of all random numbers."""
+        return self.setting.bench.seed
+
+    def made(self, kind: str, dose: float, draw: int) -> Rows:
+        """The tokens at a dose. The same random numbers at every dose, so that doses differ in nothing else."""
+        return KINDS[kind][2](self.rows, dose, stream(self.seed, "intervene", kind, draw))
+
+    def changed(self, kind: str, dose: float, draw: int) -> AbstractContextManager[None]:
+        """Run with the tokens at a dose."""
+        return self._embedded(self.ids, self.made(kind, dose, draw))
+
+    def moved(self, kind: str, dose: float, draw: int, null: int) -> AbstractContextManager[None]:
+        """Run with each token moved as far as the dose moves it, in a random direction of its own, to the same norm.
+
+        Only tokens that are read are moved; their directions do not depend on which these are.
+        """
+        made, rng = self.made(kind, dose, draw), stream(self.seed, "intervene", PART, RANDOM, null)
+        read = np.flatnonzero(np.isin(self.ids, self.setting.read))
+        directions = np.empty((len(read), self.rows.shape[1]))
+        for start in range(0, len(self.ids), 4096):
+            drawn = rng.standard_normal((min(4096, len(self.ids) - start), self.rows.shape[1]), dtype=np.float32)
+            here = (read >= start) & (read < start + 4096)
+            directions[here] = drawn[read[here] - start]
+        before, after = (some[read].astype(np.float64) for some in (self.rows, made))
+        return self._embedded(self.ids[read], at_same_cosine(before, after, directions).astype(np.float32))
+
+    def _embedded(self, places: NDArray[np.int64], rows: Rows) -> AbstractContextManager[None]:
+        found = self.own.copy()
+        found[places] = rows
+        return self.setting.running.embedded(found)
+
+
+def _trial(table: Table, kind: str, dose: float) -> Trial:
+    aim, doses, _ = KINDS[kind]
+    made, rows = table.made(kind, dose, 0), table.rows
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(made, axis=1)
+    inner = np.einsum("ij,ij->i", rows, made)
+    drawn = kind in DRAWN
+    return Trial(
+        id=f"{PART}/{kind}/{dose:g}",
+        part=PART,
+        aim=aim,
+        dose={"dose": dose},
+        change=tuple(partial(table.changed, kind, dose, draw) for draw in range(DRAWS if drawn else 1)),
+        nulls={RANDOM: tuple(partial(table.moved, kind, dose, draw if drawn else 0, draw) for draw in range(DRAWS))},
+        distance=float(np.linalg.norm(made - rows) / np.linalg.norm(rows)),
+        cosine=float((inner / np.where(norms > 0, norms, 1.0)).mean()),
+        in_tasks=dose == doses[-1],
+        beside=near_orthogonality(table.setting.running, made, table.seed),
+    )
 
 
 def near_orthogonality(running: Running, rows: Rows, seed: int) -> dict[str, Any]:
@@ -112,22 +152,6 @@ def near_orthogonality(running: Running, rows: Rows, seed: int) -> dict[str, Any
             cosine = greedy_pursuit(neurons, words, TOKENS).cosine
             found["beyond_chance"][matrix] = float((cosine > bar).mean())
     return found
-
-
-def _embedded(running: Running, whole: Callable[[Rows], Rows], rows: Rows) -> AbstractContextManager[None]:
-    return running.embedded(whole(rows))
-
-
-def _moved(
-    running: Running, whole: Callable[[Rows], Rows], rows: Rows, made: Rows, seed: int
-) -> AbstractContextManager[None]:
-    """Run with each token moved as far as `made` moves it, in a random direction of its own, to the same norm."""
-    rng, moved = stream(seed, "intervene", PART, RANDOM), np.empty_like(rows)
-    for start in range(0, len(rows), 4096):
-        some = slice(start, start + 4096)
-        before, after = rows[some].astype(np.float64), made[some].astype(np.float64)
-        moved[some] = at_same_cosine(before, after, rng.standard_normal(before.shape))
-    return running.embedded(whole(moved))
 
 
 def _away(running: Running, own: Rows, run: Callable[[], object]) -> AbstractContextManager[None]:

@@ -2,31 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.errors import NotChecked
 from vsa_checks.interventions.changes import at_same_cosine
-from vsa_checks.interventions.products import Product, asking, even_keys, product, writing
+from vsa_checks.interventions.comparing import Distances, Pair, random_queries
+from vsa_checks.interventions.judging import DRAWS
+from vsa_checks.interventions.products import Product, asking, basis, even_keys, product, writing
+from vsa_checks.interventions.rotary import turns
 from vsa_checks.interventions.running import Kind, Running, moved_bias, unfolded
-from vsa_checks.interventions.trials import RANDOM, Away, Trial
+from vsa_checks.interventions.trials import RANDOM, Away, Plan, Setting, Trial
 from vsa_checks.models.parts import Part
 from vsa_checks.statistics import stream
 
 Matrix = NDArray[np.float64]
-DEGREES = (0.25, 0.5, 1.0)
+DEGREES = (0.5, 1.0)
 OV, QK = "heads/W_V W_O", "heads/W_Q W_K^T"
 NORMED = "queries and keys have a norm of their own, so that W_Q W_K^T is not what compares them"
 WITH_TASKS = 1.0
 
 
-def trials(running: Running, seed: int) -> tuple[Iterator[Trial], dict[str, Away]]:
+class Heads:
+    """The heads of all layers in the processed basis, as they read what the norm gives, and what becomes of them."""
+
+    def __init__(self, setting: Setting, layers: list[int]) -> None:
+        self.running, self.lengths, self.layers = setting.running, setting.lengths, layers
+        self.seed = setting.bench.seed
+
+    @cached_property
+    def distances(self) -> dict[int, Distances]:
+        """By layer, the distances between positions that occur. Raises NotChecked where they cannot be read off."""
+        found = turns(self.running, self.layers, max(self.lengths))
+        return {layer: Distances.of(turn, self.lengths) for layer, turn in found.items()}
+
+    def matrices(self, layer: int, name: str) -> Matrix:
+        """W_Q, W_K, W_V or W_O of a layer (heads, ...); keys and values may be fewer."""
+        return self.running.model.array(f"blocks.{layer}.attn.{name}").astype(np.float64)
+
+    def written(self, layer: int) -> list[Product]:
+        """W_V W_O of each head."""
+        W_V, W_O = self.matrices(layer, "W_V"), self.matrices(layer, "W_O")
+        share = len(W_O) // len(W_V)
+        return [product(W_V[head // share], W_O[head]) for head in range(len(W_O))]
+
+    def pairs(self, layer: int) -> list[Pair]:
+        """W_Q and W_K of each head."""
+        W_Q, W_K = self.matrices(layer, "W_Q"), self.matrices(layer, "W_K")
+        share = len(W_Q) // len(W_K)
+        return [Pair(W_Q[head], W_K[head // share]) for head in range(len(W_Q))]
+
+    def evened(self, layer: int, degree: float) -> list[Pair]:
+        """Each head's queries and keys with an even product, and even keys, which several heads may share."""
+        own = self.matrices(layer, "W_K")
+        even = [even_keys(keys, degree) for keys in own]
+        pairs = self.pairs(layer)
+        share = len(pairs) // len(own)
+        found = []
+        for head, pair in enumerate(pairs):
+            whole = product(pair.queries, pair.keys.T)
+            keys = even[head // share]
+            found.append(Pair(asking(keys, whole, whole.evened(degree)), keys))
+        return found
+
+    def at_random(self, layer: int, degree: float, draw: int) -> list[Pair]:
+        """Each head's queries and keys moved at random, their product as much as `evened` changes it."""
+        rng = stream(self.seed, "intervene", QK, layer, draw)
+        pairs, evened = self.pairs(layer), self.evened(layer, degree)
+        share = len(pairs) // len(self.matrices(layer, "W_K"))
+        found: list[Pair] = []
+        for head, (own, changed) in enumerate(zip(pairs, evened, strict=True)):
+            keys = found[-1].keys if head % share else _moved(own.keys, changed.keys, rng)
+            directions = basis(own.queries) @ rng.standard_normal((own.queries.shape[1],) * 2)
+            found.append(Pair(random_queries(own, changed, keys, directions, self.distances[layer]), keys))
+        return found
+
+    def how_far_written(self, degree: float) -> tuple[float, float]:
+        """The change of all W_V W_O over their norm, and the mean cosine of one with what it becomes."""
+        sizes = []
+        for layer in self.layers:
+            for found in self.written(layer):
+                after = np.diag(found.evened(degree))
+                sizes.append((found.s @ found.s, after @ found.s, after @ after))
+        return _how_far(sizes)
+
+    def how_far_compared(self, changed: Callable[[int], list[Pair]]) -> tuple[float, float]:
+        """The same of W_Q W_K^T, over the distances between positions."""
+        sizes = []
+        for layer, over in self.distances.items():
+            for own, other in zip(self.pairs(layer), changed(layer), strict=True):
+                sizes.append((over.inner(own, own), over.inner(own, other), over.inner(other, other)))
+        return _how_far(sizes)
+
+
+def _how_far(sizes: list[tuple[float, float, float]]) -> tuple[float, float]:
+    own, both, other = np.array(sizes).T
+    live = (own > 0) & (other > 0)
+    if not live.any():
+        return 0.0, 1.0
+    cosines = both[live] / np.sqrt(own[live] * other[live])
+    return float(np.sqrt(max((own - 2 * both + other).sum(), 0.0) / own.sum())), float(cosines.mean())
+
+
+def _moved(own: Matrix, changed: Matrix, rng: np.random.Generator) -> Matrix:
+    """A matrix (d, r) as far as `changed` is from it, in a random direction of those that it reads."""
+    directions = basis(own) @ rng.standard_normal((own.shape[1],) * 2)
+    return at_same_cosine(own.reshape(1, -1), changed.reshape(1, -1), directions.reshape(1, -1)).reshape(own.shape)
+
+
+def plans(setting: Setting) -> tuple[list[Plan], dict[str, Away]]:
     """The trials on heads, and what takes each part away. Raises NotChecked for a model without such heads."""
+    running = setting.running
     layers = [layer for layer in range(running.model.info.n_layers) if running.raw.has_attention(layer)]
     if not layers:
         raise NotChecked(running.model.why_missing(0, "W_Q"))
@@ -34,52 +125,54 @@ def trials(running: Running, seed: int) -> tuple[Iterator[Trial], dict[str, Away
     away: dict[str, Away] = {OV: partial(_heads_away, running, layers)}
     if QK in parts:
         away[QK] = partial(_evenly_attending, running, layers)
-    return _trials(running, layers, parts, seed), away
+    heads = Heads(setting, layers)
+    made = {OV: _writing_trial, QK: _comparing_trial}
+    return [
+        Plan(f"{part}/degree={degree:g}", part, partial(made[part], heads, degree))
+        for part in parts
+        for degree in DEGREES
+    ], away
 
 
-def _trials(running: Running, layers: list[int], parts: list[str], seed: int) -> Iterator[Trial]:
-    for part in parts:
-        for degree in DEGREES:
-            distance, cosine = _how_far(running, layers, part, degree)
-            yield Trial(
-                id=f"{part}/degree={degree:g}",
-                part=part,
-                aim="idealise",
-                dose={"degree": degree},
-                change=partial(_evened, running, layers, part, degree, None),
-                nulls={RANDOM: partial(_evened, running, layers, part, degree, seed)},
-                distance=distance,
-                cosine=cosine,
-                in_tasks=degree == WITH_TASKS,
-            )
+def _writing_trial(heads: Heads, degree: float) -> Trial:
+    distance, cosine = heads.how_far_written(degree)
+    return Trial(
+        id=f"{OV}/degree={degree:g}",
+        part=OV,
+        aim="idealise",
+        dose={"degree": degree},
+        change=(partial(written, heads, degree, None),),
+        nulls={RANDOM: tuple(partial(written, heads, degree, draw) for draw in range(DRAWS))},
+        distance=distance,
+        cosine=cosine,
+        in_tasks=degree == WITH_TASKS,
+    )
 
 
-def _products(running: Running, layer: int, part: str) -> list[Product]:
-    """The product of each head, as it reads what the norm gives and as it writes."""
-    weights = {name: running.model.array(f"blocks.{layer}.attn.{name}").astype(np.float64) for name in _names(part)}
-    if part == OV:
-        W_V, W_O = weights["W_V"], weights["W_O"]
-        share = len(W_O) // len(W_V)
-        return [product(W_V[head // share], W_O[head]) for head in range(len(W_O))]
-    W_Q, W_K = weights["W_Q"], weights["W_K"]
-    share = len(W_Q) // len(W_K)
-    return [product(W_Q[head], W_K[head // share].T) for head in range(len(W_Q))]
+def _comparing_trial(heads: Heads, degree: float) -> Trial:
+    distance, cosine = heads.how_far_compared(lambda layer: heads.evened(layer, degree))
+    return Trial(
+        id=f"{QK}/degree={degree:g}",
+        part=QK,
+        aim="idealise",
+        dose={"degree": degree},
+        change=(partial(compared, heads, degree, None),),
+        nulls={RANDOM: tuple(partial(compared, heads, degree, draw) for draw in range(DRAWS))},
+        distance=distance,
+        cosine=cosine,
+        in_tasks=degree == WITH_TASKS,
+    )
 
 
-def _names(part: str) -> tuple[str, str]:
-    return ("W_V", "W_O") if part == OV else ("W_Q", "W_K")
-
-
-def _how_far(running: Running, layers: list[int], part: str, degree: float) -> tuple[float, float]:
-    """The change of all products over their norm, and the mean cosine of a product with what it becomes."""
-    change, size, cosines = 0.0, 0.0, []
-    for layer in layers:
-        for found in _products(running, layer, part):
-            after = np.diag(found.evened(degree))
-            change += float(((after - found.s) ** 2).sum())
-            size += float((found.s**2).sum())
-            cosines += [float(after @ found.s / (found.s @ found.s))] if len(found.s) else []
-    return float(np.sqrt(change / size)) if size else 0.0, float(np.mean(cosines)) if cosines else 1.0
+def written(heads: Heads, degree: float, draw: int | None) -> AbstractContextManager[None]:
+    """Run with the W_V W_O of all heads evened, or as a draw changed as much in a random direction."""
+    changed: dict[tuple[Kind, int], Part] = {}
+    for layer in heads.layers:
+        rng = None if draw is None else stream(heads.seed, "intervene", OV, layer, draw)
+        changed["attn", layer] = written_part(
+            heads.running, layer, [(one, _core(one, degree, rng)) for one in heads.written(layer)]
+        )
+    return heads.running.changed(changed)
 
 
 def _core(found: Product, degree: float, rng: np.random.Generator | None) -> Matrix:
@@ -92,45 +185,39 @@ def _core(found: Product, degree: float, rng: np.random.Generator | None) -> Mat
     return turned.reshape(rank, rank)
 
 
-def _evened(
-    running: Running, layers: list[int], part: str, degree: float, seed: int | None
-) -> AbstractContextManager[None]:
-    """Run with the products of all heads evened, or with a seed changed as much in a random direction."""
-    changed: dict[tuple[Kind, int], Part] = {}
-    for layer in layers:
-        rng = None if seed is None else stream(seed, "intervene", part, layer)
-        cores = [(one, _core(one, degree, rng)) for one in _products(running, layer, part)]
-        changed["attn", layer] = (
-            _written(running, layer, cores) if part == OV else _asked(running, layer, cores, degree)
-        )
-    return running.changed(changed)
-
-
-def _written(running: Running, layer: int, cores: list[tuple[Product, Matrix]]) -> Part:
+def written_part(running: Running, layer: int, cores: list[tuple[Product, Matrix]]) -> Part:
     """Attention whose W_O makes the products have these cores; W_V stays, which several heads may share."""
     part = running.part("attn", layer)
     W_V = running.model.array(f"blocks.{layer}.attn.W_V").astype(np.float64)
     share = len(cores) // len(W_V)
     W_O = np.stack([writing(W_V[head // share], *core) for head, core in enumerate(cores)])
-    weights = dict(part.weights)
-    if "b_O" in weights:
-        # Attention sums to one: what the values' biases write is written whatever is attended to, and stays.
-        norm = part.reads_through
-        bias = weights.get("b_V", np.zeros(W_V.shape[::2], np.float32)).astype(np.float64)
-        if norm is not None and norm.bias is not None:
-            bias = bias + np.einsum("d,hdr->hr", norm.bias.astype(np.float64), weights["W_V"])
-        lost = np.einsum("hr,hrd->d", np.repeat(bias, share, axis=0), weights["W_O"].astype(np.float64) - W_O)
-        weights["b_O"] = (weights["b_O"] + lost).astype(np.float32)
-    return replace(part, weights=weights | {"W_O": W_O.astype(np.float32)})
+    weights = part.weights | {"W_O": W_O.astype(np.float32)}
+    # Attention sums to one: what the values' biases write is written whatever is attended to, and stays.
+    norm = part.reads_through
+    bias = part.weights.get("b_V", np.zeros(W_V.shape[::2], np.float32)).astype(np.float64)
+    if norm is not None and norm.bias is not None:
+        bias = bias + np.einsum("d,hdr->hr", norm.bias.astype(np.float64), part.weights["W_V"])
+    if bias.any():
+        lost = np.einsum("hr,hrd->d", np.repeat(bias, share, axis=0), part.weights["W_O"].astype(np.float64) - W_O)
+        weights["b_O"] = (part.weights.get("b_O", 0.0) + lost).astype(np.float32)
+    return replace(part, weights=weights)
 
 
-def _asked(running: Running, layer: int, cores: list[tuple[Product, Matrix]], degree: float) -> Part:
-    """Attention whose W_Q and W_K make the products have these cores, with even keys, which several heads may share."""
+def compared(heads: Heads, degree: float, draw: int | None) -> AbstractContextManager[None]:
+    """Run with the W_Q W_K^T of all heads evened, or as a draw changed as much in random directions."""
+    changed: dict[tuple[Kind, int], Part] = {}
+    for layer in heads.layers:
+        pairs = heads.evened(layer, degree) if draw is None else heads.at_random(layer, degree, draw)
+        changed["attn", layer] = _asked(heads.running, layer, pairs)
+    return heads.running.changed(changed)
+
+
+def _asked(running: Running, layer: int, pairs: list[Pair]) -> Part:
+    """Attention with these W_Q and W_K; heads that share keys have the same ones."""
     part, norm = running.part("attn", layer), running.part("attn", layer).reads_through
-    own = running.model.array(f"blocks.{layer}.attn.W_K").astype(np.float64)
-    share = len(cores) // len(own)
-    W_K = np.stack([even_keys(keys, degree) for keys in own])
-    W_Q = np.stack([asking(W_K[head // share], *core) for head, core in enumerate(cores)])
+    share = len(pairs) // len(part.weights["W_K"])
+    W_Q = np.stack([pair.queries for pair in pairs])
+    W_K = np.stack([pair.keys for pair in pairs[::share]])
     weights = dict(part.weights)
     for letter, W in (("Q", W_Q), ("K", W_K)):
         stored = unfolded(W, norm)

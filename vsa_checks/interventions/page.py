@@ -8,7 +8,7 @@ from typing import Any
 
 from vsa_checks import paths
 from vsa_checks.errors import UsageError
-from vsa_checks.interventions import tables
+from vsa_checks.interventions import prose, tables
 from vsa_checks.interventions.document import read
 from vsa_checks.report.escaping import visible
 
@@ -18,16 +18,21 @@ START, END = "<!-- results: written by `python -m vsa_checks.interventions` -->"
 
 
 def block(document: Mapping[str, Any]) -> str:
-    """The tables of one model's results, in Markdown."""
+    """One model's results in words and tables, in Markdown."""
     name, text, unchanged = visible(document["model"]["name"]), document["text"], document["unchanged"]
-    reasons = [f"{group} not checked: {visible(reason)}." for group, reason in document["not_checked"].items()]
+    reasons = [f"{what} not checked: {visible(reason)}." for what, reason in document["not_checked"].items()]
+    reasons += [f"{what} failed: {visible(reason)}" for what, reason in document["failed"].items()]
     if text is None:
-        return "\n".join(reasons)
-    seed, read_from = document["environment"]["seed"], visible(text["name"]) if text else ""
+        return "\n\n".join(reasons)
+    around, read_from = document["environment"], visible(text["name"])
+    threads = around["threads"]
     lines = [
-        f"{name}, seed {seed}: {text['windows']} windows of {read_from}, {text['tokens']:,} tokens predicted."
-        f" Loss of the model as it is: {unchanged['loss']:.3f} nats a token.",
+        f"{name}, seed {around['seed']}, {document['rule']['draws']} draws of each random thing: {text['windows']} "
+        f"windows of {read_from}, {text['tokens']:,} tokens predicted. Loss of the model as it is: "
+        f"{unchanged['loss']:.3f} nats a token; of the best guess that knows no context: {unchanged['guess']:.3f}. "
+        f"The run took {around['duration_s'] / 60:.0f} minutes on {threads} thread{'' if threads == 1 else 's'}.",
         *reasons,
+        *prose.paragraphs(document),
         "### What changes cost on text",
         tables.markdown(tables.LOSS_HEADS, tables.loss_rows(document)),
     ]

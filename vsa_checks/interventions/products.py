@@ -41,6 +41,13 @@ def product(left: Matrix, right: Matrix) -> Product:
     return Product(q_left @ u[:, kept], s[kept], q_right @ vt.T[:, kept])
 
 
+def basis(matrix: Matrix) -> Matrix:
+    """An orthonormal basis (d, r) of the columns of a matrix (d, r); zero columns for those that it lacks."""
+    u, s, _ = np.linalg.svd(matrix, full_matrices=False)
+    found: Matrix = u * (s > NEGLIGIBLE * s[0] if s[0] > 0 else np.zeros(len(s), bool))
+    return found
+
+
 def writing(W_V: Matrix, found: Product, core: Matrix) -> Matrix:
     """The W_O (r, d_out) with which W_V @ W_O is U core V^T, for W_V (d, r) as it is."""
     return np.linalg.pinv(W_V, rcond=NEGLIGIBLE) @ found.U @ core @ found.V.T

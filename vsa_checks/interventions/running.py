@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["attn", "mlp"]
 Rows = NDArray[np.float32]
+_OF_BIAS = {"b_Q": "q", "b_K": "k", "b_O": "o", "b_in": "up", "b_gate": "gate"}
+"""The role of the module to whose output each bias is added."""
 
 
 class Running:
@@ -66,14 +69,20 @@ class Running:
     def changed(self, parts: Mapping[tuple[Kind, int], Part]) -> Iterator[None]:
         """Run with other weights in some parts of layers. What they replace is kept, and put back at the end.
 
-        Raises NotChecked where the module does not hold its weights in the way in which they are written here.
+        A bias that the model does not have is added to what its matrix gives. Raises NotChecked where the module does
+        not hold its weights in the way in which they are written here.
         """
         import torch
 
         kept: dict[str, torch.Tensor] = {}
+        hooks: list[Any] = []
         try:
-            for (kind, layer), part in parts.items():
-                before, after = self._tensors(kind, layer, self.part(kind, layer)), self._tensors(kind, layer, part)
+            for (kind, layer), whole in parts.items():
+                stored = self.part(kind, layer)
+                more = {name: whole.weights[name] for name in whole.weights.keys() - stored.weights.keys()}
+                part = replace(whole, weights={name: whole.weights[name] for name in stored.weights})
+                hooks += [self._added(layer, name, bias) for name, bias in more.items()]
+                before, after = self._tensors(kind, layer, stored), self._tensors(kind, layer, part)
                 for name, tensor in after.items():
                     own = self._parameters[name]
                     # Not to the last bit: a class may hold a norm's gain less one, which rounds.
@@ -84,8 +93,23 @@ class Running:
                         own.copy_(tensor)
             yield
         finally:
+            for hook in hooks:
+                hook.remove()
             for name, tensor in kept.items():
                 self._parameters[name].copy_(tensor)
+
+    def _added(self, layer: int, name: str, bias: Rows) -> Any:
+        """The hook that adds a bias by its TransformerLens name, which no tensor of the module holds."""
+        import torch
+
+        role = _OF_BIAS[name]
+        if role not in self.raw.row.layout.roles:
+            raise NotChecked(
+                f"what the norm's bias gives through the matrix of {name} would change, and the class "
+                f"{self.raw.row.hf_class} has neither such a bias nor a matrix of its own there to add it to"
+            )
+        added = torch.from_numpy(np.ascontiguousarray(bias, np.float32).reshape(-1))
+        return self._module(layer, role).register_forward_hook(lambda module, given, output: output + added)
 
     def _tensors(self, kind: Kind, layer: int, part: Part) -> dict[str, torch.Tensor]:
         try:
@@ -121,7 +145,7 @@ class Running:
         Parameters
         ----------
         places : (layer, role) to the columns that are held: what the modules "gate" and "up" give, and what "o" reads
-        run : runs the model over the text
+        run : runs the model over the text, without padding: each position counts in the mean
         """
         import torch
 
@@ -191,8 +215,11 @@ def unfolded(W: NDArray[np.float64], norm: Norm | None) -> NDArray[np.float64]:
 def moved_bias(
     bias: NDArray[np.float32] | None, before: NDArray[Any], after: NDArray[Any], norm: Norm | None
 ) -> NDArray[np.float32] | None:
-    """The bias beside a matrix that is stored otherwise: what the norm's own bias gave through it stays."""
-    if bias is None or norm is None or norm.bias is None:
+    """The bias beside a matrix that is stored otherwise: what the norm's own bias gave through it stays.
+
+    None where there is none, and none is needed; a model without one may need one, which `Running.changed` then adds.
+    """
+    if norm is None or norm.bias is None or not norm.bias.any():
         return bias
     read = np.einsum("...dm,d->...m", before.astype(np.float64) - after, norm.bias.astype(np.float64))
-    return (bias + read).astype(np.float32)
+    return ((0.0 if bias is None else bias) + read).astype(np.float32)
