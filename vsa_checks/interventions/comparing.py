@@ -27,7 +27,7 @@ class Distances:
 
     @classmethod
     def of(cls, turns: Matrix, lengths: tuple[int, ...]) -> Distances:
-        """Those that occur in sequences of some lengths, where a token sees all before it. A single turn holds for all."""
+        """Those that occur in sequences of some lengths: a token sees all before it. A single turn holds for all."""
         if len(turns) == 1:
             return cls(turns, np.ones(1))
         counts = np.maximum(np.array(lengths)[:, None] - np.arange(len(turns)), 0).sum(axis=0, dtype=np.float64)

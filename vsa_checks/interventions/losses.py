@@ -112,7 +112,7 @@ def item_scores(module: Any, items: Sequence[Item]) -> tuple[NDArray[np.float64]
 
 
 def _logits(module: Any, sequences: Sequence[NDArray[np.int64]]) -> Any:
-    """The logits (sequences, positions, d_vocab) of sequences of one length. Raises CannotRun for what a model raises."""
+    """The logits (sequences, positions, d_vocab) of sequences of one length. Raises CannotRun for any error."""
     import torch
 
     tokens = np.stack(sequences)

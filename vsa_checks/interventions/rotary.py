@@ -113,6 +113,8 @@ def _turned(original: Any, q: torch.Tensor, rest: Any, named: Any, n_positions: 
         probe[..., at] = 1.0
         made = original(probe, *rest, **named)
         first = made[0] if isinstance(made, tuple) else made
+        if first.shape != q.shape:
+            raise NotChecked("how positions turn its queries cannot be read off")
         # Every head is turned alike: the first stands for all.
         found[:, at, :width] = first[0].select(2 - axes[0], 0).double().numpy()
     # A query at position p is turned by M_p and a key at 0 by M_0, so that M_p M_0^T compares them.
