@@ -36,37 +36,50 @@ class Distances:
     def inner(self, one: Pair, other: Pair) -> float:
         """Frobenius inner product of the two W_Q R W_K^T, in the mean over the distances."""
         turned = (one.queries.T @ other.queries) @ self.turns @ (other.keys.T @ one.keys)
-        return float(np.einsum("t,tij,tij->", self.shares, self.turns, turned))
+        return float(self.shares @ (self.turns * turned).sum(axis=(1, 2)))
 
 
-def random_queries(own: Pair, changed: Pair, keys: Matrix, directions: Matrix, over: Distances) -> Matrix:
-    """Move queries at random so that, with keys moved at random, W_Q R W_K^T changes as much as in `changed`.
+@dataclass(frozen=True)
+class Target:
+    """A head as it is, and how large and how near to it the product is to become: Frobenius, over the distances."""
+
+    own: Pair
+    norm: float
+    inner: float
+    over: Distances
+
+    @classmethod
+    def of(cls, own: Pair, changed: Pair, over: Distances) -> Target:
+        """What a change makes of a head."""
+        return cls(own, over.inner(changed, changed), over.inner(changed, own), over)
+
+
+def random_queries(target: Target, keys: Matrix, directions: Matrix) -> Matrix:
+    """Move queries at random so that, with keys moved at random, W_Q R W_K^T changes as much as the target says.
 
     What is found is a multiple of the own queries plus one of the directions, so that over the distances the product
-    has in the mean the norm that `changed` gives it, and the inner product with what it was; hence its distance too.
+    has in the mean the norm that the change gives it, and the inner product with what it was; hence its distance too.
 
     Parameters
     ----------
-    own, changed : a head as it is, and changed
+    target : the head, and what the change makes of it
     keys : array (d, r), keys that were moved already
     directions : array (d, r), where to move the queries
-    over : the distances
 
     Returns
     -------
-    array (d, r); as near as it can be where the moved keys alone change the product too much already
+    array (d, r); as near as it can be where the moved keys alone change the product too much already, and the own
+    queries where a head compares nothing
     """
+    own, over = target.own, target.over
     along, across = Pair(own.queries, keys), Pair(directions, keys)
-    norm, inner = over.inner(changed, changed), over.inner(changed, own)
     kept, gained = over.inner(along, own), over.inner(across, own)
-    if kept <= 0:
-        return changed.queries
-    # With a = (inner - b * gained) / kept, the squared norm is quadratic in b.
-    a0, a1 = inner / kept, -gained / kept
     aa, ab, bb = over.inner(along, along), over.inner(along, across), over.inner(across, across)
-    two, one, none = a1**2 * aa + 2 * a1 * ab + bb, 2 * a0 * (a1 * aa + ab), a0**2 * aa - norm
-    if two <= 0:
-        return changed.queries
-    b = (-one + np.sqrt(max(one**2 - 4 * two * none, 0.0))) / (2 * two)
+    if kept <= 0 or bb <= 0:
+        return own.queries
+    # With a = (inner - b * gained) / kept, the squared norm is quadratic in b.
+    a0, a1 = target.inner / kept, -gained / kept
+    two, one, none = a1**2 * aa + 2 * a1 * ab + bb, 2 * a0 * (a1 * aa + ab), a0**2 * aa - target.norm
+    b = (-one + np.sqrt(max(one**2 - 4 * two * none, 0.0))) / (2 * two) if two > 0 else 0.0
     found: Matrix = (a0 + a1 * b) * own.queries + b * directions
     return found

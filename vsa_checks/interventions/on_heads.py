@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from vsa_checks.errors import NotChecked
 from vsa_checks.interventions.changes import at_same_cosine
-from vsa_checks.interventions.comparing import Distances, Pair, random_queries
+from vsa_checks.interventions.comparing import Distances, Pair, Target, random_queries
 from vsa_checks.interventions.judging import DRAWS
-from vsa_checks.interventions.products import Product, asking, basis, even_keys, product, writing
+from vsa_checks.interventions.products import Product, Writer, asking, basis, even_keys, product
 from vsa_checks.interventions.rotary import turns
 from vsa_checks.interventions.running import Kind, Running, moved_bias, unfolded
 from vsa_checks.interventions.trials import RANDOM, Away, Plan, Setting, Trial
@@ -34,6 +34,8 @@ class Heads:
     def __init__(self, setting: Setting, layers: list[int]) -> None:
         self.running, self.lengths, self.layers = setting.running, setting.lengths, layers
         self.seed = setting.bench.seed
+        self._writers: dict[int, list[Writer]] = {}
+        self._kept: tuple[float, dict[int, list[tuple[Pair, Target, Matrix, Matrix]]]] = (-1.0, {})
 
     @cached_property
     def distances(self) -> dict[int, Distances]:
@@ -45,11 +47,13 @@ class Heads:
         """W_Q, W_K, W_V or W_O of a layer (heads, ...); keys and values may be fewer."""
         return self.running.model.array(f"blocks.{layer}.attn.{name}").astype(np.float64)
 
-    def written(self, layer: int) -> list[Product]:
-        """W_V W_O of each head."""
-        W_V, W_O = self.matrices(layer, "W_V"), self.matrices(layer, "W_O")
-        share = len(W_O) // len(W_V)
-        return [product(W_V[head // share], W_O[head]) for head in range(len(W_O))]
+    def writers(self, layer: int) -> list[Writer]:
+        """W_V W_O of each head, found once."""
+        if layer not in self._writers:
+            W_V, W_O = self.matrices(layer, "W_V"), self.matrices(layer, "W_O")
+            share = len(W_O) // len(W_V)
+            self._writers[layer] = [Writer.of(W_V[head // share], W_O[head]) for head in range(len(W_O))]
+        return self._writers[layer]
 
     def pairs(self, layer: int) -> list[Pair]:
         """W_Q and W_K of each head."""
@@ -59,10 +63,9 @@ class Heads:
 
     def evened(self, layer: int, degree: float) -> list[Pair]:
         """Each head's queries and keys with an even product, and even keys, which several heads may share."""
-        own = self.matrices(layer, "W_K")
-        even = [even_keys(keys, degree) for keys in own]
+        even = [even_keys(keys, degree) for keys in self.matrices(layer, "W_K")]
         pairs = self.pairs(layer)
-        share = len(pairs) // len(own)
+        share = len(pairs) // len(even)
         found = []
         for head, pair in enumerate(pairs):
             whole = product(pair.queries, pair.keys.T)
@@ -70,34 +73,45 @@ class Heads:
             found.append(Pair(asking(keys, whole, whole.evened(degree)), keys))
         return found
 
+    def _prepared(self, layer: int, degree: float) -> list[tuple[Pair, Target, Matrix, Matrix]]:
+        """By head what `evened` gives, what it makes of the product, and what queries and keys read; kept a while."""
+        if self._kept[0] != degree:
+            self._kept = degree, {}
+        made = self._kept[1]
+        if layer not in made:
+            over, pairs = self.distances[layer], self.pairs(layer)
+            made[layer] = [
+                (changed, Target.of(own, changed, over), basis(own.queries), basis(own.keys))
+                for own, changed in zip(pairs, self.evened(layer, degree), strict=True)
+            ]
+        return made[layer]
+
     def at_random(self, layer: int, degree: float, draw: int) -> list[Pair]:
         """Each head's queries and keys moved at random, their product as much as `evened` changes it."""
         rng = stream(self.seed, "intervene", QK, layer, draw)
-        pairs, evened = self.pairs(layer), self.evened(layer, degree)
-        share = len(pairs) // len(self.matrices(layer, "W_K"))
+        heads = self._prepared(layer, degree)
+        share = len(heads) // len(self.matrices(layer, "W_K"))
         found: list[Pair] = []
-        for head, (own, changed) in enumerate(zip(pairs, evened, strict=True)):
-            keys = found[-1].keys if head % share else _moved(own.keys, changed.keys, rng)
-            directions = basis(own.queries) @ rng.standard_normal((own.queries.shape[1],) * 2)
-            found.append(Pair(random_queries(own, changed, keys, directions, self.distances[layer]), keys))
+        for head, (changed, target, reads, keyed) in enumerate(heads):
+            rank = reads.shape[1]
+            keys = found[-1].keys if head % share else _moved(target.own.keys, changed.keys, keyed, rng)
+            queries = random_queries(target, keys, reads @ rng.standard_normal((rank, rank)))
+            found.append(Pair(queries, keys))
         return found
 
     def how_far_written(self, degree: float) -> tuple[float, float]:
         """The change of all W_V W_O over their norm, and the mean cosine of one with what it becomes."""
         sizes = []
         for layer in self.layers:
-            for found in self.written(layer):
+            for found in (one.product for one in self.writers(layer)):
                 after = np.diag(found.evened(degree))
                 sizes.append((found.s @ found.s, after @ found.s, after @ after))
         return _how_far(sizes)
 
-    def how_far_compared(self, changed: Callable[[int], list[Pair]]) -> tuple[float, float]:
+    def how_far_compared(self, degree: float) -> tuple[float, float]:
         """The same of W_Q W_K^T, over the distances between positions."""
-        sizes = []
-        for layer, over in self.distances.items():
-            for own, other in zip(self.pairs(layer), changed(layer), strict=True):
-                sizes.append((over.inner(own, own), over.inner(own, other), over.inner(other, other)))
-        return _how_far(sizes)
+        targets = [target for layer in self.layers for _, target, *_ in self._prepared(layer, degree)]
+        return _how_far([(one.over.inner(one.own, one.own), one.inner, one.norm) for one in targets])
 
 
 def _how_far(sizes: list[tuple[float, float, float]]) -> tuple[float, float]:
@@ -109,9 +123,9 @@ def _how_far(sizes: list[tuple[float, float, float]]) -> tuple[float, float]:
     return float(np.sqrt(max((own - 2 * both + other).sum(), 0.0) / own.sum())), float(cosines.mean())
 
 
-def _moved(own: Matrix, changed: Matrix, rng: np.random.Generator) -> Matrix:
+def _moved(own: Matrix, changed: Matrix, reads: Matrix, rng: np.random.Generator) -> Matrix:
     """A matrix (d, r) as far as `changed` is from it, in a random direction of those that it reads."""
-    directions = basis(own) @ rng.standard_normal((own.shape[1],) * 2)
+    directions = reads @ rng.standard_normal((own.shape[1],) * 2)
     return at_same_cosine(own.reshape(1, -1), changed.reshape(1, -1), directions.reshape(1, -1)).reshape(own.shape)
 
 
@@ -150,7 +164,7 @@ def _writing_trial(heads: Heads, degree: float) -> Trial:
 
 
 def _comparing_trial(heads: Heads, degree: float) -> Trial:
-    distance, cosine = heads.how_far_compared(lambda layer: heads.evened(layer, degree))
+    distance, cosine = heads.how_far_compared(degree)
     return Trial(
         id=f"{QK}/degree={degree:g}",
         part=QK,
@@ -169,9 +183,8 @@ def written(heads: Heads, degree: float, draw: int | None) -> AbstractContextMan
     changed: dict[tuple[Kind, int], Part] = {}
     for layer in heads.layers:
         rng = None if draw is None else stream(heads.seed, "intervene", OV, layer, draw)
-        changed["attn", layer] = written_part(
-            heads.running, layer, [(one, _core(one, degree, rng)) for one in heads.written(layer)]
-        )
+        W_O = np.stack([one.writing(_core(one.product, degree, rng)) for one in heads.writers(layer)])
+        changed["attn", layer] = written_part(heads.running, layer, W_O)
     return heads.running.changed(changed)
 
 
@@ -185,16 +198,14 @@ def _core(found: Product, degree: float, rng: np.random.Generator | None) -> Mat
     return turned.reshape(rank, rank)
 
 
-def written_part(running: Running, layer: int, cores: list[tuple[Product, Matrix]]) -> Part:
-    """Attention whose W_O makes the products have these cores; W_V stays, which several heads may share."""
+def written_part(running: Running, layer: int, W_O: Matrix) -> Part:
+    """Attention with another W_O (heads, r, d_out); W_V stays, which several heads may share."""
     part = running.part("attn", layer)
-    W_V = running.model.array(f"blocks.{layer}.attn.W_V").astype(np.float64)
-    share = len(cores) // len(W_V)
-    W_O = np.stack([writing(W_V[head // share], *core) for head, core in enumerate(cores)])
+    share = len(W_O) // len(part.weights["W_V"])
     weights = part.weights | {"W_O": W_O.astype(np.float32)}
     # Attention sums to one: what the values' biases write is written whatever is attended to, and stays.
     norm = part.reads_through
-    bias = part.weights.get("b_V", np.zeros(W_V.shape[::2], np.float32)).astype(np.float64)
+    bias = part.weights.get("b_V", np.zeros(part.weights["W_V"].shape[::2], np.float32)).astype(np.float64)
     if norm is not None and norm.bias is not None:
         bias = bias + np.einsum("d,hdr->hr", norm.bias.astype(np.float64), part.weights["W_V"])
     if bias.any():

@@ -48,9 +48,22 @@ def basis(matrix: Matrix) -> Matrix:
     return found
 
 
-def writing(W_V: Matrix, found: Product, core: Matrix) -> Matrix:
-    """The W_O (r, d_out) with which W_V @ W_O is U core V^T, for W_V (d, r) as it is."""
-    return np.linalg.pinv(W_V, rcond=NEGLIGIBLE) @ found.U @ core @ found.V.T
+@dataclass(frozen=True)
+class Writer:
+    """W_V W_O of a head, and what leads from W_V (d, r) as it is to the columns of U."""
+
+    product: Product
+    lead: Matrix
+
+    @classmethod
+    def of(cls, W_V: Matrix, W_O: Matrix) -> Writer:
+        """The head with these matrices (d, r) and (r, d_out)."""
+        found = product(W_V, W_O)
+        return cls(found, np.linalg.pinv(W_V, rcond=NEGLIGIBLE) @ found.U)
+
+    def writing(self, core: Matrix) -> Matrix:
+        """The W_O (r, d_out) with which W_V @ W_O is U core V^T."""
+        return self.lead @ core @ self.product.V.T
 
 
 def even_keys(W_K: Matrix, degree: float) -> Matrix:

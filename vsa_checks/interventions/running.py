@@ -14,7 +14,7 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.models import Model
 from vsa_checks.models.forward import CannotRun, module_from_directory
 from vsa_checks.models.gguf_forward import Packed, module_from_gguf
-from vsa_checks.models.parts import Norm, Part
+from vsa_checks.models.parts import Kept, Norm, Part
 from vsa_checks.models.quiet import quiet
 from vsa_checks.models.raw_weights import RawWeights
 
@@ -56,6 +56,7 @@ class Running:
                 self.module = module_from_directory(found.path, found.name, raw.row, True)
         self.model: Model = model
         self.raw: RawWeights = raw
+        self._read = Kept(1 << 30)  # each is asked for at every change, and packed ones take long to unpack
         self._parameters: dict[str, torch.Tensor] = dict(self.module.state_dict())
         self._packed = Packed(raw, raw.row, {name: tuple(one.shape) for name, one in self._parameters.items()}, None)
 
@@ -63,7 +64,8 @@ class Running:
         """Attention or MLP of a layer as it is stored. Raises NotChecked where the layer has none of its own."""
         if not (self.raw.has_attention(layer) if kind == "attn" else self.raw.has_mlp(layer)):
             raise NotChecked(self.model.why_missing(layer, "W_Q" if kind == "attn" else "W_in"))
-        return self.raw.attention(layer) if kind == "attn" else self.raw.mlp(layer)
+        read = self.raw.attention if kind == "attn" else self.raw.mlp
+        return self._read.get((kind, layer), lambda: read(layer))
 
     @contextmanager
     def changed(self, parts: Mapping[tuple[Kind, int], Part]) -> Iterator[None]:
