@@ -10,6 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks.engine.threads import threads
 from vsa_checks.errors import NotChecked
 from vsa_checks.interventions.changes import at_same_cosine
 from vsa_checks.interventions.comparing import Distances, Pair, Target, random_queries
@@ -29,7 +30,10 @@ WITH_TASKS = 1.0
 
 
 class Heads:
-    """The heads of all layers in the processed basis, as they read what the norm gives, and what becomes of them."""
+    """The heads of all layers in the processed basis, as they read what the norm gives, and what becomes of them.
+
+    Their matrices are small: threads that share one product out would wait for each other most of the time.
+    """
 
     def __init__(self, setting: Setting, layers: list[int]) -> None:
         self.running, self.lengths, self.layers = setting.running, setting.lengths, layers
@@ -47,6 +51,7 @@ class Heads:
         """W_Q, W_K, W_V or W_O of a layer (heads, ...); keys and values may be fewer."""
         return self.running.model.array(f"blocks.{layer}.attn.{name}").astype(np.float64)
 
+    @threads()
     def writers(self, layer: int) -> list[Writer]:
         """W_V W_O of each head, found once."""
         if layer not in self._writers:
@@ -61,6 +66,7 @@ class Heads:
         share = len(W_Q) // len(W_K)
         return [Pair(W_Q[head], W_K[head // share]) for head in range(len(W_Q))]
 
+    @threads()
     def evened(self, layer: int, degree: float) -> list[Pair]:
         """Each head's queries and keys with an even product, and even keys, which several heads may share."""
         even = [even_keys(keys, degree) for keys in self.matrices(layer, "W_K")]
@@ -73,6 +79,7 @@ class Heads:
             found.append(Pair(asking(keys, whole, whole.evened(degree)), keys))
         return found
 
+    @threads()
     def _prepared(self, layer: int, degree: float) -> list[tuple[Pair, Target, Matrix, Matrix]]:
         """By head what `evened` gives, what it makes of the product, and what queries and keys read; kept a while."""
         if self._kept[0] != degree:
@@ -86,6 +93,7 @@ class Heads:
             ]
         return made[layer]
 
+    @threads()
     def at_random(self, layer: int, degree: float, draw: int) -> list[Pair]:
         """Each head's queries and keys moved at random, their product as much as `evened` changes it."""
         rng = stream(self.seed, "intervene", QK, layer, draw)
@@ -178,6 +186,7 @@ def _comparing_trial(heads: Heads, degree: float) -> Trial:
     )
 
 
+@threads()
 def written(heads: Heads, degree: float, draw: int | None) -> AbstractContextManager[None]:
     """Run with the W_V W_O of all heads evened, or as a draw changed as much in a random direction."""
     changed: dict[tuple[Kind, int], Part] = {}
@@ -214,6 +223,7 @@ def written_part(running: Running, layer: int, W_O: Matrix) -> Part:
     return replace(part, weights=weights)
 
 
+@threads()
 def compared(heads: Heads, degree: float, draw: int | None) -> AbstractContextManager[None]:
     """Run with the W_Q W_K^T of all heads evened, or as a draw changed as much in random directions."""
     changed: dict[tuple[Kind, int], Part] = {}
