@@ -1,4 +1,4 @@
-"""What is put in the place of weights: sizes, directions, polar factors, and the rule that judges the losses."""
+"""What is put in the place of weights: sizes, directions, polar factors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from vsa_checks.interventions import embeddings
 from vsa_checks.interventions.changes import at_same_cosine, cosines
-from vsa_checks.interventions.judging import CARRIES, NOT, UNKNOWN, judge_idealised, judge_spoiled
-from vsa_checks.interventions.products import asking, even_keys, product, writing
+from vsa_checks.interventions.products import Writer, asking, even_keys, product
 from vsa_checks.isometry import isometry
 from vsa_checks.orthogonality import centered, live_rows, rms_cosine
 
@@ -38,9 +37,10 @@ def test_the_evened_product_is_the_polar_factor_at_the_same_norm() -> None:
     W_V, W_O = _drawn(D, R) * np.geomspace(1, 30, R), _drawn(R, D, seed=1)
     u, s, vt = np.linalg.svd(W_V @ W_O)
     nearest = np.linalg.norm(s) / np.sqrt(R) * u[:, :R] @ vt[:R]
-    found = product(W_V, W_O)
-    np.testing.assert_allclose(W_V @ writing(W_V, found, found.evened(1.0)), nearest, atol=1e-9)
-    np.testing.assert_allclose(W_V @ writing(W_V, found, found.evened(0.0)), W_V @ W_O, atol=1e-9)
+    writer = Writer.of(W_V, W_O)
+    found = writer.product
+    np.testing.assert_allclose(W_V @ writer.writing(found.evened(1.0)), nearest, atol=1e-9)
+    np.testing.assert_allclose(W_V @ writer.writing(found.evened(0.0)), W_V @ W_O, atol=1e-9)
     half = found.U @ found.evened(0.5) @ found.V.T
     powers = np.sqrt(s[:R])
     np.testing.assert_allclose(np.linalg.svd(half)[1][:R], powers * np.linalg.norm(s) / np.linalg.norm(powers))
@@ -60,9 +60,9 @@ def test_with_even_keys_queries_turned_by_any_position_read_evenly() -> None:
 def test_a_head_that_lost_directions_stays_without_them() -> None:
     W_V, W_O = _drawn(D, R), _drawn(R, D, seed=1)
     W_V[:, 0] = 0
-    found = product(W_V, W_O)
-    assert len(found.s) == R - 1
-    assert np.linalg.matrix_rank(W_V @ writing(W_V, found, found.evened(1.0)), tol=1e-8) == R - 1
+    writer = Writer.of(W_V, W_O)
+    assert len(writer.product.s) == R - 1
+    assert np.linalg.matrix_rank(W_V @ writer.writing(writer.product.evened(1.0)), tol=1e-8) == R - 1
 
 
 def test_doses_move_embeddings_where_they_should() -> None:
@@ -91,44 +91,3 @@ def test_doses_move_embeddings_where_they_should() -> None:
     assert middle(alike) > 1.1 * middle(rows)
     for some in (far, flat, alike):
         np.testing.assert_allclose(np.linalg.norm(some, axis=1), norms, rtol=1e-4)
-
-
-ABLATED = 1.0
-IDEALISED = {
-    "free, and nulls are dear": (0.01, 0.6, ABLATED, 1.0, CARRIES),
-    "no better than a null": (0.3, 0.3, ABLATED, 1.0, NOT),
-    "better than a null, but not twice": (0.3, 0.5, ABLATED, 1.0, NOT),
-    "worse than half of ablation": (0.7, 2.0, ABLATED, 1.0, NOT),
-    "nulls are cheap as well": (0.0, 0.005, ABLATED, 1.0, UNKNOWN),
-    "ablation is free": (0.01, 0.6, 0.0, 1.0, UNKNOWN),
-    "the model knows nothing": (0.01, 0.6, ABLATED, -0.1, UNKNOWN),
-}
-SPOILED = {
-    "dearer than a null": (0.6, 0.2, ABLATED, 1.0, CARRIES),
-    "no dearer than a null": (0.3, 0.3, ABLATED, 1.0, NOT),
-    "hardly a change": (0.005, 0.0, ABLATED, 1.0, UNKNOWN),
-}
-
-
-@pytest.mark.parametrize("case", [*IDEALISED, *SPOILED])
-def test_verdicts(case: str) -> None:
-    cost, null, ablated, skill, verdict = (IDEALISED | SPOILED)[case]
-    rng = np.random.default_rng(1)
-    costs, nulls, gone, known = (mean + 0.02 * rng.standard_normal(16) for mean in (cost, null, ablated, skill))
-    # One null decides: the other is the easier to beat.
-    both = {"this": nulls, "easier": nulls + (1.0 if case in IDEALISED else -0.1)}
-    judge = judge_idealised if case in IDEALISED else judge_spoiled
-    ruling = judge(costs, both, gone, known, "windows", 0)
-    assert ruling.verdict == verdict, ruling.reason
-
-
-def test_differences_that_vary_more_than_they_are_large_cannot_tell() -> None:
-    rng = np.random.default_rng(2)
-    cost, null = 0.3 + rng.standard_normal(16), 0.36 + rng.standard_normal(16)
-    gone, skill = np.full(16, 3.0), np.ones(16)
-    assert judge_idealised(cost, {"a null": null + 0.5}, gone, skill, "windows", 0).verdict == UNKNOWN
-    few = slice(0, 5)
-    ruling = judge_idealised(np.zeros(5), {"a null": gone[few]}, gone[few], skill[few], "windows", 0)
-    assert ruling.verdict == UNKNOWN and "only 5 windows" in ruling.reason
-    with pytest.raises(ValueError, match="without a null"):
-        judge_idealised(cost, {}, gone, skill, "windows", 0)

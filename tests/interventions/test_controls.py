@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fixtures.small_models import Sizes, Weights, gaussian_weights, save
 from vsa_checks.interventions import on_neurons
-from vsa_checks.interventions.measuring import Trying
 from vsa_checks.interventions.running import Running
+from vsa_checks.interventions.trials import Setting
+from vsa_checks.interventions.trying import Trying
 from vsa_checks.models import load
 from vsa_checks.models.texts import Window
 from vsa_checks.workbench.access import Workbench
@@ -90,10 +91,10 @@ def test_bundles_carry_what_is_done_by_bundles_alone(tmp_path: Path, make: Make,
     )
     model = load(save(tmp_path / "model", sizes, weights), "processed")
     running, bench = Running(model), Workbench("control", loaded=model)
-    trying = Trying(running, windows, {}, 0)
-    trials, away = on_neurons.trials(running, bench)
-    trial = next(one for one in trials if one.id == "neurons/W_gate+W_in/k=5")
-    found = trying.record(trial, away[trial.part])
+    trying = Trying(running, windows, {})
+    plans, away = on_neurons.plans(Setting(running, bench, (24,) * len(windows), np.arange(V)))
+    plan = next(one for one in plans if one.id == "neurons/W_gate+W_in/k=5")
+    found = trying.record(plan.make(), away[plan.part])
     assert found["verdict"] == verdict, found["reason"]
     # Both are worth it, and each bundle costs less than any other vector that is as close to its neuron.
     assert found["without"]["cost"]["low"] > 1

@@ -15,9 +15,9 @@ UNKNOWN: Verdict = "cannot tell"
 
 KEPT = 0.5
 """Share of what mean ablation costs that an idealised part may cost (ours: more than half of its work is kept)."""
-BESIDE = 0.5
+BESIDE = 0.25
 """Share of what each null costs that an idealised part may cost. Ours, from models where the answer is known
-(tests/interventions): bundles that do all the work cost nearly nothing, those of random directions .55 and more."""
+(tests/interventions): bundles that do all the work cost nearly nothing, those of random directions .37 and more."""
 MARGIN = 0.1
 """What is spoiled must cost more than each null by this share of it (ours)."""
 LEAST = 0.01
