@@ -41,7 +41,7 @@ def test_a_trial_that_fails_and_one_that_does_not_apply_are_named_alone(
     told = capsys.readouterr()
     assert "degree=0.5 could not be tried: The model cannot be run" in told.err
     assert "degree=1 not checked: no such degree" in told.out
-    assert "degree=0.5 failed: The model cannot be run: it is &lt;b&gt;ill&lt;/b&gt;." in page.block(found)
+    assert r"degree=0.5 failed: The model cannot be run: it is \<b\>ill\</b\>." in page.block(found)
 
 
 def test_a_model_that_cannot_be_run_at_all_fails_whole(

@@ -10,7 +10,7 @@ from vsa_checks import paths
 from vsa_checks.errors import UsageError
 from vsa_checks.interventions import prose, tables
 from vsa_checks.interventions.document import read
-from vsa_checks.report.escaping import visible
+from vsa_checks.report.escaping import markdown
 
 RESULTS = paths.DOCS / "interventions.json"
 PAGE = paths.DOCS / "interventions.md"
@@ -19,12 +19,12 @@ START, END = "<!-- results: written by `python -m vsa_checks.interventions` -->"
 
 def block(document: Mapping[str, Any]) -> str:
     """One model's results in words and tables, in Markdown."""
-    name, text, unchanged = visible(document["model"]["name"]), document["text"], document["unchanged"]
-    reasons = [f"{what} not checked: {visible(reason)}." for what, reason in document["not_checked"].items()]
-    reasons += [f"{what} failed: {visible(reason)}" for what, reason in document["failed"].items()]
+    name, text, unchanged = markdown(document["model"]["name"]), document["text"], document["unchanged"]
+    reasons = [f"{what} not checked: {markdown(reason)}." for what, reason in document["not_checked"].items()]
+    reasons += [f"{what} failed: {markdown(reason)}" for what, reason in document["failed"].items()]
     if text is None:
         return "\n\n".join(reasons)
-    around, read_from = document["environment"], visible(text["name"])
+    around, read_from = document["environment"], markdown(text["name"])
     threads = around["threads"]
     lines = [
         f"{name}, seed {around['seed']}, {document['rule']['draws']} draws of each random thing: {text['windows']} "
