@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def of_class(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
     def make(name: str) -> Running:
         if name not in made:
-            more = {"partial_rotary_factor": 0.7} if name == "stablelm" else {}
+            more: dict[str, Any] = {"partial_rotary_factor": 0.7} if name == "stablelm" else {}
             made[name] = Running(load(tiny.write_hf(tmp_path_factory.mktemp(name), name, **more), "processed"))
         return made[name]
 
@@ -92,10 +93,10 @@ def test_a_null_of_queries_and_keys_is_as_large_over_the_distances_that_occur(
                 ]
                 weights = np.arange(LENGTH, 0, -1)[: len(turn)]
                 sizes[kind].append((float(np.average(squares, weights=weights)), float((other.keys**2).sum())))
-    change, null = (np.array(sizes[kind]) for kind in ("change", "null"))
-    np.testing.assert_allclose(null[:, 0], change[:, 0], rtol=0.1)
-    assert null[:, 0].sum() == pytest.approx(change[:, 0].sum(), rel=0.02)
-    np.testing.assert_allclose(null[:, 1], change[:, 1])
+    wanted, found = (np.array(sizes[kind]) for kind in ("change", "null"))
+    np.testing.assert_allclose(found[:, 0], wanted[:, 0], rtol=0.1)
+    assert found[:, 0].sum() == pytest.approx(wanted[:, 0].sum(), rel=0.02)
+    np.testing.assert_allclose(found[:, 1], wanted[:, 1])
 
 
 def test_a_class_whose_turns_cannot_be_read_off_is_not_checked(of_class: Made) -> None:

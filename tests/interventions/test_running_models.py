@@ -114,8 +114,8 @@ def test_what_changes_nothing_costs_nothing(running: Running) -> None:
     for change in changes:
         with change():
             assert np.abs(window_losses(running.module, windows) - before).max() < SAME
-    for change in (on_heads.written, on_heads.compared):  # and what changes something does
-        with change(heads, 1.0, None):
+    for kind in (on_heads.written, on_heads.compared):  # and what changes something does
+        with kind(heads, 1.0, None):
             assert np.abs(window_losses(running.module, windows) - before).max() > 10 * SAME
 
 

@@ -76,7 +76,7 @@ def measure(
     tell("the model, as it is")
     start.attempt("", lambda: made.append(_begin(model, text, TASKS in chosen, n_windows, seed)))
     if not made:
-        nothing = {"text": None, "unchanged": None, "results": []}
+        nothing: dict[str, Any] = {"text": None, "unchanged": None, "results": []}
         return nothing | {
             "not_checked": dict.fromkeys(groups, start.not_checked[""]) if start.not_checked else {},
             "failed": dict.fromkeys(groups, start.failed[""]) if start.failed else {},

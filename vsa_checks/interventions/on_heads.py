@@ -113,7 +113,7 @@ class Heads:
         for layer in self.layers:
             for found in (one.product for one in self.writers(layer)):
                 after = np.diag(found.evened(degree))
-                sizes.append((found.s @ found.s, after @ found.s, after @ after))
+                sizes.append((float(found.s @ found.s), float(after @ found.s), float(after @ after)))
         return _how_far(sizes)
 
     def how_far_compared(self, degree: float) -> tuple[float, float]:

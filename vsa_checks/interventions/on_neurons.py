@@ -95,7 +95,7 @@ def plans(setting: Setting) -> tuple[list[Plan], dict[str, Away]]:
     """The trials on layer-0 neurons, and what takes each part away. Raises NotChecked for a model without them."""
     running = setting.running
     weights = running.part("mlp", 0).weights
-    names = [name for name in ("W_gate", "W_in") if name in weights]
+    names: list[str] = [name for name in ("W_gate", "W_in") if name in weights]
     groups = [[name] for name in names] + ([names] if len(names) > 1 else [])
 
     @cache

@@ -14,7 +14,7 @@ def paragraphs(document: Mapping[str, Any]) -> list[str]:
     """The verdicts in all, then a list with an item for each part and aim, then one for the tasks; plain Markdown."""
     results = document["results"]
     judged = [one for one in results if one["verdict"]]
-    said = [f"Of {len(judged)} judged changes on text, {counts(judged)}."] if judged else []
+    said = [f"Verdicts on text, {len(judged)} in all: {counts(judged)}."] if judged else []
     items = []
     for part, aim in dict.fromkeys((one["part"], one["aim"]) for one in results):
         some = [one for one in results if (one["part"], one["aim"]) == (part, aim)]
@@ -35,7 +35,7 @@ def paragraphs(document: Mapping[str, Any]) -> list[str]:
 def counts(some: Sequence[Result]) -> str:
     """How many of some results have each verdict."""
     found = Counter(one["verdict"] for one in some)
-    return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS)
+    return ", ".join(f"{verdict} {found[verdict]}" for verdict in VERDICTS)
 
 
 def beside(result: Result) -> str:
