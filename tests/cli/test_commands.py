@@ -20,6 +20,7 @@ LISTINGS = {
     "models": "smollm2-135m",
     "schema": "schema_version",
     "explain --help": "--max-tokens",
+    "intervene --help": "--interventions",
     "run --help": "--report-dir",
     "run --list-claims": "neurons-cos50",
 }

@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the nulls (default: 0)")
     one.add_argument("--no-cache", action="store_true", help=argparse.SUPPRESS)  # earlier versions kept weights
     one.add_argument("--json", action="store_true", help="print JSON")
+    _add_intervene(commands)
     models = commands.add_parser("models", help="list the models with a short name, or say what one model is")
     models.add_argument("model", metavar="MODEL", nargs="?", help="a short name, ORG/NAME[@REVISION] or a path")
     _add_sweep(commands)
@@ -100,6 +101,23 @@ def _gigabytes(text: str) -> float:
     from vsa_checks.plugin.options import gigabytes  # loads pytest, which other commands do without
 
     return gigabytes(text)
+
+
+def _add_intervene(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command that changes a model and measures what it costs."""
+    some = commands.add_parser(
+        "intervene", help="make a model more and less what the theory says, and measure what that costs"
+    )
+    some.add_argument("model", metavar="MODEL", help="a short name, ORG/NAME[@REVISION] or a path")
+    some.add_argument("--text", metavar="FILE", help="what it reads (default: the texts that ship with this package)")
+    some.add_argument(
+        "--interventions",
+        metavar="NAMES",
+        help="of neurons, heads, embeddings, spoil and tasks, between commas (default: all)",
+    )
+    some.add_argument("--windows", type=int, default=12, metavar="N", help="windows of text to read (default: 12)")
+    some.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (default: 0)")
+    some.add_argument("--out", metavar="DIR", help="the folder of intervene.json (default: reports/MODEL/)")
 
 
 def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

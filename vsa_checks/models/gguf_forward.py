@@ -58,17 +58,17 @@ def module_from_gguf(path: Path, model: str) -> PreTrainedModel:
         reason = first_line(problem)
         raise CannotRun(f"its header describes no {row.hf_class} that can be built ({reason})") from None
     wanted = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
-    tensors = _Packed(raw, row, wanted, headers[0]).tensors()
+    tensors = Packed(raw, row, wanted, headers[0]).tensors()
     module = module_from_tensors(config, tensors, model, path, row)
     _divide_frequencies(module, headers)
     return module
 
 
-class _Packed:
+class Packed:
     """Puts weights back under the names and into the shapes that a class has: the inverse of how they are read."""
 
     def __init__(
-        self, raw: RawWeights, row: Architecture, wanted: Mapping[str, tuple[int, ...]], header: GGUFHeader
+        self, raw: RawWeights, row: Architecture, wanted: Mapping[str, tuple[int, ...]], header: GGUFHeader | None
     ) -> None:
         self._header = header
         self._raw, self._row, self._layout, self._wanted = raw, row, row.layout, wanted
@@ -100,6 +100,12 @@ class _Packed:
         missing = sorted(self._wanted.keys() - self._found.keys())
         if missing:
             raise CannotRun(f"{missing[0]} of {self._row.hf_class} is not in the file")
+        return self._found
+
+    def part(self, kind: str, layer: int, part: Part) -> dict[str, torch.Tensor]:
+        """The tensors of a layer's attention ("attn") or MLP ("mlp"). Raises CannotRun where the class has others."""
+        self._found = {}
+        (self._attention if kind == "attn" else self._mlp)(layer, part)
         return self._found
 
     def _put(self, name: str, values: Array | None) -> None:
@@ -200,6 +206,7 @@ class _Packed:
             own = f"blk.{layer}.{_OTHERS.get(name.removeprefix(prefix), '')}"
             if own in stored.names:
                 self._put(name, stored.read(own))
+            assert self._header is not None
             values = self._header.array(f"xielu.{name.rpartition('.')[2]}") if ".act_fn." in name else []
             if layer < len(values):
                 self._put(name, np.array(values[layer], np.float32))

@@ -1,0 +1,136 @@
+"""`vsa-checks intervene`: a model made more and less what the theory says, and whether it still works."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vsa_checks.errors import ModelError, UsageError, VsaChecksError, first_line, require_seed, visible
+from vsa_checks.interventions import document, tables
+from vsa_checks.interventions.judging import LEAST_UNITS
+from vsa_checks.models import Model
+from vsa_checks.models.texts import read_text, shipped_text
+from vsa_checks.paths import folder_name, reports
+from vsa_checks.report.formatting import readable_width
+from vsa_checks.workbench.loading import load, raised_for_the_model
+from vsa_checks.writing import require_writable
+
+
+def run(options: argparse.Namespace) -> int:
+    """Try the interventions, write intervene.json and print it as tables. Raises VsaChecksError for bad input.
+
+    Returns 1 where something failed that should have been tried; the rest is written.
+    """
+    require_seed(options.seed)
+    from vsa_checks.interventions import measuring  # not needed where the seed is wrong
+
+    if options.windows < measuring.LEAST_WINDOWS:
+        raise UsageError(
+            f"--windows {options.windows} cannot be used: an interval takes {measuring.LEAST_WINDOWS} windows of text, "
+            f"a verdict {LEAST_UNITS}."
+        )
+
+    chosen = _chosen(options.interventions, measuring.INTERVENTIONS)
+    text = shipped_text() if options.text is None else read_text(Path(options.text))
+    started = time.monotonic()
+    model = load(options.model, "processed", "cpu")
+    folder = Path(options.out) if options.out else reports() / folder_name(model.info.name)
+    try:
+        require_writable(folder / document.FILE_NAME)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    found = _measured(measuring, model, text, chosen, options)
+    import torch
+
+    made = document.assemble(
+        model.info, chosen, options.seed, torch.get_num_threads(), time.monotonic() - started, found
+    )
+    try:
+        path = document.write(made, folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    _print(made, Console(highlight=False, width=max(150, readable_width(Console().width))))
+    print(f"\nWritten to {visible(path)}")
+    for name, reason in made["failed"].items():
+        print(f"vsa-checks: {visible(name)} could not be tried: {visible(reason)}", file=sys.stderr)
+    return 1 if made["failed"] else 0
+
+
+def _measured(
+    measuring: Any, model: Model, text: Any, chosen: list[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    def tell(what: str) -> None:
+        print(visible(what), file=sys.stderr, flush=True)
+
+    try:
+        return dict(measuring.measure(model, text, chosen, options.windows, options.seed, tell))
+    except VsaChecksError:
+        raise
+    except Exception as error:
+        if not raised_for_the_model(error):
+            raise
+        raise ModelError(
+            f"The model {options.model} cannot be run: {first_line(error)}. Check that its files are whole and that "
+            "memory is free for it, or give another model."
+        ) from error
+
+
+def _chosen(words: str | None, known: tuple[str, ...]) -> list[str]:
+    if words is None:
+        return list(known)
+    asked = [word.strip() for word in words.split(",") if word.strip()]
+    unknown = [word for word in asked if word not in known]
+    if unknown or not set(asked) - {"tasks"}:
+        wrong = (
+            f"{unknown[0]!r} is none of them" if unknown else "tasks are tried under the others: name one of these too"
+        )
+        raise UsageError(f"--interventions takes names between commas, of {', '.join(known)}; {wrong}.")
+    return [name for name in known if name in asked]
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"The results cannot be written to {folder} ({error.strerror}). Name another folder with --out DIR."
+    )
+
+
+def _print(found: dict[str, Any], console: Console) -> None:
+    name = visible(found["model"]["name"])
+    for what, reason in found["not_checked"].items():
+        console.print(Text(f"{name}: {what} not checked: {visible(reason)}."), soft_wrap=True)
+    if found["unchanged"] is None:
+        return
+    text, loss = found["text"], found["unchanged"]["loss"]
+    console.print(
+        Text(f"{name}: loss {loss:.3f} nats a token over {text['windows']} windows of {visible(text['name'])}"),
+        soft_wrap=True,
+    )
+    console.print(
+        Text(
+            "Costs are rises of the loss, paired by window; nulls change the same part by the same amount, and are "
+            f"means of {found['rule']['draws']} draws."
+        )
+    )
+    _table(console, tables.LOSS_HEADS, tables.loss_rows(found))
+    doses, tasks = tables.dose_rows(found), tables.task_rows(found)
+    if doses:
+        _table(console, tables.DOSE_HEADS, doses)
+    if tasks:
+        _table(console, tables.TASK_HEADS, tasks)
+
+
+def _table(console: Console, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    table = Table(*heads, box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    console.print()
+    console.print(table)

@@ -1,0 +1,102 @@
+"""intervene.json: what interventions on one model cost, validated by its own JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import metadata
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import vsa_checks
+from vsa_checks.errors import UsageError
+from vsa_checks.interventions.judging import BESIDE, DRAWS, KEPT, LEAST, LEAST_UNITS, MARGIN, RULE
+from vsa_checks.models import ModelInfo
+from vsa_checks.reading import MB, Unreadable, read_json
+from vsa_checks.report.document import PAPER
+from vsa_checks.statistics import LEVEL
+from vsa_checks.writing import write_whole
+
+FILE_NAME = "intervene.json"
+SCHEMA_VERSION = 1
+MOST_BYTES = 50 * MB
+LIBRARIES = ("numpy", "torch", "transformers")
+_MODEL = (
+    "name",
+    "source",
+    "sha256",
+    "revision",
+    "architecture",
+    "quantization",
+    "n_layers",
+    "d_model",
+    "d_vocab",
+    "d_mlp",
+)
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of intervene.json."""
+    return dict(json.loads(files("vsa_checks.interventions").joinpath("intervene.schema.json").read_text("utf-8")))
+
+
+def assemble(
+    info: ModelInfo, chosen: Sequence[str], seed: int, threads: int, duration_s: float, found: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Build the content of intervene.json from what was measured (`measuring.measure`)."""
+    versions = {"vsa_checks": vsa_checks.__version__} | {name: metadata.version(name) for name in LIBRARIES}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "paper": PAPER,
+        "model": {name: getattr(info, name) for name in _MODEL},
+        "environment": {"versions": versions, "threads": threads, "seed": seed, "duration_s": round(duration_s, 1)},
+        "interventions": list(chosen),
+        "rule": {
+            "words": RULE,
+            "draws": DRAWS,
+            "kept": KEPT,
+            "beside": BESIDE,
+            "margin": MARGIN,
+            "least": LEAST,
+            "least_units": LEAST_UNITS,
+            "level": LEVEL,
+        },
+        **found,
+    }
+
+
+def validate(document: Any) -> str:
+    """What is wrong with the content of intervene.json, "" if nothing is."""
+    from jsonschema import Draft202012Validator
+
+    errors = sorted(Draft202012Validator(schema()).iter_errors(document), key=lambda error: len(error.absolute_path))
+    if not errors:
+        return ""
+    place = "/".join(map(str, errors[0].absolute_path)) or "the document"
+    return f"{place}: {errors[0].message[:200]}"
+
+
+def write(document: Mapping[str, Any], folder: Path) -> Path:
+    """Validate a document and write it, whole or not at all. Raises OSError, and ValueError for one that is invalid."""
+    wrong = validate(document)
+    if wrong:
+        raise ValueError(f"intervene.json would not be valid: {wrong}")
+    path = folder / FILE_NAME
+    write_whole(path, json.dumps(document, allow_nan=False, indent=1, sort_keys=True) + "\n")
+    return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read and validate an intervene.json. Raises UsageError for one that cannot be read, or is damaged."""
+    again = "Run `vsa-checks intervene MODEL` again to write a new one."
+    try:
+        document = read_json(path, limit=MOST_BYTES, what="The results of interventions")
+    except Unreadable as error:
+        raise UsageError(f"{error}. {again}") from None
+    wrong = validate(document)
+    if wrong:
+        raise UsageError(f"The file {path} does not hold the results of interventions: {wrong}. {again}")
+    return dict(document)

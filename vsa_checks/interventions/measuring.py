@@ -1,0 +1,158 @@
+"""Tries every intervention on one model, and names those that could not be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from vsa_checks.errors import NotChecked, first_line
+from vsa_checks.interventions import on_embeddings, on_heads, on_neurons, tasks
+from vsa_checks.interventions.losses import Item, predicted
+from vsa_checks.interventions.running import Running
+from vsa_checks.interventions.trials import Away, Plan, Setting
+from vsa_checks.interventions.trying import Trying
+from vsa_checks.models import Model
+from vsa_checks.models.forward import CannotRun
+from vsa_checks.models.texts import Text, Window, cut
+from vsa_checks.statistics import stream
+from vsa_checks.workbench.access import Workbench
+
+TASKS = "tasks"
+INTERVENTIONS = ("neurons", "heads", "embeddings", "spoil", TASKS)
+WINDOWS, WINDOW_TOKENS = 12, 48
+"""How many windows are read, and at most so many tokens of the beginning of each."""
+LEAST_WINDOWS = 2
+"""Fewer have no interval."""
+Tell = Callable[[str], None]
+"""Is told in a few words what is done next."""
+
+
+@dataclass
+class _Found:
+    """What was measured so far, and why the rest was not: it does not apply, or it failed."""
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    not_checked: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def attempt(self, name: str, do: Callable[[], None]) -> None:
+        """Do something; where it cannot be done, note under its name why, and go on."""
+        try:
+            do()
+        except NotChecked as reason:
+            self.not_checked[name] = str(reason)
+        except CannotRun as reason:
+            self.failed[name] = str(reason)
+        except MemoryError as error:
+            self.failed[name] = f"There is too little memory for it ({first_line(error)})."
+
+
+def measure(
+    model: Model, text: Text, chosen: Sequence[str], n_windows: int, seed: int, tell: Tell = lambda _: None
+) -> dict[str, Any]:
+    """Try the chosen interventions on a model.
+
+    Parameters
+    ----------
+    model : a model in its processed basis
+    text : what it reads
+    chosen : of INTERVENTIONS; "tasks" adds the tasks to the others
+    n_windows : at most so many windows of the text are read
+    seed : of all random numbers
+    tell : called before each trial
+
+    Returns
+    -------
+    dict : of `intervene.json`, the fields text, unchanged, results, not_checked and failed. What cannot be tried is
+        named in the last two, one by one, and everything else is tried.
+    """
+    groups = [name for name in INTERVENTIONS if name in chosen and name != TASKS]
+    made: list[tuple[Trying, Setting]] = []
+    start, found = _Found(), _Found()
+    tell("the model, as it is")
+    start.attempt("", lambda: made.append(_begin(model, text, TASKS in chosen, n_windows, seed)))
+    if not made:
+        nothing: dict[str, Any] = {"text": None, "unchanged": None, "results": []}
+        return nothing | {
+            "not_checked": dict.fromkeys(groups, start.not_checked[""]) if start.not_checked else {},
+            "failed": dict.fromkeys(groups, start.failed[""]) if start.failed else {},
+        }
+    trying, setting = made[0]
+
+    def record(plan: Plan, away: Away) -> None:
+        tell(plan.id)
+        found.results.append(trying.record(plan.make(), away))
+
+    def try_all(group: str) -> None:
+        plans, away = _plans(group, setting)
+        if group == "heads" and on_heads.QK not in away:
+            found.not_checked[on_heads.QK] = on_heads.NORMED
+        for plan in plans:
+            found.attempt(plan.id, partial(record, plan, away[plan.part]))
+
+    for group in groups:
+        found.attempt(group, partial(try_all, group))
+    tokens = [len(predicted(window)) for window in trying.windows]
+    return {
+        "text": {"name": text.name, "sha256": text.sha256, "windows": len(tokens), "tokens": sum(tokens)},
+        "unchanged": {
+            "loss": trying.text.within.mean(trying.text.unchanged).value,
+            "guess": trying.text.within.mean(trying.text.blind[None]).value,
+            "tasks": [
+                {
+                    "task": task,
+                    "items": losses.shape[1],
+                    "loss": float(losses.mean()),
+                    "guess": float(trying.asked[task].blind.mean()),
+                    "accuracy": float(right.mean()),
+                }
+                for task, (losses, right) in trying.unchanged.items.items()
+            ],
+        },
+        "results": found.results,
+        "not_checked": found.not_checked,
+        "failed": found.failed,
+    }
+
+
+def _begin(model: Model, text: Text, with_tasks: bool, n_windows: int, seed: int) -> tuple[Trying, Setting]:
+    """The model on the windows of the text and the tasks. Raises NotChecked or CannotRun where it reads none."""
+    running = Running(model)
+    if model.tokenizer is None:
+        raise NotChecked(f"it reads no text: {model.text_reason}")
+    n_positions = int(getattr(running.module.config, "max_position_embeddings", None) or 2**20)
+    reading = cut(text, model.tokenizer, n_positions, model.info.d_vocab)
+    windows = _spread(reading.windows, n_windows)
+    if len(windows) < LEAST_WINDOWS:
+        raise NotChecked(f"{text.name} gives it {len(windows)} windows that it could read; {LEAST_WINDOWS} are needed")
+    bench = Workbench(model.info.name, seed=seed, loaded=model)
+    asked: dict[str, list[Item]] = {}
+    if with_tasks:
+        ordinary = bench.tokens("processed").ids
+        asked = tasks.items(model.tokenizer, ordinary, n_positions, stream(seed, "intervene", TASKS))
+    read = [window.tokens for window in windows] + [item.tokens for some in asked.values() for item in some]
+    lengths = tuple(len(window.tokens) for window in windows)
+    return Trying(running, windows, asked), Setting(running, bench, lengths, np.unique(np.concatenate(read)))
+
+
+def _plans(group: str, setting: Setting) -> tuple[list[Plan], dict[str, Away]]:
+    if group == "neurons":
+        return on_neurons.plans(setting)
+    if group == "heads":
+        return on_heads.plans(setting)
+    aim = "spoil" if group == "spoil" else "idealise"
+    return on_embeddings.plans(setting, tuple(name for name, (own, _, _) in on_embeddings.KINDS.items() if own == aim))
+
+
+def _spread(windows: Sequence[Window], n: int) -> list[Window]:
+    """The beginnings of at most n windows, evenly spread over the text."""
+    places = np.unique(np.linspace(0, len(windows) - 1, min(n, len(windows))).round().astype(int))
+    some = [windows[place] for place in places]
+    return [
+        Window(one.tokens[: one.first + WINDOW_TOKENS], one.first, min(one.last, one.first + WINDOW_TOKENS))
+        for one in some
+    ]

@@ -1,0 +1,71 @@
+"""What the results of interventions say, in sentences that are written from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Result = Mapping[str, Any]
+VERDICTS = ("carries", "does not carry", "cannot tell")
+
+
+def paragraphs(document: Mapping[str, Any]) -> list[str]:
+    """The verdicts in all, then a list with an item for each part and aim, then one for the tasks; plain Markdown."""
+    results = document["results"]
+    judged = [one for one in results if one["verdict"]]
+    said = [f"Verdicts on text, {len(judged)} in all: {counts(judged)}."] if judged else []
+    items = []
+    for part, aim in dict.fromkeys((one["part"], one["aim"]) for one in results):
+        some = [one for one in results if (one["part"], one["aim"]) == (part, aim)]
+        gone = some[0]["without"]["cost"]["value"]
+        verb = "idealised" if aim == "idealise" else "spoiled"
+        items.append(
+            f"- **{part}**, {verb}; taken away it costs {gone:+.2f} nats a token. "
+            + " ".join(_sentence(one, gone) for one in some)
+        )
+    tasks: dict[str, list[Result]] = {}
+    for one in results:
+        for task in one["tasks"]:
+            tasks.setdefault(task["task"], []).append({**task, "id": one["id"]})
+    items += [f"- **Task {task}**: {counts(some)}. {_named(some)}".rstrip() for task, some in tasks.items()]
+    return [*said, "\n".join(items)] if items else said
+
+
+def counts(some: Sequence[Result]) -> str:
+    """How many of some results have each verdict."""
+    found = Counter(one["verdict"] for one in some)
+    return ", ".join(f"{verdict} {found[verdict]}" for verdict in VERDICTS)
+
+
+def beside(result: Result) -> str:
+    """How a change compares with its nulls: a comparison counts where interval and draws lie on one side."""
+    sides: dict[str, list[str]] = {"cheaper than": [], "dearer than": [], "not told from": []}
+    for null in result["nulls"]:
+        found = null["above_change"]
+        drawn = found["draws"] or [found["value"]]
+        if found["low"] > 0 and min(drawn) > 0:
+            sides["cheaper than"].append(null["name"])
+        elif found["high"] < 0 and max(drawn) < 0:
+            sides["dearer than"].append(null["name"])
+        else:
+            sides["not told from"].append(null["name"])
+    return "; ".join(f"{side} {' and '.join(names)}" for side, names in sides.items() if names)
+
+
+def _sentence(result: Result, gone: float) -> str:
+    cost = result["cost"]["value"]
+    share = f", {cost / gone:.0%} of that" if gone > 0 else ""
+    verdict = f": *{result['verdict']}*" if result["verdict"] else ""
+    dose = result["id"].removeprefix(f"{result['part']}/")
+    return f"`{dose}` costs {cost:+.2f}{share}, {beside(result)}{verdict}."
+
+
+def _named(some: Sequence[Result]) -> str:
+    """Which changes carry in a task, and which do not."""
+    said = []
+    for verdict in VERDICTS[:2]:
+        names = [f"`{one['id']}`" for one in some if one["verdict"] == verdict]
+        if names:
+            said.append(f"{verdict.capitalize()}: {', '.join(names)}.")
+    return " ".join(said)
