@@ -1,25 +1,38 @@
-"""docs/interventions.md: its numbers are those of the committed results, and its verdicts those of the rule."""
+"""docs/interventions.md: its numbers are those of the committed results, each of one run under the present rule."""
 
 from __future__ import annotations
 
-from vsa_checks.interventions import document, page
+from pathlib import Path
+
+import pytest
+
+from vsa_checks.errors import UsageError
+from vsa_checks.interventions import judging, page
 
 
 def test_the_numbers_are_those_of_the_results() -> None:
     text = page.PAGE.read_text(encoding="utf-8")
-    assert page.written(text, document.read(page.RESULTS)) == text, "run python -m vsa_checks.interventions"
+    assert page.written(text, page.committed()) == text, "run python -m vsa_checks.interventions"
 
 
-def test_every_group_was_tried_and_all_tasks() -> None:
-    found = document.read(page.RESULTS)
-    assert found["not_checked"] == {} and found["model"]["name"] == "smollm2-135m"
-    assert {task["task"] for task in found["unchanged"]["tasks"]} == {"copying", "induction", "agreement", "cloze"}
-    parts = {one["part"] for one in found["results"]}
-    assert parts == {
-        "neurons/W_gate",
-        "neurons/W_in",
-        "neurons/W_gate+W_in",
-        "heads/W_V W_O",
-        "heads/W_Q W_K^T",
-        "embeddings",
+def test_committed_results_are_whole_and_judged_by_the_present_rule() -> None:
+    rule = {
+        "kept": judging.KEPT,
+        "beside": judging.BESIDE,
+        "margin": judging.MARGIN,
+        "least": judging.LEAST,
+        "least_units": judging.LEAST_UNITS,
+        "draws": judging.DRAWS,
     }
+    for found in page.committed():
+        assert {name: found["rule"][name] for name in rule} == rule
+        assert found["failed"] == {} and found["text"]["windows"] >= judging.LEAST_UNITS
+        drawn = [null["above_change"]["draws"] for one in found["results"] for null in one["nulls"]]
+        assert drawn and {len(one) for one in drawn} == {judging.DRAWS}
+
+
+def test_without_results_or_marks_the_page_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no interventions"):
+        page.committed(tmp_path)
+    with pytest.raises(UsageError, match="put back"):
+        page.written("# No marks", page.committed())

@@ -1,8 +1,8 @@
-"""The numbers of docs/interventions.md, written between its marks from the committed results."""
+"""The numbers of docs/interventions.md, written between its marks from the committed results of each model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from vsa_checks.errors import UsageError
 from vsa_checks.interventions import prose, tables
 from vsa_checks.interventions.document import read
 from vsa_checks.report.escaping import markdown
+from vsa_checks.report.formatting import duration
 
-RESULTS = paths.DOCS / "interventions.json"
+RESULTS = "interventions-*.json"
+"""The committed results, beside the page: a file for each model."""
 PAGE = paths.DOCS / "interventions.md"
 START, END = "<!-- results: written by `python -m vsa_checks.interventions` -->", "<!-- end of results -->"
 
@@ -27,36 +29,47 @@ def block(document: Mapping[str, Any]) -> str:
     around, read_from = document["environment"], markdown(text["name"])
     threads = around["threads"]
     lines = [
-        f"{name}, seed {around['seed']}, {document['rule']['draws']} draws of each random thing: {text['windows']} "
+        f"### {name}",
+        f"Seed {around['seed']}, {document['rule']['draws']} draws of each random thing: {text['windows']} "
         f"windows of {read_from}, {text['tokens']:,} tokens predicted. Loss of the model as it is: "
         f"{unchanged['loss']:.3f} nats a token; of the best guess that knows no context: {unchanged['guess']:.3f}. "
-        f"The run took {around['duration_s'] / 60:.0f} minutes on {threads} thread{'' if threads == 1 else 's'}.",
+        f"The run took {duration(around['duration_s'])} on {threads} thread{'' if threads == 1 else 's'}.",
         *reasons,
         *prose.paragraphs(document),
-        "### What changes cost on text",
+        "#### What changes cost on text",
         tables.markdown(tables.LOSS_HEADS, tables.loss_rows(document)),
     ]
     doses, tasks = tables.dose_rows(document), tables.task_rows(document)
     if doses:
-        lines += ["### Embeddings at each dose", tables.markdown(tables.DOSE_HEADS, doses)]
+        lines += ["#### Embeddings at each dose", tables.markdown(tables.DOSE_HEADS, doses)]
     if tasks:
-        lines += ["### Tasks", tables.markdown(tables.TASK_HEADS, tasks)]
+        lines += ["#### Tasks", tables.markdown(tables.TASK_HEADS, tasks)]
     return "\n\n".join(lines)
 
 
-def written(page: str, document: Mapping[str, Any]) -> str:
+def written(page: str, documents: Sequence[Mapping[str, Any]]) -> str:
     """The page with its numbers anew. Raises UsageError if the marks are missing."""
     before, start, rest = page.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UsageError(f"The marks for the results are gone: put back {START!r} and {END!r}.")
-    return f"{before}{START}\n\n{block(document)}\n\n{END}{after}"
+    parts = [f"**In short.** {' '.join(map(prose.in_short, documents))}", *map(block, documents)]
+    between = "\n\n".join(parts)
+    return f"{before}{START}\n\n{between}\n\n{END}{after}"
 
 
-def bring_up_to_date(page: Path = PAGE, results: Path = RESULTS) -> bool:
+def committed(docs: Path = paths.DOCS) -> list[dict[str, Any]]:
+    """The committed results. Raises UsageError if there are none, or for a damaged file."""
+    found = [read(path) for path in sorted(docs.glob(RESULTS))]
+    if not found:
+        raise UsageError(f"{docs} has no {RESULTS}: put the intervene.json of a run there under such a name.")
+    return found
+
+
+def bring_up_to_date(page: Path = PAGE) -> bool:
     """Write the numbers of the results into the page; whether that changed it. Raises UsageError for damaged files."""
     old = page.read_text(encoding="utf-8")
-    new = written(old, read(results))
+    new = written(old, committed(page.parent))
     if new != old:
         page.write_text(new, encoding="utf-8")
     return new != old

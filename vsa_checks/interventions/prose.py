@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vsa_checks.report.escaping import markdown
+
 Result = Mapping[str, Any]
 VERDICTS = ("carries", "does not carry", "cannot tell")
 
@@ -30,6 +32,22 @@ def paragraphs(document: Mapping[str, Any]) -> list[str]:
             tasks.setdefault(task["task"], []).append({**task, "id": one["id"]})
     items += [f"- **Task {task}**: {counts(some)}. {_named(some)}".rstrip() for task, some in tasks.items()]
     return [*said, "\n".join(items)] if items else said
+
+
+def in_short(document: Mapping[str, Any]) -> str:
+    """One model's verdicts, and what it costs to put bundles of five tokens in the place of layer-0 neurons."""
+    name = document["model"]["name"].rsplit("/", 1)[-1]
+    judged = [one for one in document["results"] if one["verdict"]]
+    said = [f"{markdown(name)}: of {len(judged)} changes that were judged, {counts(judged)}."]
+    for one in document["results"]:
+        if one["part"].startswith("neurons/") and one["id"].endswith("/k=5"):
+            others = sorted(null["cost"]["value"] for null in one["nulls"])
+            said.append(
+                f"{one['part'].removeprefix('neurons/')} of layer 0 as bundles of five tokens costs "
+                f"{one['cost']['value']:+.2f} nats a token, other changes of the same size {others[0]:+.2f} to "
+                f"{others[-1]:+.2f}, its absence {one['without']['cost']['value']:+.2f}."
+            )
+    return " ".join(said)
 
 
 def counts(some: Sequence[Result]) -> str:
