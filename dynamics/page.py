@@ -59,6 +59,13 @@ def render(document: Json) -> str:
         expected=f"{(1 - LEVEL) * sum(has_interval for _, has_interval in changes):.1f}",
         flipped=_flipped(runs, there),
         english=_english(english) if english else "",
+        strict=", ".join(str(summary.recovered_together(run, READING)) for run in shown),
+        within=", ".join(
+            str(round(one * summary.n_concepts(shown[0]))) for one in summary.recovered(shown, READING).values
+        )
+        if shown
+        else "",
+        shown=shown[0]["variant"] if shown else "",
         n_seeds=max((len(summary.of_kind(runs, "grammar", name)) for name in there), default=0),
     )
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from scipy import stats
 
+from dynamics.concepts import ALPHA, READING
 from dynamics.grammar import PLACEBO
 from dynamics.models import VARIANTS
+from vsa_checks.statistics import holm
 
 Json = dict[str, Any]
 LEVEL = 0.95
@@ -100,3 +102,16 @@ def recovered(runs: Sequence[Json], score: str, at: int = -1) -> Over:
         kinds = [one for kind, one in run["concepts"][score].items() if kind != PLACEBO]
         shares.append(sum(one["recovered"][at] for one in kinds) / sum(one["of"] for one in kinds))
     return Over(tuple(shares))
+
+
+def n_concepts(run: Json) -> int:
+    """How many concepts the language has, placebos apart."""
+    return sum(one["of"] for kind, one in run["concepts"][READING].items() if kind != PLACEBO)
+
+
+def recovered_together(run: Json, score: str) -> int:
+    """How many concepts are recovered at the last step where p is corrected over all of them and the placebos."""
+    last = run["last"][score]
+    corrected = holm([one["p"] for one in last])
+    # placebos come last
+    return int((corrected[: n_concepts(run)] <= ALPHA).sum())
