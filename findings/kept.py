@@ -13,6 +13,7 @@ from vsa_checks.report.formatting import partial_line
 from vsa_checks.writing import write_whole
 
 MODELS = Path(__file__).with_name("models")
+BASIS = "processed"
 Json = dict[str, Any]
 
 
@@ -36,7 +37,7 @@ def keep(report: Path, folder: Path = MODELS, note: str = "") -> Path:
     Raises
     ------
     UsageError
-        For a run of a part, or one without its untrained twin: findings are of all claims.
+        For a run of a part, of another basis, or without its untrained twin: findings are of all claims, in one basis.
     VsaChecksError
         For a report that cannot be read.
     """
@@ -44,6 +45,8 @@ def keep(report: Path, folder: Path = MODELS, note: str = "") -> Path:
     name = Path(found["model"]["name"]).name
     if partial := partial_line(found):
         raise UsageError(f"{report} is not kept. {partial} Findings need a whole run: `pytest claims/ --model {name}`.")
+    if {result["basis"] for result in found["results"]} != {BASIS}:
+        raise UsageError(f"{report} is not kept: findings are of the {BASIS} basis alone.")
     if not any(result["twin"] for result in found["results"]):
         raise UsageError(f"{report} is not kept: it was measured without the untrained twin. Run it without --no-twin.")
     kept = slim(found)
@@ -79,7 +82,7 @@ def as_text(kept: Mapping[str, Any]) -> str:
 
 
 def read_kept(folder: Path = MODELS) -> list[Json]:
-    """All kept results: models of packages first, each group by name. Raises UsageError if there are none."""
+    """All kept results: models of packages first, of each kind the deepest first. Raises UsageError without any."""
     found = [document.read(path) for path in sorted(folder.glob(f"*/{document.FILE_NAME}"))]
     if not found:
         raise UsageError(f"{folder} holds no results. Keep some: `python -m findings --keep reports/<model>`.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import jinja2
 
+from calibration.page import table
+from findings.kept import BASIS
 from findings.standing import (
     CHANCE,
     FAILS,
@@ -24,11 +27,12 @@ from vsa_checks.errors import UsageError
 from vsa_checks.report import opening
 from vsa_checks.report.answers import joined
 from vsa_checks.report.claim_view import section_views
-from vsa_checks.report.escaping import visible
+from vsa_checks.report.escaping import markdown
 from vsa_checks.report.paper_sections import heading, in_order
 
 PAGE = Path(__file__).with_name("page.md.j2")
-BASIS = "processed"
+WIDTH = 128
+"""Of a line of README."""
 START, END = "<!-- finding: written by `python -m findings` -->", "<!-- end of finding -->"
 WORDS = {
     STRUCTURE: "structure",
@@ -58,6 +62,7 @@ def render(documents: Sequence[Mapping[str, Any]], answers: str = "") -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     return environment.from_string(PAGE.read_text(encoding="utf-8")).render(
         basis=BASIS,
+        papers=any(document["model"]["is_paper_model"] for document in documents),
         models=[_model(document) for document in documents],
         sentences=[_headline(document) for document in documents],
         short=_short(models),
@@ -95,19 +100,7 @@ def in_readme(text: str, found: str) -> str:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UsageError(f"The marks for the finding are gone from README.md: put back {START!r} and {END!r}.")
-    return f"{before}{START}\n{wrapped(found)}\n{END}{after}"
-
-
-def wrapped(text: str, width: int = 128) -> str:
-    """A paragraph in lines of at most `width` characters."""
-    lines, line = [], ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    return "\n".join([*lines, line])
+    return f"{before}{START}\n{fill(found, WIDTH, break_long_words=False, break_on_hyphens=False)}\n{END}{after}"
 
 
 def _claims(models: Models) -> list[tuple[str, list[OnModel]]]:
@@ -122,7 +115,7 @@ def _model(document: Mapping[str, Any]) -> Json:
     shape = f"{model['n_layers']} layers, d_model {model['d_model']:,}, vocabulary {model['d_vocab']:,}"
     return {
         "name": model["name"],
-        "what": _cell(model["notes"] or model["architecture"]),
+        "what": markdown(model["notes"] or model["architecture"]),
         "shape": shape,
         "sha256": (model["sha256"] or "")[:12],
         "n": len([1 for result in document["results"] if result["basis"] == BASIS]),
@@ -154,7 +147,7 @@ def _structure(claim: str, on: Sequence[OnModel]) -> Json:
                 [
                     one.model,
                     f"{len(found)} of {len(one.results)}",
-                    _cell(places(found, one.results)),
+                    markdown(places(found, one.results)),
                     one.span(result["value"] for result in found),
                     one.kind.rule(found[0]),
                     one.span(map(one.null_value, found)),
@@ -166,10 +159,10 @@ def _structure(claim: str, on: Sequence[OnModel]) -> Json:
     return {
         "claim": claim,
         "heading": heading(record["section"]),
-        "statement": _cell(record["statement"]),
-        "metric": _cell(record["metric"]),
+        "statement": markdown(record["statement"]),
+        "metric": markdown(record["metric"]),
         "nulls": joined(record["decisive"]) if record["decisive"] else "",
-        "table": _markdown(head, rows),
+        "table": table(head, rows),
     }
 
 
@@ -188,7 +181,7 @@ def _table(claims: Sequence[tuple[str, list[OnModel]]], standing: str, beside: s
         for one in on
         if (found := one.those(standing))
     ]
-    return _markdown(["claim", "model", "subjects", "value", "asked for", beside], rows)
+    return table(["claim", "model", "subjects", "value", "asked for", beside], rows)
 
 
 def _reasons(models: Models) -> list[str]:
@@ -197,7 +190,7 @@ def _reasons(models: Models) -> list[str]:
     for on in models:
         for claim, one in on.items():
             for result in one.those(NOT_CHECKED):
-                reason = _cell(result["reason"]).rstrip(".")
+                reason = markdown(result["reason"]).rstrip(".")
                 claims = groups.setdefault(reason, {}).setdefault(one.model, [])
                 if claim not in claims:
                     claims.append(claim)
@@ -214,21 +207,8 @@ def _every(claims: Sequence[tuple[str, list[OnModel]]], names: Sequence[str]) ->
         by_model = {one.model: one for one in on}
         cells = [_standings(by_model[name]) if name in by_model else "–" for name in names]
         rows.append([f"`{claim}`", on[0].record["section"], *cells])
-    return _markdown(["claim", "section", *names], rows)
+    return table(["claim", "section", *names], rows)
 
 
 def _standings(one: OnModel) -> str:
     return ", ".join(f"{word} {n}" for name, word in WORDS.items() if (n := one.counts[name]))
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """A text as a cell of a Markdown table shows it."""
-    shown = visible(text)
-    for sign in "\\|*_<>[]`":
-        shown = shown.replace(sign, f"\\{sign}")
-    return shown

@@ -29,6 +29,11 @@ def test_page_and_readme_are_current() -> None:
         in_readme(text.replace("<!-- finding", "<!--"), "")
 
 
+def test_the_page_knows_whether_the_papers_model_is_there() -> None:
+    paper = {**KEPT[0], "model": {**KEPT[0]["model"], "is_paper_model": True}}
+    assert "GPT-2 small, is not among them" in render(KEPT) and "GPT-2 small, is among them" in render([*KEPT, paper])
+
+
 def test_the_other_questions_are_answered_in_the_words_of_their_pages(tmp_path: Path) -> None:
     (tmp_path / "dynamics.md").write_text("# A\n\nwords\n\n**In short.** It comes\nlate.\n\nmore\n")
     assert answers(tmp_path).strip() == (
@@ -92,6 +97,7 @@ def test_only_whole_runs_are_kept(tmp_path: Path) -> None:
     assert slim(found)["results"][0] == {**found["results"][0], "details": {}, "recorded": None, "duration_s": 0.0}
     report.write(document([result(told(), 0.7)], [told()]), tmp_path / "without")
     report.write(document([result(told(), 0.7, twin=twin)], [told()], selection="--claims x"), tmp_path / "part")
-    for name, words in {"without": "--no-twin", "part": "partial"}.items():
+    report.write(document([result(told(), 0.7, basis="raw", twin=twin)], [told()]), tmp_path / "raw")
+    for name, words in {"without": "--no-twin", "part": "partial", "raw": "processed basis alone"}.items():
         with pytest.raises(UsageError, match=words):
             keep(tmp_path / name, tmp_path / "kept")

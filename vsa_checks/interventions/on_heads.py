@@ -148,38 +148,23 @@ def plans(setting: Setting) -> tuple[list[Plan], dict[str, Away]]:
     if QK in parts:
         away[QK] = partial(_evenly_attending, running, layers)
     heads = Heads(setting, layers)
-    made = {OV: _writing_trial, QK: _comparing_trial}
     return [
-        Plan(f"{part}/degree={degree:g}", part, partial(made[part], heads, degree))
+        Plan(f"{part}/degree={degree:g}", part, partial(_trial, part, heads, degree))
         for part in parts
         for degree in DEGREES
     ], away
 
 
-def _writing_trial(heads: Heads, degree: float) -> Trial:
-    distance, cosine = heads.how_far_written(degree)
+def _trial(part: str, heads: Heads, degree: float) -> Trial:
+    how_far, change = {OV: (heads.how_far_written, written), QK: (heads.how_far_compared, compared)}[part]
+    distance, cosine = how_far(degree)
     return Trial(
-        id=f"{OV}/degree={degree:g}",
-        part=OV,
+        id=f"{part}/degree={degree:g}",
+        part=part,
         aim="idealise",
         dose={"degree": degree},
-        change=(partial(written, heads, degree, None),),
-        nulls={RANDOM: tuple(partial(written, heads, degree, draw) for draw in range(DRAWS))},
-        distance=distance,
-        cosine=cosine,
-        in_tasks=degree == WITH_TASKS,
-    )
-
-
-def _comparing_trial(heads: Heads, degree: float) -> Trial:
-    distance, cosine = heads.how_far_compared(degree)
-    return Trial(
-        id=f"{QK}/degree={degree:g}",
-        part=QK,
-        aim="idealise",
-        dose={"degree": degree},
-        change=(partial(compared, heads, degree, None),),
-        nulls={RANDOM: tuple(partial(compared, heads, degree, draw) for draw in range(DRAWS))},
+        change=(partial(change, heads, degree, None),),
+        nulls={RANDOM: tuple(partial(change, heads, degree, draw) for draw in range(DRAWS))},
         distance=distance,
         cosine=cosine,
         in_tasks=degree == WITH_TASKS,
