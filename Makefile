@@ -50,6 +50,8 @@ export DO_NOT_TRACK := 1
 export WANDB_MODE := disabled
 export WANDB_ERROR_REPORTING := false
 export TOKENIZERS_PARALLELISM ?= false
+# Where this is set, each process would compile all that it imports anew: seconds each, hundreds of times in `make test`.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make verify [MODEL=smollm2-135m] [BASIS=processed|raw|both] [PYTEST_ARGS=...]"
