@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vsa_checks.errors import ModelError, UsageError, VsaChecksError, first_line, require_seed, visible
-from vsa_checks.interventions import document, tables
+from vsa_checks.interventions import document, figure, tables
 from vsa_checks.interventions.judging import LEAST_UNITS
 from vsa_checks.models import Model
 from vsa_checks.models.texts import read_text, shipped_text
@@ -24,9 +24,10 @@ from vsa_checks.writing import require_writable
 
 
 def run(options: argparse.Namespace) -> int:
-    """Try the interventions, write intervene.json and print it as tables. Raises VsaChecksError for bad input.
+    """Try the interventions, write intervene.json and its figure, and print tables.
 
-    Returns 1 where something failed that should have been tried; the rest is written.
+    Each trial is kept as it ends, so that a run which is interrupted goes on where it was. Returns 1 where something
+    failed that should have been tried; the rest is written. Raises VsaChecksError for bad input.
     """
     require_seed(options.seed)
     from vsa_checks.interventions import measuring  # not needed where the seed is wrong
@@ -46,31 +47,46 @@ def run(options: argparse.Namespace) -> int:
         require_writable(folder / document.FILE_NAME)
     except OSError as error:
         raise _unwritable(folder, error) from error
-    found = _measured(measuring, model, text, chosen, options)
     import torch
 
-    made = document.assemble(
-        model.info, chosen, options.seed, torch.get_num_threads(), time.monotonic() - started, found
-    )
+    def made_of(found: dict[str, Any]) -> dict[str, Any]:
+        duration_s = time.monotonic() - started
+        return document.assemble(model.info, chosen, options.seed, torch.get_num_threads(), duration_s, found)
+
+    def keep(found: dict[str, Any]) -> None:
+        try:
+            document.keep(made_of(found), folder)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+
+    earlier = document.unfinished(folder, made_of({}))
+    made = made_of(_measured(measuring, model, text, chosen, options, earlier, keep))
     try:
         path = document.write(made, folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
     _print(made, Console(highlight=False, width=max(150, readable_width(Console().width))))
-    print(f"\nWritten to {visible(path)}")
+    drawn = f", as curves in {figure.FILE_NAME} beside it" if made["results"] else ""
+    print(f"\nWritten to {visible(path)}{drawn}")
     for name, reason in made["failed"].items():
         print(f"vsa-checks: {visible(name)} could not be tried: {visible(reason)}", file=sys.stderr)
     return 1 if made["failed"] else 0
 
 
 def _measured(
-    measuring: Any, model: Model, text: Any, chosen: list[str], options: argparse.Namespace
+    measuring: Any,
+    model: Model,
+    text: Any,
+    chosen: list[str],
+    options: argparse.Namespace,
+    earlier: dict[str, Any] | None,
+    keep: Any,
 ) -> dict[str, Any]:
     def tell(what: str) -> None:
         print(visible(what), file=sys.stderr, flush=True)
 
     try:
-        return dict(measuring.measure(model, text, chosen, options.windows, options.seed, tell))
+        return dict(measuring.measure(model, text, chosen, options.windows, options.seed, tell, earlier, keep))
     except VsaChecksError:
         raise
     except Exception as error:

@@ -12,14 +12,19 @@ from typing import Any
 
 import vsa_checks
 from vsa_checks.errors import UsageError
+from vsa_checks.interventions import figure
 from vsa_checks.interventions.judging import BESIDE, DRAWS, KEPT, LEAST, LEAST_UNITS, MARGIN, RULE
 from vsa_checks.models import ModelInfo
 from vsa_checks.reading import MB, Unreadable, read_json
 from vsa_checks.report.document import PAPER
 from vsa_checks.statistics import LEVEL
-from vsa_checks.writing import write_whole
+from vsa_checks.writing import write_together, write_whole
 
 FILE_NAME = "intervene.json"
+UNFINISHED = "intervene-unfinished.json"
+"""What a run has found before its end, so that one which is interrupted goes on where it was."""
+TASKS = "tasks"
+"""The intervention that tries tasks under all others: results with and without it differ."""
 SCHEMA_VERSION = 1
 MOST_BYTES = 50 * MB
 LIBRARIES = ("numpy", "torch", "transformers")
@@ -80,13 +85,43 @@ def validate(document: Any) -> str:
 
 
 def write(document: Mapping[str, Any], folder: Path) -> Path:
-    """Validate a document and write it, whole or not at all. Raises OSError, and ValueError for one that is invalid."""
+    """Validate a document and write it and its figure together, in place of what an unfinished run has kept.
+
+    Raises OSError, and ValueError for a document that is invalid.
+    """
+    path, picture = folder / FILE_NAME, figure.draw(document)
+    write_together({path: _as_text(document)} | ({} if picture is None else {folder / figure.FILE_NAME: picture}))
+    (folder / UNFINISHED).unlink(missing_ok=True)
+    return path
+
+
+def keep(document: Mapping[str, Any], folder: Path) -> None:
+    """Keep what an unfinished run has found so far. Raises OSError, and ValueError for a document that is invalid."""
+    write_whole(folder / UNFINISHED, _as_text(document))
+
+
+def _as_text(document: Mapping[str, Any]) -> str:
     wrong = validate(document)
     if wrong:
         raise ValueError(f"intervene.json would not be valid: {wrong}")
-    path = folder / FILE_NAME
-    write_whole(path, json.dumps(document, allow_nan=False, indent=1, sort_keys=True) + "\n")
-    return path
+    return json.dumps(document, allow_nan=False, indent=1, sort_keys=True) + "\n"
+
+
+def unfinished(folder: Path, like: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an unfinished run has kept, if it was of the same model, libraries, seed and rule as the document `like`.
+
+    None where there is nothing of the kind; what cannot be read counts as nothing, since it can be measured again.
+    """
+    try:
+        found = read(folder / UNFINISHED)
+    except UsageError:
+        return None
+
+    def settings(document: Mapping[str, Any]) -> Any:
+        around = {name: document["environment"][name] for name in ("versions", "threads", "seed")}
+        return [document["model"], document["rule"], around, TASKS in document["interventions"]]
+
+    return found if settings(found) == settings(like) else None
 
 
 def read(path: Path) -> dict[str, Any]:

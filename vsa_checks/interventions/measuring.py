@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from vsa_checks.errors import NotChecked, first_line
 from vsa_checks.interventions import on_embeddings, on_heads, on_neurons, tasks
+from vsa_checks.interventions.document import TASKS
 from vsa_checks.interventions.losses import Item, predicted
 from vsa_checks.interventions.running import Running
 from vsa_checks.interventions.trials import Away, Plan, Setting
@@ -21,7 +22,6 @@ from vsa_checks.models.texts import Text, Window, cut
 from vsa_checks.statistics import stream
 from vsa_checks.workbench.access import Workbench
 
-TASKS = "tasks"
 INTERVENTIONS = ("neurons", "heads", "embeddings", "spoil", TASKS)
 WINDOWS, WINDOW_TOKENS = 12, 48
 """How many windows are read, and at most so many tokens of the beginning of each."""
@@ -29,6 +29,8 @@ LEAST_WINDOWS = 2
 """Fewer have no interval."""
 Tell = Callable[[str], None]
 """Is told in a few words what is done next."""
+Keep = Callable[[dict[str, Any]], None]
+"""Is given what is found so far, as `measure` returns it."""
 
 
 @dataclass
@@ -52,7 +54,14 @@ class _Found:
 
 
 def measure(
-    model: Model, text: Text, chosen: Sequence[str], n_windows: int, seed: int, tell: Tell = lambda _: None
+    model: Model,
+    text: Text,
+    chosen: Sequence[str],
+    n_windows: int,
+    seed: int,
+    tell: Tell = lambda _: None,
+    earlier: Mapping[str, Any] | None = None,
+    keep: Keep = lambda _: None,
 ) -> dict[str, Any]:
     """Try the chosen interventions on a model.
 
@@ -64,6 +73,9 @@ def measure(
     n_windows : at most so many windows of the text are read
     seed : of all random numbers
     tell : called before each trial
+    earlier : what an unfinished run handed to `keep`; its trials are not made again if the model, as it is, gives the
+        same on the same text
+    keep : called after each trial with what is found so far
 
     Returns
     -------
@@ -82,10 +94,21 @@ def measure(
             "failed": dict.fromkeys(groups, start.failed[""]) if start.failed else {},
         }
     trying, setting = made[0]
+    of_the_model = {"text": _text(text, trying), "unchanged": _unchanged(trying)}
+    same = earlier is not None and all(earlier[name] == value for name, value in of_the_model.items())
+    known = {one["id"]: one for one in earlier["results"]} if earlier is not None and same else {}
+
+    def so_far() -> dict[str, Any]:
+        return of_the_model | asdict(found)
 
     def record(plan: Plan, away: Away) -> None:
+        if plan.id in known:
+            tell(f"{plan.id}: kept from the unfinished run")
+            found.results.append(known[plan.id])
+            return
         tell(plan.id)
         found.results.append(trying.record(plan.make(), away))
+        keep(so_far())
 
     def try_all(group: str) -> None:
         plans, away = _plans(group, setting)
@@ -96,26 +119,29 @@ def measure(
 
     for group in groups:
         found.attempt(group, partial(try_all, group))
+    return so_far()
+
+
+def _text(text: Text, trying: Trying) -> dict[str, Any]:
     tokens = [len(predicted(window)) for window in trying.windows]
+    return {"name": text.name, "sha256": text.sha256, "windows": len(tokens), "tokens": sum(tokens)}
+
+
+def _unchanged(trying: Trying) -> dict[str, Any]:
+    """What the model gives as it is."""
     return {
-        "text": {"name": text.name, "sha256": text.sha256, "windows": len(tokens), "tokens": sum(tokens)},
-        "unchanged": {
-            "loss": trying.text.within.mean(trying.text.unchanged).value,
-            "guess": trying.text.within.mean(trying.text.blind[None]).value,
-            "tasks": [
-                {
-                    "task": task,
-                    "items": losses.shape[1],
-                    "loss": float(losses.mean()),
-                    "guess": float(trying.asked[task].blind.mean()),
-                    "accuracy": float(right.mean()),
-                }
-                for task, (losses, right) in trying.unchanged.items.items()
-            ],
-        },
-        "results": found.results,
-        "not_checked": found.not_checked,
-        "failed": found.failed,
+        "loss": trying.text.within.mean(trying.text.unchanged).value,
+        "guess": trying.text.within.mean(trying.text.blind[None]).value,
+        "tasks": [
+            {
+                "task": task,
+                "items": losses.shape[1],
+                "loss": float(losses.mean()),
+                "guess": float(trying.asked[task].blind.mean()),
+                "accuracy": float(right.mean()),
+            }
+            for task, (losses, right) in trying.unchanged.items.items()
+        ],
     }
 
 

@@ -1,14 +1,14 @@
-"""The numbers of docs/interventions.md, written between its marks from the committed results of each model."""
+"""The numbers of docs/interventions.md, between its marks, and its figures, from the results of each model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vsa_checks import paths
 from vsa_checks.errors import UsageError
-from vsa_checks.interventions import prose, tables
+from vsa_checks.interventions import figure, prose, tables
 from vsa_checks.interventions.document import read
 from vsa_checks.report.escaping import markdown
 from vsa_checks.report.formatting import duration
@@ -19,8 +19,8 @@ PAGE = paths.DOCS / "interventions.md"
 START, END = "<!-- results: written by `python -m vsa_checks.interventions` -->", "<!-- end of results -->"
 
 
-def block(document: Mapping[str, Any]) -> str:
-    """One model's results in words and tables, in Markdown."""
+def block(document: Mapping[str, Any], picture: str = "") -> str:
+    """One model's results in words, a figure of a name, and tables, in Markdown."""
     name, text, unchanged = markdown(document["model"]["name"]), document["text"], document["unchanged"]
     reasons = [f"{what} not checked: {markdown(reason)}." for what, reason in document["not_checked"].items()]
     reasons += [f"{what} failed: {markdown(reason)}" for what, reason in document["failed"].items()]
@@ -36,6 +36,7 @@ def block(document: Mapping[str, Any]) -> str:
         f"The run took {duration(around['duration_s'])} on {threads} thread{'' if threads == 1 else 's'}.",
         *reasons,
         *prose.paragraphs(document),
+        *([f"![What each dose costs, beside changes of the same size]({picture})"] if picture else []),
         "#### What changes cost on text",
         tables.markdown(tables.LOSS_HEADS, tables.loss_rows(document)),
     ]
@@ -47,29 +48,40 @@ def block(document: Mapping[str, Any]) -> str:
     return "\n\n".join(lines)
 
 
-def written(page: str, documents: Sequence[Mapping[str, Any]]) -> str:
-    """The page with its numbers anew. Raises UsageError if the marks are missing."""
+def written(page: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page with its numbers anew, from results by the names of their figures.
+
+    Raises UsageError if the marks are missing.
+    """
     before, start, rest = page.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
         raise UsageError(f"The marks for the results are gone: put back {START!r} and {END!r}.")
-    parts = [f"**In short.** {' '.join(map(prose.in_short, documents))}", *map(block, documents)]
-    between = "\n\n".join(parts)
+    blocks = [block(document, picture) for picture, document in documents.items()]
+    between = "\n\n".join([f"**In short.** {' '.join(map(prose.in_short, documents.values()))}", *blocks])
     return f"{before}{START}\n\n{between}\n\n{END}{after}"
 
 
-def committed(docs: Path = paths.DOCS) -> list[dict[str, Any]]:
-    """The committed results. Raises UsageError if there are none, or for a damaged file."""
-    found = [read(path) for path in sorted(docs.glob(RESULTS))]
+def committed(docs: Path = paths.DOCS) -> dict[str, dict[str, Any]]:
+    """The committed results by the names of their figures. Raises UsageError for none or a damaged one."""
+    found = {path.with_suffix(".svg").name: read(path) for path in sorted(docs.glob(RESULTS))}
     if not found:
         raise UsageError(f"{docs} has no {RESULTS}: put the intervene.json of a run there under such a name.")
     return found
 
 
+def pages(page: Path = PAGE) -> dict[Path, bytes]:
+    """What the page and the figures should hold. Raises UsageError for damaged files."""
+    documents = committed(page.parent)
+    wanted = {page: written(page.read_text(encoding="utf-8"), documents).encode()}
+    drawn = {page.parent / name: figure.draw(document) for name, document in documents.items()}
+    return wanted | {path: content for path, content in drawn.items() if content is not None}
+
+
 def bring_up_to_date(page: Path = PAGE) -> bool:
-    """Write the numbers of the results into the page; whether that changed it. Raises UsageError for damaged files."""
-    old = page.read_text(encoding="utf-8")
-    new = written(old, committed(page.parent))
-    if new != old:
-        page.write_text(new, encoding="utf-8")
-    return new != old
+    """Write the page and the figures anew; whether that changed one of them. Raises UsageError for damaged files."""
+    wanted = pages(page)
+    old = {path: path.read_bytes() for path in wanted if path.exists()}
+    for path, content in wanted.items():
+        path.write_bytes(content)
+    return wanted != old

@@ -1,0 +1,104 @@
+"""A run that is interrupted keeps its trials, and the next one goes on with them if it asks for the same."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.models import tiny
+from vsa_checks.cli.main import main
+from vsa_checks.interventions import document, figure
+from vsa_checks.interventions.trying import Trying
+
+
+def tried(monkeypatch: pytest.MonkeyPatch, stop_after: int | None = None) -> list[str]:
+    """The ids of the trials that are made from now on; after so many the run is interrupted."""
+    made: list[str] = []
+    own = Trying.record
+
+    def record(self: Trying, trial: Any, away: Any) -> dict[str, Any]:
+        if len(made) == stop_after:
+            raise KeyboardInterrupt
+        made.append(trial.id)
+        return own(self, trial, away)
+
+    monkeypatch.setattr(Trying, "record", record)
+    return made
+
+
+def intervene(model: Path, out: Path, *more: str) -> None:
+    with suppress(KeyboardInterrupt):
+        main(["intervene", str(model), "--windows", "2", "--interventions", "heads", "--out", str(out), *more])
+
+
+def points(line: Any) -> Any:
+    return line.get_xydata().tolist()
+
+
+def results(out: Path) -> Any:
+    return json.loads((out / document.FILE_NAME).read_text(encoding="utf-8"))["results"]
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny.write_hf(tmp_path / "tiny", "llama")
+    with pytest.MonkeyPatch.context() as patch:
+        every = tried(patch)
+        intervene(model, tmp_path / "whole")
+    for name in ("same", "other seed"):
+        with pytest.MonkeyPatch.context() as patch:
+            assert tried(patch, stop_after=1) == []
+            intervene(model, tmp_path / name)
+        assert (tmp_path / name / document.UNFINISHED).exists() and not (tmp_path / name / document.FILE_NAME).exists()
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        made = tried(patch)
+        intervene(model, tmp_path / "same")
+    assert made == every[1:] and f"{every[0]}: kept from the unfinished run" in capsys.readouterr().err
+    assert results(tmp_path / "same") == results(tmp_path / "whole")
+    assert sorted(path.name for path in (tmp_path / "same").iterdir()) == [document.FILE_NAME, figure.FILE_NAME]
+    with pytest.MonkeyPatch.context() as patch:
+        made = tried(patch)
+        intervene(model, tmp_path / "other seed", "--seed", "1")
+    assert made == every
+    assert results(tmp_path / "other seed") != results(tmp_path / "whole")
+
+
+def test_the_figure_shows_the_results() -> None:
+    def cost(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.25, "high": value + 0.5}
+
+    def result(kind: str, dose: dict[str, float], value: float, null: float, share: float | None) -> dict[str, Any]:
+        beside = {} if share is None else {"beyond_chance": {"W_in": share}}
+        (size,) = dose.values()
+        return {
+            "id": f"{kind}/{size:g}",
+            "dose": dose,
+            "cost": cost(value),
+            "nulls": [{"name": "random direction", "cost": cost(null)}],
+            "without": {"cost": cost(5.0)},
+            "beside": beside,
+        }
+
+    drawn = figure.picture(
+        [
+            result("neurons/W_in", {"tokens": 1.0}, 2.0, 3.0, None),
+            result("neurons/W_in", {"tokens": 20.0}, 1.0, 1.5, None),
+            result("embeddings/low rank", {"dose": 0.5}, 0.25, 0.125, 0.75),
+            result("embeddings/low rank", {"dose": 0.25}, 4.0, 0.5, 0.625),
+        ]
+    )
+    neurons, rank, shares = drawn.axes
+    assert [axis.get_title(loc="left") for axis in (neurons, rank)] == ["neurons/W_in", "embeddings/low rank"]
+    assert points(shares.lines[0]) == [[0.5, 0.75], [0.25, 0.625]]
+    assert rank.xaxis_inverted() and not neurons.xaxis_inverted()
+    null, without, change = neurons.lines
+    assert points(null) == [[1.0, 3.0], [20.0, 1.5]]
+    assert [height for _, height in points(without)] == [5.0, 5.0]
+    assert points(change) == [[1.0, 2.0], [20.0, 1.0]]
+    bars: Any = neurons.collections[0]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[1.75, 2.5], [0.75, 1.5]]
