@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from vsa_checks.judging.claim import load_claims
 from vsa_checks.reading import MB, Unreadable, read_json
 
 FILE, VERSION = "dynamics.json", 1
@@ -20,7 +21,7 @@ def run_record(found: Json) -> Json:
 
     Keys: language, variant, seed, text (of English), steps, loss, answers (kind -> list), concepts (score -> kind ->
     recovered, of, score and chance: means over the concepts of a kind), and (score, bar, p), last (score -> each
-    concept at the last step), claims (id -> of, holds, value, least, largest, chance, threshold; verdicts at the last
+    concept at the last step), claims (id -> version, of, holds, value, least, largest, chance, threshold; verdicts at the last
     step, or a reason).
     """
     at = found["at"]
@@ -58,7 +59,7 @@ def _by_kind(steps: list[list[Json]]) -> Json:
 def _claim(steps: list[Json]) -> Json:
     """A claim over the steps; where nothing could be measured at any, only why (at the last)."""
     last: Counter[str] = Counter(steps[-1]["verdicts"])
-    found: Json = {"of": steps[-1]["of"], "verdicts": dict(last)}
+    found: Json = {"version": steps[-1]["version"], "of": steps[-1]["of"], "verdicts": dict(last)}
     if not any("value" in one for one in steps):
         return found | {"reason": steps[-1]["reason"]}
     found["holds"] = [one["verdicts"].get("holds", 0) for one in steps]
@@ -76,7 +77,7 @@ def _number(value: Any) -> Any:
 
 
 def known(folder: Path, settings: Json) -> list[Json]:
-    """The trainings of a file that is there, as far as they are of the same settings; none without one.
+    """The trainings of a file that is there, as far as settings and the versions of claims are the same; none without.
 
     Raises Unreadable for a file that is no such file.
     """
@@ -89,7 +90,13 @@ def known(folder: Path, settings: Json) -> list[Json]:
             return []
         raise
     same = found.get("dynamics_version") == VERSION and found.get("settings") == settings
-    return list(found["runs"]) if same else []
+    return [one for one in found["runs"] if of_present_claims(one)] if same else []
+
+
+def of_present_claims(run: Json) -> bool:
+    """Whether each claim of a training was measured in the version that it has now."""
+    present = {claim.id: claim.version for claim in load_claims().values()}
+    return all(one.get("version") == present.get(claim) for claim, one in run["claims"].items())
 
 
 def merged(old: list[Json], new: list[Json], order: list[str]) -> list[Json]:

@@ -101,7 +101,7 @@ def _module(folder: Path) -> Iterator[Any]:
 def _claim(bench: Workbench, claim: Claim) -> Json:
     """A claim over its subjects: the primary ones, or all if it has no primary ones.
 
-    Keys: of (subjects), verdicts (how many of each), and, where some were measured, the medians of value and threshold
+    Keys: version (of the claim), of (subjects), verdicts (how many of each), and, where some were measured, the medians of value and threshold
     and of the decisive null that comes closest, and least and largest value; reason, where none was measured.
     """
     subjects = enumerate_subjects(claim, bench.model(BASIS).info, [BASIS])
@@ -121,7 +121,7 @@ def _claim(bench: Workbench, claim: Claim) -> Json:
         decisive = [null for null in outcome.measurement.nulls if null.name in claim.decisive]
         if decisive:
             nulls.append(max(decisive, key=lambda null: (null.p_value, null.value)).value)
-    found: Json = {"of": len(subjects), "verdicts": dict(sorted(verdicts.items()))}
+    found: Json = {"version": claim.version, "of": len(subjects), "verdicts": dict(sorted(verdicts.items()))}
     if not values:
         return found | {"reason": reason}
     return found | {

@@ -177,6 +177,14 @@ def test_a_failed_training_is_named_and_the_rest_is_done(
     assert known(out, SETTINGS.as_json()) and known(out, command.FULL.as_json()) == []
 
 
+def test_trainings_of_another_version_of_a_claim_are_measured_anew(small: Small, tmp_path: Path) -> None:
+    document = json.loads((small[1] / "dynamics.json").read_text())
+    first, *rest = document["runs"]
+    next(iter(first["claims"].values()))["version"] -= 1
+    (tmp_path / "dynamics.json").write_text(json.dumps(document))
+    assert known(tmp_path, SETTINGS.as_json()) == rest
+
+
 def test_files_that_are_damaged_or_in_the_way_are_told(
     small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
