@@ -21,8 +21,8 @@ def run_record(found: Json) -> Json:
 
     Keys: language, variant, seed, text (of English), steps, loss, answers (kind -> list), concepts (score -> kind ->
     recovered, of, score and chance: means over the concepts of a kind), and (score, bar, p), last (score -> each
-    concept at the last step), claims (id -> version, of, holds, value, least, largest, chance, threshold; verdicts at the last
-    step, or a reason).
+    concept at the last step), claims (id -> version, of, holds, value, least, largest, chance, threshold; verdicts at
+    the last step, or a reason).
     """
     at = found["at"]
     record: Json = {name: found[name] for name in ("language", "variant", "seed", "text", "steps") if name in found}

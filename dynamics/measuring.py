@@ -101,8 +101,9 @@ def _module(folder: Path) -> Iterator[Any]:
 def _claim(bench: Workbench, claim: Claim) -> Json:
     """A claim over its subjects: the primary ones, or all if it has no primary ones.
 
-    Keys: version (of the claim), of (subjects), verdicts (how many of each), and, where some were measured, the medians of value and threshold
-    and of the decisive null that comes closest, and least and largest value; reason, where none was measured.
+    Keys: version (of the claim), of (subjects), verdicts (how many of each), and, where some were measured, the medians
+    of value and threshold and of the decisive null that comes closest, and least and largest value; reason, where none
+    was measured.
     """
     subjects = enumerate_subjects(claim, bench.model(BASIS).info, [BASIS])
     subjects = [one for one in subjects if one.primary] or subjects

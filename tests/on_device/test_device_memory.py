@@ -211,3 +211,23 @@ sys.exit("torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_pursuit_that_gives_the_gram_matrix_back_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    neurons, words = rng.standard_normal((4, 8)), rng.standard_normal((40, 8))
+    expected = greedy_pursuit(neurons, words, 3, device=CPU)
+    own, grams, told = pursuit._bundles, [], []
+
+    def bundles(there: Any, unit: torch.Tensor, *rest: Any) -> Any:
+        grams.append(there.gram is not None)
+        if grams == [True, True, True]:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return own(there, unit, *rest)
+
+    monkeypatch.setattr(pursuit, "PAYS", 0)
+    monkeypatch.setattr(pursuit, "_bundles", bundles)
+    monkeypatch.setattr(pursuit, "rows_within", lambda *_: 1)
+    found = greedy_pursuit(neurons, words, 3, device=CPU, progress=lambda done, of: told.append((done, of)))
+    assert grams == [True, True, True, False, False] and told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert found.token_ids.tolist() == expected.token_ids.tolist()

@@ -217,13 +217,16 @@ def test_float32_is_multiplied_as_float32_and_the_setting_comes_back(setting: st
         torch.set_float32_matmul_precision("highest")
 
 
-@pytest.mark.parametrize("setting", ["tf32", "ieee"])
-def test_the_same_where_it_was_set_by_the_newer_way(setting: str) -> None:
-    cuda = torch.backends.cuda.matmul
-    cuda.fp32_precision = setting
+@pytest.mark.parametrize(("cuda", "mkldnn"), [("tf32", "ieee"), ("ieee", "bf16"), ("ieee", "ieee"), ("none", "none")])
+def test_the_same_where_it_was_set_by_the_newer_way(cuda: str, mkldnn: str) -> None:
+    backends: Any = torch.backends
+    settings = (backends.cuda.matmul, backends.mkldnn.matmul)
+    torch.set_float32_matmul_precision("highest")
     try:
+        for one, precision_of_it in zip(settings, (cuda, mkldnn), strict=True):
+            one.fp32_precision = precision_of_it
         with precision.full_float32():
-            assert cuda.fp32_precision == "ieee" and not cuda.allow_tf32
-        assert cuda.fp32_precision == setting
+            assert [one.fp32_precision for one in settings] == ["ieee", "ieee"] and not settings[0].allow_tf32
+        assert [one.fp32_precision for one in settings] == [cuda, mkldnn]
     finally:
         torch.set_float32_matmul_precision("highest")

@@ -52,13 +52,12 @@ def lacks_memory(error: BaseException) -> bool:
     return told or isinstance(error, torch.OutOfMemoryError)
 
 
-def by_blocks(n: int, rows: int, work: Callable[[int, int], None], progress: Progress | None) -> None:
-    """Call work(start, stop) for n rows, `rows` at a time, and `progress` after each block.
+def by_blocks(n: int, rows: int, work: Callable[[int, int], None], progress: Progress | None, start: int = 0) -> None:
+    """Call work(start, stop) for the rows from `start` to n, `rows` at a time, and `progress` after each block.
 
     If the device runs out of memory, `work` is called again with half of the rows. So it must change nothing before
     it has all the memory it needs. Raises the error, which `lacks_memory` knows, if a single row does not fit.
     """
-    start = 0
     while start < n:
         stop = min(start + rows, n)
         try:

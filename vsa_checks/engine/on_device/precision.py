@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -37,12 +38,18 @@ def multiply_roughly(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor)
 
 @contextmanager
 def _precision(wanted: str) -> Iterator[None]:
+    backends: Any = torch.backends
+    settings = (backends.cuda.matmul, backends.mkldnn.matmul)
+    apart = [one.fp32_precision for one in settings]
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:  # this older API refuses to report what was set with PyTorch's newer one
-        before = "high" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "highest"
+        before = "high" if apart[0] == "tf32" else "highest"
     torch.set_float32_matmul_precision(wanted)
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+        for one, precision in zip(settings, apart, strict=True):
+            if one.fp32_precision != precision:  # set each by itself
+                one.fp32_precision = precision

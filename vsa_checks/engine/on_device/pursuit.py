@@ -73,10 +73,10 @@ def pursue(
     with within_memory(device), full_float32():
         there = kept_words(words, device)
         _prepare(there, len(target) * (picked.shape[1] - 1))
-        told = 0
+        told = done = 0
 
         def work(start: int, stop: int) -> None:
-            nonlocal told
+            nonlocal told, done
             unit = to_device(target[start:stop], device)
             projections = unit @ there.vectors.T
             if seen is not None and stop > told:
@@ -86,11 +86,12 @@ def pursue(
                 told = stop
             tokens, cosines = _bundles(there, unit, projections, picked.shape[1])
             picked[start:stop], paths[start:stop] = tokens.cpu().numpy(), cosines.cpu().numpy()
+            done = stop
 
         width = there.width + words.vectors.shape[1]
         while True:
             try:
-                by_blocks(len(target), block or rows_within(free_bytes(device), width, CELL), work, progress)
+                by_blocks(len(target), block or rows_within(free_bytes(device), width, CELL), work, progress, done)
                 return
             except RuntimeError as error:
                 if not lacks_memory(error) or there.gram is None:
