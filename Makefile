@@ -16,6 +16,7 @@ BENCHMARK_ARGS ?=
 DYNAMICS_ARGS ?=
 FUZZ_ARGS     ?=
 FINDINGS_ARGS ?=
+AUDIT_ARGS    ?=
 
 FIRST_TESTS   ?= tests/engine tests/measures
 # The specification's property tests on random vectors: part of the paper's premise, and in need of no model.
@@ -24,7 +25,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks dynamics mutants fuzz findings lock sbom clean distclean
+.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks dynamics mutants fuzz findings lock sbom audit clean distclean
 
 # Relative paths throughout: the checkout may lie under a folder with a space in its name.
 VENV   := .venv
@@ -69,6 +70,7 @@ help:
 	@echo "make setup     the set-up alone: .venv, requirements.lock, this package, the embedded models"
 	@echo "make lock      write requirements.lock anew from pyproject.toml (needs the network)"
 	@echo "make sbom      list all packages and their licences, into docs/ (needs the network)"
+	@echo "make audit     ask the Python Packaging Advisory Database about the pinned packages (needs the network)"
 	@echo "make clean     remove caches and build leftovers; make distclean also .venv and the reports"
 	@echo
 	@echo "PYTHON=python3.12 picks the interpreter (3.11 or newer) when .venv is made;"
@@ -226,8 +228,16 @@ sbom: setup
 	@rm -rf .venv-sbom
 	@$(PY) -m supply
 
+# Fails where a pinned package has a known vulnerability, and names it.
+audit:
+	@"$(PYTHON)" -m venv --clear .venv-audit
+	@.venv-audit/bin/python -m pip install --no-input --quiet $(PIP_ARGS) 'pip-audit>=2.9'
+	@status=0; for locked in requirements.lock requirements-model.lock; do \
+	    .venv-audit/bin/pip-audit --disable-pip --no-deps --progress-spinner off -r $$locked $(AUDIT_ARGS) || status=1; \
+	done; rm -rf .venv-audit; exit $$status
+
 clean:
-	@rm -rf .venv-sbom build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .venv-lock mutants
+	@rm -rf .venv-sbom .venv-audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .venv-lock mutants
 	@find . -path ./$(VENV) -prune -o -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
