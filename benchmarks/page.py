@@ -35,7 +35,7 @@ def render(results: dict[str, Any]) -> str:
 
 def _ratios(pieces: dict[str, Any]) -> str:
     return table(
-        ["what", "ratio (least, most of single rounds)", "target", "how"],
+        ["what", "ratio (lowest, highest of single rounds)", "target", "how"],
         [
             [
                 one["name"],
@@ -63,7 +63,7 @@ def _machines(pieces: dict[str, Any]) -> str:
 def _claims(claims: list[dict[str, Any]]) -> str:
     whole = sum(one["seconds"] for one in claims)
     return table(
-        ["claim", "subjects", "of the run"],
+        ["claim", "subjects", "share of the run"],
         [[one["claim"], str(one["subjects"]), f"{one['seconds'] / whole:.1%}"] for one in claims],
     )
 
@@ -81,7 +81,7 @@ def _answers(checks: list[dict[str, Any]]) -> str:
 
 def _fits(measured: list[dict[str, Any]]) -> str:
     return table(
-        ["shape", "tokens", "d_model", "layers", "neurons", "time over the expected"],
+        ["shape", "tokens", "d_model", "layers", "neurons", "time / estimate"],
         [
             [one["name"], f"{one['d_vocab']:,}", str(one["d_model"]), str(one["n_layers"]), f"{one['d_mlp']:,}",
              f"{one['seconds'] / one['expected_seconds']:.2f}"]

@@ -10,16 +10,17 @@ from vsa_checks.judging.claim import Claim, Null
 
 INTRODUCTION = """# Nulls
 
-A *null* is the same measurement where the claimed structure was destroyed. Whatever else was destroyed with it, a
-value may beat the null by as well: so each null is said here with what it keeps and destroys, and each claim with
-what would still fool it. The records are those of [claims/claims.toml](../claims/claims.toml); how often each claim
-holds on models without structure is measured in [calibration.md](calibration.md). This page is written by `python -m
-calibration --render`.
+A *null* is the same measurement after the claimed structure was destroyed. A value can also beat a null because of
+something else that was destroyed along with it. So this page lists what each null keeps and destroys, and what would
+still fool each claim. The records come from [claims/claims.toml](../claims/claims.toml).
+[calibration.md](calibration.md) measures how often each claim holds on models without structure. `python -m
+calibration --render` writes this page.
 
-A claim without a decisive null asks for what random vectors have too (near orthogonality, isometry): they are VSA's
-own ideal, and stand beside the value as a *reference*. Whether the shape of the network alone gives it is said by the
-*twin*: the same architecture before any training. It keeps sizes, initialisation, tokenizer and text, and destroys
-all that training did, norms, tails and covariance too: so it decides no verdict.
+A claim without a decisive null asks for something that random vectors have too (near orthogonality, isometry). Random
+vectors are VSA's own ideal, and the value is compared with them as a *reference*. The *twin*, the same architecture
+before any training, shows whether the shape of the network is enough to meet the claim. It keeps sizes,
+initialisation, tokenizer and text, and destroys everything that training did, including norms, tails and covariance.
+It therefore decides no verdict.
 """
 
 

@@ -99,11 +99,11 @@ def _in_short(runs: Sequence[Json]) -> str:
     n_claims = len(summary.measured_claims(runs))
     seeds = ", ".join(str(run["seed"]) for run in runs)
     return _wrapped(
-        f"Layer-0 neurons of trained networks hold {shares[READING][1]:.0%} of the known concepts by their weights,"
-        f" those of untrained ones {shares[READING][0]:.0%} ({placebo} of the placebos are found in {len(runs)}"
-        f" networks). The bundles that pursuit finds name {shares[BUNDLE][1]:.1%} of them (untrained:"
-        f" {shares[BUNDLE][0]:.1%}). Of {n_claims} claims, {len(lost)} hold for a time and are lost by the end, in"
-        f" all seeds; {len(never)} never come. (Variant {runs[0]['variant']}, seeds"
+        f"The weights of layer-0 neurons hold {shares[READING][1]:.0%} of the known concepts in trained networks,"
+        f" and {shares[READING][0]:.0%} in untrained ones ({placebo} placebos are found in {len(runs)}"
+        f" networks). The bundles that pursuit finds name {shares[BUNDLE][1]:.1%} of the concepts (untrained:"
+        f" {shares[BUNDLE][0]:.1%}). Of {n_claims} claims, {len(lost)} hold for a time but are lost by the end, in"
+        f" all seeds; {len(never)} never hold. (Variant {runs[0]['variant']}, seeds"
         f" {seeds}.)",
         len("**In short.** "),
     )
@@ -178,7 +178,7 @@ def _overall(runs: Sequence[Json], there: Sequence[str]) -> str:
                 else f", 95% interval of the mean {max(within[0], 0):.2f} to {min(within[1], 1):.2f}"
             )
             parts.append(f"{name}, {score}: untrained {before.mean:.1%}, trained {after.mean:.1%}{spread}")
-    return _wrapped("; ".join(parts) + ".", len("All concepts, placebos apart: "))
+    return _wrapped("; ".join(parts) + ".", len("All concepts except placebos: "))
 
 
 def _conjunctions(runs: Sequence[Json], there: Sequence[str]) -> str:
@@ -242,7 +242,7 @@ def _first(runs: Sequence[Json], chance: dict[str, float]) -> str:
     if not parts:
         return "Nothing, in all seeds."
     return _wrapped(
-        "In all seeds, in order of the middle one: " + "; ".join(parts) + ".", len("**What comes first.** ")
+        "In all seeds, ordered by the median step: " + "; ".join(parts) + ".", len("**What comes first.** ")
     )
 
 
@@ -328,8 +328,8 @@ def _english(runs: Sequence[Json]) -> str:
     text = ", ".join(dict.fromkeys(run["text"] for run in runs))
     rows = _claims(runs)
     return (
-        f"The plain variant, seeds {seeds}, on {text}; pieces of its own vocabulary. Loss on what was held "
-        f"out, by seed: {first} untrained, {last} after the last step.\n\n{rows}\n\n**What comes first.** "
+        f"The plain variant, seeds {seeds}, on {text}, with a tokenizer trained on it. Loss on held-out "
+        f"text, by seed: {first} untrained, {last} after the last step.\n\n{rows}\n\n**What comes first.** "
         + _first_claims(runs)
     )
 
@@ -338,4 +338,4 @@ def _first_claims(runs: Sequence[Json]) -> str:
     dated = [(claim, summary.claim_onsets(runs, claim)) for claim in summary.measured_claims(runs)]
     found = [(claim, steps) for claim, steps in dated if all(isinstance(one, int) for one in steps)]
     parts = [f"`{claim}` (steps {_onsets(steps)})" for claim, steps in found]
-    return "; ".join(parts) + "." if parts else "No claim comes to hold in all seeds that did not hold before."
+    return "; ".join(parts) + "." if parts else "In no claim do all seeds go from not holding to holding."

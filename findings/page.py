@@ -69,7 +69,7 @@ def render(documents: Sequence[Mapping[str, Any]], answers: str = "") -> str:
         structure=[_structure(claim, on) for claim, on in claims if any(one.counts[STRUCTURE] for one in on)],
         shape=_table(claims, SHAPE, "untrained twin"),
         less=_table(claims, LESS, "null"),
-        chance=_table(claims, CHANCE, "the null that is not beaten"),
+        chance=_table(claims, CHANCE, "the null not beaten"),
         fails=_table(claims, FAILS, "null or reference"),
         reasons=_reasons(models),
         answers=answers,
@@ -86,11 +86,11 @@ def sentence(documents: Sequence[Mapping[str, Any]]) -> str:
     held = primary["holds"]
     return (
         f"On the model that comes with this project (`{documents[0]['model']['name']}`, {BASIS} basis), {held:,} of "
-        f"{sum(primary[v] for v in ('holds', 'chance', 'refuted', 'not-checked')):,} primary checks hold, and an "
-        f"untrained network of the same shape meets {primary['given_by_shape']:,} of these as well. Of all {len(on)} "
+        f"{sum(primary[v] for v in ('holds', 'chance', 'refuted', 'not-checked')):,} primary checks hold, but an "
+        f"untrained network of the same shape meets {primary['given_by_shape']:,} of them too. Of the {len(on)} "
         f"claims, {len(beyond)} find something that neither luck nor the shape gives: "
-        f"{joined([f'`{claim}`' for claim in beyond])} (at {counts[STRUCTURE]:,} of "
-        f"{sum(counts.values()):,} places; [findings](docs/findings.md))."
+        f"{joined([f'`{claim}`' for claim in beyond])} (for {counts[STRUCTURE]:,} of "
+        f"{sum(counts.values()):,} subjects; [findings](docs/findings.md))."
     )
 
 
@@ -155,7 +155,7 @@ def _structure(claim: str, on: Sequence[OnModel]) -> Json:
                 ]
             )
     record = on[0].record
-    head = ["model", "where it holds", "places", "value", "asked for", "null or reference", "untrained twin"]
+    head = ["model", "holds for", "places", "value", "required", "null or reference", "untrained twin"]
     return {
         "claim": claim,
         "heading": heading(record["section"]),
@@ -181,7 +181,7 @@ def _table(claims: Sequence[tuple[str, list[OnModel]]], standing: str, beside: s
         for one in on
         if (found := one.those(standing))
     ]
-    return table(["claim", "model", "subjects", "value", "asked for", beside], rows)
+    return table(["claim", "model", "subjects", "value", "required", beside], rows)
 
 
 def _reasons(models: Models) -> list[str]:

@@ -144,7 +144,7 @@ def test_the_command_writes_page_figure_and_numbers_without_naming_the_host(tmp_
     numbers = json.loads((tmp_path / "benchmarks.json").read_text())
     assert list(numbers["pieces"]) == ["scan", "pairs"]
     page = (tmp_path / "benchmarks.md").read_text()
-    assert "numbers of `--small`" in page and numbers["pieces"]["scan"]["machine"]["processor"] in page
+    assert "numbers from `--small`" in page and numbers["pieces"]["scan"]["machine"]["processor"] in page
     assert os.uname().nodename not in page and str(Path.home()) not in page
     (tmp_path / "benchmarks.svg").unlink()
     assert command.run(["--render", "--out", str(tmp_path)]) == 0

@@ -203,8 +203,8 @@ def test_models_that_cannot_be_measured_are_each_named(here: Path, capsys: pytes
         (["--claims", "nonsuch"], "no claim is called 'nonsuch'"),
         (["--seed", "-1"], "--seed -1 cannot be used"),
         (["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"], "--workers is for a sweep on this machine"),
-        (["--scheduler", "tcp://127.0.0.1:1"], "No scheduler of Dask answers at 'tcp://127.0.0.1:1'"),
-        (["--scheduler", "nonsense://x"], "No scheduler of Dask answers at 'nonsense://x'"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "No Dask scheduler answers at 'tcp://127.0.0.1:1'"),
+        (["--scheduler", "nonsense://x"], "No Dask scheduler answers at 'nonsense://x'"),
     ],
 )
 def test_bad_input_is_one_paragraph(

@@ -1,4 +1,4 @@
-"""SECURITY.md: each line is held by a test that exists, and nothing but weights is unpickled."""
+"""SECURITY.md: each line is enforced by a test that exists, and nothing but weights is unpickled."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def test_each_statement_names_a_test() -> None:
     statements = re.split(r"\n- ", PAGE)[1:]
     without = [one.split(".")[0] for one in statements if "`test_" not in one]
     assert without == [
-        "Whoever can write files as this user can forge an entry",
-        "**Not held:** the scheduler that `--scheduler` names is trusted, "
-        "and so is whoever can reach its port or a worker's",
+        "Anyone who can write files as this user can forge an entry",
+        "**Not guaranteed:** the scheduler that `--scheduler` names is trusted, "
+        "and so is anyone who can reach its port or a worker's port",
     ]
 
 

@@ -51,7 +51,7 @@ def test_a_small_run_writes_numbers_page_and_figure(small: Small) -> None:
         assert set(one["claims"]) == set(SETTINGS.claims or ())
     assert "answers" not in english and plain["answers"]["or"][0] == pytest.approx(0.25, abs=0.05)
     page = (out / "dynamics.md").read_text()
-    assert "numbers of `--small`" in page and "Not trained yet: untied, wide" in page
+    assert "numbers from `--small`" in page and "Not trained yet: untied, wide" in page
     assert f"| plain | loss | {plain['loss'][-1]:.3f} |" in page
     assert "</svg>" in (out / "dynamics.svg").read_text()
 

@@ -33,11 +33,11 @@ def test_sentences_say_what_was_found_and_no_more() -> None:
     ]
     first = _result("half", 0.5, nulls, "does not carry", tasks=[{"task": "copying", "verdict": "carries"}])
     found = prose.paragraphs({"results": [first, _result("whole", 1.0, nulls[:1], None)]})
-    assert found[0] == "Verdicts on text, 1 in all: carries 0, does not carry 1, cannot tell 0."
-    assert "taken away it costs +2.00 nats a token." in found[1]
+    assert found[0] == "Verdicts on text, 1 in total: carries 0, does not carry 1, cannot tell 0."
+    assert "Without this part the loss rises by +2.00 nats per token." in found[1]
     assert (
-        "`half` costs +0.50, 25% of that, cheaper than dear; dearer than cheap; not told from unlike: *does not carry*."
-        in found[1]
+        "`half` costs +0.50, 25% of that, less than dear; more than cheap; not clearly different from unlike: "
+        "*does not carry*." in found[1]
     )
-    assert "`whole` costs +1.00, 50% of that, dearer than cheap." in found[1]
+    assert "`whole` costs +1.00, 50% of that, more than cheap." in found[1]
     assert found[1].endswith("- **Task copying**: carries 1, does not carry 0, cannot tell 0. Carries: `heads/half`.")

@@ -119,7 +119,7 @@ def test_wrong_records_are_refused_by_place_and_with_the_remedy(case: str, tmp_p
         with pytest.raises(UsageError, match=message) as caught:
             reader(path)
         told = str(caught.value)
-        assert told.startswith(f"The file of claims {path} ")
+        assert told.startswith(f"The claims file {path} ")
         assert "\n" not in told and told.count(". ") == 1 and len(told) < 600, told
 
 

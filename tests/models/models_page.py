@@ -99,13 +99,13 @@ def _equal(bridge: Any, weight: str, values: Any) -> bool:
 def tables(measured: dict[str, dict[str, Any]]) -> str:
     """The Markdown between the page's two marks."""
     lines = [
-        f"{len(ARCHITECTURES)} model types of {len(measured)} kinds. *Attention*: normed, where queries and keys are. "
-        "*Weights*: how many of a small random model of the type are read; how many of them have their values in one "
-        "tensor of the state dict of transformers' class (an embedding that is widened to the stream is a product of "
-        "two); and how many are, to the last bit, those that transformer_lens gives (it gives none of a mixture's "
-        "experts, and keeps unused rows of positions). *Logits*: the largest difference of log-probabilities from "
-        "transformers' own model, raw and processed; or why the model is not run, so that what needs activations is "
-        "not checked.",
+        f"{len(ARCHITECTURES)} model types in {len(measured)} variants. *Attention*: normed means that queries and "
+        "keys are. *Weights*: how many weights of a small random model of the type are read; how many of these have "
+        "their values in one tensor of the state dict of transformers' class (an embedding that is widened to the "
+        "stream is a product of two); and how many equal those of transformer_lens to the last bit (it gives none of "
+        "a mixture's experts, and keeps unused rows of positions). *Logits*: the largest difference of "
+        "log-probabilities from transformers' own model, raw and processed; or why the model is not run, in which "
+        "case claims about activations are not checked.",
         "",
         "| model type | class | attention | MLP | weights | processing that takes effect | logits | GGUF |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -128,10 +128,10 @@ def tables(measured: dict[str, dict[str, Any]]) -> str:
     types = ", ".join(f"`{name}`" for name in sorted(EMBEDDING_ONLY))
     lines += [
         "",
-        "What follows a `#` is a kind of the type that its configuration chooses.",
+        "The part after a `#` names a variant of the type that its configuration selects.",
         "",
-        f"Of these {len(EMBEDDING_ONLY)} the token embedding and unembedding alone are read, as they are stored, and "
-        f"what is about layers is not checked: {types}.",
+        f"For these {len(EMBEDDING_ONLY)} types, only the token embedding and unembedding are read, as stored, and "
+        f"claims about layers are not checked: {types}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -85,7 +85,7 @@ def test_what_was_finished_is_reported_as_a_part(
     assert run.code == 2, run.output
     assert len(run.results) == N_DONE and run.document["environment"]["interrupted"] is True
     assert f"Ended early: {N_DONE} of {N_ALL} checks were done." in run.output
-    assert "the same command goes on from there" in run.output and "never reported" not in run.output
+    assert "the same command resumes from there" in run.output and "never reported" not in run.output
     page = (run.report_dir / "index.html").read_text(encoding="utf-8")
     for text in (run.output, page):
         assert re.search(r"This run is partial: 3 of \d+ subjects \(.*the run was ended before its last check\)", text)
@@ -106,5 +106,5 @@ def test_a_process_that_is_killed_loses_only_what_was_at_work(plain: Path, warm:
 def test_nothing_is_promised_where_nothing_is_kept(plain: Path, tmp_path: Path) -> None:
     run = ended(plain, tmp_path, signal.SIGTERM, "--no-cache")
     assert run.code == 2 and len(run.results) == N_DONE
-    assert "Nothing is kept (no cache): the same command measures everything anew." in run.output
+    assert "Nothing is kept (no cache): the same command measures everything again." in run.output
     assert not (tmp_path / "cache").exists()

@@ -113,7 +113,7 @@ def test_a_full_disk_leaves_old_files_and_is_said(plain: Path, warm: Server, tmp
     assert run.code == 1 and "Traceback" not in run.output and "INTERNALERROR" not in run.output
     assert files() == before
     assert f"The report could not be written to {folder} (File too large)" in run.output
-    assert "what stood there is as it was" in run.output, run.output[-1500:]
+    assert "earlier files there are unchanged" in run.output, run.output[-1500:]
     assert "The log" in run.output, run.output[-1500:]
     after = warm.claims(plain, folder, *more, *FEW[2:], env=with_cache(cache))
     assert n_from_cache(after) == N_FEW - 1 and "embedding-copies/raw" in after.results

@@ -112,7 +112,7 @@ def test_without_a_twin_nothing_of_it_is_measured_or_shown(untrained: Path, warm
     assert all(result["twin"] is None and "twin" not in result["details"] for result in run.results.values())
     assert counts(run, "given_by_shape") == 0 < counts(run, "holds")
     assert run.document["environment"]["no_twin"] == "--no-twin was given"
-    assert run.output.count("No untrained twin stands beside the results: --no-twin was given.") == 1
+    assert run.output.count("The results have no untrained twin: --no-twin was given.") == 1
 
 
 def test_another_process_tells_the_same(ran: Run, untrained: Path, warm: Server, tmp_path: Path) -> None:

@@ -28,20 +28,20 @@ NULLS = ("random directions", "twisted neurons")
         (
             0.7,
             [null(value=0.69, p_value=0.3), null("twisted neurons", 0.2)],
-            "The threshold is met, but so it would be by luck: the value is not told apart from random directions"
+            "The value meets the threshold, but so does chance: it is not clearly different from random directions"
             " (69%, p = 0.3).",
         ),
         (
             0.7,
             [null(value=0.9, p_value=1.0), null("twisted neurons", 0.8, 0.9)],
-            "The threshold is met, but so it would be by luck: the value is no better than random directions (90%,"
+            "The value meets the threshold, but so does chance: it is no better than random directions (90%,"
             " p = 1) and twisted neurons (80%, p = 0.9).",
         ),
         (
             0.7,
             [null(value=0.68, p_value=0.001), null("twisted neurons", 0.2)],
-            "The threshold is met, but so it would be by luck: the value leads random directions (68%, p = 0.001) by"
-            " only 2 percentage points, where 5 percentage points are asked for.",
+            "The value meets the threshold, but so does chance: it leads random directions (68%, p = 0.001) by"
+            " only 2 percentage points (5 percentage points required).",
         ),
         (
             0.7,
@@ -52,13 +52,13 @@ NULLS = ("random directions", "twisted neurons")
         (
             0.4,
             [null(value=0.1), null("twisted neurons", 0.2)],
-            "The claim fails: at least 50% is asked for. Yet there is more to it than chance: the value beats random"
+            "The claim fails: it requires at least 50%. Still, this is more than chance: the value beats random"
             " directions and twisted neurons.",
         ),
         (
             0.4,
             [null(value=0.45, p_value=0.9), null("twisted neurons", 0.2)],
-            "The claim fails: at least 50% is asked for. And the value is no better than random directions (45%,"
+            "The claim fails: it requires at least 50%. And the value is no better than random directions (45%,"
             " p = 0.9).",
         ),
     ],
@@ -73,7 +73,7 @@ def test_smaller_is_better_where_the_claim_says_so() -> None:
     found = view(result(claim, 44_653.0, nulls=[null(value=37_668.0, p_value=1.0)]), claim)
     assert found["measured"][0] == "44,653rd of 49,152"
     assert found["follows"] == (
-        "The claim fails: 10th of 49,152 or closer is asked for. And the value is no better than random directions"
+        "The claim fails: it requires 10th of 49,152 or closer. And the value is no better than random directions"
         " (37,668th, p = 1)."
     )
     _, rows, *_ = found["tables"][0]
@@ -84,9 +84,9 @@ def test_a_reference_is_no_null_and_lying_near_it_no_fault() -> None:
     claim = plain(direction="<=", threshold=0.08, metric="rms cosine")
     found = view(result(claim, 0.46, reference=Reference("random vectors", 0.042)), claim)
     assert found["chance"] == [
-        "Random vectors: 0.042. To be like this is what the claim asks for, so lying near it is no fault."
+        "Random vectors: 0.042. The claim asks for a value like this, so a value close to it is not a failure."
     ]
-    assert found["follows"] == "The claim fails: at most 0.08 is asked for. Random vectors would meet that."
+    assert found["follows"] == "The claim fails: it requires at most 0.08. Random vectors would meet it."
 
 
 def test_of_several_subjects_the_worst_and_the_spread_are_told() -> None:
@@ -103,14 +103,16 @@ def test_of_several_subjects_the_worst_and_the_spread_are_told() -> None:
 def test_every_threshold_of_ours_says_why_it_lies_there() -> None:
     claims = load_claims().values()
     assert set(OURS) == {claim.id for claim in claims if claim.threshold_origin == "ours"}
-    assert origin("neurons-cos50", {"threshold_origin": "paper"}) == "This is the paper's own figure."
-    assert origin("unknown", {"threshold_origin": "ours"}) == "The paper gives no figure; this one is ours."
+    assert origin("neurons-cos50", {"threshold_origin": "paper"}) == "This is the paper's own threshold."
+    assert origin("unknown", {"threshold_origin": "ours"}) == "The paper gives no threshold; this one is ours."
 
 
 def test_a_threshold_that_an_earlier_version_had_is_not_explained_by_that_of_today() -> None:
     record = {"threshold_origin": "ours", "threshold": 0.05, "threshold_unit": "1"}
     assert "one reading neuron in twenty" in origin("circuits-mlp-to-mlp", record)
-    assert origin("circuits-mlp-to-mlp", record | {"threshold": 1.5}) == "The paper gives no figure; this one is ours."
+    assert (
+        origin("circuits-mlp-to-mlp", record | {"threshold": 1.5}) == "The paper gives no threshold; this one is ours."
+    )
 
 
 def test_a_result_is_told_by_the_alpha_of_its_own_record() -> None:

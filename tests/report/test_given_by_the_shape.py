@@ -94,7 +94,7 @@ def test_the_page_marks_it_and_counts_it_apart() -> None:
     found = "Of 1 claim checked on this model, 1 holds wherever checked (which an untrained network of the same shape"
     assert f"{found} meets too)." in text
     assert "1 primary subject, of which 1 is given by the shape" in text
-    assert text.count("An untrained network of the same shape meets this too: the shape gives it.") == 1
+    assert text.count("An untrained network of the same shape meets this too, so it is given by the shape.") == 1
     assert (
         text.count("70% (met)") == 1 and "1 of the 3 that hold: an untrained network meets the claim there too." in text
     )
@@ -113,7 +113,7 @@ def test_page_and_terminal_say_once_why_there_is_no_twin() -> None:
     document = factory.document(no_twin="it would take 28 GB")
     text = " ".join(Page(render(document)).text.split())
     assert text.count("it would take 28 GB") == 1
-    assert printed(document).count("No untrained twin stands beside the results: it would take 28 GB.") == 1
+    assert printed(document).count("The results have no untrained twin: it would take 28 GB.") == 1
 
 
 # --- schema version 1 -----------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def test_a_claims_line_holds_counts_value_threshold_and_null(large_document: Jso
     assert line("mlp-out-near-orthogonal").endswith(" r 0.0417")
     assert line("neurons-table1") == "neurons-table1 0 0 0 0 1 not checked"
     assert line("mlp-out-beyond-random").startswith("mlp-out-beyond-random* ")
-    note = "* no primary subjects: counts and worst are of the exploratory ones"
+    note = "* no primary subjects: counts and worst are those of exploratory subjects"
     assert note in printed(large_document) and note not in printed(factory.document())
 
 
@@ -73,6 +73,6 @@ def test_markup_and_control_characters_in_names_are_inert() -> None:
 
 def test_what_came_from_the_cache_and_what_crashed_is_one_short_line_each() -> None:
     document = factory.document(crashed=[{"test": "one", "message": "why"}])
-    assert "4 of 4 results taken from the cache (--no-cache measures anew).\n" in printed(document, n_from_cache=4)
+    assert "4 of 4 results taken from the cache (--no-cache measures again).\n" in printed(document, n_from_cache=4)
     assert "1 tests failed without a verdict" in printed(document)
     assert not re.search("cache|without a verdict", printed(factory.document()))

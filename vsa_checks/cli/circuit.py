@@ -57,7 +57,7 @@ def finite(model: Model, array: NDArray[np.float32], name: str) -> NDArray[np.fl
     """Weights as they are. Raises ModelError if they hold NaN or infinite numbers."""
     if not np.isfinite(array).all():
         raise ModelError(
-            f"The weights {name} of {model.info.name} hold NaN or infinite numbers, and nothing can be said from them."
+            f"The weights {name} of {model.info.name} hold NaN or infinite numbers, so nothing can be said about them."
             " Fetch or save the model again."
         )
     return array

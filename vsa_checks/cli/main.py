@@ -47,21 +47,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vsa-checks", description=vsa_checks.__doc__)
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    commands.add_parser("run", help="measure the claims on a model (--model NAME|PATH, and all of pytest's options)")
+    commands.add_parser("run", help="measure the claims on a model (--model NAME|PATH, and all pytest options)")
     one = commands.add_parser("explain", help="what one MLP neuron reads and writes")
     one.add_argument("model", metavar="MODEL", help="a short name, ORG/NAME[@REVISION] or a path")
     one.add_argument("layer", metavar="LAYER", type=int)
     one.add_argument("neuron", metavar="NEURON", type=int)
     one.add_argument("--matrix", help="W_in, or on a gated model W_gate (the default there) or W_in")
-    one.add_argument("--expert", type=int, metavar="N", help="which expert, where the layer is a mixture of experts")
+    one.add_argument("--expert", type=int, metavar="N", help="which expert, if the layer is a mixture of experts")
     one.add_argument("--method", choices=("pursuit", "scan"), default="pursuit", help="default: pursuit")
-    one.add_argument("--max-tokens", type=int, default=10, metavar="N", help="tokens of the bundle (default: 10)")
+    one.add_argument("--max-tokens", type=int, default=10, metavar="N", help="most tokens in the bundle (default: 10)")
     one.add_argument("--basis", choices=("processed", "raw"), default="processed", help="default: processed")
     one.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the nulls (default: 0)")
     one.add_argument("--no-cache", action="store_true", help=argparse.SUPPRESS)  # earlier versions kept weights
     one.add_argument("--json", action="store_true", help="print JSON")
     _add_intervene(commands)
-    models = commands.add_parser("models", help="list the models with a short name, or say what one model is")
+    models = commands.add_parser("models", help="list the models with a short name, or describe one model")
     models.add_argument("model", metavar="MODEL", nargs="?", help="a short name, ORG/NAME[@REVISION] or a path")
     _add_sweep(commands)
     _add_reports(commands)
@@ -71,21 +71,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sweep(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sweep = commands.add_parser("sweep", help="measure the claims on several models and revisions, and compare them")
-    sweep.add_argument("--models", metavar="A,B,...", required=True, help="names or paths between commas")
+    sweep.add_argument("--models", metavar="A,B,...", required=True, help="comma-separated names or paths")
     sweep.add_argument("--revisions", metavar="R,S,...", help="measure each model at each of these revisions")
-    sweep.add_argument("--claims", metavar="IDS", help="only these: ids between commas, * stands for anything")
-    sweep.add_argument("--layers", metavar="LIST", help="only these layers: 0,3,10-14, and -1 is the last")
+    sweep.add_argument("--claims", metavar="IDS", help="only these: comma-separated ids, where * matches anything")
+    sweep.add_argument("--layers", metavar="LIST", help="only these layers: 0,3,10-14, where -1 is the last")
     sweep.add_argument("--primary-only", action="store_true", help="only the primary subjects")
     sweep.add_argument("--basis", choices=("processed", "raw", "both"), default="processed", help="default: processed")
     sweep.add_argument("--seed", type=int, default=0, metavar="N", help="seed of nulls and intervals (default: 0)")
-    sweep.add_argument("--no-twin", action="store_true", help="measure no untrained twin")
+    sweep.add_argument("--no-twin", action="store_true", help="do not measure the untrained twin")
     sweep.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="run on this cluster of Dask, which is trusted: SECURITY.md (default: on this machine alone)",
+        help="run on this Dask cluster, which is trusted: SECURITY.md (default: only on this machine)",
     )
     sweep.add_argument(
-        "--workers", type=int, metavar="N", help="runs at once on this machine (default: one for every four cores)"
+        "--workers", type=int, metavar="N", help="simultaneous runs on this machine (default: one for every four cores)"
     )
     sweep.add_argument(
         "--memory-limit",
@@ -106,14 +106,14 @@ def _gigabytes(text: str) -> float:
 def _add_intervene(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The command that changes a model and measures what it costs."""
     some = commands.add_parser(
-        "intervene", help="make a model more and less what the theory says, and measure what that costs"
+        "intervene", help="change a model towards and away from the theory, and measure the cost"
     )
     some.add_argument("model", metavar="MODEL", help="a short name, ORG/NAME[@REVISION] or a path")
-    some.add_argument("--text", metavar="FILE", help="what it reads (default: the texts that ship with this package)")
+    some.add_argument("--text", metavar="FILE", help="the text that it reads (default: the texts in this package)")
     some.add_argument(
         "--interventions",
         metavar="NAMES",
-        help="of neurons, heads, embeddings, spoil and tasks, between commas (default: all)",
+        help="any of neurons, heads, embeddings, spoil and tasks, comma-separated (default: all)",
     )
     some.add_argument("--windows", type=int, default=12, metavar="N", help="windows of text to read (default: 12)")
     some.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (default: 0)")
@@ -126,27 +126,27 @@ def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     table.add_argument("report", metavar="REPORT", help="a results.json, or the folder of a report")
     forms = ("markdown", "latex", "csv", "parquet", "json")
     table.add_argument("--format", choices=forms, default="markdown", help="default: markdown")
-    table.add_argument("--claims", metavar="IDS", help="only these: ids between commas, * stands for anything")
+    table.add_argument("--claims", metavar="IDS", help="only these: comma-separated ids, where * matches anything")
     table.add_argument(
         "--layers",
         metavar="LIST",
         nargs="?",
         const="all",
-        help="a row for each subject in place of one for each claim; with a LIST (0,3,10-14) of these layers alone",
+        help="one row per subject instead of one per claim; with a LIST (0,3,10-14), only for these layers",
     )
     table.add_argument("-o", "--output", metavar="FILE", help="write to this file (default: print)")
-    plot = commands.add_parser("plot", help="one figure of a report as a file for a paper")
+    plot = commands.add_parser("plot", help="write one figure of a report to a file, for a paper")
     plot.add_argument("report", metavar="REPORT", help="a results.json, or the folder of a report")
-    plot.add_argument("figure", metavar="FIGURE", nargs="?", help="which; --list names them")
-    plot.add_argument("--list", action="store_true", help="list the figures, and which of them this report can give")
+    plot.add_argument("figure", metavar="FIGURE", nargs="?", help="which figure; --list names them")
+    plot.add_argument("--list", action="store_true", help="list the figures, and which of them this report can draw")
     plot.add_argument("-o", "--output", metavar="FILE", help="file.pdf, file.svg or file.png")
-    plot.add_argument("--layer", type=int, metavar="N", help="of this layer (--list says which figure takes what)")
-    plot.add_argument("--head", type=int, metavar="N", help="of this head (gram)")
-    plot.add_argument("--matrix", metavar="NAME", help="of this matrix: W_Q, W_in, W_E, ...")
-    plot.add_argument("--basis", choices=("processed", "raw"), help="of weights in this basis (default: the report's)")
-    compare = commands.add_parser(
-        "compare", help="several reports beside one another: reports/index.html, compare.json"
+    plot.add_argument(
+        "--layer", type=int, metavar="N", help="for this layer (--list says which options a figure takes)"
     )
+    plot.add_argument("--head", type=int, metavar="N", help="for this head (gram)")
+    plot.add_argument("--matrix", metavar="NAME", help="for this matrix: W_Q, W_in, W_E, ...")
+    plot.add_argument("--basis", choices=("processed", "raw"), help="for weights in this basis (default: the report's)")
+    compare = commands.add_parser("compare", help="compare several reports: writes reports/index.html, compare.json")
     compare.add_argument(
         "reports",
         metavar="REPORT",
@@ -154,8 +154,8 @@ def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="a results.json, the folder of a report, or a folder of several (default: all in reports/)",
     )
     compare.add_argument("-o", "--output", metavar="DIR", help="the folder to write into (default: reports/)")
-    schema = commands.add_parser("schema", help="print the JSON Schema of results.json, or of compare.json")
+    schema = commands.add_parser("schema", help="print the JSON Schema of results.json or compare.json")
     of_what = schema.add_mutually_exclusive_group()
-    of_what.add_argument("--compare", action="store_true", help="of compare.json")
-    of_what.add_argument("--arrays", action="store_true", help="print the arrays of figures.npz as a table of Markdown")
-    schema.add_argument("--markdown", action="store_true", help="print its fields as tables of Markdown")
+    of_what.add_argument("--compare", action="store_true", help="the schema of compare.json")
+    of_what.add_argument("--arrays", action="store_true", help="print the arrays of figures.npz as a Markdown table")
+    schema.add_argument("--markdown", action="store_true", help="print the schema's fields as Markdown tables")

@@ -189,8 +189,8 @@ def _checked(model: Model, layer: int, matrix: str | None, expert: int | None, m
     if weight_name(layer, matrix, expert) not in model:
         if n_experts:
             raise UsageError(
-                f"Layer {layer} of {info.name} is a mixture of {n_experts} experts, each with neurons of its own: say"
-                f" which one by --expert, 0 to {n_experts - 1}."
+                f"Layer {layer} of {info.name} is a mixture of {n_experts} experts, each with its own neurons: say"
+                f" which one with --expert, 0 to {n_experts - 1}."
             )
         raise UsageError(f"{info.name} has no neurons to explain there: {model.why_missing(layer, matrix)}.")
     return matrix

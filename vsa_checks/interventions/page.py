@@ -30,9 +30,9 @@ def block(document: Mapping[str, Any], picture: str = "") -> str:
     threads = around["threads"]
     lines = [
         f"### {name}",
-        f"Seed {around['seed']}, {document['rule']['draws']} draws of each random thing: {text['windows']} "
-        f"windows of {read_from}, {text['tokens']:,} tokens predicted. Loss of the model as it is: "
-        f"{unchanged['loss']:.3f} nats a token; of the best guess that knows no context: {unchanged['guess']:.3f}. "
+        f"Seed {around['seed']}, {document['rule']['draws']} draws of each random null or change: {text['windows']} "
+        f"windows of {read_from}, {text['tokens']:,} tokens predicted. Loss of the unchanged model: "
+        f"{unchanged['loss']:.3f} nats per token; of the best guess without context: {unchanged['guess']:.3f}. "
         f"The run took {duration(around['duration_s'])} on {threads} thread{'' if threads == 1 else 's'}.",
         *reasons,
         *prose.paragraphs(document),

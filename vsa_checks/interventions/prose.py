@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vsa_checks.report.answers import joined
 from vsa_checks.report.escaping import markdown
 
 Result = Mapping[str, Any]
@@ -16,14 +17,14 @@ def paragraphs(document: Mapping[str, Any]) -> list[str]:
     """The verdicts in all, then a list with an item for each part and aim, then one for the tasks; plain Markdown."""
     results = document["results"]
     judged = [one for one in results if one["verdict"]]
-    said = [f"Verdicts on text, {len(judged)} in all: {counts(judged)}."] if judged else []
+    said = [f"Verdicts on text, {len(judged)} in total: {counts(judged)}."] if judged else []
     items = []
     for part, aim in dict.fromkeys((one["part"], one["aim"]) for one in results):
         some = [one for one in results if (one["part"], one["aim"]) == (part, aim)]
         gone = some[0]["without"]["cost"]["value"]
         verb = "idealised" if aim == "idealise" else "spoiled"
         items.append(
-            f"- **{part}**, {verb}; taken away it costs {gone:+.2f} nats a token. "
+            f"- **{part}**, {verb}. Without this part the loss rises by {gone:+.2f} nats per token. "
             + " ".join(_sentence(one, gone) for one in some)
         )
     tasks: dict[str, list[Result]] = {}
@@ -38,14 +39,14 @@ def in_short(document: Mapping[str, Any]) -> str:
     """One model's verdicts, and what it costs to put bundles of five tokens in the place of layer-0 neurons."""
     name = document["model"]["name"].rsplit("/", 1)[-1]
     judged = [one for one in document["results"] if one["verdict"]]
-    said = [f"{markdown(name)}: of {len(judged)} changes that were judged, {counts(judged)}."]
+    said = [f"{markdown(name)}: {len(judged)} changes were judged: {counts(judged)}."]
     for one in document["results"]:
         if one["part"].startswith("neurons/") and one["id"].endswith("/k=5"):
             others = sorted(null["cost"]["value"] for null in one["nulls"])
             said.append(
-                f"{one['part'].removeprefix('neurons/')} of layer 0 as bundles of five tokens costs "
-                f"{one['cost']['value']:+.2f} nats a token, other changes of the same size {others[0]:+.2f} to "
-                f"{others[-1]:+.2f}, its absence {one['without']['cost']['value']:+.2f}."
+                f"Replacing {one['part'].removeprefix('neurons/')} of layer 0 by bundles of five tokens costs "
+                f"{one['cost']['value']:+.2f} nats per token; other changes of the same size cost {others[0]:+.2f} to "
+                f"{others[-1]:+.2f}, and its absence costs {one['without']['cost']['value']:+.2f}."
             )
     return " ".join(said)
 
@@ -58,17 +59,17 @@ def counts(some: Sequence[Result]) -> str:
 
 def beside(result: Result) -> str:
     """How a change compares with its nulls: a comparison counts where interval and draws lie on one side."""
-    sides: dict[str, list[str]] = {"cheaper than": [], "dearer than": [], "not told from": []}
+    sides: dict[str, list[str]] = {"less than": [], "more than": [], "not clearly different from": []}
     for null in result["nulls"]:
         found = null["above_change"]
         drawn = found["draws"] or [found["value"]]
         if found["low"] > 0 and min(drawn) > 0:
-            sides["cheaper than"].append(null["name"])
+            sides["less than"].append(null["name"])
         elif found["high"] < 0 and max(drawn) < 0:
-            sides["dearer than"].append(null["name"])
+            sides["more than"].append(null["name"])
         else:
-            sides["not told from"].append(null["name"])
-    return "; ".join(f"{side} {' and '.join(names)}" for side, names in sides.items() if names)
+            sides["not clearly different from"].append(null["name"])
+    return "; ".join(f"{side} {joined(names)}" for side, names in sides.items() if names)
 
 
 def _sentence(result: Result, gone: float) -> str:

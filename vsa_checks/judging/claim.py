@@ -116,7 +116,7 @@ class Null:
 def _read(path: Path) -> tuple[dict[str, Claim], dict[str, Null]]:
     """The records of a file by id and by name, in its order."""
     try:
-        found = read_toml(path, limit=MOST_BYTES, what="The file of claims", schema=_File)
+        found = read_toml(path, limit=MOST_BYTES, what="The claims file", schema=_File)
     except Unreadable as error:
         raise UsageError(f"{error}. Correct it there, or restore the file from the repository.") from error
     _require_unique(path, "claim", "id", [one["id"] for one in found["claim"]])
@@ -127,7 +127,7 @@ def _read(path: Path) -> tuple[dict[str, Claim], dict[str, Null]]:
         if unknown:
             line = toml_line(path.read_text(encoding="utf-8"), "claim", place, "decisive")
             raise UsageError(
-                f"The file of claims {path} (line {line}) gives {one['id']} the decisive null {unknown[0]!r}, and "
+                f"The claims file {path} (line {line}) gives {one['id']} the decisive null {unknown[0]!r}, and "
                 f"no [[null]] has this name. Correct the name, or say there what the null keeps and destroys."
             )
     return {one["id"]: Claim(**_hashable(one)) for one in found["claim"]}, nulls
@@ -138,7 +138,7 @@ def _require_unique(path: Path, kind: str, key: str, names: list[str]) -> None:
         if name in names[:place]:
             line = toml_line(path.read_text(encoding="utf-8"), kind, place, key)
             raise UsageError(
-                f"The file of claims {path} (line {line}) has the {kind} {name} a second time. Give it another {key}, "
+                f"The claims file {path} (line {line}) has the {kind} {name} a second time. Give it another {key}, "
                 f"or remove one of the two."
             )
 

@@ -108,7 +108,7 @@ def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) 
     if sha256 is not None and document["sha256"] != sha256:
         raise RecordedError(
             f"The verdicts in {path} were recorded for other weights: sha256 {document['sha256']}, and this model's "
-            f"is {sha256}. Check that the model is the one you mean, or write the file anew with --record."
+            f"is {sha256}. Check that the model is the one you mean, or record the verdicts again with --record."
         )
     known = {
         subject_id: Known(entry["verdict"], entry.get("reason", ""), tuple(entry.get("also", ())))
@@ -118,7 +118,7 @@ def read_recorded(path: Path, sha256: str | None, subject_ids: Collection[str]) 
     if strangers:
         raise RecordedError(
             f"{path} records {len(strangers)} subjects that this model does not have, the first being "
-            f"{strangers[0]}. Correct the id, or write the file anew with --record."
+            f"{strangers[0]}. Correct the id, or record the verdicts again with --record."
         )
     return Recorded(known, document.get("twin"))
 

@@ -167,7 +167,7 @@ def check_folder(directory: Path, model: str) -> None:
             continue
         if file.name == _ADAPTER:
             raise ModelError(
-                f"The model {model} is refused: {directory} holds an adapter ({_ADAPTER}), which is not applied here, "
+                f"The model {model} is refused: {directory} holds an adapter ({_ADAPTER}), which is not applied, "
                 "so the numbers would be those of another model. Give the model that it was merged into."
             )
         found = os.stat(file)

@@ -173,7 +173,7 @@ def _build(model: str, path: Path, row: Architecture, unembedding: bool, **sourc
         name, stored, wanted = sorted(report["mismatched_keys"])[0]
         raise ModelError(
             f"The model {model} cannot be loaded: {name} in {path} has the shape {tuple(stored)}, its "
-            f"configuration asks for {tuple(wanted)}. Configuration and weights do not belong together: "
+            f"configuration asks for {tuple(wanted)}. Configuration and weights do not match: "
             "fetch the model again."
         )
     module.config.architectures = [row.hf_class]

@@ -45,7 +45,7 @@ def gguf_type(headers: list[GGUFHeader], model: str) -> str:
         return "granitemoeshared"
     if header.has_array(f"{name}.rope.dimension_sections") and name == "glm4":
         raise ModelError(
-            f"The model {model} cannot be loaded: {header.path} is the text part of a model of several media, whose "
+            f"The model {model} cannot be loaded: {header.path} is the text part of a multimodal model, whose "
             "rows of queries and keys llama.cpp's converter reorders. Give the model's Hugging Face directory."
         )
     if name == "deepseek2" and any(".exp_probs_b." in tensor for part in headers for tensor in part.tensors):
@@ -168,7 +168,7 @@ def _heads(
 def _unlike(header: GGUFHeader, field: str, value: int, found: str) -> ModelError:
     return ModelError(
         f"The model {header.path} cannot be loaded: its header gives {header.architecture}.{field} as {value}, but "
-        f"{found}. Header and weights do not belong together: fetch or convert the model again."
+        f"{found}. Header and weights do not match: fetch or convert the model again."
     )
 
 

@@ -85,8 +85,8 @@ class GGUFHeader:
             per_layer = ", given per layer,"
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ModelError(
-                f"The model {self.path} cannot be loaded: {key}{per_layer} was looked for in its header as one whole "
-                f"number of at least {least} and is {value!r:.80}. Convert the model again, or give another."
+                f"The model {self.path} cannot be loaded: {key}{per_layer} in its header must be one whole "
+                f"number of at least {least}, but it is {value!r:.80}. Convert the model again, or give another."
             )
         return value
 
@@ -103,7 +103,7 @@ class GGUFHeader:
         if not (isfinite(found) and found >= least):
             wanted = f"one finite number{f' of at least {least:g}' if isfinite(least) else ''}"
             raise ModelError(
-                f"The model {self.path} cannot be loaded: {key} was looked for in its header as {wanted} and is "
+                f"The model {self.path} cannot be loaded: {key} in its header must be {wanted}, but it is "
                 f"{value!r:.80}. Convert the model again, or give another."
             )
         return found

@@ -163,7 +163,7 @@ def _check_positions(
     if name is not None and isinstance(asked, int) and asked > shapes[name][0]:
         raise ModelError(
             f"The model {model} cannot be loaded: {name} in {place} has the shape {shapes[name]}, its configuration "
-            f"asks for {asked:,} positions. Configuration and weights do not belong together: fetch the model again."
+            f"asks for {asked:,} positions. Configuration and weights do not match: fetch the model again."
         )
 
 

@@ -98,7 +98,7 @@ class AttentionReader(TensorReader):
         if gain.size not in (r, heads * r):
             raise ModelError(
                 f"The model {self.model} cannot be loaded: {module}.weight in {self.place} has {gain.size} values, for "
-                f"{heads} heads of {r}. Configuration and weights do not belong together: fetch the model again."
+                f"{heads} heads of {r}. Configuration and weights do not match: fetch the model again."
             )
         return np.ascontiguousarray(np.broadcast_to(gain.reshape(-1, r), (heads, r)))
 

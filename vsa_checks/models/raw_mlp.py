@@ -93,7 +93,7 @@ class MlpReader(TensorReader):
             raise ModelError(
                 f"The model {self.model} cannot be loaded: expert {expert} of layer {layer} in {self.place} has "
                 f"matrices of {found}, its configuration asks for {(d, wanted)}. "
-                "Configuration and weights do not belong together: fetch the model again."
+                "Configuration and weights do not match: fetch the model again."
             )
         return self._mlp_part(layer, weights)
 

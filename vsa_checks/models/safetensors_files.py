@@ -54,7 +54,7 @@ def all_entries(files: tuple[Path, ...], model: str) -> dict[str, tuple[Path, in
         if twice:
             raise ModelError(
                 f"The model {model} cannot be loaded: {file} holds {twice[0]:.200}, as {found[twice[0]][0].name} does, "
-                "and which of the two is meant is not said. Fetch or save the model again."
+                "and it is unclear which of the two is meant. Fetch or save the model again."
             )
         found |= {name: (file, data_start, entry) for name, entry in header.items()}
     return found
@@ -73,7 +73,7 @@ def safetensors_header(path: Path, model: str) -> tuple[dict[str, Entry], int]:
 
     def bad(what: str) -> ModelError:
         return ModelError(
-            f"The model {model} cannot be loaded: {path} is no sound safetensors file ({what}). The file is "
+            f"The model {model} cannot be loaded: {path} is not a valid safetensors file ({what}). The file is "
             "cut short or damaged: fetch it again."
         )
 

@@ -116,7 +116,7 @@ def check_numbers(config: Mapping[str, Any], n_tensors: int | None, model: str) 
         if plain and layers and not shared and n_tensors is not None and value > n_tensors:
             raise ModelError(
                 f"The model {model} cannot be loaded: its config.json asks for {value:,} layers ({place}), and there "
-                f"are {n_tensors:,} tensors in all. Configuration and weights do not belong together: fetch the model "
+                f"are {n_tensors:,} tensors in all. Configuration and weights do not match: fetch the model "
                 "again."
             )
 

@@ -75,7 +75,7 @@ def locate(name_or_path: str | os.PathLike[str], registry: Registry | None = Non
     if _exists(path, name):
         if not path.is_dir() and not _starts_as_gguf(path) and path.suffix.lower() != ".gguf":
             raise ModelError(
-                f"The model {name} cannot be loaded: the file is no GGUF file. Give a .gguf file, or the "
+                f"The model {name} cannot be loaded: it is not a GGUF file. Give a .gguf file, or the "
                 "directory of a Hugging Face model (config.json beside the weights) instead of one file of "
                 "it."
             )

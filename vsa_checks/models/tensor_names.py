@@ -58,7 +58,7 @@ def check_experts(
         if wrong:
             raise ModelError(
                 f"The model {model} cannot be loaded: its configuration asks for {n_experts:,} experts, and layer "
-                f"{layer} in {place} has another number of them. Configuration and weights do not belong together: "
+                f"{layer} in {place} has another number of them. Configuration and weights do not match: "
                 "fetch the model again."
             )
 
@@ -85,7 +85,7 @@ def check_sizes(stored: Mapping[str, tuple[int, ...]], layout: Layout, shape: Sh
     if not found or found[0] != shape.d_vocab:
         raise ModelError(
             f"The model {model} cannot be loaded: {names[embed]} in {place} has the shape {found}, its configuration "
-            f"asks for {shape.d_vocab:,} tokens. Configuration and weights do not belong together: fetch the model "
+            f"asks for {shape.d_vocab:,} tokens. Configuration and weights do not match: fetch the model "
             "again."
         )
     last = layout.layer.format(shape.n_layers - 1)
@@ -98,7 +98,7 @@ def check_sizes(stored: Mapping[str, tuple[int, ...]], layout: Layout, shape: Sh
         held = next(at for at in range(shape.n_layers) if not any(n.startswith(layout.layer.format(at)) for n in names))
         raise ModelError(
             f"The model {model} cannot be loaded: its configuration asks for {shape.n_layers:,} layers, and {place} "
-            f"has tensors of {held}. Configuration and weights do not belong together: fetch the model again."
+            f"has tensors of {held}. Configuration and weights do not match: fetch the model again."
         )
 
 

@@ -83,7 +83,7 @@ class TensorReader:
         if shape is not None and tuple(found) != shape:
             raise ModelError(
                 f"The model {self.model} cannot be loaded: {stored} in {self.place} has the shape {tuple(found)}, its "
-                f"configuration asks for {shape}. Configuration and weights do not belong together: fetch the model "
+                f"configuration asks for {shape}. Configuration and weights do not match: fetch the model "
                 "again."
             )
         values = self.stored.read(stored, index)

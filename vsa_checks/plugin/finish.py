@@ -76,9 +76,9 @@ def record(run: ClaimsRun, tally: Tally) -> None:
 def not_written(what: str, place: object, error: Exception, run: ClaimsRun) -> str:
     """What to say where a file could not be written: why, and what to do."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    again = "takes the measurements from the cache" if run.kept.keeps else "measures everything anew"
+    again = "takes the measurements from the cache" if run.kept.keeps else "measures everything again"
     return visible(
-        f"{what} could not be written to {place} ({reason.rstrip('.')}), and what stood there is as it was. Make room "
+        f"{what} could not be written to {place} ({reason.rstrip('.')}); earlier files there are unchanged. Make room "
         f"there, or name another place; the same command {again}."
     )
 
@@ -87,7 +87,7 @@ def why_not_recorded(tally: Tally) -> str:
     """Why a run that was to record verdicts did not."""
     if tally.failed or tally.missing or not tally.results:
         return "a test failed or did not run, or nothing was measured"
-    return "the run did not end well"
+    return "the run did not end normally"
 
 
 def _known(result: dict[str, Any]) -> Known:
@@ -122,15 +122,15 @@ def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter
     if tally.ended_early:
         n_done = f"{len(tally.done)} of {len(tally.collected)} checks were done"
         reporter.write_line(
-            f"Ended early: {n_done}. What they measured is kept, and the same command goes on from there."
+            f"Ended early: {n_done}. Their measurements are kept, and the same command resumes from there."
             if run.kept.keeps
-            else f"Ended early: {n_done}. Nothing is kept (no cache): the same command measures everything anew.",
+            else f"Ended early: {n_done}. Nothing is kept (no cache): the same command measures everything again.",
             yellow=True,
         )
     elif tally.missing and not tally.refused:
         reporter.write_line(
-            f"{len(tally.missing)} of {len(tally.collected)} tests were collected and never reported, the first being "
-            f"{tally.missing[0]}: the run fails.",
+            f"{len(tally.missing)} of {len(tally.collected)} collected tests were never reported, so the run fails. "
+            f"The first is {tally.missing[0]}.",
             red=True,
         )
 

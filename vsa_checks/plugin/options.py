@@ -19,7 +19,7 @@ def gigabytes(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of gigabytes between 0 and a million")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of gigabytes between 0 and a million")
     return number
 
 
@@ -34,46 +34,45 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--device": {
         "choices": ("cpu", "cuda"),
         "default": "cpu",
-        "help": "where to run the model, find bundles and count pairs; the rest is done on the CPU (default: cpu)",
+        "help": "where to run the model, find bundles and count pairs; the rest runs on the CPU (default: cpu)",
     },
     "--seed": {"type": int, "default": 0, "metavar": "N", "help": "seed of nulls and intervals (default: 0)"},
     "--seeds": {
         "type": int,
         "default": 1,
         "metavar": "N",
-        "help": "measure with N seeds, from --seed on, and tell how often each verdict comes out (default: 1, and 5 "
-        "where a verdict might hang on the seed)",
+        "help": "measure with N seeds, starting with --seed, and count how often each verdict occurs (default: 1, and "
+        "up to 5 where the verdict might depend on the seed)",
     },
-    "--text": {"metavar": "FILE", "help": "what the model reads (default: the passages of fixtures/texts/)"},
+    "--text": {"metavar": "FILE", "help": "the text that the model reads (default: the passages of fixtures/texts/)"},
     "--record": {
         "action": "store_true",
-        "help": "write the measured verdicts as the recorded ones, and those of a registered model's untrained twin",
+        "help": "record the measured verdicts, and for a registered model the values of its untrained twin",
     },
     "--recorded": {"metavar": "FILE", "help": "the file of recorded verdicts, for a model given as a path"},
     "--no-recorded": {"action": "store_true", "help": "ignore recorded verdicts: only `holds` passes"},
     "--no-cache": {
         "action": "store_true",
-        "help": "measure everything anew: neither take measurements from the cache nor keep them",
+        "help": "measure everything again: neither read nor write the cache",
     },
     "--claims": {
         "metavar": "IDS",
-        "help": "only these claims: ids between commas, * stands for anything (neurons-*,bundle-recall). With this or "
-        "one of the next two, tests that check no claim are left out",
+        "help": "only these claims: comma-separated ids, where * matches anything (neurons-*,bundle-recall). With this "
+        "or either of the next two options, tests that check no claim are left out",
     },
     "--layers": {
         "metavar": "LIST",
-        "help": "only these layers: 0,3,10-14, and -1 is the last; subjects without a layer stay",
+        "help": "only these layers: 0,3,10-14, where -1 is the last; subjects without a layer are always included",
     },
     "--primary-only": {"action": "store_true", "help": "only the primary subjects"},
     "--memory-limit": {
         "type": gigabytes,
         "metavar": "GB",
-        "help": "memory that the run may take (default: 80%% of what is free)",
+        "help": "memory that the run may take (default: 80%% of the free memory)",
     },
     "--no-twin": {
         "action": "store_true",
-        "help": "measure no untrained twin: an untrained network of the model's shape, whose value stands beside each "
-        "result",
+        "help": "do not measure the untrained twin, a network of the model's shape that each result is compared with",
     },
     "--list-claims": {"action": "store_true", "help": "list the claims and exit"},
     "--list-models": {"action": "store_true", "help": "list the registered models and exit"},
@@ -82,7 +81,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the options of the claims to pytest's."""
-    group = parser.getgroup("claims", "what to check the paper's claims on")
+    group = parser.getgroup("claims", "how to check the paper's claims")
     for name, meaning in OPTIONS.items():
         group.addoption(name, **meaning)
 

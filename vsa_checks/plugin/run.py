@@ -238,7 +238,7 @@ def _require_readable(file: Path, info: ModelInfo, ids: list[str], chosen: Selec
         read_recorded(file, info.sha256, ids)
     except RecordedError as error:
         raise UsageError(
-            f"--record with {chosen.words} keeps what {file} says of everything else, and that cannot be kept. {error} "
+            f"--record with {chosen.words} keeps what {file} says of everything else, which cannot be kept. {error} "
             f"For that, leave {chosen.words} out."
         ) from error
 
@@ -275,7 +275,7 @@ def _require_cuda() -> None:
 
     if not torch.cuda.is_available():
         raise UsageError(
-            "--device cuda was asked for, and PyTorch sees no CUDA device here. Leave the option out to compute on the "
+            "--device cuda was given, but PyTorch finds no CUDA device. Leave the option out to compute on the "
             "CPU, or install a CUDA build of PyTorch on a machine with such a device."
         )
 

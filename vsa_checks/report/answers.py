@@ -15,7 +15,7 @@ from vsa_checks.report.quantities import Quantity, chance_of
 from vsa_checks.report.summary import beaten, lead
 
 Result = Mapping[str, Any]
-SHAPE_GIVES_IT = "An untrained network of the same shape meets this too: the shape gives it."
+SHAPE_GIVES_IT = "An untrained network of the same shape meets this too, so it is given by the shape."
 
 
 def joined(parts: Sequence[str]) -> str:
@@ -56,16 +56,16 @@ def chance(worst: Result, kind: Quantity) -> list[str]:
     if decisive:
         parts = [f"{visible(null['name'])}: {kind.text(null['value'], value)}" for null in decisive]
         found.append(
-            f"{_capital(joined(parts))}. {'This null' if len(parts) == 1 else 'Each of these'} must be beaten."
+            f"{_capital(joined(parts))}. The value must beat {'this null' if len(parts) == 1 else 'each of these'}."
         )
     if reference := worst["reference"]:
         name, at = visible(reference["name"]), kind.text(reference["value"], value)
-        note = "" if decisive else " To be like this is what the claim asks for, so lying near it is no fault."
+        note = "" if decisive else " The claim asks for a value like this, so a value close to it is not a failure."
         found.append(f"{_capital(name)}: {at}.{note}")
     if shown := [null for null in worst["nulls"] if not null["decisive"]]:
         parts = [f"{visible(null['name'])}: {kind.text(null['value'], value)}" for null in shown]
-        found.append(f"Shown beside it, deciding nothing: {joined(parts)}.")
-    return found or ["Nothing stands for chance here: the verdict rests on the threshold alone."]
+        found.append(f"For comparison only: {joined(parts)}.")
+    return found or ["There is no null or reference here: the verdict depends only on the threshold."]
 
 
 def follows(worst: Result, kind: Quantity, alpha: float | None) -> str:
@@ -79,7 +79,7 @@ def follows(worst: Result, kind: Quantity, alpha: float | None) -> str:
     left_behind, others = decisive_nulls(worst, alpha)
     asked = kind.asked(worst)
     if verdict == "chance":
-        return f"The threshold is met, but so it would be by luck: the value {_not_beaten(worst, others, kind, alpha)}."
+        return f"The value meets the threshold, but so does chance: it {_not_beaten(worst, others, kind, alpha)}."
     if verdict == "holds":
         if left_behind:
             names = joined([visible(null["name"]) for null in left_behind])
@@ -87,17 +87,17 @@ def follows(worst: Result, kind: Quantity, alpha: float | None) -> str:
             by = kind.gap(lead(worst, closest["value"]))
             sentence = f"The claim holds, and better than chance: it beats {names}, the closest by {by}."
         else:
-            sentence = f"The claim holds: {asked} is asked for. It names no null that it must beat."
+            sentence = f"The claim holds: it requires {asked}. It has no decisive null."
         return f"{sentence} {SHAPE_GIVES_IT}" if formatting.GIVEN in formatting.remarks(worst) else sentence
-    sentence = f"The claim fails: {asked} is asked for."
+    sentence = f"The claim fails: it requires {asked}."
     if others:
         return f"{sentence} And the value {_not_beaten(worst, others, kind, alpha)}."
     if left_behind:
         names = joined([visible(null["name"]) for null in left_behind])
-        return f"{sentence} Yet there is more to it than chance: the value beats {names}."
+        return f"{sentence} Still, this is more than chance: the value beats {names}."
     reference = worst["reference"]
     if reference and lead({**worst, "value": reference["value"]}, worst["threshold"]) >= 0:
-        return f"{sentence} {_capital(visible(reference['name']))} would meet that."
+        return f"{sentence} {_capital(visible(reference['name']))} would meet it."
     return sentence
 
 
@@ -124,10 +124,10 @@ def _not_beaten(result: Result, nulls: Sequence[Mapping[str, Any]], kind: Quanti
         if ahead < 0:
             groups.setdefault("is no better than {}", []).append(name)
         elif null["p_value"] is not None and alpha is not None and null["p_value"] > alpha:
-            groups.setdefault("is not told apart from {}", []).append(name)
+            groups.setdefault("is not clearly different from {}", []).append(name)
         else:
             by, least = kind.gap(ahead), kind.gap(null["delta"] or 0.0)
-            groups.setdefault(f"leads {{}} by only {by}, where {least} are asked for", []).append(name)
+            groups.setdefault(f"leads {{}} by only {by} ({least} required)", []).append(name)
     return ", and ".join(words.format(joined(names)) for words, names in groups.items())
 
 

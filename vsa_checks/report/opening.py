@@ -11,8 +11,8 @@ from vsa_checks.report.answers import joined
 Result = Mapping[str, Any]
 FLAGS = {
     "fold_ln": "the scale and bias of each normalisation folded into the matrix that reads it",
-    "center_writing_weights": "the mean taken out of what is written to the residual stream",
-    "center_unembed": "the mean taken out of the unembedding",
+    "center_writing_weights": "the mean subtracted from what is written to the residual stream",
+    "center_unembed": "the mean subtracted from the unembedding",
     "fold_value_biases": "value biases folded into the output bias of attention",
 }
 
@@ -31,7 +31,7 @@ def headline(claims: Sequence[Mapping[str, Any]], not_run: Sequence[str]) -> tup
     if n := counts["holds"]:
         parts.append(f"{n} {_verb(n, 'holds', 'hold')} wherever checked{_of_these(n, given)}")
     if n := counts["chance"]:
-        parts.append(f"{n} {_verb(n, 'comes', 'come')} out no better than random numbers do")
+        parts.append(f"{n} {_verb(n, 'does', 'do')} no better than random numbers")
     if n := counts["refuted"]:
         parts.append(f"{n} {_verb(n, 'fails', 'fail')} in at least one place")
     if parts:
@@ -45,7 +45,10 @@ def headline(claims: Sequence[Mapping[str, Any]], not_run: Sequence[str]) -> tup
     if parts and (n := counts["not-checked"]):
         rest.append(f"{n} more could not be checked")
     if n := len(claims) - len(judged):
-        rest.append(f"{n} {'others ' if rest else ''}{_verb(n, 'goes', 'go')} beyond the paper and count apart")
+        rest.append(
+            f"{n} {'others ' if rest else ''}{_verb(n, 'goes', 'go')} beyond the paper and "
+            f"{_verb(n, 'is', 'are')} counted separately"
+        )
     if not_run and claims:
         rest.append(f"{len(not_run)} {_verb(len(not_run), 'was', 'were')} not run")
     return sentence, f"{'; '.join(rest)}." if rest else ""
@@ -89,12 +92,12 @@ def bases(results: Sequence[Result]) -> list[tuple[str, str]]:
         done = [f"{FLAGS.get(name, 'see TransformerLens')} ({name})" for name, on in sorted(flags.items()) if on]
         left = [name for name, on in sorted(flags.items()) if not on]
         if basis == "raw":
-            sentence = "The weights as they are stored, unchanged."
-            sentence += f" But took effect: {'; '.join(done)}." if done else ""
+            sentence = "The weights as stored, unchanged."
+            sentence += f" However, these steps took effect: {'; '.join(done)}." if done else ""
         else:
             sentence = "The weights as TransformerLens prepares them; the model's predictions stay the same. "
-            sentence += f"Took effect: {'; '.join(done)}. " if done else "None of its changes took effect. "
-            sentence += f"Did not apply to this model: {', '.join(left)}." if left else ""
+            sentence += f"Steps that took effect: {'; '.join(done)}. " if done else "None of its steps took effect. "
+            sentence += f"Steps that do not apply to this model: {', '.join(left)}." if left else ""
         found.append((basis, sentence.strip()))
     return found
 
@@ -103,12 +106,12 @@ def recorded(results: Sequence[Result]) -> str:
     """How the verdicts compare with those recorded for the model."""
     known = [result for result in results if result["recorded"]]
     if not known:
-        return "No verdicts are on record for this model, so there is nothing to compare with."
+        return "No verdicts are recorded for this model, so there is nothing to compare with."
     differing = sum(result["verdict"] != result["recorded"]["verdict"] for result in known)
     without = len(results) - len(known)
     sentence = (
-        f"All {len(known)} verdicts on record for these subjects came out the same."
+        f"All {len(known)} verdicts recorded for these subjects are unchanged."
         if not differing
-        else f"{differing} of {len(known)} verdicts differ from those on record (marked below)."
+        else f"{differing} of {len(known)} verdicts differ from the recorded ones (marked below)."
     )
-    return sentence + (f" {without} subjects have no verdict on record." if without else "")
+    return sentence + (f" {without} subjects have no recorded verdict." if without else "")

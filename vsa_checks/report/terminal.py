@@ -46,14 +46,14 @@ def summary(
     for claim in worst_first(by_claim):
         _say(console, _claim_line(claim, by_claim[claim], console, width, widths))
     if any(not entry["worst"]["primary"] for entry in by_claim.values()):
-        _say(console, "* no primary subjects: counts and worst are of the exploratory ones", "dim")
+        _say(console, "* no primary subjects: counts and worst are those of exploratory subjects", "dim")
     _say(console, "")
     _totals(console, document["summary"], " in this part" if partial else "")
     if n_from_cache:
         n_results = len(document["results"])
-        _say(console, f"{n_from_cache} of {n_results} results taken from the cache (--no-cache measures anew).", "dim")
+        _say(console, f"{n_from_cache} of {n_results} results taken from the cache (--no-cache measures again).", "dim")
     if why := document["environment"].get("no_twin"):
-        _say(console, f"No untrained twin stands beside the results: {formatting.visible(why)}.", "dim")
+        _say(console, f"The results have no untrained twin: {formatting.visible(why)}.", "dim")
     crashed = document["environment"].get("crashed", [])
     if crashed:
         _say(console, f"{len(crashed)} tests failed without a verdict, and are not among these results.", "bold red")
@@ -141,4 +141,4 @@ def _totals(console: Console, totals: Mapping[str, Any], of_what: str) -> None:
     if given:
         _say(console, "Given by the shape: an untrained network of the same shape meets it too.", "dim")
     if unsettled:
-        _say(console, f"Unsettled: {unsettled} of all, which other random numbers give another verdict.", "dim")
+        _say(console, f"Unsettled: {unsettled} of all subjects get another verdict with other random numbers.", "dim")

@@ -1,4 +1,4 @@
-"""Where each threshold comes from, in one sentence; docs/calibration.md ("Why these thresholds") has the trials."""
+"""The origin of each threshold, in one sentence; docs/calibration.md ("Why these thresholds") has the trials."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any
 from vsa_checks.judging.claim import load_claims
 
 OURS = {
-    "bundle-recall": "nine tenths of what independent vectors give; half of the dimensions lost, or one near-copy of"
-    " each token, miss it",
-    "embedding-mean-zero": "planted and random embeddings meet it, and a common part of .23 of an embedding's length"
-    " misses it",
-    "embedding-component-mean": "planted and random embeddings meet it, and a common part of .23 of an embedding's"
-    " length misses it",
-    "embedding-copies": "one token in a hundred; the share of pairs does not see copies, this sees the first one",
-    "attention-ov-isometry": "nine tenths of what products of random matrices give, which is lenient",
-    "attention-qk-isometry": "nine tenths of what products of random matrices give, which is lenient",
-    "attention-ov-isometry-as-random": "what 99 in 100 layers of Gaussian heads pass",
-    "attention-qk-isometry-as-random": "what 99 in 100 layers of Gaussian heads pass",
-    "attention-beyond-random": "a tenth of the way from random vectors to the most even ones that there can be",
-    "mlp-out-beyond-random": "a tenth of the way from random vectors to the most even ones that there can be",
+    "bundle-recall": "nine tenths of the recall of independent vectors; embeddings miss it if half of the dimensions"
+    " are lost, or if each token has one near-copy",
+    "embedding-mean-zero": "planted and random embeddings meet it; embeddings with a common part of .23 of their"
+    " length miss it",
+    "embedding-component-mean": "planted and random embeddings meet it; embeddings with a common part of .23 of their"
+    " length miss it",
+    "embedding-copies": "one token in a hundred; the share of pairs does not show copies, this claim shows the first",
+    "attention-ov-isometry": "nine tenths of the value for products of random matrices, which is lenient",
+    "attention-qk-isometry": "nine tenths of the value for products of random matrices, which is lenient",
+    "attention-ov-isometry-as-random": "a level that 99 in 100 layers of Gaussian heads reach",
+    "attention-qk-isometry-as-random": "a level that 99 in 100 layers of Gaussian heads reach",
+    "attention-beyond-random": "a tenth of the way from random vectors to the most even vectors possible",
+    "mlp-out-beyond-random": "a tenth of the way from random vectors to the most even vectors possible",
     "binding-preserves-similarity": "a quarter more change than Gaussian matrices of the same shape make",
     "unbinding-recovers": "nine tenths of what Gaussian matrices of the same shape recover",
-    "neurons-beyond-chance": "twice what one random direction in a hundred gives by construction; the nulls decide"
-    " whether it is more than luck",
-    "neurons-kurtosis": "twice what one random direction in a hundred gives by construction; the nulls decide whether"
-    " it is more than luck",
-    "circuits-bound-tokens": "tells nothing by itself, since any larger dictionary explains more: the null decides",
-    "circuits-mlp-to-mlp": "one reading neuron in twenty, whatever the layers' width",
-    "neuron-or": "lenient by itself, since a bundle fitted to a neuron drives it: the nulls decide",
+    "neurons-beyond-chance": "twice the share of random directions above the level, which is one in a hundred by"
+    " construction; the nulls decide whether it is more than luck",
+    "neurons-kurtosis": "twice the share of random directions above the level, which is one in a hundred by"
+    " construction; the nulls decide whether it is more than luck",
+    "circuits-bound-tokens": "it says nothing by itself, since any larger dictionary explains more: the null decides",
+    "circuits-mlp-to-mlp": "one reading neuron in twenty, whatever the width of the layers",
+    "neuron-or": "it is lenient by itself, since a bundle fitted to a neuron drives it: the nulls decide",
 }
-_NEAR_ORTHOGONAL = "twice what random vectors have; missed once vectors fill less than a quarter of the dimensions"
-_ARTIFACTS = "one pair in a hundred, where random vectors have next to none"
+_NEAR_ORTHOGONAL = "twice the value for random vectors; vectors that fill less than a quarter of the dimensions miss it"
+_ARTIFACTS = "one pair in a hundred, whereas random vectors have almost none"
 _WEAK = "signals far weaker than a planted model's meet it: the nulls decide"
 OURS |= dict.fromkeys(
     (
@@ -55,8 +55,8 @@ OURS |= dict.fromkeys(
 def origin(claim: str, record: Mapping[str, Any]) -> str:
     """Whose threshold it is, and why it lies there: of a record of another version only the first is known."""
     if record["threshold_origin"] == "paper":
-        return "This is the paper's own figure."
+        return "This is the paper's own threshold."
     now = load_claims().get(claim)
     same = now is not None and all(record[name] == getattr(now, name) for name in ("threshold", "threshold_unit"))
     why = OURS.get(claim) if same else None
-    return f"The paper gives no figure; this one is ours{f': {why}' if why else ''}."
+    return f"The paper gives no threshold; this one is ours{f': {why}' if why else ''}."

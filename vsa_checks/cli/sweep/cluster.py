@@ -70,7 +70,7 @@ def existing(address: str) -> Iterator[Engine]:
             client = Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TypeError, RuntimeError, ImportError) as error:
             raise UsageError(
-                f"No scheduler of Dask answers at {address!r} ({first_line(error)}). Start one with `dask scheduler`, "
+                f"No Dask scheduler answers at {address!r} ({first_line(error)}). Start one with `dask scheduler`, "
                 "and name the address that it prints, such as tcp://127.0.0.1:8786; without --scheduler the sweep runs "
                 "on this machine alone."
             ) from error

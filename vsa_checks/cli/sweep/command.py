@@ -56,10 +56,10 @@ def run(options: argparse.Namespace) -> int:
         selection(options.claims, None, False, load_claims(), 0)  # raises for a claim that there is not
     if options.workers is not None and not 1 <= options.workers <= MOST_AT_ONCE:
         raise UsageError(
-            f"--workers {options.workers} cannot be used: it is how many runs go on at once, 1 to {MOST_AT_ONCE:,}."
+            f"--workers {options.workers} cannot be used: it sets how many runs go on at once, 1 to {MOST_AT_ONCE:,}."
         )
     if options.scheduler is not None and options.workers is not None:
-        raise UsageError("--workers is for a sweep on this machine alone: of a cluster, the workers decide.")
+        raise UsageError("--workers is only for a sweep on this machine; on a cluster, the number of workers decides.")
     models = names(options.models, options.revisions)
     where = Path(options.report_dir).absolute() if options.report_dir else paths.reports()
     with _folder(where), _ending():
@@ -122,8 +122,8 @@ def _sweep(options: argparse.Namespace, settings: Settings, models: Sequence[str
                     raise
     except course.SchedulerLost:
         raise UsageError(
-            f"The scheduler at {options.scheduler} does not answer any more. What was measured is kept: start it "
-            "again, and the same command goes on from there."
+            f"The scheduler at {options.scheduler} no longer answers. Finished measurements are kept: start it "
+            "again, and the same command resumes from there."
         ) from None
     except OSError as error:
         raise UsageError(f"The sweep cannot write to {where} ({error.strerror or error}). Make room there.") from error
@@ -188,7 +188,7 @@ def _folder(where: Path) -> Iterator[None]:
 
     if os.path.lexists(where / document.FILE_NAME):
         raise UsageError(
-            f"{where} is the folder of a report, whose page the comparison would take the place of. Name another "
+            f"{where} is the folder of a report, whose page the comparison would replace. Name another "
             "folder for the sweep with --report-dir DIR."
         )
     try:
@@ -205,7 +205,7 @@ def _folder(where: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"Another sweep is at work in {where}. Wait for its end, or name another folder with --report-dir DIR."
+                f"Another sweep is running in {where}. Wait for its end, or name another folder with --report-dir DIR."
             ) from None
         except OSError:
             pass  # a file system without locks
