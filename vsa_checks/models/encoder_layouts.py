@@ -117,6 +117,7 @@ BART = Layout(
     "model.decoder.layers.{}.",
     {key: value for key, value in OPT_LAYER.items() if not key.endswith("norm")},
     unembed="lm_head",
+    unembed_bias="final_logits_bias",
     positions="model.decoder.embed_positions",
     embed_norm="model.decoder.layernorm_embedding",
     first_position=2,

@@ -20,7 +20,7 @@ from vsa_checks.models.raw_weights import Opened, RawWeights
 from vsa_checks.models.shapes import EPSILONS, check_numbers, effective_config, row_for
 from vsa_checks.models.sources import Located
 from vsa_checks.models.storage import Stored, open_weights
-from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, missing_tensors
+from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, missing_tensors, stored_layout
 
 # What older versions of the classes kept beside the weights, and heads that no claim looks at.
 _NO_WEIGHTS = (
@@ -55,8 +55,10 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
     config = effective_config(whole)
     row = row_for(config, model)
     stored = open_weights(find_weights(directory, model), model)
+    row = replace(row, layout=stored_layout(row.layout, stored.names))
     class_config = read_class_config(directory, model) if row.hf_class else None
     text_config = class_config.get_text_config() if class_config is not None else None
+    defaults = text_config.to_dict() if text_config is not None else {}
     notes, expected = [], None
     if not row.layout.embed:
         row, tied = with_embedding(row, stored, config, text_config, info, model)
@@ -96,7 +98,7 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
         if row.family == "encoder-decoder":
             notes.insert(0, "Its decoder is looked at, with what that attends to in itself.")
     cap = expected is None or _caps_logits(config, row)  # what is not known could be capped
-    return Opened(raw, info, " ".join(filter(None, notes)), _eps(config), cap)
+    return Opened(raw, info, " ".join(filter(None, notes)), _eps({**defaults, **config}), cap, _clips_values(config))
 
 
 def _applications(config: Mapping[str, Any]) -> str:
@@ -204,6 +206,12 @@ def _eps(config: Mapping[str, Any]) -> float:
         if isinstance(config.get(field), int | float):
             return float(config[field])
     return 1e-5
+
+
+def _clips_values(config: Mapping[str, Any]) -> bool:
+    of_attention = config.get("attn_config")  # MPT's
+    nested = of_attention.get("clip_qkv") if isinstance(of_attention, Mapping) else None
+    return bool(config.get("clip_qkv") or nested)
 
 
 def _caps_logits(config: Mapping[str, Any], row: Architecture) -> bool:

@@ -66,18 +66,26 @@ class RawWeights(AttentionReader, MlpReader):
             narrow = self._take(f"{project}.weight", (self.embedding_width, self.shape.d_model))
             return narrow.T @ self.embedding().T, None
         # A matrix of its own is used even if the configuration says that there is none, as transformers does.
-        own = bool(name) and self.has(f"{name}.weight")
+        own = bool(name) and self.has(f"{name}.weight") and not self._narrow_head()
         matrix = self._take(f"{name}.weight", (self.shape.d_vocab, self.shape.d_model)) if own else None
-        bias = self._maybe(self.layout.unembed_bias or f"{name}.bias") if name else None
-        return (None if matrix is None else matrix.T), bias
+        bias = self._maybe(f"{name}.bias") if name else None
+        if bias is None and self.layout.unembed_bias:
+            bias = self._maybe(self.layout.unembed_bias)
+        return (None if matrix is None else matrix.T), None if bias is None else bias.reshape(-1)
+
+    def _narrow_head(self) -> bool:
+        """Whether the prediction head makes its input as narrow as W_E, so that no unembedding reads the stream."""
+        shape = self.stored.shape(self.module_names[f"{self.layout.unembed}.weight"])
+        return self.embedding_width != self.shape.d_model and shape == (self.shape.d_vocab, self.embedding_width)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The stored weights of a model: how to read them, what is known, a note, norms' epsilon, and a cap on logits."""
+    """The stored weights of a model: how to read them, what is known, a note, norms' epsilon, and what is cut off."""
 
     raw: RawWeights
     info: ModelInfo
     note: str
     eps: float
     caps_logits: bool
+    clips_values: bool = False
