@@ -38,6 +38,13 @@ def test_a_field_that_is_left_out_is_what_the_class_takes_it_for(model_type: str
         assert facts({key: value for key, value in whole.items() if key != field}) == facts(whole), field
 
 
+def test_layers_that_are_counted_by_a_list_of_their_kinds() -> None:
+    config = {"model_type": "nemotron_h", "vocab_size": 300, "hidden_size": 32}
+    config |= {"layers_block_type": ["linear_attention", "mlp", "full_attention"]}
+    config |= {"time_step_limit": [0.0, {"__float__": "Infinity"}]}  # as it is saved
+    assert shape_from_config(config, "x").n_layers == 3
+
+
 def facts(config: dict[str, Any]) -> tuple[Any, ...]:
     config = dict(effective_config(config))
     row = row_for(config, "x")

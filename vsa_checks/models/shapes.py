@@ -158,8 +158,12 @@ def _with_defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
     from transformers import AutoConfig
 
     try:
-        given = {key: value for key, value in config.items() if key != "model_type"}
-        return {**AutoConfig.for_model(str(config["model_type"]), **given).to_dict(), **config}
+        # Infinity stands in files as a mapping that classes do not take, and no size is one.
+        given = {key: value for key, value in config.items() if key != "model_type" and "__float__" not in str(value)}
+        made = AutoConfig.for_model(str(config["model_type"]), **given)
+        # Some classes count their layers by a list of what these are.
+        counted = {name: found for name in _COMMON_KEYS.values() if isinstance(found := getattr(made, name, None), int)}
+        return {**counted, **made.to_dict(), **config}
     except Exception:  # what is missing or wrong is said of the fields themselves
         return config
 
