@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,16 @@ def test_a_field_that_is_left_out_is_what_the_class_takes_it_for(model_type: str
     whole = AutoConfig.for_model(model_type).to_dict()
     for field in whole.keys() - {"model_type", *(DERIVED if ARCHITECTURES[model_type].no_attention else ())}:
         assert facts({key: value for key, value in whole.items() if key != field}) == facts(whole), field
+
+
+@pytest.mark.parametrize("name", tiny.CONFIGS)
+def test_a_configuration_as_it_is_saved_needs_nothing_of_its_class(tmp_path: Path, name: str) -> None:
+    """So that a model is described in milliseconds."""
+    from transformers import AutoConfig
+
+    AutoConfig.for_model(name.split("#")[0], **{"vocab_size": 300, **tiny.CONFIGS[name]}).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert effective_config(config) is config
 
 
 def test_layers_that_are_counted_by_a_list_of_their_kinds() -> None:

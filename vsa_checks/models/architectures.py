@@ -206,9 +206,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "youtu": Architecture("YoutuForCausalLM", layouts.DENSE_DEEPSEEK, no_attention=_LATENT),
     "llama4_text": Architecture("Llama4ForCausalLM", layouts.LLAMA4, head_dim=128, gguf=Gguf(("llama4",))),
     "jamba": Architecture("JambaForCausalLM", layouts.JAMBA, uneven=_HYBRID, gguf=Gguf(("jamba",))),
-    "falcon_h1": Architecture("FalconH1ForCausalLM", layouts.JAMBA),
+    "falcon_h1": Architecture("FalconH1ForCausalLM", layouts.DENSE_JAMBA),
     "bamba": Architecture(
-        "BambaForCausalLM", layouts.JAMBA, uneven=_HYBRID, gguf=Gguf(("granitehybrid",), permuted=True)
+        "BambaForCausalLM", layouts.DENSE_JAMBA, uneven=_HYBRID, gguf=Gguf(("granitehybrid",), permuted=True)
     ),
     "lfm2": Architecture(
         "Lfm2ForCausalLM", layouts.LFM2, uneven=_HYBRID, gguf=Gguf(("lfm2",), final_norm="token_embd_norm")

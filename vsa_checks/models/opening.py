@@ -41,6 +41,7 @@ _SCALES = re.compile(
     r"|\.(scales|qweight|qzeros|g_idx|SCB|weight_packed|weight_shape|weight_global_scale)$"
     r"|\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..+)$"
 )
+_ADAPTED = re.compile(r"\.(lora_(A|B|embedding_A|embedding_B)|base_layer|modules_to_save)\.")
 _OTHER_HEADS = ("pooler.", "cls.seq_relationship.", "nsp_cls.")
 
 
@@ -53,6 +54,7 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
     directory, model = found.path, found.name
     whole = read_config(directory, model)
     config = effective_config(whole)
+    several = config.get("model_type") != whole.get("model_type")  # media, of which it is the language model's
     row = row_for(config, model)
     stored = open_weights(find_weights(directory, model), model)
     row = replace(row, layout=stored_layout(row.layout, stored.names))
@@ -71,8 +73,9 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
         _check_positions(shapes, row, text_config, model, directory)
         expected = class_parameters(text_config, row, model)
         tied = _is_tied(class_config, row, list(stored.names))
-        if config is not whole:
+        if several:
             row = replace(row, not_run="the language model of a model of several media: weights only")
+    _refuse_adapter(stored, model)
     _refuse_scales(stored, expected, model)
     raw = RawWeights(
         stored,
@@ -90,7 +93,7 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
     )
     if expected is not None:
         _require(raw, expected)
-        notes += [_unused(raw, expected, several=config is not whole), _untied(raw)]
+        notes += [_unused(raw, expected, several=several), _untied(raw)]
         if row.causal and not raw.has_unembedding():
             notes.append("It was saved without an unembedding.")
         if info.architecture == "albert":
@@ -166,6 +169,16 @@ def _check_positions(
         raise ModelError(
             f"The model {model} cannot be loaded: {name} in {place} has the shape {shapes[name]}, its configuration "
             f"asks for {asked:,} positions. Configuration and weights do not belong together: fetch the model again."
+        )
+
+
+def _refuse_adapter(stored: Stored, model: str) -> None:
+    """Raises ModelError where tensors of an adapter were stored among a model's own."""
+    name = next((name for name in stored.names if _ADAPTED.search(name)), "")
+    if name:
+        raise ModelError(
+            f"The model {model} is refused: its weights hold an adapter ({name:.200}), which is not applied here, "
+            "so the numbers would be those of another model. Merge it (merge_and_unload of peft) and save that."
         )
 
 

@@ -170,9 +170,11 @@ def _with_defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _is_complete(config: Mapping[str, Any]) -> bool:
     """Whether no field is absent that sizes are read from."""
-    needed = [_LAYERS, _WIDTHS, ("vocab_size",)]
     row = ARCHITECTURES.get(str(config["model_type"]))
-    if row is not None:
+    needed: list[tuple[str, ...]] = [("vocab_size",)]
+    if row is None:
+        needed += [_LAYERS, _WIDTHS]
+    else:
         keys = {**_COMMON_KEYS, **(row.keys or {})}
         attention = "o" in row.layout.roles or row.no_attention
         mlp = "down" in row.layout.roles or row.layout.experts is not None
