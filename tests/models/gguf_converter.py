@@ -254,10 +254,11 @@ def _one(name: str, values: np.ndarray, config: Any) -> Tensors:
     if rest.startswith("block_sparse_moe.output_linear"):
         return {f"{block}ffn_down_exps.weight": values}
     if rest.startswith("shared_mlp"):
+        end = "_shexp.weight" if config.num_local_experts else ".weight"
         if "output" in rest:
-            return {f"{block}ffn_down_shexp.weight": values}
+            return {f"{block}ffn_down{end}": values}
         gate, up = np.split(values, 2, axis=0)
-        return {f"{block}ffn_gate_shexp.weight": gate, f"{block}ffn_up_shexp.weight": up}
+        return {f"{block}ffn_gate{end}": gate, f"{block}ffn_up{end}": up}
     if ".experts.gate_up_proj" in rest:
         kind = "bias" if rest.endswith("_bias") else "weight"
         rows = values if kind == "bias" else values.swapaxes(1, 2)

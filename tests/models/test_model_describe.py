@@ -74,7 +74,7 @@ def test_fields_that_old_configurations_leave_out() -> None:
     assert (shape_from_config(llama, "x").n_kv_heads, shape_from_config(llama, "x").d_head) == (2, 4)
     wide = {**llama, "hidden_size": 64, "num_attention_heads": 16}
     assert shape_from_config({**wide, "model_type": "mistral"}, "x").n_kv_heads == 8
-    assert shape_from_config({**llama, "model_type": "gemma2"}, "x").d_head == 256
+    assert shape_from_config({**wide, "model_type": "gemma2"}, "x").d_head == 256
     for wrong, name in (
         ({**llama, "vocab_size": "many"}, "vocab_size"),
         ({**llama, "hidden_size": None}, "hidden_size"),

@@ -59,6 +59,7 @@ _FIELDS: dict[str, Any] = {
 MODELS = (
     *("afmoe", "bitnet", "nanochat", "qwen3_next", "recurrent_gemma", "rwkv", "jetmoe", "nemotron_h", "olmo_hybrid"),
     *("biogpt", "ctrl", "xlm", "mpnet", "roformer", "nllb-moe", "switch_transformers", "qwen3_5_text", "ultrabert"),
+    *("big_bird", "convbert", "ernie", "flaubert", "longformer", "modernbert-decoder", "nomic_bert", "xmod"),
 )
 
 
@@ -67,7 +68,12 @@ def module_of(model_type: str) -> Any:
 
     with quiet():
         config = transformers.AutoConfig.for_model(model_type, **_FIELDS)
-        return getattr(transformers, EMBEDDING_ONLY[model_type])(config)
+        module = getattr(transformers, EMBEDDING_ONLY[model_type])(config)
+    bias = getattr(module.get_output_embeddings(), "bias", None)
+    if bias is not None:
+        with torch.no_grad():
+            bias.copy_(torch.linspace(-1, 1, 300))
+    return module
 
 
 @pytest.mark.parametrize("model_type", MODELS)
@@ -78,8 +84,10 @@ def test_the_embeddings_are_those_of_the_class(tmp_path: Path, model_type: str) 
     for basis in BASES:
         model = load(tmp_path, basis)
         assert torch.equal(model.W_E, module.get_input_embeddings().weight)
-        if model_type != "ultrabert":  # it is stored under a name of which nothing says what it is
-            assert torch.equal(model["unembed.W_U"], module.get_output_embeddings().weight.T)
+        after = module.get_output_embeddings()
+        assert torch.equal(model["unembed.W_U"], after.weight.T)
+        bias = getattr(after, "bias", None)
+        assert torch.equal(model["unembed.b_U"], torch.zeros(300) if bias is None else bias)
         assert set(model) <= {"embed.W_E", "unembed.W_U", "unembed.b_U"}
         assert not any(model.effective_flags.values())
         assert (model.info.n_heads, model.info.d_mlp, model.info.architecture) == (0, 0, model_type)

@@ -330,3 +330,23 @@ def test_tensors_that_a_gguf_file_holds_in_vain_are_described(tmp_path: Path) ->
     add = {"blk.0.nonsense.weight": np.ones((4, 32), np.float32)}
     path = tiny_gguf.write_gguf(tmp_path / "model.gguf", "llama", add=add)
     assert "blk.0.nonsense.weight" in describe(path).notes
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("model.norm.weight", (1,)),
+        ("model.norm.weight", (1, 24)),
+        ("model.layers.0.input_layernorm.weight", (1,)),
+        ("model.layers.1.post_attention_layernorm.weight", (12,)),
+    ],
+)
+def test_a_norm_of_another_width(llama: Path, name: str, shape: tuple[int, ...]) -> None:
+    tiny.edit_weights(llama, **{name.replace(".", "__"): torch.ones(shape)})
+    assert f"{name} in {llama} has the shape {shape}" in refusal(llama)
+
+
+@pytest.mark.parametrize("name", ["q_proj.lora_A.default.weight", "q_proj.base_layer.weight"])
+def test_an_adapter_among_the_weights_is_refused(llama: Path, name: str) -> None:
+    tiny.edit_weights(llama, **{f"model__layers__0__self_attn__{name.replace('.', '__')}": torch.ones(24, 24)})
+    assert "hold an adapter" in refusal(llama)

@@ -69,8 +69,8 @@ class Architecture:
     family : {"decoder", "encoder", "encoder-decoder"}
     keys : mapping of str to str
         The configuration fields that do not have the common name.
-    head_dim, n_kv_heads : int or None
-        The model type's own defaults, where its configuration may leave the field out.
+    head_dim : int or None
+        The model type's own default, where its configuration may leave the field out.
     parallel : bool or str
         Whether attention and MLP of a layer read the same stream; a text names the configuration field that says so,
         and begins with "!" where the field's default is true.
@@ -99,7 +99,6 @@ class Architecture:
     family: Family = "decoder"
     keys: Mapping[str, str] | None = None
     head_dim: int | None = None
-    n_kv_heads: int | None = None
     parallel: bool | str = False
     norm_offset: float = 0.0
     soft_cap: float | None = None
@@ -112,7 +111,7 @@ class Architecture:
 
     @property
     def causal(self) -> bool:
-        """Whether a position sees only what comes before it."""
+        """Whether a position sees only what comes before it, where the configuration does not say otherwise."""
         return self.family != "encoder"
 
     @property
@@ -135,6 +134,11 @@ class Architecture:
         return bool(default if given is None else given) or bool(
             field == "parallel_attn" and config.get("new_decoder_architecture")
         )
+
+    def is_causal(self, config: Mapping[str, Any]) -> bool:
+        """Whether a position sees only what comes before it, with this configuration."""
+        both_ways = config.get("use_bidirectional_attention") or config.get("is_causal") is False
+        return self.causal and not (both_ways and self.family == "decoder")
 
     def is_gated(self, config: Mapping[str, Any]) -> bool:
         """Whether the MLP has a gate, with this configuration."""

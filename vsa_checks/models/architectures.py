@@ -95,10 +95,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "cohere": Architecture("CohereForCausalLM", layouts.COHERE, LAYER_NORM, parallel=True, gguf=Gguf(("command-r",))),
     "cohere2": Architecture("Cohere2ForCausalLM", layouts.COHERE, LAYER_NORM, parallel=True, gguf=Gguf(("cohere2",))),
     "llama": Architecture("LlamaForCausalLM", layouts.LLAMA, gguf=_LLAMA_GGUF),
-    "mistral": Architecture("MistralForCausalLM", layouts.LLAMA, n_kv_heads=8, gguf=_MISTRAL_GGUF),
-    "ministral": Architecture("MinistralForCausalLM", layouts.LLAMA, n_kv_heads=8),
-    "ministral3": Architecture("Ministral3ForCausalLM", layouts.LLAMA, n_kv_heads=8, head_dim=128, gguf=_MISTRAL_GGUF),
-    "mixtral": Architecture("MixtralForCausalLM", layouts.MIXTRAL, n_kv_heads=8, gguf=_LLAMA_GGUF),
+    "mistral": Architecture("MistralForCausalLM", layouts.LLAMA, gguf=_MISTRAL_GGUF),
+    "ministral": Architecture("MinistralForCausalLM", layouts.LLAMA),
+    "ministral3": Architecture("Ministral3ForCausalLM", layouts.LLAMA, head_dim=128, gguf=_MISTRAL_GGUF),
+    "mixtral": Architecture("MixtralForCausalLM", layouts.MIXTRAL, gguf=_LLAMA_GGUF),
     "qwen2": Architecture("Qwen2ForCausalLM", layouts.LLAMA, gguf=Gguf(("qwen2",))),
     "qwen2_moe": Architecture("Qwen2MoeForCausalLM", layouts.QWEN2_MOE, keys=_MOE_KEYS, gguf=Gguf(("qwen2moe",))),
     "qwen3": Architecture("Qwen3ForCausalLM", layouts.QWEN3, head_dim=128, gguf=Gguf(("qwen3",))),
@@ -112,7 +112,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         "GptOssForCausalLM",
         layouts.GPT_OSS,
         head_dim=64,
-        n_kv_heads=8,
         gguf=Gguf(("gpt-oss",), roles=_NORM_AFTER_ATTENTION),
     ),
     "gemma": Architecture(
@@ -207,9 +206,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     "youtu": Architecture("YoutuForCausalLM", layouts.DENSE_DEEPSEEK, no_attention=_LATENT),
     "llama4_text": Architecture("Llama4ForCausalLM", layouts.LLAMA4, head_dim=128, gguf=Gguf(("llama4",))),
     "jamba": Architecture("JambaForCausalLM", layouts.JAMBA, uneven=_HYBRID, gguf=Gguf(("jamba",))),
-    "falcon_h1": Architecture("FalconH1ForCausalLM", layouts.JAMBA),
+    "falcon_h1": Architecture("FalconH1ForCausalLM", layouts.DENSE_JAMBA),
     "bamba": Architecture(
-        "BambaForCausalLM", layouts.JAMBA, uneven=_HYBRID, gguf=Gguf(("granitehybrid",), permuted=True)
+        "BambaForCausalLM", layouts.DENSE_JAMBA, uneven=_HYBRID, gguf=Gguf(("granitehybrid",), permuted=True)
     ),
     "lfm2": Architecture(
         "Lfm2ForCausalLM", layouts.LFM2, uneven=_HYBRID, gguf=Gguf(("lfm2",), final_norm="token_embd_norm")

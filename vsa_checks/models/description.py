@@ -14,6 +14,7 @@ from vsa_checks.models.architectures import ARCHITECTURES, architecture
 from vsa_checks.models.checksums import weights_sha256
 from vsa_checks.models.files import check_folder, find_weights, is_pointer, read_config, refuse_pointer
 from vsa_checks.models.gguf_description import (
+    gguf_causal,
     gguf_expert_layers,
     gguf_experts,
     gguf_gated,
@@ -30,7 +31,7 @@ from vsa_checks.models.registry import RegistryEntry
 from vsa_checks.models.safetensors_files import stored_dtype, stored_shapes
 from vsa_checks.models.shapes import check_numbers, effective_config, expert_count, row_for, shape_from_config
 from vsa_checks.models.sources import Located, Registry, locate, registry_entry, with_config
-from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, expert_layers
+from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, expert_layers, stored_layout
 from vsa_checks.models.vocabulary import TOKENIZER_FILES, directory_text_state, gguf_text_state
 
 
@@ -109,7 +110,7 @@ def _from_directory(found: Located, directory: Path) -> ModelInfo:
     check_numbers(config, None if shapes is None else len(shapes), found.name)
     shape = shape_from_config(config, found.name)
     effective = effective_config(config)
-    layout = row_for(effective, found.name).layout
+    layout = stored_layout(row_for(effective, found.name).layout, shapes or ())
     if shapes is not None and layout.embed:
         check_sizes(shapes, layout, shape, found.name, directory)
         check_experts(shapes, layout, shape.n_layers, expert_count(effective), found.name, directory)
@@ -147,7 +148,8 @@ def _from_config(
     if n_experts:
         layers = tuple(range(shape.n_layers))  # until the names of the tensors are known
         if names is not None:
-            layers = expert_layers(row.layout, by_module_name(names, row.layout), shape.n_layers)
+            layout = stored_layout(row.layout, names)
+            layers = expert_layers(layout, by_module_name(names, layout), shape.n_layers)
     return _info(
         found,
         str(effective.get("model_type")),
@@ -161,6 +163,7 @@ def _from_config(
         gated=row.is_gated(effective),
         n_experts=n_experts,
         expert_layers=layers,
+        causal=row.is_causal(effective),
     )
 
 
@@ -185,6 +188,7 @@ def _from_gguf(found: Located, path: Path) -> ModelInfo:
         gated=gguf_gated(headers, model_type),
         n_experts=gguf_experts(header),
         expert_layers=gguf_expert_layers(headers, shape.n_layers),
+        causal=gguf_causal(header, model_type),
     )
 
 
@@ -204,6 +208,7 @@ def _info(
     gated: bool = True,
     n_experts: int = 0,
     expert_layers: tuple[int, ...] = (),
+    causal: bool | None = None,
 ) -> ModelInfo:
     row = row or architecture(model_type, found.name)
     entry = found.entry
@@ -220,7 +225,7 @@ def _info(
         is_paper_model=entry is not None and entry.is_paper_model,
         gated=gated,
         norm=row.norm,
-        causal=row.causal,
+        causal=row.causal if causal is None else causal,
         licence=entry.licence if entry is not None else licence or "not stated",
         notes=" ".join(filter(None, (entry.notes if entry is not None else "", notes))),
         text=text[0],

@@ -140,7 +140,7 @@ _REMOTE_CLASSES = {
     "RavenForCausalLM",
 }
 _EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "embeddings", "tok_embeddings", "embed_in", "embed")
-_UNEMBEDDINGS = ("lm_head", "embed_out", "output", "head", "ff_out", "unembed")
+_UNEMBEDDINGS = ("lm_head", "embed_out", "output", "head", "ff_out", "unembed", "cls")
 _ENCODER_CLASSES = ("ForMaskedLM", "WithLMHeadModel")
 
 
@@ -173,7 +173,7 @@ def with_embedding(
     Raises ModelError where no stored tensor, or more than one, can be the embedding.
     """
     rows = [name for name in stored.names if stored.shape(name) == (shape.d_vocab, shape.d_model)]
-    own, other, tied = _names_in_class(row, class_config)
+    own, other, biases, tied = _names_in_class(row, class_config)
     embed = _stored_as(own, rows) or _ending_in(_EMBEDDINGS, rows)
     if not embed:
         code = "" if row.hf_class else "its layers are code of its own repository, which is not run here, and "
@@ -185,14 +185,24 @@ def with_embedding(
     rest = [name for name in rows if name != embed]
     unembed = _stored_as(other, rest) or _ending_in(_UNEMBEDDINGS, rest)
     tied = tied if row.hf_class else bool(config.get("tie_word_embeddings")) and not unembed
-    layout = replace(row.layout, embed=embed.removesuffix(".weight"), unembed=unembed.removesuffix(".weight"))
+    lengths = [name for name in stored.names if stored.shape(name) == (shape.d_vocab,)]
+    bias = next((found for name in biases if (found := _stored_as(name, lengths))), "")
+    layout = replace(
+        row.layout,
+        embed=embed.removesuffix(".weight"),
+        unembed=unembed.removesuffix(".weight"),
+        unembed_bias=bias,
+    )
     return replace(row, layout=layout), tied
 
 
-def _names_in_class(row: Architecture, class_config: Any) -> tuple[str, str, bool]:
-    """Names of the two matrices in the model's class and whether they are one; "" where it cannot be built or asked."""
+def _names_in_class(row: Architecture, class_config: Any) -> tuple[str, str, list[str], bool]:
+    """Names of the two matrices in the model's class, all names of the bias of the second, and whether the two are one.
+
+    Without names where the class cannot be built or asked.
+    """
     if not row.hf_class:
-        return "", "", False
+        return "", "", [], False
     import torch
     import transformers
 
@@ -201,13 +211,15 @@ def _names_in_class(row: Architecture, class_config: Any) -> tuple[str, str, boo
         with torch.device("meta"):
             module = getattr(transformers, row.hf_class)(class_config)
         own, other = module.get_input_embeddings().weight, module.get_output_embeddings()
-        names: dict[int, str] = {}
+        names: dict[int, list[str]] = {}
         for name, parameter in module.named_parameters(remove_duplicate=False):
-            names.setdefault(id(parameter), name)
+            names.setdefault(id(parameter), []).append(name)
         after = getattr(other, "weight", None)
-        return names.get(id(own), ""), "" if after is own else names.get(id(after), ""), after is own
+        biases = names.get(id(getattr(other, "bias", None)), [])
+        first, second = (names.get(id(matrix), [""])[0] for matrix in (own, after))
+        return first, "" if after is own else second, biases, after is own
     except Exception:  # whatever the class objects to, the names of the tensors may still tell
-        return "", "", tied
+        return "", "", [], tied
 
 
 def _stored_as(name: str, stored: Collection[str]) -> str:

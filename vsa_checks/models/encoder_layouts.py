@@ -7,6 +7,8 @@ from dataclasses import replace
 from vsa_checks.models.layout import Layout
 from vsa_checks.models.layouts import OPT_LAYER
 
+ALL_LOGITS = "final_logits_bias"
+"""The bias of BART and its kin, one row."""
 # In these the norms follow the sums: they norm the stream, and nothing is read through a norm of its own.
 _BERT_LAYER = {
     "q": "attention.self.query",
@@ -117,6 +119,7 @@ BART = Layout(
     "model.decoder.layers.{}.",
     {key: value for key, value in OPT_LAYER.items() if not key.endswith("norm")},
     unembed="lm_head",
+    unembed_bias=ALL_LOGITS,
     positions="model.decoder.embed_positions",
     embed_norm="model.decoder.layernorm_embedding",
     first_position=2,

@@ -9,7 +9,7 @@ from typing import Any
 from vsa_checks.errors import ModelError, first_line
 from vsa_checks.models.architecture import Shape
 from vsa_checks.models.forward import CannotRun
-from vsa_checks.models.gguf_description import all_tensors, gguf_parallel, gguf_shape, gguf_type
+from vsa_checks.models.gguf_description import all_tensors, gguf_causal, gguf_parallel, gguf_shape, gguf_type
 from vsa_checks.models.gguf_header import GGUFHeader
 
 Values = dict[str, Any]
@@ -309,6 +309,8 @@ def gguf_config(headers: list[GGUFHeader], model: str) -> Any:
     from transformers import AutoConfig
 
     model_type = gguf_type(headers, model)
+    if not gguf_causal(headers[0], model_type):
+        raise CannotRun(f"its header gives {headers[0].architecture}.attention.causal as false, which is not run")
     if model_type not in RUN:
         name = headers[0].architecture
         raise CannotRun(f"the configuration of GGUF architecture {name!r} is not read, only its weights")

@@ -90,6 +90,12 @@ def gguf_parallel(headers: list[GGUFHeader], model_type: str) -> bool:
     return not any("blk.0.ffn_norm.weight" in part.tensors for part in headers)
 
 
+def gguf_causal(header: GGUFHeader, model_type: str) -> bool:
+    """Whether a position sees only what comes before it."""
+    stated = header.fields.get(f"{header.architecture}.attention.causal")
+    return ARCHITECTURES[model_type].causal and stated is not False
+
+
 def gguf_gated(headers: list[GGUFHeader], model_type: str) -> bool:
     """Whether the MLP has a gate."""
     row = ARCHITECTURES[model_type]

@@ -74,7 +74,8 @@ def open_gguf(found: Located, info: ModelInfo) -> Opened:
     prefix = f"{header.architecture}.attention.layer_norm"
     eps = header.number(f"{prefix}_rms_epsilon", header.number(f"{prefix}_epsilon", 1e-5, least=0), least=0)
     cap = bool(header.number(f"{header.architecture}.final_logit_softcapping", row.soft_cap))
-    return Opened(raw, info, "", eps or 0.0, cap)
+    clips = bool(header.number(f"{header.architecture}.attention.clamp_kqv"))
+    return Opened(raw, info, "", eps or 0.0, cap, clips)
 
 
 def raw_weights(headers: list[GGUFHeader], row: Architecture, shape: Shape, model: str, path: Path) -> RawWeights:
@@ -84,7 +85,7 @@ def raw_weights(headers: list[GGUFHeader], row: Architecture, shape: Shape, mode
     return RawWeights(
         tensors,
         row,
-        gguf_layout(row, row.gguf),
+        gguf_layout(row, row.gguf, gguf_experts(headers[0])),
         shape,
         model=model,
         place=str(path),
@@ -107,12 +108,13 @@ def _expected(names: Collection[str], row: Architecture, n_layers: int) -> Colle
     return {*names, *norms} - {"blk.0.attn_norm.weight"}
 
 
-def gguf_layout(row: Architecture, quirks: Gguf) -> Layout:
-    """The names of an architecture's tensors in a GGUF file."""
+def gguf_layout(row: Architecture, quirks: Gguf, n_experts: int) -> Layout:
+    """The names of an architecture's tensors in a GGUF file. Without experts a mixture is an MLP."""
     common = layouts.GGUF
     # A matrix may be three, whichever way the model's own files have it; one that is fused there stays so.
     attention = {"qkv"} if "o" in row.layout.roles else set()
-    wanted = (set(row.layout.roles) | attention) & set(common.roles)
+    mlp = {"gate", "up", "down"} if row.layout.experts is not None and not n_experts else set()
+    wanted = (set(row.layout.roles) | attention | mlp) & set(common.roles)
     if quirks.gate_in_up:
         wanted -= {"up", "gate"}
     roles = {role: name for role, name in common.roles.items() if role in wanted}
@@ -125,7 +127,7 @@ def gguf_layout(row: Architecture, quirks: Gguf) -> Layout:
         final_norm=(quirks.final_norm or common.final_norm) if row.layout.final_norm else "",
         positions=common.positions if row.layout.positions else "",
         embed_norm=common.embed_norm if row.layout.embed_norm else "",
-        experts=common.experts if row.layout.experts is not None else None,
+        experts=common.experts if row.layout.experts is not None and n_experts else None,
     )
 
 
@@ -133,7 +135,8 @@ def unused_note(headers: list[GGUFHeader], row: Architecture, shape: Shape) -> s
     """In one sentence, the tensors that neither this package reads nor llama.cpp's table of the architecture lists."""
     assert row.gguf is not None
     names = [name for header in headers for name in header.tensors]
-    unused = _unused(names, gguf_layout(row, row.gguf), shape, headers[0].architecture)
+    layout = gguf_layout(row, row.gguf, gguf_experts(headers[0]))
+    unused = _unused(names, layout, shape, headers[0].architecture)
     if not unused:
         return ""
     more = f" and {len(unused) - 8:,} more" if len(unused) > 8 else ""

@@ -37,7 +37,7 @@ class Layout:
     embed, positions, embed_norm, embed_project, final_norm, unembed, project_out : str
         Modules outside the layers; "" for none.
     unembed_bias : str
-        The unembedding's bias, where it is a tensor of another name than `<unembed>.bias`.
+        The unembedding's bias, where it is a tensor of another name than `<unembed>.bias` and that is not stored.
     layer : str
         Prefix of a layer, with {} for its number.
     roles : mapping of str to str

@@ -72,6 +72,7 @@ JAMBA = LLAMA.having(
     final_norm="model.final_layernorm",
     experts=Experts("feed_forward.experts.{}"),
 )
+DENSE_JAMBA = JAMBA.having(experts=None)
 LLAMA4 = LLAMA.having(
     gate="feed_forward.gate_proj",
     up="feed_forward.up_proj",

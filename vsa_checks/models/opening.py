@@ -20,7 +20,7 @@ from vsa_checks.models.raw_weights import Opened, RawWeights
 from vsa_checks.models.shapes import EPSILONS, check_numbers, effective_config, row_for
 from vsa_checks.models.sources import Located
 from vsa_checks.models.storage import Stored, open_weights
-from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, missing_tensors
+from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, missing_tensors, stored_layout
 
 # What older versions of the classes kept beside the weights, and heads that no claim looks at.
 _NO_WEIGHTS = (
@@ -41,6 +41,7 @@ _SCALES = re.compile(
     r"|\.(scales|qweight|qzeros|g_idx|SCB|weight_packed|weight_shape|weight_global_scale)$"
     r"|\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..+)$"
 )
+_ADAPTED = re.compile(r"\.(lora_(A|B|embedding_A|embedding_B)|base_layer|modules_to_save)\.")
 _OTHER_HEADS = ("pooler.", "cls.seq_relationship.", "nsp_cls.")
 
 
@@ -53,10 +54,13 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
     directory, model = found.path, found.name
     whole = read_config(directory, model)
     config = effective_config(whole)
+    several = config.get("model_type") != whole.get("model_type")  # media, of which it is the language model's
     row = row_for(config, model)
     stored = open_weights(find_weights(directory, model), model)
+    row = replace(row, layout=stored_layout(row.layout, stored.names))
     class_config = read_class_config(directory, model) if row.hf_class else None
     text_config = class_config.get_text_config() if class_config is not None else None
+    defaults = text_config.to_dict() if text_config is not None else {}
     notes, expected = [], None
     if not row.layout.embed:
         row, tied = with_embedding(row, stored, config, text_config, info, model)
@@ -69,8 +73,9 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
         _check_positions(shapes, row, text_config, model, directory)
         expected = class_parameters(text_config, row, model)
         tied = _is_tied(class_config, row, list(stored.names))
-        if config is not whole:
+        if several:
             row = replace(row, not_run="the language model of a model of several media: weights only")
+    _refuse_adapter(stored, model)
     _refuse_scales(stored, expected, model)
     raw = RawWeights(
         stored,
@@ -88,7 +93,7 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
     )
     if expected is not None:
         _require(raw, expected)
-        notes += [_unused(raw, expected, several=config is not whole), _untied(raw)]
+        notes += [_unused(raw, expected, several=several), _untied(raw)]
         if row.causal and not raw.has_unembedding():
             notes.append("It was saved without an unembedding.")
         if info.architecture == "albert":
@@ -96,7 +101,7 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
         if row.family == "encoder-decoder":
             notes.insert(0, "Its decoder is looked at, with what that attends to in itself.")
     cap = expected is None or _caps_logits(config, row)  # what is not known could be capped
-    return Opened(raw, info, " ".join(filter(None, notes)), _eps(config), cap)
+    return Opened(raw, info, " ".join(filter(None, notes)), _eps({**defaults, **config}), cap, _clips_values(config))
 
 
 def _applications(config: Mapping[str, Any]) -> str:
@@ -167,6 +172,16 @@ def _check_positions(
         )
 
 
+def _refuse_adapter(stored: Stored, model: str) -> None:
+    """Raises ModelError where tensors of an adapter were stored among a model's own."""
+    name = next((name for name in stored.names if _ADAPTED.search(name)), "")
+    if name:
+        raise ModelError(
+            f"The model {model} is refused: its weights hold an adapter ({name:.200}), which is not applied here, "
+            "so the numbers would be those of another model. Merge it (merge_and_unload of peft) and save that."
+        )
+
+
 def _refuse_scales(stored: Stored, expected: Collection[str] | None, model: str) -> None:
     """Raises ModelError where matrices were stored with scales beside them, without which they mean nothing."""
     names = [name for name in stored.names if _SCALES.search(name) and (expected is None or name not in expected)]
@@ -204,6 +219,12 @@ def _eps(config: Mapping[str, Any]) -> float:
         if isinstance(config.get(field), int | float):
             return float(config[field])
     return 1e-5
+
+
+def _clips_values(config: Mapping[str, Any]) -> bool:
+    of_attention = config.get("attn_config")  # MPT's
+    nested = of_attention.get("clip_qkv") if isinstance(of_attention, Mapping) else None
+    return bool(config.get("clip_qkv") or nested)
 
 
 def _caps_logits(config: Mapping[str, Any], row: Architecture) -> bool:

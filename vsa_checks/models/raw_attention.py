@@ -88,7 +88,7 @@ class AttentionReader(TensorReader):
         if not module:
             return None
         if self.has(f"{module}.norms.0.weight"):
-            rows = [self._take(f"{module}.norms.{head}.weight") for head in range(heads)]
+            rows = [self._take(f"{module}.norms.{head}.weight", (self.shape.d_head,)) for head in range(heads)]
             return np.stack(rows)
         gain = self._maybe(f"{module}.weight")
         if gain is None:

@@ -20,16 +20,11 @@ class MlpReader(TensorReader):
         weights: Weights = {}
         if "gate_up" in self.layout.roles:
             both = self._module(layer, "gate_up")
-            width = (
-                self.stored.shape(self.module_names[f"{both}.weight"])[0] // 2
-                if self._has_role(layer, "gate_up")
-                else wanted
-            )
-            rows, bias = self._matrix(both, 2 * width, d), self._maybe(f"{both}.bias")
+            rows, bias = self._matrix(both, 2 * wanted, d), self._maybe(f"{both}.bias", (2 * wanted,))
             for at, name in enumerate(("gate", "in")):
-                weights[f"W_{name}"] = np.ascontiguousarray(rows[at * width : (at + 1) * width].T)
+                weights[f"W_{name}"] = np.ascontiguousarray(rows[at * wanted : (at + 1) * wanted].T)
                 if bias is not None:
-                    weights[f"b_{name}"] = bias[at * width : (at + 1) * width]
+                    weights[f"b_{name}"] = bias[at * wanted : (at + 1) * wanted]
         else:
             up = self._module(layer, "up2" if self._has_role(layer, "up2") else "up")
             down = self._module(layer, "down")
@@ -77,7 +72,7 @@ class MlpReader(TensorReader):
             for name, role in (("gate_up_proj_bias", "up"), ("down_proj_bias", "down")):
                 biases = f"{self.layout.layer.format(layer)}{experts.module}.{name}"
                 if self.has(biases):
-                    bias = self._take(biases, None, expert)
+                    bias = self._take(biases, (d if role == "down" else 2 * wanted,), expert)
                     weights |= {"b_out": bias} if role == "down" else {"b_gate": bias[::2], "b_in": bias[1::2]}
         else:
             index = None if experts.module else expert
@@ -87,7 +82,7 @@ class MlpReader(TensorReader):
                 weights[name] = np.ascontiguousarray(rows.T)
                 biases = expert_name(self.layout, layer, role, expert).removesuffix("weight") + "bias"
                 if self.has(biases):
-                    weights[f"b_{name[2:]}"] = self._take(biases, None, index)
+                    weights[f"b_{name[2:]}"] = self._take(biases, wide[:1], index)
         if weights["W_in"].shape != (d, wanted) or weights["W_out"].shape != (wanted, d):
             found = f"{weights['W_in'].shape} and {weights['W_out'].shape}"
             raise ModelError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vsa_checks.models.encoder_layouts import ALL_LOGITS
 from vsa_checks.models.info import ModelInfo
 from vsa_checks.models.parts import Array, Norm
 from vsa_checks.models.raw_attention import AttentionReader
@@ -27,7 +28,7 @@ class RawWeights(AttentionReader, MlpReader):
 
     def embedding_norm(self) -> Norm | None:
         """The norm between W_E and the stream; None without one."""
-        return self._norm(self.layout.embed_norm) if self.layout.embed_norm else None
+        return self._norm(self.layout.embed_norm, self.embedding_width) if self.layout.embed_norm else None
 
     def embedding_projection(self) -> tuple[Array, Array | None] | None:
         """What widens W_E to the stream, (width, d_model) and its bias; None where nothing does."""
@@ -35,7 +36,7 @@ class RawWeights(AttentionReader, MlpReader):
         if not name or not self.has(f"{name}.weight"):
             return None
         matrix = self._take(f"{name}.weight", (self.shape.d_model, self.embedding_width))
-        return matrix.T, self._maybe(f"{name}.bias")
+        return matrix.T, self._maybe(f"{name}.bias", (self.shape.d_model,))
 
     def positions(self) -> Array | None:
         """W_pos (n_positions, d_model); None where positions are no learned vectors."""
@@ -66,18 +67,29 @@ class RawWeights(AttentionReader, MlpReader):
             narrow = self._take(f"{project}.weight", (self.embedding_width, self.shape.d_model))
             return narrow.T @ self.embedding().T, None
         # A matrix of its own is used even if the configuration says that there is none, as transformers does.
-        own = bool(name) and self.has(f"{name}.weight")
+        own = bool(name) and self.has(f"{name}.weight") and not self._narrow_head()
         matrix = self._take(f"{name}.weight", (self.shape.d_vocab, self.shape.d_model)) if own else None
-        bias = self._maybe(self.layout.unembed_bias or f"{name}.bias") if name else None
-        return (None if matrix is None else matrix.T), bias
+        tokens = (self.shape.d_vocab,)
+        bias = self._maybe(f"{name}.bias", tokens) if name else None
+        other = self.layout.unembed_bias
+        if bias is None and other:
+            row = (1, *tokens) if other == ALL_LOGITS else tokens
+            bias = self._maybe(other, row)
+        return (None if matrix is None else matrix.T), None if bias is None else bias.reshape(-1)
+
+    def _narrow_head(self) -> bool:
+        """Whether the prediction head makes its input as narrow as W_E, so that no unembedding reads the stream."""
+        shape = self.stored.shape(self.module_names[f"{self.layout.unembed}.weight"])
+        return self.embedding_width != self.shape.d_model and shape == (self.shape.d_vocab, self.embedding_width)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The stored weights of a model: how to read them, what is known, a note, norms' epsilon, and a cap on logits."""
+    """The stored weights of a model: how to read them, what is known, a note, norms' epsilon, and what is cut off."""
 
     raw: RawWeights
     info: ModelInfo
     note: str
     eps: float
     caps_logits: bool
+    clips_values: bool = False

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from vsa_checks.errors import ModelError
 from vsa_checks.models.architecture import Shape
-from vsa_checks.models.layout import Layout
+from vsa_checks.models.layout import Experts, Layout
 
 _OUTSIDE = ("lm_head.", "cls.", "embed_out.", "vocab_projector.", "generator_lm_head.", "predictions.", "decoder.bias")
 """Modules beside the outermost one of the embedding, which stay as they are in a model saved without it."""
+_FUSED = "gate_up_proj"
+_FUSED_EXPERTS = re.compile(rf"\.\d+\.(\w+\.experts)\.{_FUSED}$")
 
 
 def by_module_name(stored: Collection[str], layout: Layout) -> dict[str, str]:
@@ -36,11 +39,21 @@ def by_module_name(stored: Collection[str], layout: Layout) -> dict[str, str]:
                 plain = name
         if layout.unembed and name.endswith("." + head) and head not in stored:
             plain = head  # within a model of several media
+        if layout.unembed == "embed_out" and name == "lm_head.weight" and head not in stored:
+            plain = head  # as GPT-NeoX's class now calls it, which still writes the older name unless told not to
         for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
             if plain.endswith(old):
                 plain = plain.removesuffix(old) + new
         names[plain] = name
     return names
+
+
+def stored_layout(layout: Layout, stored: Collection[str]) -> Layout:
+    """The layout with all experts of a layer in one tensor, as newer classes have them, where the files have that."""
+    if layout.experts is None or layout.experts.fused == _FUSED:
+        return layout
+    fused = next((match for match in map(_FUSED_EXPERTS.search, stored) if match is not None), None)
+    return layout if fused is None else replace(layout, experts=Experts(fused[1], fused=_FUSED))
 
 
 def check_experts(

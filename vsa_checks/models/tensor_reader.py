@@ -96,8 +96,10 @@ class TensorReader:
     def _missing(self, name: str) -> ModelError:
         return missing_tensors(self.model, self.place, [name], list(self.stored.names))
 
-    def _norm(self, module: str) -> Norm | None:
-        gain, bias = self._maybe(f"{module}.weight"), self._maybe(f"{module}.bias")
+    def _norm(self, module: str, width: int | None = None) -> Norm | None:
+        """A norm of the stream, or of what is `width` wide."""
+        shape = (width or self.shape.d_model,)
+        gain, bias = self._maybe(f"{module}.weight", shape), self._maybe(f"{module}.bias", shape)
         without_weights = self._expected is not None and f"{module}.weight" not in self._expected
         if gain is None and not without_weights:
             raise self._missing(self._as_stored(f"{module}.weight"))

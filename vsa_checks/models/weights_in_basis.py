@@ -40,7 +40,7 @@ class WeightsInBasis(Mapping[str, "torch.Tensor"]):
     basis: Basis
 
     def __init__(self, opened: Opened, basis: Basis, kept_bytes: int) -> None:
-        self._raw, self._eps = opened.raw, opened.eps
+        self._raw, self._eps, self._clips_values = opened.raw, opened.eps, opened.clips_values
         self.info, self.basis = opened.info, basis
         self._parts = Kept(kept_bytes)
         self._steps = self._possible_steps(opened.caps_logits) if basis == "processed" else None
@@ -51,7 +51,9 @@ class WeightsInBasis(Mapping[str, "torch.Tensor"]):
         first = next((layer for layer in range(self.info.n_layers) if raw.has_attention(layer)), None)
         part = None if first is None else raw.attention(first)
         # With attention sinks (GPT-OSS) attention does not sum to one, and a value's bias is not always written whole.
-        folds = part is not None and not raw.has_sinks(first or 0) and self._has_value_bias(part)
+        # What clips values clips their bias with them.
+        whole = not raw.has_sinks(first or 0) and not self._clips_values
+        folds = part is not None and whole and self._has_value_bias(part)
         return steps(
             raw.row,
             unembedding=raw.has_unembedding(),
@@ -237,7 +239,7 @@ class WeightsInBasis(Mapping[str, "torch.Tensor"]):
         """W_U (d_model, d_vocab) where only the final norm stands between the stream and it; else None, and why."""
         if "unembed.W_U" not in self:
             return None, "the model has no unembedding that reads the stream"
-        if not self.info.causal:
+        if self._raw.row.family == "encoder":
             return None, "a nonlinear prediction head stands between the stream and the unembedding"
         return self.array("unembed.W_U"), ""
 
