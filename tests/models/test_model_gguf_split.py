@@ -121,4 +121,6 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     assert "as an earlier part does" in refused_with(2, None, split, [*third, next(iter(tensors))])
     assert f"hold {len(tensors)} tensors, and they hold" in refused_with(2, None, split, third[:-1])
     assert "split.tensors.count" in refused_with(2, None, split | {"split.tensors.count": 5}, third)
-    assert "split.count was looked for" in refused_with(0, "llama", {"split.count": "three"}, third)
+    assert "split.count in its header must be one whole number" in refused_with(
+        0, "llama", {"split.count": "three"}, third
+    )
