@@ -199,6 +199,19 @@ def test_a_gguf_decoder_that_looks_both_ways_says_so_and_is_not_run(tmp_path: Pa
         _ = model.bridge
 
 
+def test_sums_with_the_output_of_a_norm_are_refused(tmp_path: Path) -> None:
+    tiny.write_hf(tmp_path, "bloom", tokenizer=False, apply_residual_connection_post_layernorm=True)
+    with pytest.raises(ModelError, match="apply_residual_connection_post_layernorm, so that each layer adds"):
+        describe(tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 3])
+def test_the_convolution_of_deberta_is_said(tmp_path: Path, size: int) -> None:
+    tiny.write_hf(tmp_path, "deberta-v2", tokenizer=False, conv_kernel_size=size)
+    notes = load(tmp_path, "raw").info.notes
+    assert ("A convolution beside layer 0 adds to the stream that layer 1 reads" in notes) is (size > 0)
+
+
 def test_an_embedding_that_deberta_widens_is_refused_for_what_it_is(tmp_path: Path) -> None:
     tiny.write_hf(tmp_path, "deberta-v2", tokenizer=False, embedding_size=16)
     with pytest.raises(ModelError, match="embedding_size of 16 and a hidden_size of 24"):

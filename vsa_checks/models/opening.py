@@ -98,6 +98,8 @@ def open_directory(found: Located, info: ModelInfo) -> Opened:
             notes.append("It was saved without an unembedding.")
         if info.architecture == "albert":
             notes.insert(0, _applications(config))
+        if info.architecture == "deberta-v2" and config.get("conv_kernel_size", 0):
+            notes.insert(0, "A convolution beside layer 0 adds to the stream that layer 1 reads; it is not examined.")
         if row.family == "encoder-decoder":
             notes.insert(0, "Its decoder is looked at, with what that attends to in itself.")
     cap = expected is None or _caps_logits(config, row)  # what is not known could be capped

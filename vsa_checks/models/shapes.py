@@ -213,6 +213,12 @@ def row_for(config: Mapping[str, Any], model: str) -> Architecture:
             f"{config['embedding_size']!r:.80} and a hidden_size of {width!r:.80}, and how this type widens one to "
             "the other is not read here. Give a model where the two are the same."
         )
+    if model_type == "bloom" and config.get("apply_residual_connection_post_layernorm"):
+        raise ModelError(
+            f"The model {model} cannot be loaded: its config.json says apply_residual_connection_post_layernorm, so "
+            "that each layer adds to the output of a norm instead of to the stream, which is not read here. Give a "
+            "model where it is false."
+        )
     if model_type == "granitemoehybrid" and config.get("num_local_experts") == 0:
         # Without experts the one that is called shared is the whole MLP.
         dense = row.layout.having(
