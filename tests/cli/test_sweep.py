@@ -202,7 +202,7 @@ def test_models_that_cannot_be_measured_are_each_named(here: Path, capsys: pytes
         (["--workers", "0"], "--workers 0 cannot be used"),
         (["--claims", "nonsuch"], "no claim is called 'nonsuch'"),
         (["--seed", "-1"], "--seed -1 cannot be used"),
-        (["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"], "--workers is for a sweep on this machine"),
+        (["--scheduler", "tcp://127.0.0.1:1", "--workers", "2"], "--workers is only for a sweep on this machine"),
         (["--scheduler", "tcp://127.0.0.1:1"], "No Dask scheduler answers at 'tcp://127.0.0.1:1'"),
         (["--scheduler", "nonsense://x"], "No Dask scheduler answers at 'nonsense://x'"),
     ],
@@ -226,7 +226,7 @@ def test_a_folder_that_is_a_report_or_in_use_is_refused(
     with (here / SCRATCH / "sweep.lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert main(["sweep", "--models", str(model), "--report-dir", str(here)]) == 2
-    assert "Another sweep is at work" in capsys.readouterr().err
+    assert "Another sweep is running" in capsys.readouterr().err
     (here / "results.json").touch()
     assert main(["sweep", "--models", str(model), "--report-dir", str(here)]) == 2
     assert "is the folder of a report" in capsys.readouterr().err

@@ -64,7 +64,10 @@ CONTENT: dict[str, tuple[str, str]] = {
         "The most closely linked neurons, forward: writing layer and neuron, reading layer and neuron; one for each "
         "pair of layers, at most 200.",
     ),
-    "links/PLACE/strongest_cosines": ("float32 (n,)", "Cosine between what the first writes and what the second reads."),
+    "links/PLACE/strongest_cosines": (
+        "float32 (n,)",
+        "Cosine between what the first writes and what the second reads.",
+    ),
 }
 
 
