@@ -158,7 +158,7 @@ def test_the_table_is_printed_where_signs_or_room_are_missing(
         with open("/dev/full", "w") as full:
             monkeypatch.setattr(sys, "stdout", full)
             assert main(["table", str(tmp_path), "--format", "parquet"]) == 2
-        assert "Not all could be printed" in capsys.readouterr().err
+        assert "Part of the output could not be printed" in capsys.readouterr().err
 
 
 def test_a_first_cell_in_brackets_is_no_option_of_a_rule_in_latex() -> None:

@@ -133,5 +133,5 @@ def read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{error}. {again}") from None
     wrong = validate(document)
     if wrong:
-        raise UsageError(f"The file {path} does not hold the results of interventions: {wrong}. {again}")
+        raise UsageError(f"The file {path} does not contain the results of interventions: {wrong}. {again}")
     return dict(document)

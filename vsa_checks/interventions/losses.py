@@ -121,8 +121,8 @@ def _logits(module: Any, sequences: Sequence[NDArray[np.int64]]) -> Any:
             return module(torch.from_numpy(tokens), use_cache=False).logits
     except Exception as problem:  # transformers raises whatever it likes
         raise CannotRun(
-            f"The model cannot be run over the text: {first_line(problem)}. Check that memory is free for it, or give "
-            "another model."
+            f"The model cannot be run over the text: {first_line(problem)}. Check that there is enough free memory, or "
+            "give another model."
         ) from problem
 
 

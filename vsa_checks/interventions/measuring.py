@@ -50,7 +50,7 @@ class _Found:
         except CannotRun as reason:
             self.failed[name] = str(reason)
         except MemoryError as error:
-            self.failed[name] = f"There is too little memory for it ({first_line(error)})."
+            self.failed[name] = f"There is not enough memory for it ({first_line(error)})."
 
 
 def measure(
@@ -85,7 +85,7 @@ def measure(
     groups = [name for name in INTERVENTIONS if name in chosen and name != TASKS]
     made: list[tuple[Trying, Setting]] = []
     start, found = _Found(), _Found()
-    tell("the model, as it is")
+    tell("the unchanged model")
     start.attempt("", lambda: made.append(_begin(model, text, TASKS in chosen, n_windows, seed)))
     if not made:
         nothing: dict[str, Any] = {"text": None, "unchanged": None, "results": []}
@@ -103,7 +103,7 @@ def measure(
 
     def record(plan: Plan, away: Away) -> None:
         if plan.id in known:
-            tell(f"{plan.id}: kept from the unfinished run")
+            tell(f"{plan.id}: taken from the unfinished run")
             found.results.append(known[plan.id])
             return
         tell(plan.id)

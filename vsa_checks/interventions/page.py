@@ -56,7 +56,7 @@ def written(page: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
     before, start, rest = page.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
-        raise UsageError(f"The marks for the results are gone: put back {START!r} and {END!r}.")
+        raise UsageError(f"The marks for the results are missing: put back {START!r} and {END!r}.")
     blocks = [block(document, picture) for picture, document in documents.items()]
     between = "\n\n".join([f"**In short.** {' '.join(map(prose.in_short, documents.values()))}", *blocks])
     return f"{before}{START}\n\n{between}\n\n{END}{after}"
@@ -66,7 +66,7 @@ def committed(docs: Path = paths.DOCS) -> dict[str, dict[str, Any]]:
     """The committed results by the names of their figures. Raises UsageError for none or a damaged one."""
     found = {path.with_suffix(".svg").name: read(path) for path in sorted(docs.glob(RESULTS))}
     if not found:
-        raise UsageError(f"{docs} has no {RESULTS}: put the intervene.json of a run there under such a name.")
+        raise UsageError(f"{docs} has no {RESULTS}: put a run's intervene.json there under such a name.")
     return found
 
 

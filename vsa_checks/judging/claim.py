@@ -127,8 +127,8 @@ def _read(path: Path) -> tuple[dict[str, Claim], dict[str, Null]]:
         if unknown:
             line = toml_line(path.read_text(encoding="utf-8"), "claim", place, "decisive")
             raise UsageError(
-                f"The claims file {path} (line {line}) gives {one['id']} the decisive null {unknown[0]!r}, and "
-                f"no [[null]] has this name. Correct the name, or say there what the null keeps and destroys."
+                f"The claims file {path} (line {line}) gives {one['id']} the decisive null {unknown[0]!r}, but "
+                f"no [[null]] has this name. Correct the name, or add a [[null]] that says what it keeps and destroys."
             )
     return {one["id"]: Claim(**_hashable(one)) for one in found["claim"]}, nulls
 
@@ -138,8 +138,8 @@ def _require_unique(path: Path, kind: str, key: str, names: list[str]) -> None:
         if name in names[:place]:
             line = toml_line(path.read_text(encoding="utf-8"), kind, place, key)
             raise UsageError(
-                f"The claims file {path} (line {line}) has the {kind} {name} a second time. Give it another {key}, "
-                f"or remove one of the two."
+                f"The claims file {path} (line {line}) has the {kind} {name} twice. Give one of them another "
+                f"{key}, or remove it."
             )
 
 

@@ -114,7 +114,7 @@ def _places(claim: Claim, shape: LayerShape) -> Iterable[tuple[int | None, int |
             # In a gated MLP the nonlinearity acts on the products with W_gate, which comes first in mlp_inputs.
             return [(0, expert, mlp_inputs(shape)[0]) for expert in experts_of(shape, 0)]
         case kind:
-            raise ValueError(f"claim {claim.id} is about {kind!r}, which no model has")
+            raise ValueError(f"claim {claim.id} is about {kind!r}, which does not exist in any model")
 
 
 def enumerate_subjects(claim: Claim, shape: LayerShape, bases: Iterable[Basis] = BASES) -> list[Subject]:

@@ -93,8 +93,8 @@ class Check:
             told = with_trace(error, self._item.config.option.fulltrace)
             self._item.user_properties.append((LOAD_PROPERTY, json.dumps(told)))
             raise ModelError(
-                f"{subject.id}: not measured, the model could not be read in the {subject.basis} basis; the reason "
-                f"is at the end"
+                f"{subject.id}: not measured, because the model could not be read in the {subject.basis} basis; "
+                f"the reason is at the end"
             ) from error
         if measured.measurement is None:
             result = not_checked_record(claim, subject, flags, measured.reason, measured.duration_s)

@@ -102,7 +102,7 @@ class Controller:
             and taken is not None
             and not terminalreporter.config.getoption("numprocesses", None)
         ):
-            terminalreporter.write_line(f"Memory taken at most: {taken / GB:.1f} GB.")
+            terminalreporter.write_line(f"Peak memory: {taken / GB:.1f} GB.")
         if lost := self.run.kept.lost():
             terminalreporter.write_line(visible(lost), yellow=True)
         for trouble in self.troubles:
@@ -112,7 +112,9 @@ class Controller:
     def pytest_unconfigure(self) -> None:
         if self.output is not None and self.output.trouble:
             where = f" The report is in {visible(self.run.report_dir)}." if self.document is not None else ""
-            say_on_stderr(f"Not all could be printed ({self.output.trouble}): the run counts as failed.{where}")
+            say_on_stderr(
+                f"Part of the output could not be printed ({self.output.trouble}): the run counts as failed.{where}"
+            )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:

@@ -56,9 +56,9 @@ def _warn_of_a_configuration(config: pytest.Config, values: Collection[str]) -> 
         if config.inipath is not None and folder in config.inipath.parents:
             words = (
                 f"Warning: pytest took {value} for a folder of tests, and read {config.inipath} before the checks could"
-                f" say that it is none. Nothing of it counts, but modules that it names may have been loaded: see what"
-                f" it asks for, no model needs it. Write claims/ first, as in pytest claims/ --model DIR, or"
-                f" --model=DIR."
+                f" prevent it. The file is ignored, but modules that it names may have been loaded. No model needs"
+                f" such a file: look at what it contains. Write claims/ first, as in pytest claims/ --model DIR, or"
+                f" write --model=DIR."
             )
             print(visible(words), file=sys.stderr)
 

@@ -78,8 +78,8 @@ def not_written(what: str, place: object, error: Exception, run: ClaimsRun) -> s
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     again = "takes the measurements from the cache" if run.kept.keeps else "measures everything again"
     return visible(
-        f"{what} could not be written to {place} ({reason.rstrip('.')}); earlier files there are unchanged. Make room "
-        f"there, or name another place; the same command {again}."
+        f"{what} could not be written to {place} ({reason.rstrip('.')}); earlier files there are unchanged. Free some "
+        f"space there, or name another place; the same command {again}."
     )
 
 

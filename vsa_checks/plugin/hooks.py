@@ -102,17 +102,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     run = metafunc.config.stash.get(RUN, None)
     if run is None:
-        raise pytest.UsageError("Claims are run by their folder: pytest claims/, with -k or :: to choose among them.")
+        raise pytest.UsageError("Claims run from their folder: pytest claims/, with -k or :: to select some of them.")
     if "check" not in metafunc.fixturenames:
         raise pytest.UsageError(
-            f"{metafunc.definition.nodeid} takes a subject and never asks for `check`: it would pass unmeasured. "
-            f"Let it call check(subject, measure)."
+            f"{metafunc.definition.nodeid} takes a subject but not `check`: it would pass without measuring. "
+            f"Make it call check(subject, measure)."
         )
     claim = load_claims().get(mark.args[0])
     if claim is None:
         run.faults.append(
             f"{metafunc.definition.nodeid} checks the claim {mark.args[0]!r}, which {paths.CLAIMS_FILE} does not have. "
-            f"Give it a record there, or correct the test's mark."
+            f"Add a record there, or correct the test's mark."
         )
         metafunc.parametrize("subject", [])
         return

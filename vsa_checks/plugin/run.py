@@ -104,7 +104,7 @@ class ClaimsRun:
         if not self.known and not self.record:
             parts.append("Nothing is recorded for this model: only `holds` passes.")
         if self.selection:
-            parts.append(f"Only a part is checked: {self.selection.words}.")
+            parts.append(f"Only a part of the claims is checked: {self.selection.words}.")
         return visible(" ".join(parts))
 
     def remove_empty_folder(self) -> None:
@@ -149,14 +149,12 @@ def make_run(config: pytest.Config) -> ClaimsRun:
         raise UsageError("--recorded and --no-recorded exclude each other: leave one of them out.")
     if option.record and option.text and not option.recorded:
         raise UsageError(
-            "--record writes what is known of a model on the text that ships with the checks, and --text names "
-            "another: leave one of them out, or name a file of its own with --recorded FILE."
+            "--record writes verdicts for the text that ships with the checks, and --text names another text: leave "
+            "one of them out, or name a separate file with --recorded FILE."
         )
     require_seed(option.seed)
     if not 1 <= option.seeds <= MOST_SEEDS:
-        raise UsageError(
-            f"--seeds {option.seeds} cannot be used: it is how many seeds are tried, from 1 to {MOST_SEEDS:,}."
-        )
+        raise UsageError(f"--seeds {option.seeds} cannot be used: it is the number of seeds, from 1 to {MOST_SEEDS:,}.")
     published()  # its faults are told before anything is measured
     if option.device == "cuda":
         _require_cuda()
@@ -208,8 +206,8 @@ def with_experts(info: ModelInfo) -> ModelInfo:
         return info
     listed = ", ".join(str(one) for one in experts_of(info, info.expert_layers[0]))
     note = (
-        f"Of the {info.n_experts} experts of each mixture, those with the numbers {listed} are looked at; experts that "
-        "every token passes are not."
+        f"Of the {info.n_experts} experts of each mixture, numbers {listed} are checked; experts that every token "
+        "passes through are not."
     )
     return replace(info, notes=" ".join(filter(None, (info.notes, note))))
 
@@ -238,8 +236,8 @@ def _require_readable(file: Path, info: ModelInfo, ids: list[str], chosen: Selec
         read_recorded(file, info.sha256, ids)
     except RecordedError as error:
         raise UsageError(
-            f"--record with {chosen.words} keeps what {file} says of everything else, which cannot be kept. {error} "
-            f"For that, leave {chosen.words} out."
+            f"--record with {chosen.words} keeps the rest of {file}, but that file cannot be used. {error} "
+            f"To record everything again, leave {chosen.words} out."
         ) from error
 
 
@@ -254,8 +252,8 @@ def _require_folder(report_dir: Path) -> None:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UsageError(
-                f"The report cannot be written to {report_dir} ({name}: {reason}). Name a folder that can be made or "
-                f"written with --report-dir DIR."
+                f"The report cannot be written to {report_dir} ({name}: {reason}). Name a folder that can be created "
+                f"and written with --report-dir DIR."
             ) from error
 
 
@@ -275,8 +273,8 @@ def _require_cuda() -> None:
 
     if not torch.cuda.is_available():
         raise UsageError(
-            "--device cuda was given, but PyTorch finds no CUDA device. Leave the option out to compute on the "
-            "CPU, or install a CUDA build of PyTorch on a machine with such a device."
+            "--device cuda was given, but PyTorch finds no CUDA device. Leave the option out to use the CPU, or "
+            "install a CUDA build of PyTorch on a machine with a CUDA device."
         )
 
 

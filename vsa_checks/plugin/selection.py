@@ -43,8 +43,8 @@ class Selection:
         """Raise UsageError if none of these subjects is measured."""
         if self and not any(self.takes(subject) for subject in subjects):
             raise UsageError(
-                f"{self.words} leaves nothing to check on this model: no subject fits all of it. Leave one of the "
-                f"options out, or choose other claims or layers (--collect-only lists what there is)."
+                f"{self.words} leaves nothing to check on this model: no subject matches all of it. Leave one of the "
+                f"options out, or choose other claims or layers (--collect-only lists the subjects)."
             )
 
 
@@ -103,7 +103,7 @@ def _layers(text: str, n_layers: int) -> frozenset[int]:
         match = _LAYERS.fullmatch(part)
         if match is None:
             raise UsageError(
-                f"--layers: {part!r} is neither a layer nor a range of them. Write it as in 0,3,10-14 or --layers=-1."
+                f"--layers: {part!r} is neither a layer nor a range of layers. Write it as in 0,3,10-14 or --layers=-1."
             )
         ends = [int(end) for end in match.groups() if end is not None]
         places = [end + n_layers if end < 0 else end for end in ends]
@@ -122,5 +122,7 @@ def _layers(text: str, n_layers: int) -> frozenset[int]:
 def _parts(text: str, option: str, example: str) -> list[str]:
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
-        raise UsageError(f"{option} {text!r} names nothing between two commas or at an end. Write it as in {example}.")
+        raise UsageError(
+            f"{option} {text!r} has an empty entry between two commas or at an end. Write it as in {example}."
+        )
     return parts

@@ -52,9 +52,9 @@ def twin_values(run: ClaimsRun, wanted: bool, cached: bool) -> TwinValues:
             shipped = read_values(file, shape, run.seed)
         else:
             run.cautions.append(
-                f"The values of the untrained twin in {file} were not written with the recorded verdicts: --record was "
-                "ended in between, or one of the two files was replaced. They are not used, and the twin is measured; "
-                "--record writes both anew."
+                f"The values of the untrained twin in {file} do not belong to the recorded verdicts: --record was "
+                "interrupted, or one of the two files was replaced. They are not used, and the twin is measured; "
+                "--record writes both files again."
             )
     return TwinValues(run.info, kept, shipped, run.text)
 

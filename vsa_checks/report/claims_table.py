@@ -77,7 +77,7 @@ def in_readme(text: str) -> str:
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
-        raise UsageError(f"The marks for the table of claims are gone: put back {START!r} and {END!r}.")
+        raise UsageError(f"The marks for the table of claims are missing: put back {START!r} and {END!r}.")
     return f"{before}{START}\n\n{claims_table()}\n{END}{after}"
 
 

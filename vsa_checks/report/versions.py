@@ -8,7 +8,7 @@ from typing import Any
 SCHEMA_VERSION = 2
 READ = (1, SCHEMA_VERSION)
 """The versions that are read."""
-BEFORE_TWINS = "this run was made before there were untrained twins"
+BEFORE_TWINS = "this run predates untrained twins"
 NEW_IN_2: dict[str, dict[str, Any]] = {
     "counts": {"given_by_shape": 0, "unsettled": 0},
     "result": {"unsettled": False, "twin": None},

@@ -98,9 +98,9 @@ class KeptMeasurements:
         if _is_ours(found):
             return ""
         return (
-            f"Nothing is kept: files in {self._folder} show as the user {found.st_uid}'s with mode "
-            f"{stat.S_IMODE(found.st_mode):o}, and kept measurements are used where they are this user's and nobody "
-            "else may write them. Name another folder by VSA_CHECKS_CACHE."
+            f"Nothing is cached: files in {self._folder} belong to user {found.st_uid} and have mode "
+            f"{stat.S_IMODE(found.st_mode):o}, and the cache must belong to this user and be writable by nobody "
+            "else. Name another folder with VSA_CHECKS_CACHE."
         )
 
     def lost(self) -> str:
@@ -114,8 +114,8 @@ class KeptMeasurements:
         except (OSError, ValueError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             return (
-                f"Not all that was measured could be kept in {self._folder} ({reason}): a later run measures it again. "
-                "Make room there, or name another folder by VSA_CHECKS_CACHE."
+                f"Some measurements could not be cached in {self._folder} ({reason}): a later run measures them again. "
+                "Free some space there, or name another folder with VSA_CHECKS_CACHE."
             )
         return ""
 

@@ -38,9 +38,9 @@ def unreadable(name: str, basis: Basis | None, error: Exception) -> ModelError:
     """The ModelError for what was raised while a model was read, in one basis or at all; to be raised `from` it."""
     where = f" in the {basis} basis" if basis else ""
     return ModelError(
-        f"The model {name} could not be loaded{where}: {first_line(error)}. Check that its files are "
-        f"there, whole, and of a kind of model that the installed libraries know, and that memory is free for it; then "
-        f"run the same command again, with --full-trace to see where this was raised."
+        f"The model {name} could not be loaded{where}: {first_line(error)}. Check that its files "
+        f"exist and are complete, that the installed libraries know this kind of model, and that there is enough free "
+        f"memory; then run the same command again, with --full-trace to see where the error was raised."
     )
 
 

@@ -138,8 +138,8 @@ def plan(
     if least > limit:
         one_basis = "" if len(bases) == 1 else ", or check one basis at a time"
         raise UsageError(
-            f"The model {info.name} is expected to take {least / GB:.1f} GB of memory at least, with {info.d_vocab:,} "
-            f"tokens of {info.d_model} dimensions, and may take {limit / GB:.1f} GB. Free memory, or allow more with "
+            f"The model {info.name} is expected to take at least {least / GB:.1f} GB of memory, with {info.d_vocab:,} "
+            f"tokens of {info.d_model} dimensions; the limit is {limit / GB:.1f} GB. Free memory, or allow more with "
             f"--memory-limit{one_basis}."
         )
     left = limit - least
@@ -207,14 +207,14 @@ def announcement(
         time_taken = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
     peak, limit = processes * chosen.peak / GB, processes * chosen.limit / GB
     text = (
-        f"To measure all this takes about {peak:.1f} GB of memory at most ({limit:.1f} GB are allowed) and about "
-        f"{time_taken} on this machine; what an earlier run has measured takes none."
+        f"Measuring all this takes up to about {peak:.1f} GB of memory ({limit:.1f} GB are allowed) and about "
+        f"{time_taken} on this machine; measurements from an earlier run take no time."
     )
     if of_twin > SMALL_SHARE * seconds:
-        text += f" Its untrained twin takes {of_twin / seconds:.0%} of the time (--no-twin leaves it out)."
+        text += f" Its untrained twin takes {of_twin / seconds:.0%} of the time (--no-twin skips it)."
     if chosen.no_run:
         text += f" The model is not run: {chosen.no_run}."
-    return f"{text} No untrained twin is made: {chosen.no_twin}." if chosen.no_twin else text
+    return f"{text} No untrained twin is measured: {chosen.no_twin}." if chosen.no_twin else text
 
 
 def torch_threads() -> int:

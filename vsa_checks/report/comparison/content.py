@@ -89,7 +89,7 @@ def write_comparison(named: Sequence[str | Path], where: str | Path) -> dict[str
     folder = Path(where)
     if os.path.lexists(folder / document.FILE_NAME):
         raise UsageError(
-            f"{folder} is the folder of a report, whose page the comparison would replace. Name another "
+            f"{folder} is the folder of a report, and the comparison would overwrite its page. Name another "
             "folder for the comparison."
         )
     found = compare(*read_runs(named, folder))

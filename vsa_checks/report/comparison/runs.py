@@ -91,7 +91,7 @@ def read_runs(named: Sequence[str | Path], where: Path) -> tuple[list[Run], list
         runs += sorted(inside, key=lambda run: (run.series or run.name, -1 if run.step is None else run.step, run.page))
     if not runs:
         raise UsageError(
-            f"There is nothing to compare: {' '.join(map(str, named))} holds no report that can be read. Name folders "
+            f"There is nothing to compare: {' '.join(map(str, named))} contains no readable report. Name folders "
             "of reports, or run `pytest claims/` first."
         )
     return _told_apart(runs), unreadable
