@@ -49,7 +49,7 @@ def block(document: Mapping[str, Any], picture: str = "") -> str:
 
 
 def written(page: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page with its numbers anew, from results by the names of their figures.
+    """The page with new numbers, from results by the names of their figures.
 
     Raises UsageError if the marks are missing.
     """
@@ -71,7 +71,7 @@ def committed(docs: Path = paths.DOCS) -> dict[str, dict[str, Any]]:
 
 
 def pages(page: Path = PAGE) -> dict[Path, bytes]:
-    """What the page and the figures should hold. Raises UsageError for damaged files."""
+    """The new content of the page and the figures. Raises UsageError for damaged files."""
     documents = committed(page.parent)
     wanted = {page: written(page.read_text(encoding="utf-8"), documents).encode()}
     drawn = {page.parent / name: figure.draw(document) for name, document in documents.items()}
@@ -79,7 +79,7 @@ def pages(page: Path = PAGE) -> dict[Path, bytes]:
 
 
 def bring_up_to_date(page: Path = PAGE) -> bool:
-    """Write the page and the figures anew; whether that changed one of them. Raises UsageError for damaged files."""
+    """Rewrite the page and the figures; returns whether one of them changed. Raises UsageError for damaged files."""
     wanted = pages(page)
     old = {path: path.read_bytes() for path in wanted if path.exists()}
     for path, content in wanted.items():

@@ -1,4 +1,4 @@
-"""The hooks of the process that hears every report and writes the results."""
+"""The pytest hooks of the process that receives every report and writes the results."""
 
 # ruff: noqa: D102 - pytest says what its hooks do
 
@@ -22,7 +22,7 @@ from vsa_checks.plugin.tally import Tally, result_of
 
 
 class Controller:
-    """Hears every report of a run, and writes and tells what came of it."""
+    """Receives every report of a run, writes the results and prints the summary."""
 
     def __init__(self, run: ClaimsRun, progress: LiveProgress, log: Log) -> None:
         self.run, self.progress, self.log = run, progress, log
@@ -80,7 +80,7 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _report(self, exitstatus: int) -> None:
-        """Write results and page, and recorded verdicts where they are asked for."""
+        """Write results and page, and recorded verdicts if requested."""
         try:
             self.document = finish.write_report(self.run, self.tally, time.monotonic() - self.start)
         except (VsaChecksError, OSError) as error:

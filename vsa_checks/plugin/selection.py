@@ -1,4 +1,4 @@
-"""The part of the checks that a run was asked for: --claims, --layers and --primary-only."""
+"""The part of the checks selected by --claims, --layers and --primary-only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LAYERS = re.compile(r"(-?\d{1,9})(?:-(-?\d{1,9}))?")
 class Selection:
     """Which subjects are measured: all of them, unless a field says otherwise.
 
-    Subjects without a layer stay whatever layers are named: they are about the whole model.
+    Subjects without a layer are always kept: they are about the whole model.
     """
 
     claims: frozenset[str] | None = None
@@ -56,9 +56,9 @@ def selection(
     Parameters
     ----------
     claims : str or None
-        Ids of claims between commas, in which `*`, `?` and `[...]` stand for what they do in names of files.
+        Comma-separated ids of claims, in which `*`, `?` and `[...]` work as in file names.
     layers : str or None
-        Layers and ranges between commas, such as "0,3,10-14"; negative ones count from the end, -1 is the last.
+        Comma-separated layers and ranges ("0,3,10-14"); negative ones count from the end, -1 is the last.
     primary_only : bool
     known : collection of str
         The ids of all claims.

@@ -1,4 +1,4 @@
-"""A result's free-form details as tables, charts and, for what has neither form, as text."""
+"""A result's free-form details as tables and charts, and everything else as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions of the schema of results.json, and what a document of an earlier one lacks."""
+"""Versions of the schema of results.json, and the fields that earlier ones lack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEW_IN_2: dict[str, dict[str, Any]] = {
     "counts": {"given_by_shape": 0, "unsettled": 0},
     "result": {"unsettled": False, "twin": None},
 }
-"""What schema version 1 did not have, and what stands there for a run of that time."""
+"""Fields that schema version 1 did not have, with their values for such a run."""
 
 
 def brought_up_to_date(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _column(comparison: Mapping[str, Any], at: int) -> Json:
 
 
 def _kind(comparison: Mapping[str, Any], claim: str, run: int) -> Quantity:
-    """What the numbers of a claim are on the model of a run."""
+    """The kind of a claim's numbers on the model of a run."""
     metric = next((one["metric"] for one in comparison["claims"] if one["id"] == claim), "")
     return quantity(metric, comparison["runs"][run]["model"]["d_vocab"])
 
