@@ -1,1 +1,1 @@
-"""Timings of this package beside the obvious ways and other libraries, on random weights."""
+"""Timings of this package compared with obvious implementations and other libraries, on random weights."""

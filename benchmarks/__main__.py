@@ -1,4 +1,4 @@
-"""Times the explanation engine beside other ways and writes docs/benchmarks.json, .md and .svg."""
+"""Time the explanation engine against other implementations, and write docs/benchmarks.json, .md and .svg."""
 
 from __future__ import annotations
 

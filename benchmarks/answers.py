@@ -1,4 +1,4 @@
-"""Checks the answers of what is timed, the pursuits against float64 with every token scored at every step."""
+"""Check the answers of the timed code; pursuits are compared with float64 scores of every token at every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times several ways in turns, so that other load on the machine slows all of them alike."""
+"""Time several implementations in turns, so that other load on the machine slows all of them equally."""
 
 from __future__ import annotations
 

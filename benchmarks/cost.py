@@ -1,4 +1,4 @@
-"""What a run costs by the cost model: held against runs of several shapes, and told for models of up to 8 billion."""
+"""Cost of a run by the cost model: compared with runs of several shapes, and estimated for models up to 8 billion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vsa_checks.workbench.cost import expected_seconds, measured_speed, products
 from vsa_checks.workbench.resources import plan
 
 MOST_MEMORY = 1_000
-"""In gigabytes: below this it is looked for how much a run needs at least."""
+"""In gigabytes: the search for the minimum that a run needs starts below this."""
 
 
 def cost(sizes: BenchmarkSizes, layers: int, say: Say) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What people would write: a product per step, FAISS and a Python loop, a blocked product."""
+"""Obvious implementations: one product per step, FAISS with a Python loop, a blocked product."""
 
 from __future__ import annotations
 

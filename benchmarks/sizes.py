@@ -1,4 +1,4 @@
-"""Shapes of the models that are timed, with random weights, and how much of the slow ways is run."""
+"""Shapes of the timed models, with random weights, and how much of the slow implementations is run."""
 
 from __future__ import annotations
 

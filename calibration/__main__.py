@@ -1,4 +1,4 @@
-"""Measures calibration and power anew and writes docs/calibration.json, .md and .svg, and docs/nulls.md."""
+"""Measure calibration and power again, and write docs/calibration.json, .md and .svg, and docs/nulls.md."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def _rounded(value: Any) -> Any:
 
 
 def render(results: dict[str, Any], unmeasured: Sequence[str] = ()) -> str:
-    """The whole page in Markdown; unmeasured: claims of which the results say nothing."""
+    """The whole page in Markdown; unmeasured: claims that the results do not include."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     return environment.from_string(PAGE.read_text(encoding="utf-8")).render(
         seed=results["seed"],

@@ -1,4 +1,4 @@
-"""Power: what is still found as the planted signal falls, by the verdicts and by the tokens that are recovered."""
+"""Power as the planted signal falls: by verdicts, and by the recovered tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the paper's scan reaches by itself: random directions and planted neurons beside vocabularies of all sizes."""
+"""Cosines that the paper's scan reaches by itself: random directions and planted neurons, by vocabulary size."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from vsa_checks.judging.claim import load_claims
 
 SEED = 0
 MODELS = 200
-"""A rate of .01 then has an interval up to .036: more models show it more closely, at their cost."""
+"""A rate of .01 then has an interval up to .036: more models narrow it, at a cost."""
 POWER_MODELS = 30
 SUPPORT_MODELS = 10
 

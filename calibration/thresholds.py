@@ -1,4 +1,4 @@
-"""What each threshold of ours tells apart: the value on planted models, on null models, and the damage it takes."""
+"""What each of our thresholds separates: values on planted and null models, and the damage needed to miss it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Training from scratch, and what the paper's claims give at each step of it: the paper's second open question."""
+"""Training from scratch, with the paper's claims measured at each step: the paper's second open question."""

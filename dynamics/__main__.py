@@ -1,4 +1,4 @@
-"""Trains small networks from scratch, measures every claim on the way, and writes docs/dynamics.json, .md and .svg."""
+"""Train small networks from scratch, measure every claim along the way, and write docs/dynamics.json, .md and .svg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network has learned of its language: its loss, and how it answers the questions of the grammar's clauses."""
+"""What a network has learned about its language: its loss, and its answers to questions about the grammar's clauses."""
 
 from __future__ import annotations
 

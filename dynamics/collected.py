@@ -1,4 +1,4 @@
-"""docs/dynamics.json: of each training, what was measured over its steps, in as few numbers as the page needs."""
+"""docs/dynamics.json: the measurements of each training over its steps, in as few numbers as the page needs."""
 
 from __future__ import annotations
 

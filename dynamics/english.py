@@ -1,4 +1,4 @@
-"""English in the public domain: a text, cut into pieces that are found in it (byte-level BPE).
+"""Public-domain English: a text, tokenized by byte-level BPE trained on it.
 
 The texts that ship are some 11,000 characters: enough to see a network begin, which then learns them by heart. A larger
 text is named by `--text`, such as that of the Debian packages bible-kjv and bible-kjv-text, in the public domain nearly

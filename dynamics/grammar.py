@@ -1,4 +1,4 @@
-"""A language made by a seeded grammar, whose concepts are known: so bundles and bindings have a right answer.
+"""A language from a seeded grammar with known concepts, so that bundles and bindings have a right answer.
 
 Nouns come in categories, each word in a singular and a plural form, and so do verbs; adjectives and names have one
 form. A text is a stream of clauses of five kinds, each of which asks its reader one question:

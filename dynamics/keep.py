@@ -1,4 +1,4 @@
-"""Keeps one checkpoint as a fixture, in half precision: `python -m dynamics.keep CHECKPOINT FOLDER`."""
+"""Keep one checkpoint as a fixture, in half precision: `python -m dynamics.keep CHECKPOINT FOLDER`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network is trained on and asked about, in one place: the grammar's language, or English."""
+"""The language that a network is trained on and asked about: the grammar's language, or English."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks that are trained, each differing in one thing from another.
+"""The networks to train, each differing in one respect from another.
 
 transformers has no class that varies each thing alone, so the variants form chains. GPT-2's class has learned
 positions, LayerNorm and a plain MLP; GPT-NeoX's, attention before MLP, has rotary positions in place of learned ones;

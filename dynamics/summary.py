@@ -1,4 +1,4 @@
-"""What trainings of one kind have in common: values over seeds, intervals, and the step from which a thing is so."""
+"""Summaries of trainings of one kind: values over seeds, intervals, and the step from which a condition holds."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def present(runs: Sequence[Json], language: str) -> list[str]:
 
 
 def onset(steps: Sequence[int], so: Sequence[bool]) -> int | str:
-    """The step from which on a thing is so to the end; ALWAYS, NEVER, or LOST where it was so and is not at the end."""
+    """The step from which a condition holds to the end; ALWAYS, NEVER, or LOST if it held but not at the end."""
     if not so[-1]:
         return LOST if any(so) else NEVER
     first = len(so) - list(reversed(so)).index(False) if False in so else 0

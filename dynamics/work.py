@@ -1,4 +1,4 @@
-"""What there is to do: trainings and the measurements of their checkpoints, done in processes of one thread each.
+"""The work: trainings and the measurements of their checkpoints, in processes of one thread each.
 
 Two trainings beside one another on two cores take less time than one on both. What is done is found in the folder of
 the work, by the settings and the code that it depends on, and not done again.
@@ -36,7 +36,7 @@ OF_TRAINING = ("grammar", "language", "tokenizers_of", "models", "training")
 
 @dataclass(frozen=True)
 class Settings:
-    """All that decides what comes out, but for variants and seeds.
+    """All settings that determine the results, except variants and seeds.
 
     claims: ids of those that are measured; None for all. text: the English text; None for the shipped ones.
     """

@@ -1,1 +1,1 @@
-"""What the suite says of the models that were measured: docs/findings.md, written from results that are kept here."""
+"""The results for the measured models: docs/findings.md, written from the results kept here."""

@@ -1,4 +1,4 @@
-"""Writes docs/findings.md and README's first finding from the results kept in findings/models/, after keeping more."""
+"""Write docs/findings.md and README's first finding from the results in findings/models/; --keep adds results first."""
 
 from __future__ import annotations
 

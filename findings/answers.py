@@ -1,4 +1,4 @@
-"""What the pages on the paper's other two questions say in short, for docs/findings.md."""
+"""The short answers from the pages on the paper's other two questions, for docs/findings.md."""
 
 from __future__ import annotations
 

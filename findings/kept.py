@@ -1,4 +1,4 @@
-"""Results of whole runs, kept in findings/models/: all of results.json but what it says in detail of each subject."""
+"""Results of complete runs, kept in findings/models/: results.json without the details of each subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a claim on a subject beyond its verdict: structure, shape, chance, or not as claimed."""
+"""The standing of a claim on a subject, beyond its verdict: structure, shape, chance, or not as claimed."""
 
 from __future__ import annotations
 

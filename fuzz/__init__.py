@@ -1,1 +1,1 @@
-"""Changed files, a great many of them, for everything that reads a file which is not ours."""
+"""A large number of corrupted files for everything that reads untrusted files."""

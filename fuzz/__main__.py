@@ -1,4 +1,4 @@
-"""`python -m fuzz`: tries changed files on every reader, as many as it is told, and counts what comes of them."""
+"""`python -m fuzz`: try a given number of corrupted files on every reader, and count the outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fuzzer's reader is: sound files, how they are changed, and what reads them."""
+"""The parts of a fuzzer's reader: sound files, how they are changed, and the code that reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes inside of files that hold lengths and checksums, so that what is changed is read at all."""
+"""Changes inside files with lengths and checksums, kept consistent so that the changed content is read."""
 
 from __future__ import annotations
 

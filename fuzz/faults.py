@@ -1,4 +1,4 @@
-"""The faults that tests bring about and what comes of each, and what the fuzzer has found; each with its test."""
+"""The faults that tests cause and their outcomes, and the fuzzer's findings; each with its test."""
 
 from __future__ import annotations
 

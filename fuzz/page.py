@@ -1,4 +1,4 @@
-"""docs/reliability.json and docs/reliability.md: which faults are tried, and what came of how many changed files."""
+"""docs/reliability.json and docs/reliability.md: the faults tested, and the outcomes of the changed files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that reads a file which is not ours, with small sound files made by the builders of the tests."""
+"""Everything that reads an untrusted file, with small sound files made by the tests' builders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The readers of what the project itself writes, and of its own lists: anybody may have changed these files since."""
+"""The readers of the project's own output and lists, which anybody may have changed since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads changed files one after another in a process of its own, which has bounds on its memory and its time."""
+"""Read changed files one after another in a separate process with limits on memory and time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from vsa_checks.errors import VsaChecksError
 from vsa_checks.paths import ROOT
 
 SECONDS = 5.0
-"""The most that one input may take: of the processor, since the machine may be busy with other things."""
+"""Limit for one input, in processor time, because the machine may be busy with other work."""
 WAITING_SECONDS = 60.0
-"""The most that it may wait, whatever the machine does."""
+"""Limit for one input, in elapsed time."""
 MEMORY = 1 << 30
 """The most bytes of addresses that a process may take beyond what it has when it starts."""
 GROWTH = 300 << 20
@@ -32,7 +32,7 @@ LONGEST_MESSAGE = 5000
 
 @dataclass
 class Finding:
-    """An input that did what none may do."""
+    """An input that did something forbidden."""
 
     reader: str
     number: int

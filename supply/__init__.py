@@ -1,1 +1,1 @@
-"""What the project is made of: its packages, their versions and licences."""
+"""The project's packages, their versions and licences."""

@@ -1,7 +1,7 @@
-"""Binding by a head's matrix: how far it changes similarities, and which vectors unbinding brings back (section 2.2).
+"""Binding by a head's matrix: how much it changes similarities, and which vectors unbinding recovers (section 2.2).
 
-Binding multiplies a vector with a matrix, unbinding multiplies the result with the transpose, and cleanup takes the
-known vector whose dot product with that is largest. The *image* of a vector is its product with the matrix.
+Binding multiplies a vector by a matrix. Unbinding multiplies the result by the transpose, and cleanup takes the known
+vector that has the largest dot product with it. The *image* of a vector is its product with the matrix.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vsa_checks.engine.scale import near_one
 from vsa_checks.engine.threads import share_out, workers
 
 BLOCK_ROWS, QUERIES, RIVALS = 4096, 256, 4096
-"""Block sizes of a thread: rows to multiply, queries to look for, and rows to compare them with."""
+"""Block sizes per thread: rows to multiply, queries to look for, and rows to compare them with."""
 TOGETHER = 1024
 """Columns of the heads multiplied together: a single head is too narrow for a fast matrix product."""
 TIE = 1e-6
@@ -25,13 +25,13 @@ TIE = 1e-6
 
 @dataclass(frozen=True)
 class HeadBinding:
-    """What binding by each head does to the vectors: the result of `measure_binding`.
+    """The effect of each head's binding on the vectors: the result of `measure_binding`.
 
     Attributes
     ----------
     similarity_change : array (h,), root mean square of (cosine after - cosine before) over pairs
-        Over ALL pairs of rows whose image is not zero; NaN where there are fewer than two such rows.
-    recovered : bool array (h, q), whether unbinding and cleanup bring each query back
+        Over ALL pairs of rows whose image is not zero; NaN if there are fewer than two such rows.
+    recovered : bool array (h, q), whether unbinding and cleanup recover each query
     """
 
     similarity_change: NDArray[np.float64]
@@ -39,9 +39,9 @@ class HeadBinding:
 
 
 def head_maps(reads: ArrayLike, writes: ArrayLike | None = None) -> NDArray[np.float32]:
-    """Return narrow maps that give images the same dot products as reads[h], or as reads[h] @ writes[h].
+    """Return narrow maps whose images have the same dot products as under reads[h], or under reads[h] @ writes[h].
 
-    reads[h] @ writes[h] reaches at most r of its d_out dimensions. The map gives the image's coordinates in those.
+    reads[h] @ writes[h] reaches at most r of its d_out dimensions. The map gives the image's coordinates in these.
 
     Parameters
     ----------
@@ -89,9 +89,9 @@ def measure_binding(
     before: float | None = None,
     changes: NDArray[np.float64] | None = None,
 ) -> HeadBinding:
-    """Measure how far each head's binding changes cosines, and which queries unbinding and cleanup bring back.
+    """Measure how much each head's binding changes cosines, and which queries unbinding and cleanup recover.
 
-    A query is recovered if, of all rows, it has the largest dot product with (query @ map) @ map^T; ties, within
+    A query is recovered if, among all rows, it has the largest dot product with (query @ map) @ map^T. Ties, within
     float32's rounding, go to the lowest row.
 
     Parameters
@@ -99,8 +99,8 @@ def measure_binding(
     unit : array (n, d), rows of unit norm
     maps : array (h, d, r), see `head_maps`
     queries : int array (q,), rows of `unit`
-    before : `gram_square` of `unit`, if it is known already
-    changes : `similarity_change`, if it is known already: no query changes it, and it takes most of the time
+    before : `gram_square` of `unit`, if already known
+    changes : `similarity_change`, if already known: it does not depend on the queries, and takes most of the time
 
     Returns
     -------
@@ -111,7 +111,7 @@ def measure_binding(
     Paper, section 2.2.
     """
     words, asked = np.asarray(unit, np.float32), np.asarray(queries, np.int64)
-    keys = near_one(np.asarray(maps, np.float32), (1, 2))  # neither result depends on how much a map stretches
+    keys = near_one(np.asarray(maps, np.float32), (1, 2))  # neither result depends on the scale of a map
     before = gram_square(words) if before is None else before
     together = max(1, TOGETHER // keys.shape[2])
     groups = [
@@ -126,9 +126,9 @@ def measure_binding(
 def _measure_group(
     words: NDArray[np.float32], keys: NDArray[np.float32], asked: NDArray[np.int64], before: float | None
 ) -> HeadBinding:
-    """Do `measure_binding` for heads few enough that all their images (n, h, r) fit in memory.
+    """Do `measure_binding` for a few heads, so that all their images (n, h, r) fit in memory.
 
-    Without `before`, no change of similarities is measured, and all are NaN.
+    Without `before`, changes of similarity are not measured, and all are NaN.
     """
     images, lengths, between, after = _map_words(words, keys, compare=before is not None)
     change = np.full(len(keys), np.nan)
@@ -158,8 +158,8 @@ def _map_words(
     """Map the words (n, d) by maps (h, d, r).
 
     Returns the images (n, h, r), their lengths (h, n), and two sums of squares by head (h,): of the entries of
-    words^T @ after and of after^T @ after, where `after` (n, r) is the head's images at unit length (or zero). Unless
-    they are to be compared, both sums are zero.
+    words^T @ after and of after^T @ after, where `after` (n, r) is the head's images at unit length (or zero). Both
+    sums are zero if no comparison is asked for.
     """
     (n, d), (heads, _, rank) = words.shape, keys.shape
     side = np.ascontiguousarray(keys.transpose(1, 0, 2).reshape(d, heads * rank))
@@ -193,12 +193,12 @@ def _map_words(
 def _are_recovered(
     images: NDArray[np.float32], lengths: NDArray[np.float64], order: NDArray[np.int64], asked: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Tell which of the rows `asked` have no larger dot product with any image (n, r) than with their own.
+    """Tell which of the rows `asked` have their largest dot product with their own image, of all images (n, r).
 
     Ties, within float32's rounding, go to the lowest row. Only an image longer than a row's own can have a larger dot
-    product with it. So images are tried from the longest (`order`) down to the row's own length.
+    product with it, so images are tried from the longest (`order`) down to the row's own length.
     """
-    # Where the image is zero all dot products are equal: that is no recovery, not even of row 0.
+    # If the image is zero, all dot products are equal: nothing is recovered, not even row 0.
     named: NDArray[np.bool_] = lengths[asked] > 0
     own = np.square(lengths[asked])
     for start in range(0, len(order), RIVALS):
@@ -219,6 +219,6 @@ def _cross_moment(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDAr
     """Compute left^T @ right for left (n, d) and right (n, d'), adding float32 products of blocks in float64."""
     total = np.zeros((left.shape[1], right.shape[1]))
     for start in range(0, len(left), BLOCK_ROWS):
-        # The copy hides from NumPy that both may be one matrix: its routine for that is several times slower here.
+        # The copy stops NumPy from noticing that both are one matrix: its routine for that is several times slower.
         total += left[start : start + BLOCK_ROWS].T @ right[start : start + BLOCK_ROWS].copy()
     return total

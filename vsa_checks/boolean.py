@@ -12,19 +12,19 @@ from vsa_checks.bundles import Bundles
 from vsa_checks.engine.scale import near_one
 
 HIGH = 0.95
-"""A neuron is driven where its value lies above this quantile of its own values over the text."""
+"""A neuron is driven if its value is above this quantile of its own values over the text."""
 REACH = 4
-"""Two members of a bundle that are at most this many tokens apart count as together."""
+"""Two members of a bundle count as together if they are at most this many tokens apart."""
 
 
 @dataclass(frozen=True)
 class Driven:
-    """What the members of each neuron's bundle do to it on text; arrays (n,).
+    """How the members of each neuron's bundle drive it on text; arrays (n,).
 
     Attributes
     ----------
     seen_alone : int, members that occur alone somewhere
-    driving_alone : int, those of them that drive the neuron, on average over the positions where they are alone
+    driving_alone : int, those of them that drive the neuron on average over the positions where they are alone
     seen_together : int, positions with two or more members
     driven_together : bool, whether the neuron is driven on average over those positions
     """
@@ -35,20 +35,20 @@ class Driven:
     driven_together: NDArray[np.bool_]
 
     def or_shares(self) -> NDArray[np.float64]:
-        """Return the share of each neuron's members that alone drive it (n,), NaN where none is seen alone."""
+        """Return the share of each neuron's members that drive it alone (n,); NaN if none is seen alone."""
         asked = self.seen_alone > 0
         return np.divide(self.driving_alone, self.seen_alone, out=np.full(len(asked), np.nan), where=asked)
 
     def ands(self) -> NDArray[np.float64]:
-        """Tell whether members drive each neuron only together (n,): 1, 0, or NaN.
+        """Tell whether members drive each neuron only together (n,): 1 or 0.
 
-        NaN where fewer than two members are seen alone, or none together.
+        NaN if fewer than two members are seen alone, or none together.
         """
         asked = (self.seen_alone >= 2) & (self.seen_together > 0)
         return np.where(asked, (self.driving_alone == 0) & self.driven_together, np.nan)
 
     def of(self, rows: NDArray[np.int64]) -> Driven:
-        """Return the same of some of the neurons."""
+        """Return the same for some of the neurons."""
         return Driven(
             self.seen_alone[rows], self.driving_alone[rows], self.seen_together[rows], self.driven_together[rows]
         )
@@ -62,25 +62,25 @@ def driven_by_members(
     bundles: Bundles,
     block: int = 512,
 ) -> Driven:
-    """Measure what the members of bundles do to their neurons, on a text in windows.
+    """Measure how the members of bundles drive their neurons, on a text in windows.
 
-    A member is alone where no other member comes before it in the window, and together with others where one comes at
-    most REACH tokens before it. The neurons' biases are not needed: they move values and quantile by the same amount.
+    A member is alone if no other member comes before it in the window, and together with others if one comes at most
+    REACH tokens before it. The neurons' biases are not needed: they shift values and quantile by the same amount.
 
     Parameters
     ----------
-    stream : arrays (n, d), one per window; what the MLP reads
+    stream : arrays (n, d), one per window; the input of the MLP
     tokens : int arrays (n,), one per window
     counted : bool arrays (n,), one per window; positions that count
     neurons : array (m, d), input weights, not scaled
     bundles : Bundles of the m neurons
-    block : neurons whose values are held at a time
+    block : how many neurons' values are held at a time
     """
     read = np.concatenate(
         [np.asarray(x, np.float32)[np.asarray(c, bool)] for x, c in zip(stream, counted, strict=True)]
     )
     where = _places(tokens, counted)
-    # Whether a neuron is driven does not depend on its size, nor on that of the stream.
+    # Whether a neuron is driven does not depend on its scale, nor on that of the stream.
     read, targets = near_one(read, (0, 1)) if len(read) else read, near_one(np.asarray(neurons, np.float32))
     n = len(targets)
     seen_alone, driving, together = (np.zeros(n, np.int64) for _ in range(3))
@@ -101,7 +101,7 @@ def driven_by_members(
 
 @dataclass(frozen=True)
 class _Places:
-    """Where one token occurs: windows, positions in them, and rows among all counted positions (-1: not counted)."""
+    """Occurrences of one token: windows, positions in them, and rows among all counted positions (-1: not counted)."""
 
     windows: NDArray[np.int64]
     positions: NDArray[np.int64]
@@ -136,7 +136,7 @@ def _alone_and_together(members: list[_Places]) -> tuple[list[NDArray[np.int64]]
 def own_bundle_auc(neurons: ArrayLike, dictionary: ArrayLike, bundles: Bundles) -> NDArray[np.float64]:
     """Measure how well a neuron's dot products separate its bundle from all other tokens: area under the ROC curve.
 
-    Shown only to warn of it: members were chosen for such products, so noise does as well (docs/circularity.md).
+    Shown only as a warning: members were chosen for such products, so noise does as well (docs/circularity.md).
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def own_bundle_auc(neurons: ArrayLike, dictionary: ArrayLike, bundles: Bundles) 
 
     Returns
     -------
-    array (n,), NaN where a bundle is empty or holds all tokens
+    array (n,), NaN if a bundle is empty or contains all tokens
     """
     targets, words = np.asarray(neurons), np.asarray(dictionary)
     found = np.full(len(targets), np.nan)

@@ -1,8 +1,8 @@
 """Tokens bound by the heads of a layer, on each head's principal axes, and reflected there (section 3.3).
 
-A reflection turns the sign of what all bound tokens of a head have along some of their principal axes. It leaves their
-lengths, their angles with one another, the space that the head writes to and their covariance as they are, and it is
-one draw of the whole dictionary: so draws can be compared however much neurons depend on each other.
+A reflection flips the sign of all bound tokens of a head along some of their principal axes. It keeps their lengths,
+their angles with one another, their covariance and the space that the head writes to. It is one draw of the whole
+dictionary, so draws can be compared even if neurons depend on each other.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from vsa_checks.orthogonality import second_moment
 Rows = NDArray[np.float32]
 
 KEPT = 8
-"""Of each head's principal axes the first in so many keep their signs: there lies what most bound tokens share."""
+"""One in this many principal axes of each head, the first ones, keep their signs: most bound tokens share them."""
 
 
 @dataclass(frozen=True)
 class Heads:
     """Bound tokens of each head on its principal axes: left (h, V, r) @ right (h, r, d), right with orthonormal rows.
 
-    squares (h, V): squared norms. The axes of each head stand in falling order of variance.
+    squares (h, V): squared norms. The axes of each head are in descending order of variance.
     """
 
     left: Rows
@@ -34,9 +34,9 @@ class Heads:
 
     @classmethod
     def of(cls, parts: list[Part]) -> Heads:
-        """Turn the bound tokens of each head, all given by factors of the same rank r, to their principal axes.
+        """Express the bound tokens of each head, all given by factors of the same rank r, on their principal axes.
 
-        `parts` is emptied on the way: with a large vocabulary there is no room for both.
+        `parts` is emptied along the way: with a large vocabulary there is not enough memory for both.
         """
         shape = len(parts), len(parts[0].left), parts[0].left.shape[1]
         left, right = np.empty(shape, np.float32), []
@@ -65,5 +65,5 @@ class Heads:
         return signs
 
     def reflected(self, signs: Rows) -> Heads:
-        """The bound tokens with what they have along their principal axes times signs (h, r)."""
+        """The bound tokens with their coordinates on the principal axes multiplied by signs (h, r)."""
         return Heads(self.left, signs[:, :, None] * self.right, self.squares)

@@ -1,4 +1,4 @@
-"""The paper's scan over tokens and over tokens bound by heads (sections 3.2 and 3.3), which are not held."""
+"""The paper's scan over tokens and tokens bound by heads (sections 3.2 and 3.3), without holding the bound tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
 
 MOST_BLOCK = 64
-"""Neurons that a thread works on at a time, at most."""
+"""Most neurons that a thread works on at a time."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class BoundScan:
 
 
 def scan_with_bound(neurons: ArrayLike, words: Part, heads: Heads, *, progress: Progress | None = None) -> BoundScan:
-    """Include tokens and bound tokens by the paper's rule, where each of them lists all neurons.
+    """Include tokens and bound tokens by the paper's rule, if each of them lists all neurons.
 
-    Does what `bundles.ranked_scan` does with K = all and the stacked vectors as dictionary.
+    Same result as `bundles.ranked_scan` with K = all and the stacked vectors as dictionary.
 
     Parameters
     ----------
     neurons : array (n, d), none of them zero
     words : the tokens (V, d), part without factors
     heads : the bound tokens of each head
-    progress : called with the number of neurons done and of all
+    progress : called with the number of neurons done and the total
 
     Returns
     -------

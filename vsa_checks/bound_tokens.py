@@ -1,7 +1,7 @@
 """Greedy pursuit over tokens and over tokens bound by heads (paper, section 3.3).
 
-With one bound copy of each token per head the dictionary would be too large to hold. So its parts are kept as matrix
-products, and only dot products with a block of neurons are computed.
+With one bound copy of each token per head, the dictionary would be too large for memory. So its parts are kept as
+matrix products, and only dot products with a block of neurons are computed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vsa_checks.engine.threads import Progress, share_out, workers
 from vsa_checks.orthogonality import live_rows
 
 BLOCK_BYTES = 128 * 2**20
-"""Memory that a thread's dot products should take."""
+"""Target memory for a thread's dot products."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Part:
     right: NDArray[np.float32] | None = None
 
     def within(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn `vectors` (n, d) into (n, r) with the same dot products with `left` as `vectors` has with the part."""
+        """Return (n, r) vectors whose dot products with `left` equal those of `vectors` (n, d) with the part."""
         return vectors if self.right is None else vectors @ self.right.T
 
     def rows(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -59,15 +59,15 @@ def pursue(
 ) -> Pursued:
     """Include in each neuron's bundle, `max_tokens` times, the vector of any part that gives the highest cosine.
 
-    Does what `bundles.greedy_pursuit` would do with all parts stacked. Each vector is included at most once; ties,
-    within float32's rounding, go to the first part and the lowest place.
+    Same result as `bundles.greedy_pursuit` with all parts stacked. Each vector is included at most once; ties, within
+    float32's rounding, go to the first part and the lowest place.
 
     Parameters
     ----------
     neurons : array (n, d), none of them zero
     dictionary : the parts
     max_tokens : vectors per bundle
-    progress : called with the number of neurons done and of all
+    progress : called with the number of neurons done and the total
 
     Raises
     ------
@@ -88,7 +88,7 @@ def pursue(
     cosines = np.zeros((n, max_tokens))
     step = max(1, min(n, BLOCK_BYTES // (4 * total)))
     starts, widest = range(0, n, step), max(len(part.left) for part in dictionary)
-    # For the neurons' dot products with all parts, and the sums' dot products with one part.
+    # Buffers for the neurons' dot products with all parts, and the sums' dot products with one part.
     scratch = [
         ([np.empty((step, len(part.left)), np.float32) for part in dictionary], np.empty(step * widest, np.float32))
         for _ in range(workers(len(starts)))

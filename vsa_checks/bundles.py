@@ -1,13 +1,13 @@
-"""Explains neurons as bundles of tokens (paper, section 3.2).
+"""Explain neurons as bundles of tokens (paper, section 3.2).
 
-A *dictionary* is a matrix with one vector per token, usually the centered embeddings. A *bundle* is the plain sum,
-without weights, of some of its vectors. The higher its cosine with a neuron's input weights, the better it explains the
-neuron. Two ways to find a bundle:
+A *dictionary* is a matrix with one vector per token, usually the centered embeddings. A *bundle* is the plain,
+unweighted sum of some of its vectors. The higher its cosine with a neuron's input weights, the better it explains the
+neuron. There are two ways to find a bundle:
 
-- `ranked_scan`, the paper's way: go once through the tokens that list the neuron, the most similar one first, and
+- `ranked_scan`, the paper's method: go once through the tokens that list the neuron, the most similar one first, and
   include each one that raises the cosine (by more than .04 if its own is below .1). Cheap: each token is tried once.
-- `greedy_pursuit`: look at all tokens before each inclusion and take the one that raises the cosine most. It reaches
-  higher cosines with the same number of tokens.
+- `greedy_pursuit`: at each step, try all tokens and include the one that raises the cosine most. It reaches higher
+  cosines with the same number of tokens.
 
 Both return `Bundles`: the tokens of each neuron in order of inclusion, and the cosine after each.
 """
@@ -41,8 +41,8 @@ BLOCK = 256
 class Bundles:
     """One bundle of tokens per neuron, in order of inclusion, with the cosine after each.
 
-    The bundles lie one after another in flat arrays: that of neuron i at starts[i]:starts[i + 1]. Read them with
-    `tokens`, `path` and `cosine`.
+    The bundles are stored one after another in flat arrays: that of neuron i is at starts[i]:starts[i + 1]. Read them
+    with `tokens`, `path` and `cosine`.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Bundles:
         return self._after(self.size)
 
     def cosine_at(self, k: int) -> NDArray[np.float64]:
-        """Return the cosine of each bundle after k tokens (n_neurons,), or after all where it has fewer.
+        """Return the cosine of each bundle after k tokens (n_neurons,), or after all of them if it has fewer.
 
         Raises ValueError for k < 1.
         """
@@ -106,24 +106,24 @@ def greedy_pursuit(
     progress: Progress | None = None,
     seen: Seen | None = None,
 ) -> Bundles:
-    """Include in each neuron's bundle, again and again, the token that gives the highest cosine.
+    """Repeatedly include in each neuron's bundle the token that gives the highest cosine.
 
     Each token is included at most once, ties go to the lowest row, and there is no early stop: a bundle gets
-    `max_tokens` tokens, or all that are not zero. A dead neuron gets an empty bundle and a NaN cosine.
+    `max_tokens` tokens, or all non-zero tokens if there are fewer. A dead neuron gets an empty bundle and a NaN cosine.
 
     Parameters
     ----------
     neurons : array (n, d), taken at unit norm
     dictionary : array (V, d) or Dictionary, rows summed as they are
     max_tokens : tokens per bundle
-    block : neurons worked on together
+    block : neurons processed together
     memory : bytes that may be allocated, including dictionary and results; answers do not depend on it
-        Fastest with room for V^2 bytes beside these. With less, matrix products are made every few tokens (cost in
-        docs/benchmarks.md). By default up to 3 GB beside the dictionary.
+        Fastest if V^2 more bytes are allowed. With less, matrix products are recomputed every few tokens (cost in
+        docs/benchmarks.md). By default up to 3 GB in addition to the dictionary.
     device : torch device to compute on, within its free memory, with the same answers; None is the compiled engine
-    progress : called with the number of neurons done and of all
-    seen : called, from several threads, with products (m, V) of m neurons at unit norm and the tokens that are not
-        zero, and before them with the place of the first of these among the neurons that are not dead
+    progress : called with the number of neurons done and the total
+    seen : called, from several threads, with two arguments: the index of the first of m neurons among the live neurons,
+        and the products (m, V) of these neurons, at unit norm, with the non-zero tokens
 
     Returns
     -------
@@ -136,8 +136,8 @@ def greedy_pursuit(
 
     References
     ----------
-    This project's own method, for the question of the paper's section 3.2. The variant with weights is orthogonal
-    matching pursuit: Tropp 2004, Greed is good, IEEE Trans. Inf. Theory 50.
+    This project's own method, for the question of the paper's section 3.2. The weighted variant is orthogonal matching
+    pursuit: Tropp 2004, Greed is good, IEEE Trans. Inf. Theory 50.
     """
     words, unit, alive = _fit(neurons, dictionary)
     if max_tokens < 1:
@@ -171,9 +171,9 @@ def ranked_scan(
     """Explain neurons by the paper's procedure: one pass over the tokens that list each neuron.
 
     Each token lists the neurons it is most similar to, ties to the lowest neuron. The candidates of a neuron are the
-    tokens that list it and whose cosine with it is at least .05. They are tried in falling order of that cosine, ties
-    to the lowest row. One is included if the bundle's cosine rises; a candidate of cosine below .1 only if it rises by
-    more than .04.
+    tokens that list it and whose cosine with it is at least .05. They are tried in descending order of that cosine,
+    ties to the lowest row. A candidate is included if the bundle's cosine rises; if its own cosine is below .1, only if
+    the bundle's rises by more than .04.
 
     Parameters
     ----------
@@ -182,8 +182,8 @@ def ranked_scan(
     neurons_per_token : how many neurons each token lists; None for all
     block : rows of neurons or tokens multiplied at a time
     device : torch device to find and order the candidates on; None is the compiled engine
-        Its cosines may differ in float32's last bit. Two candidates as close as that may change places.
-    progress : called with the number of neurons done and of all
+        Its cosines may differ in float32's last bit. Two candidates that close may swap places.
+    progress : called with the number of neurons done and the total
 
     Returns
     -------
@@ -210,7 +210,7 @@ def ranked_scans(
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> list[Bundles]:
-    """Run `ranked_scan` for several numbers of neurons per token, and compute what they share once.
+    """Run `ranked_scan` for several numbers of neurons per token; shared work is done once.
 
     Parameters, errors and device are those of `ranked_scan`; returns one `Bundles` for each of `neurons_per_token`.
     """
@@ -249,7 +249,7 @@ def _scan_all(
     device: torch.device | None,
     progress: Progress | None,
 ) -> list[Scanned]:
-    """Scan where every token lists every neuron, a block of neurons at a time."""
+    """Scan with every token listing every neuron, a block of neurons at a time."""
     if device is not None:
         from vsa_checks.engine.on_device import scan as on_device
 
@@ -280,7 +280,7 @@ def _scan_all(
 def _scan_listed(
     unit: NDArray[np.float32], words: Dictionary, ids: NDArray[np.int32], cosines: NDArray[np.float32]
 ) -> list[Scanned]:
-    """Scan where each token lists k neurons: `ids` and `cosines` (V, k)."""
+    """Scan with each token listing k neurons: `ids` and `cosines` (V, k)."""
     tokens, place = np.nonzero(cosines >= LEAST_COSINE)
     neurons, values = ids[tokens, place], cosines[tokens, place]
     order = np.lexsort((tokens, -values, neurons))
@@ -291,7 +291,7 @@ def _scan_listed(
 def _scan_ordered(
     words: Dictionary, ends: NDArray[np.int64], tokens: NDArray[np.int64], cosines: NDArray[np.float32]
 ) -> list[Scanned]:
-    """Do `_scan` in several threads, a block of neurons at a time in each."""
+    """Run `_scan` in several threads, each with one block of neurons at a time."""
 
     def explain(start: int, _: None) -> Scanned:
         part = ends[start : start + BLOCK + 1]
@@ -352,7 +352,7 @@ def _blocks(n: int, width: int, block: int | None) -> tuple[range, list[NDArray[
 def _fit(
     neurons: ArrayLike, dictionary: ArrayLike | Dictionary
 ) -> tuple[Dictionary, NDArray[np.float32], NDArray[np.bool_]]:
-    """Check that shapes agree; return the dictionary, the neurons at unit norm (0 where dead), and which are alive."""
+    """Check shapes; return the dictionary, the neurons at unit norm (zero if dead), and which neurons are alive."""
     words = dictionary if isinstance(dictionary, Dictionary) else Dictionary.of(dictionary)
     array = np.asarray(neurons)
     live = live_rows(array)

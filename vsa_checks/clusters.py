@@ -1,4 +1,4 @@
-"""Groups of neurons that are nearly copies of each other: what chance does to one of them, it does to all."""
+"""Clusters of neurons that are nearly copies of each other, and so share their luck."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vsa_checks.engine.threads import threads
 from vsa_checks.statistics import LEVEL, RESAMPLES, Interval
 
 ALIKE = 0.5
-"""Two neurons are alike if their |cos| exceeds this: half of what one reads, or nearly, is what the other reads."""
+"""Two neurons are alike if their |cos| exceeds this: nearly half of what they read is shared."""
 BLOCK = 1024
 """Rows whose cosines with all others are computed at a time."""
 
@@ -17,10 +17,10 @@ BLOCK = 1024
 def clusters(unit: NDArray[np.float32]) -> NDArray[np.int64]:
     """Put neurons that are alike into one cluster.
 
-    Cosines are taken about the mean and with every principal axis of the layer divided by sqrt(its variance + the mean
-    variance of all axes). A direction along which all neurons lie then makes no two of them alike; copies stay so. The
-    neuron with the most others alike takes all of these into its cluster, then the next one that is left, and so on.
-    Connected components would join neurons that have nothing in common where the axes are few.
+    Before taking cosines, the mean is subtracted and every principal axis of the layer is divided by sqrt(its variance
+    + the mean variance of all axes). Then a direction that all neurons share makes no two of them alike, but copies
+    stay alike. The neuron that is alike to the most others forms a cluster with them, then the next remaining one, and
+    so on. Connected components would join unrelated neurons if there are few axes.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def clusters(unit: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _evened(unit: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Centered rows with strong axes weakened, at unit norm; a row at the mean stays zero, and alike to none."""
+    """Centered rows with strong axes weakened, at unit norm; a row at the mean stays zero and is alike to none."""
     rows = unit - unit.mean(axis=0, dtype=np.float64).astype(np.float32)
     moment = rows.T.astype(np.float64) @ rows / len(rows)
     variances, axes = np.linalg.eigh(moment)
@@ -67,7 +67,7 @@ def bootstrap_share(shares: ArrayLike, labels: NDArray[np.int64], rng: np.random
 
     Parameters
     ----------
-    shares : array (n,), what the mean is of: for a share of neurons, whether each counts
+    shares : array (n,), the values to average; for a share of neurons, whether each counts
     labels : int array (n,), each neuron's cluster
     """
     sizes, counts = np.bincount(labels), np.bincount(labels, np.asarray(shares, np.float64))

@@ -1,4 +1,4 @@
-"""What goes wrong, in words for the person who ran the command."""
+"""Errors with messages for the person who ran the command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def visible(text: object) -> str:
-    """Text with control and formatting characters written out (ESC as \\x1b), so that none can act on a display."""
+    """Text with control and formatting characters escaped (ESC as \\x1b), so that none can affect a terminal."""
     return "".join(
         character
         if character == " " or unicodedata.category(character) not in _INVISIBLE
@@ -19,9 +19,9 @@ def visible(text: object) -> str:
 
 
 class VsaChecksError(Exception):
-    """Bad input: the message is one paragraph that names what was looked for, where, and the remedy.
+    """Bad input. The message is one paragraph that says what was looked for, where, and the remedy.
 
-    Names in it may come from anywhere, so whatever could act on a display is written out.
+    Names in it may come from anywhere, so characters that could affect a terminal are escaped.
     """
 
     def __init__(self, message: object = "") -> None:
@@ -45,7 +45,7 @@ _LONGEST_PARAGRAPH = 4000
 
 
 def _within_a_paragraph(text: str) -> str:
-    """Text without its middle where that is too much for anyone to read, such as a name of a million characters."""
+    """Text without its middle if it is too long to read, for example a name of a million characters."""
     if len(text) <= _LONGEST_PARAGRAPH:
         return text
     half = _LONGEST_PARAGRAPH // 2
@@ -53,7 +53,7 @@ def _within_a_paragraph(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Kind and first line of an error, and its second line where the first ends with a colon; without the full stop."""
+    """Type and first line of an error, with its second line if the first ends with a colon; no full stop."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
     text = visible(text)[:_MOST_CHARACTERS].rstrip(".: ")
@@ -64,10 +64,10 @@ MOST_SEED = 2**63 - 1
 
 
 def require_seed(seed: int) -> None:
-    """Raise UsageError for a number that is no seed."""
+    """Raise UsageError for a number that is not a valid seed."""
     if not 0 <= seed <= MOST_SEED:
         raise UsageError(f"--seed {seed} cannot be used: seeds are whole numbers from 0 to {MOST_SEED}.")
 
 
 class NotChecked(Exception):
-    """The subject does not exist on this model, or cannot mean anything there; the message says why."""
+    """The subject does not exist on this model, or would mean nothing there; the message says why."""

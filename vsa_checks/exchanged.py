@@ -1,7 +1,8 @@
-"""The same vectors on exchanged coordinates: a null that keeps all lengths and angles and destroys where they point.
+"""The same vectors on exchanged coordinates: a null that keeps all lengths and angles and destroys directions.
 
-Orders and signs of coordinates form a group. So among weights whose entries are independent and symmetric, of whatever
-distribution, and among all whose law no rotation changes, what was exchanged cannot be told from what was there.
+Reorderings and sign changes of coordinates form a group. So the exchanged weights cannot be distinguished from the
+originals if the entries are independent and symmetric, with any distribution, or if the distribution is invariant
+under rotation.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Exchange:
 
     @classmethod
     def drawn(cls, d: int, rng: np.random.Generator) -> Exchange:
-        """Draw an order and signs of d coordinates, all alike."""
+        """Draw an order and signs of d coordinates, all equally likely."""
         return cls(rng.permutation(d), rng.choice(np.array([-1.0, 1.0], np.float32), d))
 
     def of(self, vectors: NDArray[np.float32], axis: int = -1) -> NDArray[np.float32]:

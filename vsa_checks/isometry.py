@@ -11,8 +11,8 @@ from vsa_checks.engine.scale import near_one
 def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     """Compute (sum s^2)^2 / (rank sum s^4) over the singular values s of left @ right, for each head.
 
-    It is 1 where all s are equal and 1 / rank where all but one are zero. Replacing the two matrices by left @ A and
-    A^-1 @ right leaves the model the same, and this number too.
+    It is 1 if all s are equal, and 1 / rank if all but one are zero. Replacing the two matrices by left @ A and
+    A^-1 @ right changes neither the model nor this number.
 
     Parameters
     ----------
@@ -21,13 +21,13 @@ def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
 
     Returns
     -------
-    array (h,), NaN where the product is zero
+    array (h,), NaN if the product is zero
 
     Raises
     ------
     ValueError : shapes do not fit
     """
-    # From the (rank, rank) Gram matrices of the two: the product itself is never made.
+    # From the (rank, rank) Gram matrices of the two: the product itself is never computed.
     a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
     if a.ndim != 3 or b.ndim != 3 or a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         raise ValueError(f"expected (h, d, rank) and (h, rank, d), got {a.shape} and {b.shape}")
@@ -38,13 +38,13 @@ def isometry(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
 def gaussian_layers(
     shapes: tuple[int, int], heads: tuple[int, int], rank: int, draws: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Compute the median `isometry` over heads of each of `draws` layers whose matrices are random Gaussians.
+    """Compute the median `isometry` over heads for each of `draws` layers with random Gaussian matrices.
 
-    Where one side has fewer matrices than there are heads, each is shared by several heads, as in grouped queries.
+    If one side has fewer matrices than there are heads, several heads share each, as in grouped-query attention.
 
     Parameters
     ----------
-    shapes : d and d_out, what the heads read and write
+    shapes : d and d_out, the dimensions that the heads read and write
     heads : numbers of left and of right matrices; the larger is a multiple of the smaller
 
     Returns

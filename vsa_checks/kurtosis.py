@@ -1,7 +1,7 @@
-"""How far a neuron's products with the tokens are from a Gaussian's: a few tokens stand out, or none.
+"""Kurtosis of a neuron's products with the tokens: high if a few tokens stand out.
 
-Kurtosis over the vocabulary is the statistic of ROTATE, a rival account of what neurons read: where it is high, a few
-tokens have much larger products with the neuron than most. It does not see which tokens, or how many make up a sum.
+Kurtosis over the vocabulary is the statistic of ROTATE, a rival account of what neurons read. If it is high, a few
+tokens have much larger products with the neuron than most. It does not say which tokens, or how many make up a sum.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import torch
 
 LEAST = -2.0
-"""No law has a smaller excess kurtosis: two values, each half of the time."""
+"""The smallest possible excess kurtosis: of a distribution with two equally likely values."""
 LEAST_SPREAD = 1e-6
-"""Products that differ by less than this, beside the product of their lengths, differ by rounding alone."""
+"""Products that differ by less than this, relative to the product of their lengths, differ only by rounding."""
 NEURONS = 64
-"""So many neurons a thread multiplies with the tokens at a time."""
+"""Neurons that a thread multiplies with the tokens at a time."""
 
 
 def excess_kurtosis(
@@ -32,24 +32,24 @@ def excess_kurtosis(
 ) -> NDArray[np.float64]:
     """Compute the excess kurtosis, over all tokens, of each neuron's dot products with them.
 
-    E[(x - E x)^4] / Var(x)^2 - 3, over the tokens: 0 for a Gaussian law. Neither the length of a neuron nor a vector
-    that is added to all tokens changes it. Products are float32; their moments are float64, about their mean.
+    E[(x - E x)^4] / Var(x)^2 - 3, over the tokens: 0 for a Gaussian. It does not depend on the length of a neuron or on
+    a vector added to all tokens. Products are float32; their moments are float64, about their mean.
     Memory: a copy of the neurons, and the products of 64 of them for each thread.
 
     Parameters
     ----------
     neurons : array (n, d), of any norm
     dictionary : array (V, d) with one row per token, or a Dictionary; tokens of zero are left out
-    progress : called with the blocks of neurons done and the number of all blocks
+    progress : called with the number of blocks of neurons done and the total
 
     Returns
     -------
-    float64 array (n,), no unit; -2, the least there is, where all products are the same: of neurons of zero, and of
-    those that no token has a part of
+    float64 array (n,), no unit; -2, the minimum, if all products are equal: for zero neurons, and for neurons that are
+    orthogonal to all tokens
 
     Raises
     ------
-    ValueError : neurons and tokens have different lengths, no token has a direction, or NaN or infinite numbers
+    ValueError : neurons and tokens of different dimensions, no token with a direction, or NaN or infinite numbers
 
     References
     ----------
@@ -76,7 +76,7 @@ def excess_kurtosis(
 
 
 class SeenKurtosis:
-    """The excess kurtosis of neurons whose products with all tokens are made for another purpose.
+    """The excess kurtosis of neurons whose products with all tokens are computed for another purpose.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class SeenKurtosis:
         self._words, self._moments = words, np.zeros((n, 4))
 
     def see(self, start: int, products: NDArray[np.float32] | torch.Tensor) -> None:
-        """Take the products (m, V) of m neurons at unit norm, from neuron `start` on; several threads may."""
+        """Take the products (m, V) of m neurons at unit norm, from neuron `start` on; thread-safe."""
         rows = slice(start, start + len(products))
         if isinstance(products, np.ndarray):
             loops.add_moments(products, products.mean(axis=1, dtype=np.float64), self._moments[rows])
@@ -100,15 +100,15 @@ class SeenKurtosis:
             add_moments(products, self._moments[rows])
 
     def kurtosis(self) -> NDArray[np.float64]:
-        """Excess kurtosis (n,) as `excess_kurtosis` computes it; -2 for neurons that were not seen."""
+        """Excess kurtosis (n,) as computed by `excess_kurtosis`; -2 for neurons that were not seen."""
         return _from_moments(self._moments.T / len(self._words.rows), self._words)
 
 
 def _from_moments(moments: NDArray[np.float64], words: Dictionary) -> NDArray[np.float64]:
     """Excess kurtosis (n,) from the first four moments (4, n) about a point next to the mean, of neurons of norm 1."""
-    # Of products about their mean, at most: the mean square of the tokens.
+    # The largest possible variance of the products: the mean square of the tokens.
     rounding = LEAST_SPREAD**2 * float(np.mean(words.norms**2))
-    # The products' own mean, rounded with them, is not quite that point.
+    # The rounded products' own mean is not exactly that point.
     off, second, third, fourth = moments
     variance = second - off**2
     central = fourth - 4 * off * third + 6 * off**2 * second - 3 * off**4

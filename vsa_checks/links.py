@@ -1,8 +1,8 @@
-"""Links between MLP layers: which vectors of one layer lie closer to a vector of another than random ones do.
+"""Links between MLP layers: vectors of one layer that are closer to a vector of another than random ones are.
 
 Readers are the input vectors of a layer's neurons, writers the rows of W_out. A reader is linked with a layer of
-writers if its largest |cos| with them is one that a random direction exceeds with probability RANDOM_LINK, however
-many writers there are. So shares of linked readers compare between layers of any width.
+writers if its largest |cos| with them is above a cut that a random direction exceeds with probability RANDOM_LINK,
+whatever the number of writers. So shares of linked readers are comparable between layers of any width.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from vsa_checks.engine.threads import Progress, share_out, threads, workers
 Rows = NDArray[np.float32]
 
 RANDOM_LINK = 0.01
-"""A random direction is linked with a layer so often."""
+"""Probability that a random direction is linked with a layer."""
 STRIP = 1024
-"""Readers whose cosines with a layer of writers a thread computes at a time."""
+"""Readers per thread whose cosines with a layer of writers are computed at a time."""
 KEPT_AXES = 8
-"""So many first axes keep their signs: they hold what many vectors of a layer share, which is no link."""
+"""Number of first axes that keep their signs: they hold what many vectors of a layer share, which is not a link."""
 FITTED, MOST_ROUNDS = 1e-9, 2_000
-"""Fitting tendencies ends when no share changes by more than this."""
+"""The fit of tendencies ends when no share changes by more than this."""
 
 
 @dataclass(frozen=True)
 class Closest:
-    """The writer and the reader, by their rows, with the largest |cos| of all those of two layers, and that cosine."""
+    """The writer and reader (row numbers) with the largest |cos| of all pairs between two layers, and that cosine."""
 
     writer: int
     reader: int
@@ -41,7 +41,7 @@ class Closest:
 class Links:
     """Which readers of a layer are linked with the writers of another: by (writing, reading) layer, bool (n,).
 
-    closest: for each two layers the two vectors that come closest.
+    closest: for each pair of layers, the two closest vectors.
     """
 
     readers: dict[tuple[int, int], NDArray[np.bool_]]
@@ -56,7 +56,7 @@ class Links:
     def shares(self, chosen: list[NDArray[np.int64]] | None = None) -> NDArray[np.float64]:
         """Share of each layer's readers (second) linked with each layer's writers (first), (layers, layers).
 
-        With `chosen` only these readers of each layer count. The diagonal is zero.
+        With `chosen`, only these readers of each layer count. The diagonal is zero.
         """
         table = np.zeros((self.n_layers, self.n_layers))
         for (writing, reading), linked in self.readers.items():
@@ -81,11 +81,11 @@ def linked_readers(
     Parameters
     ----------
     outputs, inputs : callable
-        Give the unit vectors (n, d) of a layer: its writers and its readers.
+        Return the unit vectors (n, d) of a layer: its writers and its readers.
     n_layers : int
     progress : callable, optional
     held : int, optional
-        Of how many layers the vectors are in memory at a time, on each side; by default of all.
+        How many layers' vectors are in memory at a time, on each side; by default all.
 
     Returns
     -------
@@ -136,17 +136,17 @@ def _linked(
 
 
 def leads(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share forward less share acausal of each pair (earlier, later) of layers, in the order of np.triu_indices."""
+    """Forward share minus acausal share of each pair (earlier, later) of layers, in the order of np.triu_indices."""
     earlier, later = np.triu_indices(len(shares), 1)
     lead: NDArray[np.float64] = shares[earlier, later] - shares[later, earlier]
     return lead
 
 
 def excess(leads: NDArray[np.float64], n_layers: int) -> float:
-    """With how many earlier layers a reader is linked on average, beyond how many later ones.
+    """Mean number of earlier layers that a reader is linked with, minus the mean number of later ones.
 
-    Counted over the readers of all layers but one, since the first layer reads no other. `leads` are those of all
-    pairs of layers.
+    The mean is over the readers of all layers but one, because the first layer reads no other. `leads` are those of
+    all pairs of layers.
     """
     return float(leads.sum() / (n_layers - 1))
 
@@ -161,11 +161,11 @@ def shared_axes(moments: Iterable[NDArray[np.float64]]) -> Rows:
 
 
 def flipped_on_own_axes(unit: Rows, shared: Rows, rng: np.random.Generator) -> Rows:
-    """Give each vector's part along each principal axis of its layer a random sign, but for the first KEPT_AXES.
+    """Give each vector a random sign along each principal axis of its layer, except the first KEPT_AXES.
 
-    Parts along the axes `shared` (d, k) by all layers are kept as they are: a layer that has little of them does not
-    show them among its own first axes. So each vector keeps its energy along every axis, and what many vectors share;
-    lost is where a single vector points. Axes are those of the second moment, so that the mean is among what is shared.
+    Parts along the axes `shared` (d, k) by all layers are also kept: if a layer has little of them, they are not among
+    its own first axes. So each vector keeps its energy along every axis, and what many vectors share; the direction of
+    the single vector is lost. Axes are those of the second moment, so that the mean counts as shared.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def flipped_on_own_axes(unit: Rows, shared: Rows, rng: np.random.Generator) -> R
     array (n, d), of the same norms
     """
     signs = _signs((len(unit), max(unit.shape[1] - KEPT_AXES, 0)), rng)
-    with threads():  # one thread: with several to a matrix of this size, most would wait for each other
+    with threads():  # one thread: on matrices of this size, several mostly wait for each other
         common = np.asarray(unit @ shared @ shared.T, np.float32)
         rest: Rows = unit - common
         axes = np.linalg.eigh(rest.T.astype(np.float64) @ rest)[1][:, ::-1].astype(np.float32)
@@ -188,7 +188,7 @@ def flipped_on_own_axes(unit: Rows, shared: Rows, rng: np.random.Generator) -> R
 
 
 def flipped_coordinates(unit: Rows, rng: np.random.Generator) -> Rows:
-    """Give each coordinate of each vector (n, d) a random sign: all sizes are kept, heavy tails too."""
+    """Give each coordinate of each vector (n, d) a random sign: all magnitudes are kept, including heavy tails."""
     flipped: Rows = unit * _signs(unit.shape, rng)
     return flipped
 
@@ -198,7 +198,7 @@ def _signs(shape: tuple[int, ...], rng: np.random.Generator) -> Rows:
 
 
 def from_tendencies(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fit the shares (layers, layers) by how much each layer writes times how much each reads, off the diagonal.
+    """Fit the off-diagonal shares (layers, layers) by a product of each layer's tendencies to write and to read.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Nulls: random vectors that lack just the structure that a claim is about.
+"""Nulls: random vectors that lack only the structure that a claim is about.
 
-From weak to strong: directions that are random altogether, and vectors with the mean and covariance of real ones.
+From weak to strong: uniformly random directions, and vectors with the mean and covariance of real ones.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from vsa_checks.engine.threads import share_out, threads, workers
 from vsa_checks.orthogonality import live_rows
 
 SETTLED, MOST_STEPS = 1e-4, 200
-"""Expectation maximisation ends when no length changes by more than this share: after about nine rounds."""
+"""Expectation maximisation ends when no length changes by more than this share: after about nine iterations."""
 FURTHER = 1.4
-"""Lengths move by this multiple of each round's change: any factor up to 2 ends at the same point, this one sooner."""
+"""Step of the lengths, as a multiple of each iteration's change: any up to 2 has the same limit, this one is faster."""
 LEAST_SPREAD = 1e-6
-"""Unit vectors with a variance below this are all alike: no Gaussian can be fitted to their directions."""
+"""Unit vectors with a variance below this count as equal: no Gaussian can be fitted to their directions."""
 LEAST_VARIANCE = 1e-9
-"""Least variance of any direction, as a share of the mean: none may become infinitely unlikely."""
+"""Smallest variance of any direction, as a share of the mean: no direction may become infinitely unlikely."""
 
 
 def random_directions(n: int, d: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -47,12 +47,12 @@ class Matched:
 
 
 def covariance_matched(vectors: ArrayLike) -> Matched:
-    """Fit a Gaussian whose vectors are directed like the given ones: the same mean and covariance.
+    """Fit a Gaussian whose vectors have directions like the given ones: the same mean and covariance.
 
     Only directions are compared with tokens, so the fit does not depend on the lengths of the vectors. With more than
-    2d of them it is the Gaussian that makes their directions most likely (`gaussian_of_directions`). Fewer do not
-    determine one; they, and vectors that are all alike, get the mean and covariance of the vectors at unit norm. That
-    null is somewhat too easy to beat where a few directions hold most of the variance.
+    2d of them, it is the Gaussian that makes their directions most likely (`gaussian_of_directions`). Fewer vectors do
+    not determine one; then, and if all vectors are equal, it has the mean and covariance of the vectors at unit norm.
+    That null is somewhat too easy to beat if a few directions hold most of the variance.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def covariance_matched(vectors: ArrayLike) -> Matched:
         if len(unit) < 2:
             raise ValueError("fewer than two vectors have no covariance")
         middle = unit.mean(axis=0, dtype=np.float64)
-        # On a line there are two directions, and lengths say nothing more of them.
+        # In one dimension there are only two directions, and lengths add no information.
         if len(unit) > 2 * unit.shape[1] > 2 and 1.0 - middle @ middle > LEAST_SPREAD:
             mean, covariance = gaussian_of_directions(unit)
             values, axes = np.linalg.eigh(covariance)
@@ -84,9 +84,9 @@ def covariance_matched_each(sets: Sequence[ArrayLike]) -> list[Matched]:
 def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit the Gaussian that makes the given directions most likely.
 
-    Expectation maximisation, where the unknowns are the lengths l that the vectors had before they were scaled: given
-    the direction, l has a density proportional to l^(d-1) exp(-a l^2 / 2 + b l). The fitted Gaussian is scaled so that
-    its vectors have a mean square of one.
+    Expectation maximisation. The unknowns are the lengths l that the vectors had before scaling: given the direction, l
+    has a density proportional to l^(d-1) exp(-a l^2 / 2 + b l). The fitted Gaussian is scaled so that its vectors have
+    a mean square of one.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArra
     """
     rows = np.asarray(unit, np.float64)
     m, d = rows.shape
-    # Large enough for the matrix to stay positive definite in spite of rounding, whatever its dimension.
+    # Large enough to keep the matrix positive definite despite rounding, in any dimension.
     least = np.eye(d) * max(LEAST_VARIANCE, d * d * np.finfo(float).eps) / d
     length, square = np.ones(m), np.ones(m)
     further, before = FURTHER, np.inf
@@ -114,7 +114,7 @@ def gaussian_of_directions(unit: ArrayLike) -> tuple[NDArray[np.float64], NDArra
         even = solve_triangular(root, rows.T, lower=True, check_finite=False)
         a = np.einsum("ij,ij->j", even, even)
         b = solve_triangular(root, mean, lower=True, check_finite=False) @ even
-        # Mean and variance of each length, taken from the peak of its density and the width there: exact to order 1/d.
+        # Mean and variance of each length, from the peak of its density and the width there: exact to order 1/d.
         peak = (b + np.sqrt(b**2 + 4.0 * a * (d - 1))) / (2.0 * a)
         spread = 1.0 / (a + (d - 1) / peak**2)
         ratio = peak / (np.sqrt((peak**2 + spread).mean()) * length)

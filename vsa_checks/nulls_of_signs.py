@@ -1,9 +1,9 @@
-"""A null that keeps how much of each neuron lies on each axis, and how each axis is used, and no more.
+"""A null that keeps how much of each neuron lies on each axis, and how each axis is used, and nothing else.
 
-A neuron that is a sum of certain tokens has its entries' signs from them. Here the signs of its entries come from other
-neurons, axis by axis; their sizes stay its own. What a layer and the tokens have in common that is no sum of tokens
-lies in sizes: heavy tails, few axes that hold most, groups of axes used together. Which axes show it is not known, so
-there are several sets: the coordinates, principal axes, and independent axes.
+If a neuron is a sum of certain tokens, its entries have their signs from these tokens. Here the signs come from other
+neurons, axis by axis, while the magnitudes stay the neuron's own. What a layer has in common with the tokens without
+being sums of tokens lies in magnitudes: heavy tails, a few dominant axes, groups of axes used together. It is not known
+which axes show it, so there are several sets: the coordinates, principal axes, and independent axes.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from vsa_checks.engine.threads import share_out, threads, workers
 from vsa_checks.orthogonality import second_moment
 
 KEPT = 8
-"""On so many principal axes, the first ones, all stays as it is: there lie the mean, and most of what groups share."""
+"""Number of first principal axes that stay unchanged: they hold the mean, and most of what groups share."""
 NEIGHBOURS = 16
-"""Signs are exchanged among so many neurons whose entries on the axis are about as large."""
+"""Signs are exchanged within groups of this many neurons, whose entries on the axis have similar magnitudes."""
 ROWS_PER_AXIS = 16
-"""So many vectors for each dimension show the independent axes."""
+"""Vectors per dimension from which the independent axes are found."""
 STEPS, SETTLED = 60, 1e-3
-"""The search for independent axes ends when no axis turns by more than this (1 - |cos|), or after so many steps."""
+"""The search for independent axes ends when no axis turns by more than this (1 - |cos|), or after this many steps."""
 LEAST_VARIANCE = 1e-6
-"""Axes with less than this share of the largest variance are no part of the search."""
+"""Axes with less than this share of the largest variance are left out of the search."""
 ROWS, COLUMNS = 1024, 64
 """Rows that a thread works on at a time, and axes whose signs are exchanged at a time."""
 
@@ -31,7 +31,7 @@ ROWS, COLUMNS = 1024, 64
 def principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Compute the principal axes of vectors (n, d) about the origin: the columns of (d, d), largest first.
 
-    About the origin, so that a mean which is large beside all else lies on the first axis, and on no other.
+    They are about the origin, so that a dominant mean lies on the first axis and on no other.
     """
     with threads():
         axes = np.linalg.eigh(second_moment(vectors))[1]
@@ -39,21 +39,21 @@ def principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def kept_axes(d: int) -> int:
-    """How many principal axes of d stay as they are: KEPT, or an eighth of few dimensions."""
+    """How many of d principal axes stay unchanged: KEPT, or an eighth of them if d is small."""
     return min(KEPT, d // 8)
 
 
 def independent_axes(vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """Find axes along which vectors have the heaviest tails: the columns of an orthogonal matrix (d, d).
 
-    If entries on orthogonal axes were drawn independently, or whole groups of them used together, and all was then
-    rotated, these axes are found again (of a group, any axes within it). Independent component analysis of the
-    vectors made even by their covariance, with the contrast log cosh; then the closest orthogonal matrix.
+    If vectors had independent entries on some orthogonal axes, or used whole groups of them together, and were then
+    rotated, this recovers these axes (for a group, any axes within it). The method is independent component analysis of
+    the whitened vectors with the contrast log cosh, followed by the closest orthogonal matrix.
 
     Parameters
     ----------
-    vectors : float32 array (n, d), centered; at most 16 d of them are looked at
-    rng : draws these vectors, and where the search begins
+    vectors : float32 array (n, d), centered; at most 16 d of them are used
+    rng : draws these vectors and the start of the search
 
     References
     ----------
@@ -68,7 +68,7 @@ def independent_axes(vectors: NDArray[np.float32], rng: np.random.Generator) -> 
         used = values > values.max() * LEAST_VARIANCE
         spanned, scale = axes[:, used], np.sqrt(values[used])
         even = (some @ (spanned / scale).astype(np.float32)).astype(np.float32)
-        # Begun in the vectors' own coordinates, so that the signs of the principal axes do not matter.
+        # The search starts in the vectors' own coordinates, so that the signs of the principal axes do not matter.
         turn = _orthogonal(spanned.T @ start[:, : len(scale)])
         for _ in range(STEPS):
             turned = _orthogonal(_step(even, turn))
@@ -116,10 +116,10 @@ def exchange_signs(
 ) -> NDArray[np.float32]:
     """Give some neurons of a layer the signs of others, axis by axis.
 
-    On each axis neurons are put in order of the size of their entry; within each 16 that follow each other, signs
-    change places at random. The law of entries on each axis stays, with its mean and skewness, and each neuron's own
-    sizes; how signs on different axes go together is lost. One neuron stands for its cluster, and what becomes of its
-    sign, kept or turned, becomes of all in it.
+    On each axis, neurons are sorted by the magnitude of their entry; within each 16 consecutive ones, signs are
+    permuted at random. This keeps the distribution of entries on each axis, with its mean and skewness, and each
+    neuron's magnitudes; it destroys how signs on different axes go together. One neuron represents its cluster: if its
+    sign is flipped, so are those of the whole cluster.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def exchange_signs(
     labels : int array (m,), each neuron's cluster, from 0
     asked : int array (n,), the neurons to return
     axes : array (d, d), orthonormal columns; None for the coordinates. Their own signs do not matter.
-    kept : on so many axes, the first ones, nothing is exchanged
+    kept : number of first axes on which nothing is exchanged
 
     Returns
     -------
@@ -153,7 +153,7 @@ def exchange_signs(
 
 
 def _mixed(keys: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Places 0, 1, ... of each row of keys (c, m), with each 16 that follow each other in the order of their keys."""
+    """Indices 0, 1, ... of each row of keys (c, m), with each 16 consecutive ones sorted by their keys."""
     c, m = keys.shape
     padded = np.full((c, -(-m // NEIGHBOURS), NEIGHBOURS), np.inf)
     padded.reshape(c, -1)[:, :m] = keys

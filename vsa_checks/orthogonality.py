@@ -1,7 +1,7 @@
 """Cosines of all pairs of a set of vectors (paper, sections 2.1 and 3.1).
 
-Mean and root mean square come exactly from sums over the vectors. Maximum, tails and histogram come from one pass
-over the Gram matrix (the matrix of all dot products), a block at a time. n is the number of vectors, d their length.
+Mean and root mean square are computed exactly from sums over the vectors. Maximum, tails and histogram come from one
+pass over the Gram matrix (the matrix of all dot products), a block at a time. n vectors have d dimensions.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ class PairwiseCosines:
 
 
 def live_rows(vectors: ArrayLike) -> Live:
-    """Scale rows to unit norm, leaving out those whose entries are all zero. Any other row has a direction.
+    """Scale rows to unit norm, leaving out those whose entries are all zero. Every other row has a direction.
 
     Parameters
     ----------
-    vectors : array (n, d), of any size that its type can hold, denormal numbers included
+    vectors : array (n, d), of any magnitude that its type can hold, including denormal numbers
 
     Raises
     ------
@@ -122,7 +122,7 @@ def row_mean_squares(unit: NDArray[np.float32]) -> NDArray[np.float64]:
         np.fill_diagonal(gram, 0.0)
         return (gram**2).sum(axis=1) / (n - 1)
     moment = second_moment(unit)
-    # The moment is symmetric. With its lower half added to the upper one, a strip of columns needs no row below it.
+    # The moment is symmetric: after adding its lower half to the upper one, a strip of columns needs no rows below it.
     upper = np.triu(moment) + np.triu(moment, 1)
 
     def part(start: int) -> NDArray[np.float64]:
@@ -209,8 +209,8 @@ def pairwise_cosines(
     thresholds : values of |cos| above which pairs are counted
     block : rows and columns of the Gram matrix that are computed at a time
     device : where to compute the Gram matrix; None is the compiled engine
-        A device works on as many rows at a time as its memory holds. Its cosines may differ in float32's last bit.
-    progress : called with the steps done and the number of all steps
+        A device works on as many rows at a time as fit in its memory. Its cosines may differ in float32's last bit.
+    progress : called with the number of steps done and the total
 
     Raises
     ------

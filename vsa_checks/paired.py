@@ -1,4 +1,4 @@
-"""The exact test of paired differences: each keeps or turns its sign with even chances."""
+"""The exact sign-flip test of paired differences: each keeps or flips its sign with equal probability."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def paired_p(differences: ArrayLike, unit: float = 1.0) -> tuple[float, float]:
-    """Compute the p values of the sum of differences, under all 2^n ways to turn their signs.
+    """Compute the p values of the sum of differences, under all 2^n ways to flip their signs.
 
-    The law of the sum is computed exactly, by convolution, of the differences rounded to multiples of `unit`. For
-    differences of -1, 0 and 1 it is McNemar's exact test; p may be as small as 2^-n.
+    The differences are rounded to multiples of `unit`, and the distribution of their sum is computed exactly, by
+    convolution. For differences of -1, 0 and 1 this is McNemar's exact test; p may be as small as 2^-n.
 
     Parameters
     ----------
-    differences : array (n,), one for each unit that keeps or turns its sign as a whole
-    unit : what to count differences in
+    differences : array (n,), one for each unit that keeps or flips its sign as a whole
+    unit : step to which differences are rounded
 
     Returns
     -------
-    p_value, p_opposite : how often the sum is at least, and at most, what it is
+    p_value, p_opposite : how often the sum is at least, and at most, the observed sum
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Where every file of the project lies, in a checkout and in an installed package."""
+"""Paths of the project's files, in a checkout and in an installed package."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 IN_CHECKOUT = (PACKAGE.parent / "claims" / "claims.toml").is_file()
-"""Whether claims/ and fixtures/ lie beside the package; a wheel carries them inside it."""
+"""Whether claims/ and fixtures/ are next to the package; in a wheel they are inside it."""
 ROOT = PACKAGE.parent if IN_CHECKOUT else PACKAGE
 PYTEST_INI = ROOT / "pytest.ini"
-"""Of a checkout; an installed package has none."""
+"""Only in a checkout; an installed package has none."""
 CLAIMS = ROOT / "claims"
 CLAIMS_FILE = CLAIMS / "claims.toml"
 FIXTURES = ROOT / "fixtures"
 MODELS_FILE = FIXTURES / "models.toml"
 PUBLISHED_FILE = FIXTURES / "published.toml"
-"""The paper's own numbers, which some claims are measured against."""
+"""The paper's own numbers, with which some claims compare their measurements."""
 TEXTS = FIXTURES / "texts"
 VERDICTS = FIXTURES / "verdicts"
 TWINS = FIXTURES / "twins"
-"""What the untrained twins of registered models give."""
+"""Values of the untrained twins of registered models."""
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 
@@ -39,7 +39,7 @@ def folder_name(name: str) -> str:
 
 
 def cache_folder() -> Path | None:
-    """$VSA_CHECKS_CACHE, or vsa_checks in the user's cache folder; None where the variable says "off"."""
+    """$VSA_CHECKS_CACHE, or vsa_checks in the user's cache folder; None if the variable is "off"."""
     named = os.environ.get(CACHE_VARIABLE)
     if named == CACHE_OFF:
         return None

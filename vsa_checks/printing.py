@@ -1,4 +1,4 @@
-"""Printing where the reader may go away, and the disk behind stdout be full."""
+"""Printing to a stdout whose reader may go away or whose disk may be full."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from vsa_checks.errors import VsaChecksError
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """All that is printed within reaches stdout, or was not wanted any more (a pager, head).
+    """Make sure that all output printed inside reaches stdout, unless its reader stopped reading (a pager, head).
 
-    Raises VsaChecksError where it cannot be printed. Other files' errors are passed on.
+    Raises VsaChecksError if it cannot be printed. Errors of other files are passed on.
     """
     open_stdout()
     before: Any = sys.stdout
@@ -28,26 +28,26 @@ def printing() -> Iterator[None]:
         give_up(before)
         if not isinstance(problem.__cause__, BrokenPipeError):
             raise VsaChecksError(
-                f"Not all could be printed ({getattr(problem.__cause__, 'strerror', problem)}). Make room where the "
-                f"output goes, or let it go elsewhere."
+                f"Part of the output could not be printed ({getattr(problem.__cause__, 'strerror', problem)}). Free "
+                f"some space where the output goes, or send it elsewhere."
             ) from problem
     finally:
         sys.stdout = before
 
 
 def open_stdout() -> None:
-    """Where a process was started without stdout, open it on nothing: else the next file would take its place."""
+    """If the process has no stdout, open it on /dev/null; otherwise the next opened file would become stdout."""
     if sys.stdout is None:
         sys.stdout = open(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")  # noqa: SIM115
 
 
 def give_up(file: TextIO) -> None:
-    """Let what is left go nowhere: Python flushes it when it ends, which would fail again."""
+    """Discard the remaining output: Python flushes it at exit, which would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 class _Unprinted(Exception):
-    """What stdout raised."""
+    """An error that stdout raised."""
 
 
 class _Guarded:
@@ -64,7 +64,7 @@ class _Guarded:
     def write(self, text: str | bytes) -> int:
         try:
             return int(self._file.write(text))
-        except UnicodeEncodeError as problem:  # of a stdout in ASCII, say
+        except UnicodeEncodeError as problem:  # for example, a stdout in ASCII
             return self.write(str(text).encode(problem.encoding, "backslashreplace").decode(problem.encoding))
         except OSError as error:
             raise _Unprinted from error

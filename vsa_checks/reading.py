@@ -1,6 +1,6 @@
-"""Reads files that are not ours: regular files alone, up to a size and a depth, of the types that a schema says.
+"""Read untrusted files: only regular files, with limits on size and nesting, checked against a schema.
 
-Whatever is wrong is said in one sentence by `Unreadable`; the caller adds which model it is about and the remedy.
+Whatever is wrong, `Unreadable` says it in one sentence; the caller adds which model it is about, and the remedy.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from vsa_checks.errors import VsaChecksError
 
 KB, MB, GB = 10**3, 10**6, 10**9
 DEEPEST = 64
-"""Levels of lists and tables within each other that a file may have where nothing else is said."""
-# Beside a pipe that nobody writes to, opening would wait for ever.
+"""Default limit on nested levels of lists and tables in a file."""
+# Otherwise, opening a pipe without a writer would wait forever.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _KINDS = (
@@ -33,9 +33,9 @@ _KINDS = (
 
 
 class Unreadable(VsaChecksError):
-    """A file that cannot be read as what it should be; one sentence without full stop and remedy.
+    """A file that cannot be read as expected; one sentence without full stop and remedy.
 
-    `reason` is the sentence without what file it is about; `missing` tells that there is none.
+    `reason` is the sentence without the file's name; `missing` is true if there is no such file.
     """
 
     def __init__(self, what: str, path: str | os.PathLike[str], reason: str, *, missing: bool = False) -> None:
@@ -54,7 +54,7 @@ def open_regular(path: str | os.PathLike[str], *, what: str) -> BufferedReader:
             what, path, f"cannot be read ({said})", missing=isinstance(problem, FileNotFoundError)
         ) from None
     try:
-        _refuse_other_kinds(os.fstat(descriptor), what, path)  # it may have been exchanged in between
+        _refuse_other_kinds(os.fstat(descriptor), what, path)  # the file may have been replaced in between
     except Unreadable:
         os.close(descriptor)
         raise
@@ -71,23 +71,23 @@ def read_bytes(path: str | os.PathLike[str], *, limit: int, what: str) -> bytes:
     """All bytes of a regular file of at most `limit` bytes. Raises Unreadable."""
     with open_regular(path, what=what) as file:
         try:
-            # What a file says of its length need not be so (those of /proc say 0).
+            # A file's reported length may be wrong (in /proc it is 0).
             content = file.read(limit + 1) if os.fstat(file.fileno()).st_size <= limit else None
         except OSError as problem:
             raise Unreadable(what, path, f"cannot be read ({problem.strerror})") from None
     if content is None or len(content) > limit:
-        raise Unreadable(what, path, f"is longer than {limit:,} bytes, the most that such a file may have")
+        raise Unreadable(what, path, f"is longer than {limit:,} bytes, the limit for such a file")
     return content
 
 
 def read_text(path: str | os.PathLike[str], *, limit: int, what: str) -> str:
-    """The text of a regular file in UTF-8. Raises Unreadable."""
+    """The text of a regular UTF-8 file. Raises Unreadable."""
     content = read_bytes(path, limit=limit, what=what)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as problem:
         line = content.count(b"\n", 0, problem.start) + 1
-        raise Unreadable(what, path, f"is no text in UTF-8 (line {line}: {problem.reason})") from None
+        raise Unreadable(what, path, f"is not UTF-8 text (line {line}: {problem.reason})") from None
 
 
 def read_json(path: str | os.PathLike[str], *, limit: int, what: str, depth: int = DEEPEST, schema: Any = None) -> Any:
@@ -98,12 +98,12 @@ def read_json(path: str | os.PathLike[str], *, limit: int, what: str, depth: int
     path : str or path-like
     limit : int, bytes
     what : str
-        What the file is, for messages, such as "the configuration".
+        What the file is, for messages, for example "the configuration".
     depth : int
-        The most levels of lists and tables within each other.
+        Limit on nested levels of lists and tables.
     schema : type, optional
-        What the content must be: any type that pydantic can check, strictly; keys that a TypedDict does not name may
-        be there.
+        Type of the content: any type that pydantic can check, strictly; keys that a TypedDict does not name are
+        allowed.
 
     Raises
     ------
@@ -115,14 +115,14 @@ def read_json(path: str | os.PathLike[str], *, limit: int, what: str, depth: int
 def parse_json(
     content: bytes, *, path: str | os.PathLike[str], what: str, depth: int = DEEPEST, schema: Any = None
 ) -> Any:
-    """`read_json` for bytes that were read from the file already."""
+    """`read_json` for bytes already read from the file."""
 
     def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
             seen: set[str] = set()
             for key, value in pairs:
-                # The last one is what is read, as elsewhere; the same value twice leaves no doubt.
+                # As elsewhere, the last one counts; the same value twice is harmless.
                 if key in seen and any(other != value for name, other in pairs if name == key):
                     raise Unreadable(what, path, f"gives {key[:80]!r} twice, with different values")
                 seen.add(key)
@@ -139,7 +139,7 @@ def parse_json(
 
 
 def check(content: Any, schema: Any, *, path: str | os.PathLike[str], what: str) -> None:
-    """Raises Unreadable where a part of a file's content is not as its schema says."""
+    """Raise Unreadable if a part of a file's content does not match its schema."""
     complaint = _complaint(content, schema)
     if complaint is not None:
         raise Unreadable(what, path, complaint[1])
@@ -148,7 +148,7 @@ def check(content: Any, schema: Any, *, path: str | os.PathLike[str], what: str)
 def read_toml(
     path: str | os.PathLike[str], *, limit: int, what: str, depth: int = DEEPEST, schema: Any = None
 ) -> dict[str, Any]:
-    """The content of a TOML file, as `read_json`; what is wrong is said with its line where that can be found."""
+    """The content of a TOML file, like `read_json`; errors give the line if it can be found."""
     text = read_text(path, limit=limit, what=what)
     found: dict[str, Any] = _parsed(lambda: tomllib.loads(text.replace("\r\n", "\n")), "TOML", path, what, depth)
     complaint = _complaint(found, schema)
@@ -160,9 +160,9 @@ def read_toml(
 
 
 def toml_line(text: str, *place: str | int) -> int | None:
-    """The line of a TOML file, from 1, on which a key of a table stands, or else the table; None if neither is found.
+    """The line of a TOML file, from 1, with a key of a table, or else with the table; None if neither is found.
 
-    `place` is as in ("gpt2", "n_layers"), or ("claim", 3, "threshold") for the fourth [[claim]].
+    `place` is, for example, ("gpt2", "n_layers"), or ("claim", 3, "threshold") for the fourth [[claim]].
     """
     lines = text.split("\n")
     if not place:
@@ -190,12 +190,12 @@ def _key_pattern(key: str) -> str:
 
 
 def _parsed(parse: Callable[[], Any], kind: str, path: str | os.PathLike[str], what: str, depth: int) -> Any:
-    too_deep = f"has more than {depth} levels of lists and tables within each other"
+    too_deep = f"has more than {depth} levels of nested lists and tables"
     try:
         found = parse()
     except RecursionError:
         raise Unreadable(what, path, too_deep) from None
-    except ValueError as problem:  # of the syntax, of characters, and of numbers with thousands of digits
+    except ValueError as problem:  # errors of syntax, of characters, and of numbers with thousands of digits
         raise Unreadable(what, path, f"cannot be read as {kind} ({problem})") from None
     level = [found]
     for _ in range(depth + 1):
@@ -212,7 +212,7 @@ def _parsed(parse: Callable[[], Any], kind: str, path: str | os.PathLike[str], w
 
 
 def _complaint(content: Any, schema: Any) -> tuple[tuple[str | int, ...], str] | None:
-    """Where and what is the first thing in a file that is not as its schema says; None if all is."""
+    """Location and description of the first mismatch between a file and its schema; None if there is none."""
     if schema is None:
         return None
     from pydantic import ValidationError

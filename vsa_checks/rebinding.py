@@ -1,7 +1,7 @@
-"""Compares what heads write with the token that they attend to, bound by their matrices (paper, section 2.2).
+"""Compare what heads write with the token that they attend to, bound by their matrices (paper, section 2.2).
 
 Shapes: m positions, h heads, r dimensions of a head, d of the residual stream. Vectors are scaled by powers of two
-before they are multiplied, so that cosines of tiny and huge ones are right too.
+before multiplication, so that cosines of tiny and huge vectors are also correct.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def attended_sources(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Find the most attended source of each destination and head, and draw another source of the same context.
 
-    The context of a destination is itself and all positions before it, or all positions where attention is not causal.
+    The context of a destination is itself and all positions before it, or all positions if attention is not causal.
     Destinations with fewer than two allowed sources are left out.
 
     Parameters
@@ -48,17 +48,17 @@ def attended_sources(
 
 
 def head_cosines(written: ArrayLike, bound: ArrayLike, metric: ArrayLike) -> Floats:
-    """Compute the cosine that two vectors of a head have after W_O, without leaving the head's r dimensions.
+    """Compute the cosine of two vectors of a head after W_O, without leaving the head's r dimensions.
 
     Parameters
     ----------
     written : array (m, h, r), what each head has before W_O
-    bound : array (m, h, r), what to compare it with
+    bound : array (m, h, r), the vector to compare it with
     metric : array (h, r, r), W_O W_O^T of each head
 
     Returns
     -------
-    array (m, h), 0 where either vector is zero
+    array (m, h), 0 if either vector is zero
     """
     z, v = (_near_one(one).transpose(1, 0, 2) for one in (written, bound))
     weights = _near_one(metric, (1, 2))
@@ -78,7 +78,7 @@ def token_cosines(written: ArrayLike, vectors: ArrayLike, W_O: ArrayLike) -> Flo
 
     Returns
     -------
-    array (m, h, k), 0 where either vector is zero
+    array (m, h, k), 0 if either vector is zero
     """
     z, u, o = _near_one(written).transpose(1, 0, 2), _near_one(vectors), _near_one(W_O, (1, 2))
     squares = ((z @ (o @ o.transpose(0, 2, 1))) * z).sum(axis=2)
@@ -97,7 +97,7 @@ def next_token_margin(outputs: ArrayLike, next_vectors: ArrayLike) -> tuple[floa
     Returns
     -------
     own : float
-    shuffled : float, the mean over all shuffles that leave no token in its place
+    shuffled : float, the mean over all shuffles that move every token
 
     Raises
     ------
@@ -121,14 +121,14 @@ def exchanged_margins(
     draws: int,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Measure rebinding under one pattern with the layer's own W_V, and with W_V on exchanged coordinates.
+    """Measure rebinding under one attention pattern with the layer's own W_V, and with W_V on exchanged coordinates.
 
-    Rebinding is cos^2 of what a head writes with the bound token that it attends to, minus the same with another bound
-    token. All heads of the layer read the same exchanged coordinates, so they depend on each other as before.
+    Rebinding is cos^2 of a head's output with the bound token that it attends to, minus cos^2 with another bound token.
+    All heads of the layer read the same exchanged coordinates, so their dependence on each other is unchanged.
 
     Parameters
     ----------
-    streams : array (h, m, d), what each head reads at all sources, weighed by its attention
+    streams : array (h, m, d), what each head reads at all sources, weighted by its attention
     attended, others : arrays (h, m, d), the token that it attends to most, and another of the context
     W_V : array (kv, d, r), of each value head; h is a multiple of kv
     metric : array (h, r, r), W_O W_O^T of each head
@@ -162,7 +162,7 @@ def exchanged_margins(
 
 
 def next_token_weights(outputs: ArrayLike, types: NDArray[np.int64], n_types: int) -> Floats:
-    """Compute what each token's unit vector is multiplied by in `next_token_margin`, own minus shuffled.
+    """Compute the factor of each token's unit vector in `next_token_margin`, own minus shuffled.
 
     Parameters
     ----------
@@ -185,14 +185,14 @@ def next_token_weights(outputs: ArrayLike, types: NDArray[np.int64], n_types: in
 def exchanged_tokens(
     weights: ArrayLike, vectors: ArrayLike, draws: int, rng: np.random.Generator
 ) -> tuple[float, NDArray[np.float64]]:
-    """Compute a margin from `next_token_weights`, and the margins that exchanging all tokens for one another gives.
+    """Compute a margin from `next_token_weights`, and the margins after random permutations of the tokens.
 
-    A token is exchanged for the same other one wherever it comes next: what follows the same token has much the same
-    output, and counts as evidence only once.
+    A token is replaced by the same other one wherever it comes next: outputs before the same next token are similar,
+    and count as evidence only once.
 
     Parameters
     ----------
-    weights, vectors : arrays (t, d), of the tokens that come next somewhere
+    weights, vectors : arrays (t, d), for the tokens that come next somewhere
     draws : number of exchanges
 
     Returns
@@ -207,9 +207,9 @@ def exchanged_tokens(
 
 
 def copying_scores(W_V: ArrayLike, W_O: ArrayLike, unembedding_of_embedding: ArrayLike) -> Floats:
-    """Measure how far each head copies tokens: the sum of eigenvalues of W_E W_V W_O W_U over the sum of their sizes.
+    """Measure how far each head copies tokens: the sum of the eigenvalues of W_E W_V W_O W_U over that of their sizes.
 
-    The eigenvalues that are not zero are those of the (r, r) matrix W_O (W_U W_E) W_V.
+    The non-zero eigenvalues are those of the (r, r) matrix W_O (W_U W_E) W_V.
 
     Parameters
     ----------

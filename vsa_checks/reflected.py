@@ -1,4 +1,4 @@
-"""Pursuit over tokens and bound tokens that were reflected in their principal axes, again and again (section 3.3)."""
+"""Pursuit over tokens and repeatedly reflected bound tokens (section 3.3)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def pursue_reflected(
 ) -> NDArray[np.float64]:
     """Cosine of each neuron's bundle of tokens and bound tokens, for several reflections of the bound tokens.
 
-    Does what `shortlisted.pursue_shortlisted` does with each reflection's dictionary; the tokens, which are the same
-    in all, are put on the shortlists only once.
+    Same result as `shortlisted.pursue_shortlisted` with each reflection's dictionary, but the tokens, which are the
+    same in all, are put on the shortlists only once.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def pursue_reflected(
     heads : the bound tokens
     signs : array (draws, h, r), of each head's principal axes; all ones leave the bound tokens as they are
     max_tokens : vectors per bundle
-    progress : called with the number of reflections done and of all
+    progress : called with the number of reflections done and the total
 
     Returns
     -------

@@ -39,7 +39,7 @@ def own_ranks(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLike) 
 
     Returns
     -------
-    int array (n,), 1 for the closest; tokens with an equal cosine do not push the own one down
+    int array (n,), 1 for the closest; tokens with an equal cosine do not lower the own token's rank
     """
     vectors, own = near_one(np.asarray(streams, np.float32)), np.asarray(tokens, np.int64)
     found = np.empty(len(own), np.int64)
@@ -65,10 +65,10 @@ def ranks_of_each(streams: ArrayLike, unit: NDArray[np.float32], tokens: ArrayLi
 def shuffled_medians(
     ranks: NDArray[np.integer], types: NDArray[np.int64], draws: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Compute the median rank that shuffled tokens reach: the null of `own_ranks`.
+    """Compute the median rank of shuffled tokens: the null of `own_ranks`.
 
-    Each draw exchanges the text's m different tokens for one another, each in the same way at all its positions. A
-    token's positions have much the same stream: exchanged one by one, they would count as independent evidence.
+    Each draw permutes the text's m different tokens, and replaces each one in the same way at all its positions. The
+    streams at a token's positions are similar; if shuffled one by one, they would count as independent evidence.
 
     Parameters
     ----------
@@ -93,15 +93,15 @@ def exchanged_medians(
     draws: int,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Compute the median rank of the own token where what was added to it has its coordinates exchanged.
+    """Compute the median rank of the own token after the coordinates of what was added to it are exchanged.
 
-    In each draw all positions have the same coordinates exchanged: what is added keeps its lengths, and its angles from
-    position to position, and loses how it lies to the tokens.
+    In each draw, all positions have the same coordinates exchanged: the additions keep their lengths and their angles
+    between positions, and lose their relation to the tokens.
 
     Parameters
     ----------
     streams : array (n, d)
-    vectors : array (n, d), what each stream began with: its token
+    vectors : array (n, d), what each stream starts with: its token
     unit, tokens : as in `own_ranks`
     draws : number of exchanges
 
@@ -120,13 +120,13 @@ def exchanged_medians(
 def cosines_apart(components: ArrayLike, n_positions: int, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Compute the root mean square cosine between components of different positions, each component's mean removed.
 
-    Each component gets positions drawn for it alone: it keeps its own distribution, and stands beside nothing that it
-    was written with.
+    Positions are drawn separately for each component: it keeps its own distribution, but is compared with nothing that
+    was written at the same position.
 
     Parameters
     ----------
     components : array (n, c, d)
-    n_positions : so many of the positions are looked at in each draw
+    n_positions : number of positions in each draw
     draws : number of draws
 
     Returns
@@ -169,7 +169,7 @@ def component_cosines(components: ArrayLike) -> tuple[NDArray[np.float64], NDArr
         raise ValueError("fewer than two components have no cosine")
     size = np.abs(parts).max(axis=(0, 2))
     parts -= parts.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # A component that is the same everywhere leaves only rounding errors, whose direction means nothing.
+    # A component that is the same everywhere leaves only rounding errors, whose direction is meaningless.
     still = np.abs(parts).max(axis=(0, 2)) <= 1e-5 * size
     if still.any():
         raise ValueError(f"component {int(np.flatnonzero(still)[0])} is the same at all positions")

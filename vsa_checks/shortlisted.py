@@ -1,7 +1,7 @@
-"""Pursuit over tokens and bound tokens among a shortlist of those that have the largest cosines with the neuron.
+"""Pursuit over a shortlist of the tokens and bound tokens with the largest cosines with the neuron.
 
-Dot products with all vectors are computed only once, and not again for each token of a bundle. Bundles become slightly
-worse thereby, alike for all neurons.
+Dot products with all vectors are computed only once, not again for each token of a bundle. This makes bundles slightly
+worse, equally for all neurons.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from vsa_checks.engine.threads import Progress, share_out, workers
 Rows = NDArray[np.float32]
 
 SHORTLIST = 256
-"""About how many tokens, and how many bound ones, a shortlist holds."""
+"""Approximate number of tokens, and of bound tokens, on a shortlist."""
 STRIP = 4096
 """Bound tokens whose dot products with the neurons a thread computes at a time."""
 BLOCK = 64
 """Neurons that a thread works on at a time."""
 SAMPLE = 2**15
-"""About so many vectors are looked at to know which cosine puts a vector on the shortlist."""
+"""Approximate number of vectors sampled to find the cosine that puts a vector on the shortlist."""
 ROOM = 3
-"""A shortlist may become this many times as long as meant."""
+"""A shortlist may become this many times as long as intended."""
 
 
 def pursue_shortlisted(
     neurons: Rows, words: Part, heads: Heads, max_tokens: int, *, progress: Progress | None = None
 ) -> NDArray[np.float64]:
-    """Compute the cosine of each neuron's bundle of tokens and bound tokens, after each vector that is included.
+    """Compute the cosine of each neuron's bundle of tokens and bound tokens after each included vector.
 
-    Does what `bound_tokens.pursue` does, among a shortlist for each neuron.
+    Like `bound_tokens.pursue`, but only over a shortlist for each neuron.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def pursue_shortlisted(
     words : the tokens, part without factors
     heads : the bound tokens
     max_tokens : vectors per bundle
-    progress : called with the number of neurons done and of all
+    progress : called with the number of neurons done and the total
 
     Returns
     -------
@@ -71,7 +71,7 @@ def pursue_shortlisted(
 
 @dataclass(frozen=True)
 class Shortlist:
-    """For each neuron the vectors on its shortlist: counts (n,); parts, places, alongs (n, room)."""
+    """The vectors on each neuron's shortlist: counts (n,); parts, places, alongs (n, room)."""
 
     counts: NDArray[np.int64]
     parts: NDArray[np.int16]
@@ -79,7 +79,7 @@ class Shortlist:
     alongs: Rows
 
     def copy(self) -> Shortlist:
-        """The same, to be extended apart."""
+        """A copy that can be extended separately."""
         return Shortlist(self.counts.copy(), self.parts.copy(), self.places.copy(), self.alongs.copy())
 
     def extend(self, along: Rows, squares: Rows, cuts: Rows, number: int, first: int, room: int) -> None:
@@ -100,7 +100,7 @@ class Lister:
 
     @classmethod
     def of(cls, words: Part, heads: Heads) -> Lister:
-        """What is computed once for a dictionary."""
+        """Compute what is needed once per dictionary."""
         n_heads, n_bound, _ = heads.left.shape
         every = max(1, n_heads * n_bound // SAMPLE)
         return cls(
@@ -112,12 +112,12 @@ class Lister:
         )
 
     def within(self, neurons: Rows) -> Rows:
-        """What neurons (n, d) have along the principal axes of each head (h, n, r)."""
+        """Coordinates of neurons (n, d) on the principal axes of each head (h, n, r)."""
         turned: Rows = np.einsum("nd,hrd->hnr", neurons, self.heads.right, optimize=True)
         return turned
 
     def tokens(self, neurons: Rows) -> Shortlist:
-        """The tokens nearest to neurons (n, d), with room for as many bound ones."""
+        """The tokens nearest to neurons (n, d), with room for the same number of bound tokens."""
         n, n_words, room = len(neurons), len(self.words.left), ROOM * SHORTLIST
         shape = n, 2 * room
         listed = Shortlist(
@@ -130,7 +130,7 @@ class Lister:
         return listed
 
     def add_bound(self, listed: Shortlist, turned: Rows, scratch: Rows) -> None:
-        """Add the bound tokens nearest to neurons whose parts along the heads' axes are `turned` (h, n, r)."""
+        """Add the bound tokens nearest to neurons with coordinates `turned` (h, n, r) on the heads' axes."""
         n_heads, n_bound, _ = self.heads.left.shape
         n = turned.shape[1]
         seen = np.concatenate([turned[head] @ self.sample[head].T for head in range(n_heads)], axis=1)
@@ -143,7 +143,7 @@ class Lister:
                 listed.extend(along, self.heads.squares[head, strip], cuts, head + 1, start, 2 * ROOM * SHORTLIST)
 
     def pursue(self, listed: Shortlist, right: Rows, cosines: NDArray[np.float64]) -> None:
-        """Fill cosines (n, k) of the bundles found among the shortlists; right (h, r, d): that of the bound tokens."""
+        """Fill cosines (n, k) of the bundles found in the shortlists; right (h, r, d): the bound tokens' axes."""
         for i, path in enumerate(cosines):
             shortlist_loops.pursue_shortlist(
                 self.words.left,
@@ -159,7 +159,7 @@ class Lister:
 
 
 def _cuts(along: Rows, squares: Rows, n_vectors: int) -> Rows:
-    """The cosine (n,) that about SHORTLIST of `n_vectors` exceed, judged by some of them: -2 where all may."""
+    """The cosine (n,) that about SHORTLIST of `n_vectors` exceed, estimated from a sample; -2 if all may."""
     count = round(SHORTLIST * len(squares) / n_vectors)
     if n_vectors <= SHORTLIST:
         return np.full(len(along), -2.0, np.float32)

@@ -1,7 +1,7 @@
-"""Laws of ideal random vectors: the references that measurements are shown beside.
+"""Laws of ideal random vectors: the references that measurements are compared with.
 
-In all of them d is the number of dimensions, n the number of vectors, k the number of members of a bundle, and vectors
-are uniformly random directions unless said otherwise.
+Throughout, d is the number of dimensions, n the number of vectors and k the number of members of a bundle. Vectors are
+uniformly random directions unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def largest_cosine(n: int, d: int, quantile: float = 0.5) -> float:
 def mean_square_law(n: int, d: int) -> Any:
     """Return the law of the mean squared cosine over all pairs of n vectors: a shifted gamma distribution.
 
-    It begins at the least possible value, `welch_bound` squared. Mean and variance are exact, 1/d and 2 (d - 1)/
-    (d^2 (d + 2)) over the number of pairs, since pairs are uncorrelated. The form is exact for n or d without bound: a
+    It starts at the smallest possible value, `welch_bound` squared. Mean and variance are exact, 1/d and 2 (d - 1)/
+    (d^2 (d + 2)) over the number of pairs, because pairs are uncorrelated. The form is exact as n or d grows: a
     chi-square law with n (n - 1)/2 degrees of freedom for n far below d, and (d - 1)(d + 2)/2 for n far above.
 
     Returns
@@ -84,7 +84,7 @@ def mean_square_law(n: int, d: int) -> Any:
 
 
 def welch_bound(n: int, d: int) -> float:
-    """Return the least value that the rms cosine of any n vectors, and so the largest |cos|, can have; 0 for n <= d.
+    """Return the smallest possible rms cosine, and so largest |cos|, of any n vectors; 0 for n <= d.
 
     References
     ----------
@@ -94,7 +94,7 @@ def welch_bound(n: int, d: int) -> float:
 
 
 def rankin_bound(d: int) -> int:
-    """Return the largest number of vectors of which no two have a positive cosine: 2d.
+    """Return the largest number of vectors such that no two have a positive cosine: 2d.
 
     References
     ----------
@@ -104,15 +104,15 @@ def rankin_bound(d: int) -> int:
 
 
 def nearly_orthogonal_count(d: int, size: float) -> float:
-    """Return a number of vectors with all |cos| <= `size` that surely exists, by the union bound: e^(d size^2/4)."""
+    """Return a number of vectors that can have all |cos| <= `size`, by the union bound: e^(d size^2/4)."""
     return float(np.exp(d * size**2 / 4.0))
 
 
 def recall_probability(d: float, k: int, n: int) -> float:
-    """Return the probability that a member has a larger dot product with its bundle than n - 1 outsiders have.
+    """Return the probability that a member has a larger dot product with its bundle than n - 1 outsiders.
 
     The integral of phi(h) Phi(h + s)^(n-1) over h, with s = sqrt(d/k), phi and Phi the standard normal density and
-    distribution. Dot products are taken to be normal, and a member's noise to be that of k others, not k - 1.
+    distribution. Dot products are assumed normal, and a member's noise that of k others, not k - 1.
 
     References
     ----------
@@ -122,7 +122,7 @@ def recall_probability(d: float, k: int, n: int) -> float:
     signal = np.sqrt(d / k)
 
     def density(h: float) -> float:
-        # Written out: scipy.stats checks its arguments, which takes twenty times as long.
+        # Written out, because scipy.stats checks its arguments, which takes twenty times as long.
         return math.exp((n - 1) * float(scipy.special.log_ndtr(h + signal)) - h * h / 2.0) / math.sqrt(2.0 * math.pi)
 
     return float(scipy.integrate.quad(density, -12.0, 12.0, limit=400)[0])
@@ -139,7 +139,7 @@ def crosstalk_deviation(k: int, d: int) -> float:
 
 
 def bundle_cosine(k: int, mean_cosine: float) -> float:
-    """Return the cosine of a bundle with its target, for members that have nothing but the target in common.
+    """Return the cosine of a bundle with its target, for members that have only the target in common.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def bundle_cosine(k: int, mean_cosine: float) -> float:
 def chance_bundle_cosine(k: int, n: int, d: int) -> float:
     """Return the cosine with a random direction that the bundle of the k most similar of n vectors reaches by chance.
 
-    This is `bundle_cosine` at the mean of the k largest of n cosines, which comes from quantiles of the Beta law.
+    This is `bundle_cosine` at the mean of the k largest of n cosines, computed from quantiles of the Beta law.
     """
     half = (d - 1) / 2
     places = (np.arange(1, k + 1) - 0.5) / n
@@ -162,7 +162,7 @@ def chance_bundle_cosine(k: int, n: int, d: int) -> float:
 
 
 def greedy_recovery_bound(coherence: float) -> int:
-    """Return the largest k for which greedy pursuit surely recovers every bundle of k: coherence < 1/(2k - 1).
+    """Return the largest k for which greedy pursuit is sure to recover every bundle of k: coherence < 1/(2k - 1).
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def greedy_recovery_bound(coherence: float) -> int:
 
 
 def decoding_bound(coherence: float) -> int:
-    """Return the largest k for which only members surely have a dot product above 1/2 with a bundle of k.
+    """Return the largest k for which only members can have a dot product above 1/2 with a bundle of k.
 
     The condition is coherence < 1/(2k).
 

@@ -138,9 +138,9 @@ BAD: dict[str, tuple[Any, ...]] = {
     "a layer that there is not": ((3, 0), "has no layer 3: its layers are 0 to 2"),
     "a negative layer": ((-1, 0), "has no layer -1"),
     "a neuron that there is not": ((0, 200), "has no neuron 200 in layer 0: its neurons are 0 to 199"),
-    "a matrix that there is not": ((0, 0, "--matrix", "W_gate"), "do not read through W_gate, but W_in"),
+    "a matrix that there is not": ((0, 0, "--matrix", "W_gate"), "do not read through W_gate but through W_in"),
     "an expert where there is none": ((0, 0, "--expert", "1"), "Layer 0 of", "has no experts"),
-    "no tokens": ((0, 0, "--max-tokens", "0"), "at most 0 tokens is none"),
+    "no tokens": ((0, 0, "--max-tokens", "0"), "cannot have at most 0 tokens"),
 }
 
 

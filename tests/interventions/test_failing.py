@@ -55,4 +55,4 @@ def test_a_model_that_cannot_be_run_at_all_fails_whole(
     assert main(["intervene", str(folder), "--out", str(tmp_path / "out")]) == 1
     found = document.read(tmp_path / "out" / document.FILE_NAME)
     assert found["results"] == [] and set(found["failed"]) == {"neurons", "heads", "embeddings", "spoil"}
-    assert "too little memory for it (MemoryError: 16 GiB)" in capsys.readouterr().err
+    assert "not enough memory for it (MemoryError: 16 GiB)" in capsys.readouterr().err

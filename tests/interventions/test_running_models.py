@@ -243,9 +243,9 @@ def test_an_encoder_is_not_checked_and_says_why(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--interventions", "neurons,brains"], "'brains' is none of them"),
+        (["--interventions", "neurons,brains"], "'brains' is not one of them"),
         (["--interventions", "tasks"], "name one of these too"),
-        (["--windows", "1"], "an interval takes 2 windows of text, a verdict 8"),
+        (["--windows", "1"], "an interval needs 2 windows of text, a verdict 8"),
         (["--seed", "-1"], "--seed -1"),
     ],
 )

@@ -58,7 +58,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, capsys: pytest.
     with pytest.MonkeyPatch.context() as patch:
         made = tried(patch)
         intervene(model, tmp_path / "same")
-    assert made == every[1:] and f"{every[0]}: kept from the unfinished run" in capsys.readouterr().err
+    assert made == every[1:] and f"{every[0]}: taken from the unfinished run" in capsys.readouterr().err
     assert results(tmp_path / "same") == results(tmp_path / "whole")
     assert sorted(path.name for path in (tmp_path / "same").iterdir()) == [document.FILE_NAME, figure.FILE_NAME]
     with pytest.MonkeyPatch.context() as patch:

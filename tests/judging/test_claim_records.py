@@ -78,7 +78,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "an unknown need": (changed('["text"]', '["text", "luck"]'), "line 18.*'luck' for claim.0.needs.1"),
     "a decisive null without its record": (
         changed('"another"]', '"an other"]'),
-        r"\(line 15\) gives one the decisive null 'an other', and no \[\[null\]\]",
+        r"\(line 15\) gives one the decisive null 'an other', but no \[\[null\]\]",
     ),
     "decisive nulls that are no list": (changed('["random directions", "another"]', '"another"'), "line 15.*decisive"),
     "a threshold that is no number": (
@@ -93,8 +93,8 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "a version in words": (changed("version = 2", 'version = "two"'), "line 4.*'two' for claim.0.version"),
     "an id that is a number": (changed('id = "one"', "id = 1"), "line 3.*1 for claim.0.id"),
     "an id that no report can hold": (changed('id = "one"', 'id = "o\\u001b[2J/ne"'), "line 3.*claim.0.id"),
-    "the same id twice": (RECORD + CLAIM, r"\(line 32\) has the claim one a second time"),
-    "the same null twice": (RECORD + NULLS, r"\(line 31\) has the null another a second time"),
+    "the same id twice": (RECORD + CLAIM, r"\(line 32\) has the claim one twice"),
+    "the same null twice": (RECORD + NULLS, r"\(line 31\) has the null another twice"),
     "a field missing": (changed('metric = "a number"\n', ""), "line 2.*lacks claim.0.metric"),
     "an unknown field": (changed("version", 'treshold = "1"\nversion'), "line 4.*unknown claim.0.treshold"),
     "no id": (changed('id = "one"\n', ""), "line 2.*lacks claim.0.id"),
@@ -104,8 +104,8 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "claims that are numbers": ("claim = [1]\n" + NULLS, "gives 1 for claim.0"),
     "nothing": ("", "lacks claim"),
     "no TOML": (RECORD + "= 4", r"cannot be read as TOML .*at line \d+"),
-    "no text": (b"\xff\xfe", "is no text in UTF-8"),
-    "lists without end": ("claim = " + "[" * 5000 + "]" * 5000, "levels of lists"),
+    "no text": (b"\xff\xfe", "is not UTF-8 text"),
+    "lists without end": ("claim = " + "[" * 5000 + "]" * 5000, "levels of nested lists"),
     "more than anyone writes": (RECORD + "#" * MOST_BYTES, "is longer than"),
 }
 

@@ -110,9 +110,9 @@ DAMAGED: dict[str, tuple[str | bytes, str]] = {
     ),
     "an unknown other verdict": (f'{HEAD}"a/raw" = {{ verdict = "holds", also = ["no"] }}', "'no' for .*also.0"),
     "an unknown field": (f'{HEAD}"a/raw" = {{ verdict = "holds", why = "x" }}', "unknown verdicts.a/raw.why"),
-    "lists without end": ("verdicts = " + "[" * 5000 + "]" * 5000, "levels of lists"),
-    "no text": (b"\xff\xfe bytes", "is no text in UTF-8"),
-    "half a character": (b'sha256 = "\xc3"', r"is no text in UTF-8 \(line 1"),
+    "lists without end": ("verdicts = " + "[" * 5000 + "]" * 5000, "levels of nested lists"),
+    "no text": (b"\xff\xfe bytes", "is not UTF-8 text"),
+    "half a character": (b'sha256 = "\xc3"', r"is not UTF-8 text \(line 1"),
 }
 
 

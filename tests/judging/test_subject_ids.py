@@ -75,5 +75,5 @@ def test_every_subject_of_a_model_is_one_subject(shape: ModelInfo) -> None:
 
 
 def test_an_unknown_kind_of_subject_is_an_error() -> None:
-    with pytest.raises(ValueError, match="'heads', which no model has"):
+    with pytest.raises(ValueError, match="'heads', which does not exist in any model"):
         enumerate_subjects(a_claim(subjects="heads"), PLAIN)

@@ -71,7 +71,7 @@ def test_what_is_no_file_is_not_replaced(kind: str, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir() if kind == "folder" else os.mkfifo(place)
     for attempt in (lambda: write_whole(place, "new"), lambda: require_writable(place)):
-        with pytest.raises(OSError, match=f"a (device or )?{kind} stands in its place"):
+        with pytest.raises(OSError, match=f"a (device or )?{kind} is in its place"):
             attempt()
     assert list(tmp_path.iterdir()) == [place]
 

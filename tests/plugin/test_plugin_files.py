@@ -70,7 +70,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_measuring(
 ) -> None:
     place = tmp_path / name
     place.mkdir() if kind == "folder" else os.mkfifo(place)
-    assert_refused(light.claims(plain, tmp_path, *ONLY), name, "--report-dir", f"{kind} stands in its place")
+    assert_refused(light.claims(plain, tmp_path, *ONLY), name, "--report-dir", f"{kind} is in its place")
     assert list(tmp_path.iterdir()) == [place]
 
 
@@ -133,7 +133,10 @@ def test_the_report_is_written_where_stdout_is_full(plain: Path, tmp_path: Path)
             timeout=240,
         )
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "Not all could be printed (No space left on device)" in done.stderr and str(tmp_path) in done.stderr
+    assert (
+        "Part of the output could not be printed (No space left on device)" in done.stderr
+        and str(tmp_path) in done.stderr
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "figures.npz",
         "index.html",

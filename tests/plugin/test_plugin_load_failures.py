@@ -37,7 +37,7 @@ def broken(name, basis, device, **options):
 
 models.load = broken
 """
-WORDS = ("could not be loaded in the", "RuntimeError: header too large", "Check that its files are there, whole")
+WORDS = ("could not be loaded in the", "RuntimeError: header too large", "Check that its files exist and are complete")
 
 
 @pytest.mark.slow

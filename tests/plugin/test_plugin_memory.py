@@ -23,22 +23,22 @@ pytestmark = pytest.mark.slow
 def test_what_is_no_amount_of_memory_is_refused(plain: Path, light: Server, tmp_path: Path, value: str) -> None:
     run = light.claims(plain, tmp_path / "report", f"--memory-limit={value}")
     assert run.code == 4
-    assert "no number of gigabytes between 0 and a million" in run.output
+    assert "not a number of gigabytes between 0 and a million" in run.output
     assert not (tmp_path / "report").exists()
 
 
 def test_too_little_memory_is_refused_with_the_figure(plain: Path, light: Server, tmp_path: Path) -> None:
     run = light.claims(plain, tmp_path / "report", "--memory-limit=0.2")
-    assert_refused(run, "GB of memory at least", "may take 0.2 GB", "--memory-limit")
+    assert_refused(run, "expected to take at least", "the limit is 0.2 GB", "--memory-limit")
 
 
 def test_a_run_says_beforehand_what_it_will_take(plain: Path, light: Server, tmp_path: Path) -> None:
     run = light.claims(plain, tmp_path / "report", "--memory-limit=2", "--claims=mlp-out-artifacts")
-    line = next(line for line in run.output.splitlines() if "GB of memory at most" in line)
+    line = next(line for line in run.output.splitlines() if "GB of memory (" in line)
     assert "(2.0 GB are allowed)" in line
     assert "about one or two minutes" in line
     assert (tmp_path / "report" / "results.json").exists()
-    assert "Memory taken at most: " in run.output
+    assert "Peak memory: " in run.output
 
 
 def test_the_twin_counts_only_where_a_value_is_expected(plain: Path) -> None:

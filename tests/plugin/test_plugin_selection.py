@@ -50,8 +50,8 @@ def test_layers_are_numbers_and_ranges_counted_from_either_end(text: str, expect
         ("-31", "no layer -31"),
         ("9-3", "ends before it starts"),
         ("-1-0", "ends before it starts"),
-        ("1,", "nothing between two commas"),
-        ("", "nothing between two commas"),
+        ("1,", "an empty entry between two commas"),
+        ("", "an empty entry between two commas"),
         ("1.5", "'1.5' is neither a layer"),
         ("²", "'²' is neither a layer"),
         ("\x1b[2J", r"'\x1b[2J' is neither a layer"),
@@ -74,7 +74,7 @@ def test_claims_are_named_as_files_are() -> None:
     for text, word in {
         "neuron-cos50": "Did you mean neurons-cos50",
         "mlp-out-artefacts*": "Did you mean mlp-out-artifacts",
-        "NEURONS-COS50,": "nothing between two commas",
+        "NEURONS-COS50,": "an empty entry between two commas",
         "xyzzy": "'xyzzy'. --list-claims",
     }.items():
         with pytest.raises(UsageError) as caught:
@@ -158,7 +158,7 @@ def test_the_report_of_a_part_says_so(processes: tuple[str, ...], plain: Path, w
     (met,) = (one["twin"]["met"] for one in held if one["verdict"] == "holds")
     shape = " (of which 1 is given by the shape)" if met else ""
     assert f"Primary subjects in this part: 1 refuted, 1 holds{shape}." in " ".join(run.output.split())
-    assert f"Only a part is checked: {environment['selection']}." in run.first_line
+    assert f"Only a part of the claims is checked: {environment['selection']}." in run.first_line
 
 
 @pytest.mark.slow

@@ -261,9 +261,9 @@ def test_a_null_drawn_more_often_is_a_circumstance(reports: Reports, tmp_path: P
 @pytest.mark.parametrize(
     ("before", "after", "unsettled", "meaning"),
     [
-        (0.6, 0.4, True, "but unsettled: other random numbers change it too; the value changed by more than noise"),
-        (0.5, 0.5 * (1 - 1e-9), False, "another verdict; the value changed by no more than rounding"),
-        (0.501, 0.499, False, "another verdict; the value changed by no more than noise"),
+        (0.6, 0.4, True, "but unsettled: the random seed changes it too; the value changed by more than noise"),
+        (0.5, 0.5 * (1 - 1e-9), False, "different verdict; the value changed by no more than rounding"),
+        (0.501, 0.499, False, "different verdict; the value changed by no more than noise"),
     ],
 )
 def test_another_verdict_says_what_the_value_did(

@@ -151,7 +151,7 @@ def test_it_is_read_back_and_belongs_to_its_results(tmp_path: Path) -> None:
     assert not found.why_none and set(found.arrays) == {"gram/x/rows", "best/x/names"}
     assert store.in_words(found.arrays["best/x/names"]) == "é"
     other = store.read_file(tmp_path, RESULTS.replace("[]", "[1]"))
-    assert not other.arrays and "another run" in other.why_none
+    assert not other.arrays and "a different run" in other.why_none
     with np.load(tmp_path / store.FILE_NAME, allow_pickle=False) as plain:
         assert plain["gram/x/rows"].tolist() == [0, 1, 2]
     assert store.file_of(texts, RESULTS) == store.file_of(texts, RESULTS)

@@ -119,9 +119,9 @@ def test_words_where_nothing_runs_forward_and_in_few_dimensions() -> None:
     document["model"]["d_model"] = 32
     few = Report(document, store.Kept(arrays))
     said = circuit_picture.picture(few, Choice()).message
-    assert "no pair beyond them; those" in said and "strongest 25% from layer 2 to 0" in said
+    assert "no pair beyond them; arcs below" in said and "strongest 25% from layer 2 to 0" in said
     said = gram_picture.picture(few, Choice()).message
-    assert "no single cosine can be told from chance" in said and "Grey lies within" not in said
+    assert "no single cosine differs from chance" in said and "Grey is within" not in said
 
 
 def test_a_mixture_says_which_expert_is_drawn() -> None:
@@ -135,7 +135,7 @@ def test_a_mixture_says_which_expert_is_drawn() -> None:
     gram = gram_picture.picture(mixture, Choice()).message
     assert "W_in of expert 2, sample of 64" in gram
     assert all(
-        "only expert 2 is drawn, the other 2 are not." in said
+        "Only expert 2 is drawn; the other 2 are not." in said
         for said in (gram, neuron_pictures.by_bundle_size(mixture, Choice()).message)
     )
 
@@ -180,7 +180,7 @@ def test_the_page_shows_all_and_says_what_it_lacks(page: str) -> None:
     ids = re.findall(r'\bid="([^"]*)"', page)
     assert len(ids) == len(set(ids))
     without = render(made.document())
-    assert "There is no figures.npz beside the results." in without
+    assert "There is no figures.npz next to the results." in without
     assert (
         'id="figure-beyond-chance"' in without and 'id="figure-heads"' in without and 'id="figure-gram"' not in without
     )
@@ -220,14 +220,14 @@ def test_plot_writes_a_file_of_each_kind(folder: Path, tmp_path: Path, capsys: p
 
 WRONG = {
     "no such figure": ("plots", "-o", "a.pdf"),
-    "says what it is": ("gram",),
-    "does not say what to draw": ("gram", "-o", "a.doc"),
-    "holds no block of head 9": ("gram", "--head", "9", "-o", "a.pdf"),
+    "sets the format": ("gram",),
+    "does not say which format to write": ("gram", "-o", "a.doc"),
+    "has no block for head 9": ("gram", "--head", "9", "-o", "a.pdf"),
     "of layers 0–2": ("gram", "--layer", "7", "-o", "a.pdf"),
     "W_Q": ("histogram", "--matrix", "W_out", "-o", "a.pdf"),
     "takes no --head: its options are --layer, --basis": ("heads", "--head", "1", "-o", "a.pdf"),
     "circuits takes no --layer and no --head": ("circuits", "--head", "1", "--layer", "0", "-o", "a.pdf"),
-    "stand in no layer": ("gram", "--matrix", "embeddings", "--layer", "1", "-o", "a.pdf"),
+    "belong to no layer": ("gram", "--matrix", "embeddings", "--layer", "1", "-o", "a.pdf"),
     "Leave out either --list or --layer": ("--list", "--layer", "1"),
     "cannot be written": ("heads", "-o", "results.json/a.pdf"),
 }
@@ -265,7 +265,7 @@ def test_what_cannot_be_drawn_is_one_paragraph(
 def test_a_figure_takes_no_reports_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "a.png").symlink_to(folder / "results.json")
     assert main(["plot", str(folder), "heads", "-o", str(folder / "a.png")]) == 2
-    assert "is a part of a report" in capsys.readouterr().err
+    assert "is part of a report" in capsys.readouterr().err
 
 
 @pytest.mark.browser
@@ -296,7 +296,7 @@ def test_arrays_belong_to_the_bytes_of_the_results_whatever_version_they_are_of(
         del one["unsettled"], one["twin"]
     content = json.dumps(old)
     (folder / "results.json").write_text(content)
-    assert "belongs to another run" in read_report(folder).kept.why_none
+    assert "belongs to a different run" in read_report(folder).kept.why_none
     (folder / store.FILE_NAME).write_bytes(store.file_of([store.as_text(made.arrays())], content))
     assert set(read_report(folder).kept.arrays) == set(made.arrays())
     assert content_there(read(folder), folder) == content.encode(), "what a page is made anew from"

@@ -139,7 +139,7 @@ def test_a_document_of_the_first_version_is_read_with_what_it_lacks_filled_in(tm
     found = read(tmp_path)
     why = found["environment"].pop("no_twin")
     assert found == now
-    assert "before there were untrained twins" in why
+    assert "predates untrained twins" in why
     assert all(result["twin"] is None and result["unsettled"] is False for result in found["results"])
 
 
@@ -149,7 +149,7 @@ def test_what_is_read_of_the_first_version_makes_a_page_a_table_and_a_new_file(t
     (tmp_path / "results.json").write_text(json.dumps(first_version(factory.everything())))
     found = read(tmp_path)
     assert GIVEN not in {remark for result in found["results"] for remark in remarks(result)}
-    assert "before there were untrained twins" in render(found)
+    assert "predates untrained twins" in render(found)
     assert table(found).twin_met.isna().all()
     assert read(write(found, tmp_path / "again")) == found
 

@@ -186,13 +186,13 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         lambda d: d["summary"]["by_claim"]["claim-a"]["worst"].update(id="claim-a/processed"),
         "summary.by_claim.claim-a.worst.id",
     ),
-    "a claim left out of the summary": (lambda d: d["summary"]["by_claim"].pop("claim-a"), "claim-a stands in"),
+    "a claim left out of the summary": (lambda d: d["summary"]["by_claim"].pop("claim-a"), "claim-a is in"),
     "NaN for a value": (lambda d: checked(d).update(value=math.nan), "claim-a/raw: value: nan is not a number"),
     "infinity deep in the details": (
         lambda d: checked(d)["details"]["curve"]["x"].append(math.inf),
         r"claim-a/raw: details.curve.x\[3\]: inf is not a number",
     ),
-    "an object that is no JSON": (lambda d: checked(d)["details"].update(path=Path("x")), "is no JSON type"),
+    "an object that is no JSON": (lambda d: checked(d)["details"].update(path=Path("x")), "is not a JSON type"),
 }
 
 
@@ -255,7 +255,7 @@ FILES = {
     "empty": (b"", "cannot be read as JSON"),
     "cut off": (b'{"schema_version": 1, "results": [', "cannot be read as JSON"),
     "binary": (b"\xff\xfe\x00", "cannot be read as JSON"),
-    "a list": (b"[1, 2]", "holds list"),
+    "a list": (b"[1, 2]", "contains list"),
     "no version": (b"{}", "schema version None"),
     "newer": (b'{"schema_version": 7}', "schema version 7"),
     "bare": (b'{"schema_version": 2}', "'paper' is a required property"),

@@ -95,7 +95,7 @@ def test_what_was_measured_is_on_the_page() -> None:
         "center_unembed",
     ):
         assert words in page.text
-    assert "all" in page.text.split("the same of random directions, ≥ .5")[1].split("In detail")[0]
+    assert "all" in page.text.split("same for random directions, ≥ .5")[1].split("In detail")[0]
 
 
 def test_ids_are_unique_and_every_anchor_leads_somewhere(large_page: Page) -> None:

@@ -103,7 +103,7 @@ def test_a_run_from_before_the_correction_is_read() -> None:
     )
     entry = document["summary"]["by_claim"]["claim-a"]
     entry["corrected_for_number"]["told_apart"] = 1
-    with pytest.raises(ReportError, match="told_apart: 1 stands there, the results give 3"):
+    with pytest.raises(ReportError, match="told_apart: 1 is stated, but the results give 3"):
         validate(document)
     del entry["corrected_for_number"]
     validate(document)

@@ -121,7 +121,7 @@ def test_the_command_writes_what_is_asked_for(
     assert "no claim is called 'claim-x'" in capsys.readouterr().err
     write(factory.everything(), tmp_path)
     assert main(["table", str(tmp_path), "--claims", "claim-never-run"]) == 2
-    assert "holds no result of these claims. It holds claim-a, claim-b, claim-c." in capsys.readouterr().err
+    assert "has no result of these claims. It has claim-a, claim-b, claim-c." in capsys.readouterr().err
 
 
 def test_the_command_prints_the_schema(document: Json, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +141,7 @@ def test_a_table_takes_the_place_of_no_part_of_a_report(
     (tmp_path / "elsewhere").symlink_to(tmp_path / name)
     for output in (name, "elsewhere"):
         assert main(["table", str(tmp_path), "-o", str(tmp_path / output)]) == 2
-        assert "is a part of a report" in capsys.readouterr().err
+        assert "is part of a report" in capsys.readouterr().err
     assert (tmp_path / "results.json").read_bytes() == before
     assert main(["table", str(tmp_path), "-o", str(tmp_path / "table.md")]) == 0
 
@@ -158,7 +158,7 @@ def test_the_table_is_printed_where_signs_or_room_are_missing(
         with open("/dev/full", "w") as full:
             monkeypatch.setattr(sys, "stdout", full)
             assert main(["table", str(tmp_path), "--format", "parquet"]) == 2
-        assert "Not all could be printed" in capsys.readouterr().err
+        assert "Part of the output could not be printed" in capsys.readouterr().err
 
 
 def test_a_first_cell_in_brackets_is_no_option_of_a_rule_in_latex() -> None:

@@ -258,7 +258,7 @@ def test_a_place_where_nothing_would_be_trusted_is_told_once(tmp_path: Path, mon
     user = os.geteuid()
     monkeypatch.setattr("vsa_checks.workbench.kept_measurements.os.geteuid", lambda: user + 1)
     said = cache_in(tmp_path).not_ours()
-    assert f"show as the user {user}'s with mode 600" in said and str(tmp_path) in said and paths.CACHE_VARIABLE in said
+    assert f"belong to user {user} and have mode 600" in said and str(tmp_path) in said and paths.CACHE_VARIABLE in said
     assert list((tmp_path / kept.FOLDER).iterdir()) == []
 
 

@@ -46,7 +46,7 @@ def test_its_time_is_a_part_of_what_is_announced() -> None:
     share = expected_seconds(INFO, TWIN, 1e10)
     share /= share + expected_seconds(INFO, SUBJECTS, 1e10)
     assert 0.1 < share < 0.5
-    assert f"Its untrained twin takes {share:.0%} of the time (--no-twin leaves it out)." in announcement(
+    assert f"Its untrained twin takes {share:.0%} of the time (--no-twin skips it)." in announcement(
         INFO, SUBJECTS, chosen, twin=TWIN
     )
     assert "twin" not in announcement(INFO, SUBJECTS, chosen)
@@ -58,4 +58,4 @@ def test_why_there_is_none_is_announced() -> None:
         for n in range(10, 200)
         if not _no_run(n / 20) and (found := plan(INFO, SUBJECTS, CLAIMS, int(n / 20 * GB), TWIN)).no_twin
     )
-    assert announcement(INFO, SUBJECTS, short, twin=TWIN).endswith(f" No untrained twin is made: {short.no_twin}.")
+    assert announcement(INFO, SUBJECTS, short, twin=TWIN).endswith(f" No untrained twin is measured: {short.no_twin}.")

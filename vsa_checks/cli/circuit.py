@@ -20,9 +20,9 @@ from vsa_checks.orthogonality import live_rows
 Tokens = tuple[tuple[str, float], ...]
 """Names of tokens, each with a cosine."""
 BLOCK = 4096
-"""Tokens whose unembeddings are looked at together, so that memory stays bounded."""
+"""How many tokens' unembeddings are read at a time, so that memory stays bounded."""
 ROUNDING = 1e-5
-"""A vector this much shorter than its factors allow is what rounding left of zero."""
+"""A vector shorter than this, relative to its factors, is rounding error."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def finite(model: Model, array: NDArray[np.float32], name: str) -> NDArray[np.fl
     """Weights as they are. Raises ModelError if they hold NaN or infinite numbers."""
     if not np.isfinite(array).all():
         raise ModelError(
-            f"The weights {name} of {model.info.name} hold NaN or infinite numbers, so nothing can be said about them."
-            " Fetch or save the model again."
+            f"The weights {name} of {model.info.name} contain NaN or infinite numbers, so nothing can be said about"
+            " them. Fetch or save the model again."
         )
     return array
 
@@ -68,15 +68,15 @@ def heads_before(
 ) -> tuple[tuple[Head, ...], str]:
     """The heads before the neuron that write most of what it reads.
 
-    Their strength is |W_V W_O n| over what a random direction n gives on average, the Frobenius norm over sqrt(d).
+    A head's strength is |W_V W_O n| divided by its mean over random directions n, the Frobenius norm over sqrt(d).
 
     Parameters
     ----------
     model : Model
     words : Dictionary
-        The tokens that are bound (V, d).
+        The tokens to bind (V, d).
     layer : int
-        The neuron's.
+        The neuron's layer.
     unit : ndarray, shape (d,)
         What the neuron reads, at unit norm.
     top : int
@@ -95,11 +95,11 @@ def heads_before(
     """
     last = layer - 1 if model.info.parallel else layer
     if last < 0:
-        return (), "attention and MLP of a layer read the same stream here, so no head comes before layer 0"
+        return (), "in this model, attention and MLP of a layer read the same stream, so no head comes before layer 0"
     found = []
     for at in range(last + 1):
         for head, (read, write) in enumerate(_heads_of(model, at)):
-            # |W_V W_O|^2 is the trace of (W_V^T W_V)(W_O W_O^T), which are smaller.
+            # |W_V W_O|^2 is the trace of (W_V^T W_V)(W_O W_O^T), which are smaller matrices.
             whole = np.sqrt(max(np.einsum("ij,ij->", read.T @ read, write @ write.T), 0.0))
             if whole > 0:
                 strength = np.linalg.norm(read @ (write @ unit)) * np.sqrt(len(unit)) / whole
@@ -111,8 +111,8 @@ def heads_before(
     heads = []
     for strength, at, head in found[:top]:
         read, write = next(islice(_heads_of(model, at), head, None))
-        # W_O = right.T @ axes.T with orthonormal axes (d, r): in them, lengths of what is written lose no digits.
-        with threads():  # one thread: with several to a matrix of this size, most would wait for each other
+        # W_O = right.T @ axes.T with orthonormal axes (d, r): lengths computed in these axes lose no precision.
+        with threads():  # one thread: on matrices of this size, several mostly wait for each other
             axes, right = np.linalg.qr(write.T)
         factor = read @ right.T
         bound = words.vectors @ (factor / np.linalg.norm(factor)).astype(np.float32)
@@ -125,7 +125,7 @@ def heads_before(
 
 
 def _heads_of(model: Model, layer: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """W_V (d, d_head) and W_O (d_head, d), as it is written, of each head of a layer."""
+    """W_V (d, d_head) and W_O (d_head, d), as written to the stream, for each head of a layer."""
     name = f"blocks.{layer}.attn"
     if f"{name}.W_V" in model and f"{name}.W_O" in model:
         reads = finite(model, model.array(f"{name}.W_V"), f"{name}.W_V")
@@ -147,7 +147,7 @@ def neurons_before(model: Model, layer: int, unit: NDArray[np.float32], top: int
     tuple of Source
         The closest first.
     float
-        The largest cosine that as many random directions would give.
+        The largest cosine among the same number of random directions (median).
     """
     found: list[Source] = []
     count = 0
@@ -178,7 +178,7 @@ def tokens_written(
     model, words, layer, top
         As for `heads_before`.
     expert, neuron : int
-        Which neuron of the layer; expert None outside mixtures.
+        Which neuron of the layer; `expert` is None outside mixtures.
 
     Returns
     -------

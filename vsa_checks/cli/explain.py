@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Explain the neuron that the options name and print it. Raises VsaChecksError for what there is not."""
+    """Explain the neuron that the options name, and print it. Raises VsaChecksError if there is no such neuron."""
     require_seed(options.seed)
     try:
         model = load(options.model, options.basis, check=False)
-        from vsa_checks.cli.neuron import explain  # the compiled loops: here, so that an unknown name is told at once
+        from vsa_checks.cli.neuron import explain  # slow (compiled loops): an unknown name is reported first
 
         found = explain(
             model,
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
             raise
         raise ModelError(
             f"The model {options.model} cannot be read in the {options.basis} basis: {first_line(error)}. Check that"
-            " its files are whole and that memory is free for them, or give another model."
+            " its files are complete and that there is enough free memory, or give another model."
         ) from error
     if options.json:
         print(json.dumps(found.as_dict(), indent=1, allow_nan=False))
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def print_explanation(found: Explanation, console: Console) -> None:
-    """Print the bundle beside its nulls, then what feeds the neuron and what it promotes."""
+    """Print the bundle next to its nulls, then what feeds the neuron and what it promotes."""
     layer = f"layer {found.layer}" + ("" if found.expert is None else f", expert {found.expert}")
     place = f"{visible(found.model)}, {layer}, neuron {found.neuron}, {found.matrix} ({found.basis} basis)"
     console.print(Text(place, style="bold"), soft_wrap=True)
@@ -82,20 +82,18 @@ def print_explanation(found: Explanation, console: Console) -> None:
             _range(step.matched),
         )
     console.print(table)
-    console.print(Text("bundle: cosine after the token; the bands hold nine of ten null neurons", style="dim"))
-    _section(console, "Heads that write what it reads (1 is chance), and tokens so bound")
+    console.print(Text("bundle: cosine after adding the token; the bands contain 90% of the null neurons", style="dim"))
+    _section(console, "Heads that write what it reads (1 is chance), and the tokens they bind")
     for head in found.heads:
         _line(console, f"{head.layer}.{head.head}", f"{head.strength:.2f}", _tokens(head.tokens))
     _note(console, found.heads_note)
     if found.sources:
-        _section(
-            console, f"Earlier neurons that write what it reads (chance would give {found.source_bar:.3f} at best)"
-        )
+        _section(console, f"Earlier neurons that write what it reads (best by chance: {found.source_bar:.3f})")
         for source in found.sources:
             parts = (source.layer, source.expert, source.neuron)
             name = "-".join(str(part) for part in parts if part is not None)
             _line(console, name, f"{source.cosine:.3f}", "")
-    _section(console, "What it writes, beside the unembedding")
+    _section(console, "What it writes, compared with the unembedding")
     if found.promotes:
         _line(console, "up", "", _tokens(found.promotes))
         _line(console, "down", "", _tokens(found.suppresses))
@@ -112,7 +110,7 @@ def _line(console: Console, name: str, number: str, rest: str) -> None:
 
 
 def _note(console: Console, words: str) -> None:
-    """Why a section has no lines, if it has none."""
+    """If a section has no lines, print why."""
     if words:
         console.print(Text(f"  none: {visible(words)}"), soft_wrap=True)
 

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.windows < measuring.LEAST_WINDOWS:
         raise UsageError(
-            f"--windows {options.windows} cannot be used: an interval takes {measuring.LEAST_WINDOWS} windows of text, "
+            f"--windows {options.windows} cannot be used: an interval needs {measuring.LEAST_WINDOWS} windows of text, "
             f"a verdict {LEAST_UNITS}."
         )
 
@@ -93,8 +93,8 @@ def _measured(
         if not raised_for_the_model(error):
             raise
         raise ModelError(
-            f"The model {options.model} cannot be run: {first_line(error)}. Check that its files are whole and that "
-            "memory is free for it, or give another model."
+            f"The model {options.model} cannot be run: {first_line(error)}. Check that its files are complete and that "
+            "there is enough free memory, or give another model."
         ) from error
 
 
@@ -105,9 +105,11 @@ def _chosen(words: str | None, known: tuple[str, ...]) -> list[str]:
     unknown = [word for word in asked if word not in known]
     if unknown or not set(asked) - {"tasks"}:
         wrong = (
-            f"{unknown[0]!r} is none of them" if unknown else "tasks are tried under the others: name one of these too"
+            f"{unknown[0]!r} is not one of them"
+            if unknown
+            else "tasks are measured under the other changes: name one of these too"
         )
-        raise UsageError(f"--interventions takes names between commas, of {', '.join(known)}; {wrong}.")
+        raise UsageError(f"--interventions takes a comma-separated list of {', '.join(known)}; {wrong}.")
     return [name for name in known if name in asked]
 
 
@@ -130,8 +132,8 @@ def _print(found: dict[str, Any], console: Console) -> None:
     )
     console.print(
         Text(
-            "Costs are rises of the loss, paired by window; nulls change the same part by the same amount, and are "
-            f"means of {found['rule']['draws']} draws."
+            "Costs are increases of the loss, paired by window; nulls change the same part by the same amount, and are "
+            f"means over {found['rule']['draws']} draws."
         )
     )
     _table(console, tables.LOSS_HEADS, tables.loss_rows(found))

@@ -37,7 +37,7 @@ def about(name: str) -> str:
         "architecture": info.architecture,
         "layers": info.n_layers,
         "d_model": info.d_model,
-        "heads": f"{info.n_heads} of {info.d_head}, {info.n_kv_heads} of keys and values",
+        "heads": f"{info.n_heads} of dimension {info.d_head}, {info.n_kv_heads} for keys and values",
         "d_mlp": f"{info.d_mlp}{', gated' if info.gated else ''}",
         "experts": f"{info.n_experts} in {len(info.expert_layers)} of {info.n_layers} layers" if info.n_experts else "",
         "vocabulary": info.d_vocab,
@@ -50,4 +50,4 @@ def about(name: str) -> str:
 
 
 def _weights(found: Located) -> str:
-    return str(found.path) if found.complete else "not on this machine yet: downloaded when they are needed"
+    return str(found.path) if found.complete else "not on this machine yet: downloaded when needed"

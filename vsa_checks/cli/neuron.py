@@ -1,4 +1,4 @@
-"""What one MLP neuron reads and writes: its bundle of tokens beside chance, what feeds it, what it promotes."""
+"""What one MLP neuron reads and writes: its bundle of tokens compared with chance, what feeds it, what it promotes."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ Method = Literal["pursuit", "scan"]
 METHODS: tuple[Method, ...] = ("pursuit", "scan")
 NULL_NEURONS = 100
 BAND = (0.05, 0.95)
-"""The null's band: between these quantiles lie nine of ten null neurons."""
+"""Quantiles of the null neurons that bound the null's band."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One token of the bundle, in order of inclusion, and the bundle's cosine with it beside what nulls reach."""
+    """One token of the bundle, in order of inclusion, with the bundle's cosine and those of the nulls at that size."""
 
     token: int
     name: str
@@ -51,9 +51,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Explanation:
-    """All of it. `bundle_size` may exceed the steps shown; `source_bar` is the largest cosine that chance gives.
+    """The whole explanation. `bundle_size` may exceed the steps shown; `source_bar` is the best cosine by chance.
 
-    `heads_note` says why there are no heads, `writes_note` why no tokens are promoted; "" where there are.
+    `heads_note` says why there are no heads, `writes_note` why no tokens are promoted; "" if there are.
     """
 
     model: str
@@ -100,18 +100,18 @@ def explain(
     layer, neuron : int
         Which neuron, counted from 0.
     matrix : str, optional
-        What it reads through: W_in, or on a gated model W_gate (the default there) or W_in.
+        The matrix it reads through: W_in, or on a gated model W_gate (the default there) or W_in.
     method : {"pursuit", "scan"}
         Greedy pursuit, or the paper's ranked scan with all tokens listing.
     max_tokens : int
-        Tokens of the bundle that are shown.
+        How many tokens of the bundle to show.
     expert : int, optional
-        Which expert of the layer has the neuron, where the layer is a mixture of experts.
+        Which expert of the layer has the neuron, if the layer is a mixture of experts.
     top : int
-        How many heads, earlier neurons and written tokens are named.
+        How many heads, earlier neurons and written tokens to name.
     seed : int
-        Of the nulls: random directions, and Gaussian neurons of the layer's mean and covariance. They are explained
-        as the neuron is.
+        Seed of the nulls: random directions, and Gaussian neurons with the layer's mean and covariance. Both are
+        explained like the neuron itself.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def explain(
     Raises
     ------
     UsageError
-        For a layer, expert, neuron, matrix or number of tokens that there is not, for a dead neuron, and where no token
+        For a layer, expert, neuron, matrix or number of tokens that does not exist, for a dead neuron, and if no token
         has a direction.
     ModelError
         For weights that hold NaN or infinite numbers.
@@ -137,7 +137,7 @@ def explain(
     if found.n_excluded:
         raise UsageError(f"Neuron {neuron} of layer {layer} is dead: its weights in {matrix} are all zero.")
     if np.count_nonzero(neurons.any(axis=1)) < 2:
-        raise UsageError(f"Neuron {neuron} is the only live one of layer {layer}: there is nothing to set it against.")
+        raise UsageError(f"Neuron {neuron} is the only live one in layer {layer}: there is nothing to compare it with.")
     unit, words = found.unit[0], _words(model)
     rng = stream(seed, "explain", layer, matrix)
     random = nulls.random_directions(NULL_NEURONS, info.d_model, rng)
@@ -169,17 +169,19 @@ def explain(
 
 
 def _checked(model: Model, layer: int, matrix: str | None, expert: int | None, max_tokens: int) -> str:
-    """The matrix that is meant. Raises UsageError for what the model does not have."""
+    """The matrix to use. Raises UsageError for anything that the model does not have."""
     info = model.info
     matrices = mlp_inputs(info)
     if not 0 <= layer < info.n_layers:
         raise UsageError(f"{info.name} has no layer {layer}: its layers are 0 to {info.n_layers - 1}.")
     if matrix is not None and matrix not in matrices:
-        raise UsageError(f"The neurons of {info.name} do not read through {matrix}, but {' and '.join(matrices)}.")
+        raise UsageError(
+            f"The neurons of {info.name} do not read through {matrix} but through {' and '.join(matrices)}."
+        )
     if info.d_model == 1:
         raise UsageError(f"No neuron of {info.name} can be explained by tokens: {ON_A_LINE}.")
     if max_tokens < 1:
-        raise UsageError(f"A bundle of at most {max_tokens} tokens is none: ask for 1 or more.")
+        raise UsageError(f"A bundle cannot have at most {max_tokens} tokens: ask for 1 or more.")
     matrix = matrix or matrices[0]
     n_experts = info.n_experts if weight_name(layer, matrix, 0) in model else 0
     if expert is not None and not n_experts:
@@ -189,8 +191,8 @@ def _checked(model: Model, layer: int, matrix: str | None, expert: int | None, m
     if weight_name(layer, matrix, expert) not in model:
         if n_experts:
             raise UsageError(
-                f"Layer {layer} of {info.name} is a mixture of {n_experts} experts, each with its own neurons: say"
-                f" which one with --expert, 0 to {n_experts - 1}."
+                f"Layer {layer} of {info.name} is a mixture of {n_experts} experts, each with its own neurons: choose"
+                f" one with --expert, 0 to {n_experts - 1}."
             )
         raise UsageError(f"{info.name} has no neurons to explain there: {model.why_missing(layer, matrix)}.")
     return matrix
@@ -202,7 +204,7 @@ def _words(model: Model) -> Dictionary:
     finite(model, model.array("embed.W_E"), "embed.W_E")
     vectors = bench.tokens(model.basis).of(bench.token_vectors(model.basis))
     try:
-        # Centered, equal rows would have the directions that rounding of their mean gives them.
+        # After centering, equal rows would have arbitrary directions, from rounding of their mean.
         if (vectors == vectors[:1]).all():
             raise NotChecked("all word embeddings are equal")
         return token_dictionary(bench, model.basis)

@@ -32,11 +32,11 @@ def run(options: argparse.Namespace) -> int:
     chosen = selection(options.claims, layers, False, claims, results["model"]["n_layers"])
     if chosen.claims is not None and not chosen.claims & measured:
         raise UsageError(
-            f"{chosen.words} leaves nothing to show: {options.report} holds no result of these claims. It holds "
+            f"{chosen.words} leaves nothing to show: {options.report} has no result of these claims. It has "
             f"{', '.join(sorted(measured)) or 'none at all'}."
         )
     if options.format == "parquet" and options.output is None and sys.stdout.isatty():
-        raise UsageError("Parquet is no text: name a file for it with -o FILE, or let the output go into one.")
+        raise UsageError("Parquet is a binary format: name a file with -o FILE, or redirect the output into one.")
     content = write_table(
         results,
         options.format,
@@ -51,7 +51,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         write_whole(path, content)
     except OSError as error:
-        raise UsageError(f"The table cannot be written to {path} ({error.strerror}). Name another with -o.") from error
+        raise UsageError(
+            f"The table cannot be written to {path} ({error.strerror}). Name another file with -o."
+        ) from error
     return 0
 
 
@@ -61,7 +63,7 @@ def refuse_report(path: Path, report: Path, what: str) -> None:
     own = os.path.realpath(report)
     if any(_of_a_report(place) or str(place) == own for place in places):
         raise UsageError(
-            f"{path} is a part of a report, and the {what} would take its place. Name another file for the {what} with "
+            f"{path} is part of a report, and the {what} would replace it. Name another file for the {what} with "
             "-o FILE."
         )
 

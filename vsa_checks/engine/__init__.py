@@ -1,1 +1,1 @@
-"""The explanation engine: dictionary, greedy pursuit, compiled loops, threads, and the same on a torch device."""
+"""The explanation engine: dictionary, greedy pursuit, compiled loops, threads, and the pursuit on a torch device."""

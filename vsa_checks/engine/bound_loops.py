@@ -12,12 +12,12 @@ from vsa_checks.engine.shortlist_loops import dot
 def scan_bound(words, left, right, meets, norms, ends, ids, cosines, reached, sizes):  # type: ignore[no-untyped-def]
     """Go once through each neuron's candidates, in the order given, and include them by the paper's rule.
 
-    Does what `loops.scan_candidates` does with vectors that are not held. Ids count through words (V, d), part 0, then
+    Same as `loops.scan_candidates`, but without holding the vectors. Ids count through words (V, d), part 0, then
     through each other part p, left[p - 1] (V, r) @ right[p - 1] (r, d). meets (h, h, r, r): right[q] @ right[p].T.
     norms ((1 + h) V,). Writes the cosine of each neuron's bundle to reached (n,), and how many vectors of part 0 and of
     all others it has to sizes (n, 2).
 
-    What the sum has along each head's axes, (h, r), is kept beside the sum: so a candidate costs r operations.
+    The sum's coordinates on each head's axes, (h, r), are kept along with the sum, so a candidate costs r operations.
     """
     n_words, d = words.shape
     heads, rank, _ = right.shape

@@ -1,4 +1,4 @@
-"""How loops are compiled: in place, under the names that their bodies have."""
+"""Compile loops in place, under their own names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def compile_in_place(*loops: Callable[..., Any], **options: Any) -> None:
     *loops
         Functions of one module, compiled when they are first called.
     **options
-        What `numba.njit` takes; machine code is kept on disk in any case.
+        Options of `numba.njit`; machine code is always cached on disk.
     """
     for loop in loops:
         loop.__globals__[loop.__name__] = numba.njit(cache=True, **options)(loop)

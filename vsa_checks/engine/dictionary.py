@@ -20,8 +20,8 @@ from vsa_checks.engine.threads import share_out, workers
 GRAM_BYTES = 5 * 2**29
 """Most memory for rows of the Gram matrix: 2.5 GiB, enough for all rows of 50,257 tokens at a byte an entry."""
 SHORT, SHORTEST = 56, 63
-"""Powers of two below the longest row. Beside it, float64 has no digit for a row shorter than the first; float32 has
-room for the square of a row down to the second."""
+"""Powers of two below the longest row. A row shorter than the first is lost when added to it in float64; float32 can
+hold the square of a row down to the second."""
 BATCH_BYTES = 64 * 2**20
 """Memory for the float32 products of a batch of rows."""
 
@@ -64,7 +64,7 @@ class Dictionary:
         short = exponents < longest - SHORT
         kept = array if len(rows) == len(array) else array[rows]
         if kept.dtype == np.float32 and not short.any() and abs(longest) < 127:
-            # Where float32 holds the factor, multiplying is as exact as ldexp and much faster.
+            # If float32 can hold the factor, multiplying is as exact as ldexp and much faster.
             kept, norms = kept * np.float32(2.0**-longest), np.ldexp(norms, -longest)
         else:
             shift = np.full(len(rows), -longest)
@@ -92,11 +92,11 @@ class Dictionary:
 
     @cached_property
     def on_devices(self) -> dict[str, Any]:
-        """What the engine on a device keeps there as long as the dictionary is used, by the device's name."""
+        """Data that the engine keeps on a device as long as the dictionary is used, by the device's name."""
         return {}
 
     def limit_gram(self, budget: int) -> GramRows:
-        """Give `gram` room for as many rows as fit into `budget` bytes; if that changes, rows made so far are lost."""
+        """Give `gram` room for as many rows as fit into `budget` bytes; if that changes, existing rows are lost."""
         held, fits = self.gram, int(min(len(self.rows), max(budget // len(self.rows), 1)))
         if fits != held.capacity:
             self.__dict__["gram"] = GramRows(self, budget)

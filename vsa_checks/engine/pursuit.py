@@ -1,4 +1,4 @@
-"""How the greedy pursuit looks at few tokens at a step and still finds the best of all.
+"""The greedy pursuit, which examines few tokens at each step and still finds the best of all.
 
 This module plans and shares out the work; `pursuit_steps` holds one step of a pursuit, `pursuit_loops` its loops.
 
@@ -39,7 +39,7 @@ Seen = Callable[[int, Any], None]
 ROOM = 3072
 """Most entries of a list; the last eight may stay empty, because tokens are added eight at a time."""
 BLOCK_BYTES = 256 * 2**20
-"""Memory that the dot products of the neurons worked on together should take."""
+"""Target memory for the dot products of the neurons processed together."""
 LEAST_BLOCK, THREAD_BLOCK = 16, 128
 """Fewest neurons worth a thread of their own, and most that a thread multiplies at a time."""
 

@@ -1,4 +1,4 @@
-"""Norms of vectors of any size, and scaling by powers of two: it keeps every digit, so tiny and huge vectors count."""
+"""Norms of vectors of any magnitude, and exact scaling by powers of two, so that tiny and huge vectors work too."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from numpy.typing import ArrayLike, NDArray
 
 Number = TypeVar("Number", np.float32, np.float64)
 SAFE = 1e280
-"""Sums of squares beyond this, or below its inverse, may have lost digits or overflowed: such rows are summed anew."""
+"""Sums of squares above this, or below its inverse, may have lost digits or overflowed: such rows are summed again."""
 
 
 def row_norms(vectors: ArrayLike) -> NDArray[np.float64]:
-    """Compute the norm of each row, in float64; it is zero only where all entries are.
+    """Compute the norm of each row, in float64; it is zero only if all entries are.
 
     Parameters
     ----------
-    vectors : array (n, d), of any size that its type can hold, denormal numbers included
+    vectors : array (n, d), of any magnitude that its type can hold, including denormal numbers
 
     Returns
     -------
-    array (n,), not finite where an entry is not
+    array (n,), not finite if an entry is not
     """
     array = np.asarray(vectors)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Shares work out between threads, each of which multiplies its own matrices alone."""
+"""Distribute work over threads; each thread computes its own matrix products."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _BLAS = ThreadpoolController().select(user_api="blas")
 def threads() -> Iterator[ThreadPoolExecutor]:
     """Open a pool of threads, and let each matrix product within run on one thread.
 
-    If BLAS shared each product out between all threads, they would wait for one another before and after it, and what
-    is computed between two products would run on one thread only.
+    If BLAS distributed each product over all threads, they would wait for one another before and after it, and
+    everything between two products would run on one thread only.
     """
     with _BLAS.limit(limits=1), ThreadPoolExecutor(numba.get_num_threads()) as pool:
         yield pool
@@ -39,7 +39,7 @@ def share_out(
     """Call work(item, scratch) for each item, in several threads; returns the results in the order of the items.
 
     Each thread uses one element of `scratch`, memory that the caller makes once: fresh pages for every item would cost
-    as much as filling them. `progress` is called after each item with the number done and of all. Raises what `work`
+    as much as filling them. `progress` is called after each item with the number done and the total. Raises what `work`
     and `progress` raise.
     """
     spare: SimpleQueue[Scratch] = SimpleQueue()
@@ -63,5 +63,5 @@ def share_out(
 
 
 def workers(n_items: int) -> int:
-    """Return how many threads share out this many items: the length that `scratch` must have."""
+    """Return the number of threads used for this many items: the length that `scratch` must have."""
     return max(1, min(numba.get_num_threads(), n_items))

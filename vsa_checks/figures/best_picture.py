@@ -1,4 +1,4 @@
-"""The best explained neurons of a layer with their tokens, and the cosine after each."""
+"""The best-explained neurons of a layer with their tokens, and the cosine after each."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NAME, SECTION = "best-neurons", "3.2"
 
 
 def best_by_place(report: Report, choice: Choice) -> dict[Place, Mapping[str, Any]]:
-    """The best explained neurons of each place that fits. Raises NothingToDraw where there are none."""
+    """The best-explained neurons of each matching place. Raises NothingToDraw if there are none."""
     return dict(chosen(report, kept.BEST, choice))
 
 
 def picture(report: Report, choice: Choice) -> Picture:
-    """The best explained neurons of one layer and matrix, by default the first.
+    """The best-explained neurons of one layer and matrix, by default the first.
 
     Raises NothingToDraw where the report holds none.
     """
@@ -37,7 +37,7 @@ def message(place: Place, group: Mapping[str, Any]) -> str:
     tokens = ", ".join(f"“{cut(token(name))}”" for name in group["names"][0])
     n = len(group["neurons"])
     return (
-        f"Of {place.words}, neuron {int(group['neurons'][0])} is explained best: {tokens} together reach a cosine of "
+        f"In {place.words}, neuron {int(group['neurons'][0])} is explained best: {tokens} together reach a cosine of "
         f"{first:.3f}. The last of the {n} shown, neuron {int(group['neurons'][-1])}, reaches {last:.3f}."
     )
 

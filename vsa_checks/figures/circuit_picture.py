@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NAME, SECTION = "circuits", "3.3"
 ARCS = 40
-"""So many of the strongest are drawn, either way."""
+"""How many of the strongest are drawn in each direction."""
 NEURONS = 16
 
 
@@ -34,25 +34,26 @@ def picture(report: Report, choice: Choice) -> Picture:
     forward, backward = ahead[np.triu_indices(len(ahead), 1)], ahead[np.tril_indices(len(ahead), -1)]
     cut = closest_by_chance(report, len(ahead))
     message = (
-        f"{place.matrix}: an arc joins a layer that writes with one that reads; its width is the share of the reader's "
-        "neurons linked with the writer, less the largest share that any null gives. Arcs above run forward (the later "
-        f"layer reads), mean {percent(forward.mean())} beyond the nulls, {_strongest(np.triu(ahead, 1))}; those below "
-        f"run backward, where nothing can flow, mean {percent(backward.mean())}, {_strongest(np.tril(ahead, -1))}."
+        f"{place.matrix}: each arc links a layer that writes to a layer that reads; its width is the share of the "
+        "reader's neurons linked with the writer, minus the largest share of any null. Arcs above run forward (the "
+        f"later layer reads), mean {percent(forward.mean())} beyond the nulls, {_strongest(np.triu(ahead, 1))}; arcs "
+        "below run backward, where nothing can flow, mean "
+        f"{percent(backward.mean())}, {_strongest(np.tril(ahead, -1))}."
     )
     strongest = group["strongest"]
     if len(strongest):
         i, neuron, j, reader = (int(one) for one in strongest[0])
         message += (
             f" The closest pair of neurons: {neuron} of layer {i} writes what {reader} of layer {j} reads, cosine "
-            f"{float(group['strongest_cosines'][0]):.2f}, where the closest of as many random pairs would have "
-            f"{cut:.2f}. Among neurons, blue lines are positive cosines and orange dashes negative ones."
+            f"{float(group['strongest_cosines'][0]):.2f}; the closest of as many random pairs would reach "
+            f"{cut:.2f}. Between neurons, blue lines are positive cosines and orange dashes negative ones."
         )
     title = "Which layers write what later layers read"
     return Picture(NAME, title, re.sub(r"-(?=\d)", "−", message), SECTION, lambda: _draw(place, group, ahead, cut))
 
 
 def _strongest(one_way: NDArray[np.float64]) -> str:
-    """The largest share of those that run one way, (layers, layers), zero for all others."""
+    """The largest share in one direction. `one_way` (layers, layers) is zero for the other direction."""
     i, j = np.unravel_index(np.argmax(one_way), one_way.shape)
     return f"strongest {percent(one_way[i, j])} from layer {i} to {j}" if one_way[i, j] > 0 else "no pair beyond them"
 
@@ -109,7 +110,7 @@ def _draw_arcs(axis: Axes, place: Place, ahead: NDArray[np.float64]) -> None:
     step = 1 if n <= 16 else 5
     axis.set_xticks(range(0, n, step))
     axis.set_xlabel("layer")
-    axis.set_title(f"W_out to {place.matrix}: at most the {ARCS} strongest each way, beyond every null")
+    axis.set_title(f"W_out to {place.matrix}: up to {ARCS} strongest in each direction, beyond every null")
     sizes = [share for share in (1.0, 0.5, 0.1) if share * most > 0]
     axis.legend(
         [Line2D([], [], color=REAL, linewidth=4 * share, alpha=0.25 + 0.6 * share) for share in sizes],
@@ -145,7 +146,7 @@ def _draw_neurons(axis: Axes, group: Mapping[str, Any], n_layers: int, cut: floa
     axis.set_xlabel("layer")
     axis.set_title(
         drawn(
-            f"Neurons most closely linked: the writer's number → the reader's; of as many random ones: {cut:.2f}", 120
+            f"Most closely linked neurons: writer's number → reader's; closest of as many random ones: {cut:.2f}", 120
         )
     )
     axis.spines["left"].set_visible(False)

@@ -22,9 +22,9 @@ WHAT = {
     histogram_picture.NAME: "cosines of all pairs on a log scale, with the Beta law",
     neurons.BEYOND: "share of neurons beyond chance by layer, with each null's band",
     neurons.SIZE: "cosine against bundle size, with each null's band",
-    best_picture.NAME: "the best explained neurons with their tokens",
-    circuit_picture.NAME: "circuits as a graph: writer, reader, strength beyond chance",
-    head_picture.NAME: "heads by what they copy",
+    best_picture.NAME: "the best-explained neurons with their tokens",
+    circuit_picture.NAME: "a graph of circuits: writer, reader, strength beyond chance",
+    head_picture.NAME: "what each head copies",
 }
 OPTIONS: dict[str, tuple[str, ...]] = {
     gram_picture.NAME: ("layer", "head", "matrix", "basis"),

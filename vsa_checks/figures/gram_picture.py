@@ -73,9 +73,9 @@ def _of_places(report: Report, own: Mapping[Place, Mapping[str, Any]], head: int
     if head is not None and not tiles:
         known = sorted({one for group in own.values() for one in heads_of(group)})
         raise NothingToDraw(
-            f"The report holds no block of head {head} there. It holds heads {', '.join(map(str, known))}."
+            f"The report has no block for head {head} there. It has heads {', '.join(map(str, known))}."
             if known
-            else f"The report holds no heads there: {', '.join(place.words for place in own)} has none of its own."
+            else f"The report has no heads there: {', '.join(place.words for place in own)} has none of its own."
         )
     shown: list[Tile] = (
         [] if head is not None else [(_title(place, cosines), cosines) for place, cosines, _, _ in whole]
@@ -120,20 +120,20 @@ def _message(shown: list[Tile], cut: float, d: int, frequent: int, tokens: bool)
         parts.append(f"{name}: {share}{len(off):,} pairs, rms {_rms(cosines):.3f}")
     sample = (
         (f"The first {frequent} tokens are frequent words of the text that ships with the checks, the others a seeded "
-         "sample of the vocabulary. " if frequent else "The tokens are a seeded sample of the vocabulary; which are "
-         "frequent is not known here. ")
+         "sample of the vocabulary. " if frequent else "The tokens are a seeded sample of the vocabulary; it is not "
+         "known which are frequent. ")
         if tokens
         else ""
     )  # fmt: skip
     if cut >= 1:
         return (
-            f"Each square is the cosine of two vectors; the diagonal is 1. In so few dimensions no single cosine can "
-            f"be told from chance, so all are grey: 6/√d = {cut:.3f} is beyond 1 (random directions have an rms of "
+            f"Each square is the cosine of two vectors; the diagonal is 1. In so few dimensions no single cosine "
+            f"differs from chance, so all are grey: 6/√d = {cut:.3f} is above 1 (random directions have an rms of "
             f"1/√d = {d**-0.5:.3f}). {sample}Off the diagonal: {'; '.join(parts)}."
         )
     return (
-        f"Each square is the cosine of two vectors; the diagonal is 1. Grey lies within 6/√d = {cut:.3f}, which random "
-        f"directions hardly ever exceed (their rms is 1/√d = {d**-0.5:.3f}); blue lies above it, orange below "
+        f"Each square is the cosine of two vectors; the diagonal is 1. Grey is within ±6/√d = {cut:.3f}, which random "
+        f"directions almost never exceed (their rms is 1/√d = {d**-0.5:.3f}); blue is above it, orange below "
         f"−{cut:.3f}. {sample}Share beyond it and rms, off the diagonal: {'; '.join(parts)}."
     )
 

@@ -1,4 +1,4 @@
-"""Heads by what they copy: how far each writes the token that it attends to."""
+"""What each head copies: how strongly it writes the token that it attends to."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 NAME, SECTION, CLAIM = "heads", "2.2", "attention-rebinds"
 COLUMNS = {
-    "value": "cos² with the source's bound token, less another's",
-    "copies": "cosine of what it writes with the source's unembedding, less another's",
+    "value": "cos² with the source's bound token, minus another's",
+    "copies": "cosine of what it writes with the source's unembedding, minus another's",
     "ov_eigenvalues": "how far W_V W_O maps tokens to themselves, −1 to 1",
 }
 """What of a head the results hold, and what it says."""
@@ -40,7 +40,7 @@ def picture(report: Report, choice: Choice) -> Picture:
             f"{np.nanmedian(table):.3g}"
         )
     message = f"Each square is a head. {'; '.join(parts)}. Squares without colour were not measured."
-    return Picture(NAME, "Heads by what they copy", message, SECTION, lambda: _draw(layers, tables))
+    return Picture(NAME, "What each head copies", message, SECTION, lambda: _draw(layers, tables))
 
 
 def head_tables(report: Report, choice: Choice) -> tuple[list[int], dict[str, NDArray[np.float64]]]:
@@ -64,7 +64,7 @@ def head_tables(report: Report, choice: Choice) -> tuple[list[int], dict[str, ND
                 if type(value) in (int, float) and abs(value) <= MOST:
                     found.setdefault(name, {})[layer, head] = float(value)
     if not found:
-        raise NothingToDraw(f"The report holds no heads of {CLAIM}, which reads text.")
+        raise NothingToDraw(f"The report has no heads for {CLAIM}, which reads text.")
     layers = sorted({layer for table in found.values() for layer, _ in table})
     row = {layer: at for at, layer in enumerate(layers)}
     tables = {name: np.full((len(layers), n_heads), np.nan) for name in COLUMNS if name in found}

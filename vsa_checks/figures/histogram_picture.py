@@ -57,10 +57,10 @@ def picture(report: Report, choice: Choice) -> Picture:
         for place, counts in matrix.items()
     ]
     said = (
-        f"which puts {percent(theory.cosine_tail(report.d_model, cut))} beyond 6/√d = {cut:.3f}. Beyond it lie, to "
-        f"within a bin: {'; '.join(beyond)}."
+        f"which puts {percent(theory.cosine_tail(report.d_model, cut))} beyond 6/√d = {cut:.3f}. Measured beyond "
+        f"it, to the nearest bin: {'; '.join(beyond)}."
         if cut < 1
-        else f"beyond 6/√d = {cut:.3f} no cosine can lie in so few dimensions."
+        else f"which has nothing beyond 6/√d = {cut:.3f} in so few dimensions."
     )
     message = (
         f"Share of all pairs by cosine. Random directions follow the Beta law (grey), {said}{only_expert(experts)}"

@@ -21,19 +21,19 @@ CONTENT: dict[str, tuple[str, str]] = {
     ),
     "gram/PLACE/rows": (
         "int32 (blocks, r)",
-        "Which vectors of the matrix each block of M^T M is of: head dimensions over all heads, neurons or token ids, "
-        "at most 64, evenly spread; -1 after the last. Of embeddings: tokens that are frequent words of the text that "
-        "ships with the checks come first, then a seeded sample.",
+        "The vectors of the matrix in each block of M^T M: head dimensions over all heads, neurons or token ids, "
+        "at most 64, evenly spread; -1 after the last. For embeddings: first tokens that are frequent words of the "
+        "text that ships with the checks, then a seeded sample.",
     ),
-    "gram/PLACE/heads": ("int32 (blocks,)", "The head that a block is of; -1: vectors of the whole matrix."),
+    "gram/PLACE/heads": ("int32 (blocks,)", "The head of each block; -1: vectors of the whole matrix."),
     "gram/PLACE/cosines": (
         "int8 (blocks, r(r-1)/2)",
         "Cosines above each block's diagonal, row by row, in units of `steps`.",
     ),
-    "gram/PLACE/steps": ("float32 (blocks,)", "A cosine is so many times its whole number."),
+    "gram/PLACE/steps": ("float32 (blocks,)", "Step of each block: a cosine is its whole number times the step."),
     "gram/PLACE/names": (
         "uint8 (bytes,)",
-        "Of embeddings only. JSON: the tokens' text, and how many are frequent words.",
+        "For embeddings only. JSON: the tokens' text, and how many are frequent words.",
     ),
     "histogram/PLACE/counts": (
         "int64 (400,)",
@@ -45,26 +45,29 @@ CONTENT: dict[str, tuple[str, str]] = {
     ),
     "bundles/PLACE/names": (
         "uint8 (bytes,)",
-        "JSON: what each of the series is: the neurons, each null, random directions.",
+        "JSON: the name of each series: the neurons, each null, random directions.",
     ),
     "best/PLACE/neurons": ("int32 (n,)", "The twenty neurons that bundles of k tokens explain best, the best first."),
     "best/PLACE/tokens": ("int32 (n, k)", "Ids of their tokens in order of inclusion; -1 after the last."),
     "best/PLACE/cosines": ("float32 (n, k)", "The cosine after each token."),
     "best/PLACE/names": (
         "uint8 (bytes,)",
-        "JSON: the tokens' text, at most 200 characters of each, a list for each neuron.",
+        "JSON: a list for each neuron of its tokens' text, at most 200 characters each.",
     ),
     "links/PLACE/shares": (
         "float32 (series, layers, layers)",
-        "Share of the readers of the second layer that are linked with writers of the first.",
+        "Share of the second layer's readers that are linked with a writer of the first.",
     ),
-    "links/PLACE/names": ("uint8 (bytes,)", "JSON: what each of the series is: the neurons, then each null."),
+    "links/PLACE/names": ("uint8 (bytes,)", "JSON: the name of each series: the neurons, then each null."),
     "links/PLACE/strongest": (
         "int32 (n, 4)",
-        "The neurons most closely linked, forward: writing layer and neuron, reading layer and neuron; one for each "
+        "The most closely linked neurons, forward: writing layer and neuron, reading layer and neuron; one for each "
         "pair of layers, at most 200.",
     ),
-    "links/PLACE/strongest_cosines": ("float32 (n,)", "Cosine of what the one writes with what the other reads."),
+    "links/PLACE/strongest_cosines": (
+        "float32 (n,)",
+        "Cosine between what the first writes and what the second reads.",
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Whether arrays from a file fit each other: what does not fit is passed over, so that drawing need not ask again."""
+"""Check that arrays from a file fit each other. Those that do not are skipped, so drawing need not check again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Array = NDArray[np.generic]
 Group = dict[str, Any]
 _PLACE = re.compile(r"(processed|raw)/(L[0-9]{1,5}(\.E[0-9]{1,6})?/)?[A-Za-z][A-Za-z_-]{0,19}")
 MOST_SHOWN = 512
-"""No block of a picture, and no list, is longer."""
+"""The most entries that a block of a picture or a list may have."""
 
 
 def groups(arrays: Mapping[str, Array], kind: str) -> dict[str, Group]:
-    """The arrays of one kind by place that fit each other, with the names in them read."""
+    """The arrays of one kind that fit each other, by place, with their names decoded."""
     found = {}
     for place, group in kept.places(arrays, kind).items():
         if not _PLACE.fullmatch(place):
@@ -38,7 +38,7 @@ def groups(arrays: Mapping[str, Array], kind: str) -> dict[str, Group]:
 
 
 def _typed(kind: str, group: Mapping[str, Array]) -> bool:
-    """Whether whole numbers stand where they belong, and numbers are finite. Raises KeyError for what is missing."""
+    """Whether the arrays have the right types and finite numbers. Raises KeyError for a missing array."""
     kinds = {name: group[name].dtype.kind == one for name, one in _TYPES[kind].items()}
     return all(kinds.values()) and all(
         one.dtype == np.uint8 if name == "names" else bool(np.isfinite(one).all()) for name, one in group.items()
@@ -142,7 +142,7 @@ _TYPES: dict[str, dict[str, str]] = {
     kept.BEST: {"neurons": "i", "tokens": "i", "cosines": "f"},
     kept.LINKS: {"shares": "f", "strongest": "i", "strongest_cosines": "f"},
 }
-"""What numpy calls the kind of each array: whole numbers, or fractions."""
+"""numpy's `dtype.kind` of each array."""
 _FITS: dict[str, Callable[[Group], bool]] = {
     kept.GRAM: _gram,
     kept.HISTOGRAM: _histogram,

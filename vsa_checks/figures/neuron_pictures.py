@@ -40,7 +40,7 @@ def beyond_by_layer(report: Report, choice: Choice) -> Picture:
     """
     results = report.results(CLAIM, choice)
     if not results:
-        raise NothingToDraw(f"The report holds no results of {CLAIM} that fit.")
+        raise NothingToDraw(f"The report has no matching results of {CLAIM}.")
     experts = [one["subject"].get("expert") for one in results]
     first = min((one for one in experts if one is not None), default=None)
     by_matrix: dict[str, list[Result]] = {}
@@ -58,9 +58,9 @@ def beyond_by_layer(report: Report, choice: Choice) -> Picture:
             f"{best['subject']['layer']}), {above}"
         )
     message = (
-        "Share of a layer's neurons whose best bundle of five tokens comes closer than 99% of random directions come "
-        "with theirs; random directions give 1% by construction. Bands are each null's standard error, twice, either "
-        f"way. {'; '.join(parts)}.{only_expert(experts)}"
+        "Share of a layer's neurons whose best bundle of five tokens comes closer than those of 99% of random "
+        "directions; for random directions the share is 1% by construction. Bands are ± two standard errors of each "
+        f"null. {'; '.join(parts)}.{only_expert(experts)}"
     )
     title = "Neurons that are sums of five tokens beyond chance, by layer"
     return Picture(BEYOND, title, message, SECTION, lambda: _draw_beyond(by_matrix))
@@ -138,7 +138,7 @@ def by_bundle_size(report: Report, choice: Choice) -> Picture:
             f"highest 5% from {last[0, HIGH]:.3f} against {_range(others[:, 1])}"
         )
     message = (
-        "Cosine of a neuron with the best bundle that pursuit finds, by how many tokens it may hold. Lines are "
+        "Cosine of a neuron with the best bundle that pursuit finds, by the number of tokens allowed. Lines are "
         f"medians, bands reach from the 5th to the 95th percentile. {'. '.join(parts)}."
         f"{only_expert(place.expert for place in found)}"
     )

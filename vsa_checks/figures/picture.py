@@ -117,8 +117,8 @@ def chosen(report: Report, kind: str, choice: Choice) -> dict[Place, Group]:
         if choice.layer in (None, place.layer) and choice.matrix in (None, place.matrix)
     }
     if not found:
-        held = f"It holds {_held(here)}." if here else report.kept.why_none or "The run measured nothing of the kind."
-        raise NothingToDraw(f"The report holds no such arrays{_asked(choice)}. {held}")
+        held = f"It has {_held(here)}." if here else report.kept.why_none or "The run measured nothing of this kind."
+        raise NothingToDraw(f"The report has no such arrays{_asked(choice)}. {held}")
     order = {name: at for at, name in enumerate(MATRICES)}
     return dict(sorted(found.items(), key=lambda item: (_at(item[0]), order.get(item[0].matrix, 99), item[0].matrix)))
 
@@ -145,18 +145,18 @@ def _asked(choice: Choice) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as percent; what is nearly all is never written as 100%."""
+    """A share as a percentage; a share just below 1 is never written as 100%."""
     return f"{against(100 * share, 100.0, 3)}%"
 
 
 def only_expert(experts: Iterable[int | None]) -> str:
-    """A sentence on the experts of a mixture of which only the first is drawn; nothing where there is one or none."""
+    """A sentence saying that only a mixture's first expert is drawn; empty if there is at most one expert."""
     known = sorted({one for one in experts if one is not None})
     others = f"the other {len(known) - 1} are not" if len(known) > 2 else "the other one is not"
-    return f" Of the experts only expert {known[0]} is drawn, {others}." if len(known) > 1 else ""
+    return f" Only expert {known[0]} is drawn; {others}." if len(known) > 1 else ""
 
 
 def first_middle_last(layers: Iterable[int]) -> list[int]:
-    """Of some layers at most three: the first, the middle one and the last."""
+    """At most three of the layers: the first, the middle one and the last."""
     known = sorted(set(layers))
     return sorted({known[0], known[len(known) // 2], known[-1]}) if known else []

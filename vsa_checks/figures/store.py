@@ -78,7 +78,7 @@ def from_text(text: str) -> dict[str, Array]:
     try:
         content = base64.b64decode(text, validate=True)
     except ValueError:
-        raise FiguresError("The arrays of a measurement are no base64.") from None
+        raise FiguresError("The arrays of a measurement are not base64.") from None
     return unpacked(content) if content else {}
 
 
@@ -106,7 +106,7 @@ class Kept:
     why_none: str = ""
 
 
-NO_ARRAYS = Kept({}, f"There is no {FILE_NAME} beside the results.")
+NO_ARRAYS = Kept({}, f"There is no {FILE_NAME} next to the results.")
 
 
 def read_file(folder: Path, results: str | bytes) -> Kept:
@@ -122,7 +122,7 @@ def read_file(folder: Path, results: str | bytes) -> Kept:
     try:
         content = read_bytes(folder / FILE_NAME, limit=MOST_BYTES, what="The file")
     except Unreadable as problem:
-        missing = f"There is no {FILE_NAME} beside the results."
+        missing = f"There is no {FILE_NAME} next to the results."
         return Kept({}, missing if problem.missing else f"{FILE_NAME} {problem.reason}.")
     return of_results(content, results)
 
@@ -135,9 +135,9 @@ def of_results(content: bytes, results: str | bytes) -> Kept:
     except FiguresError as problem:
         return Kept({}, f"{FILE_NAME} cannot be used. {problem}")
     if not isinstance(about, dict) or about.get("version") != VERSION:
-        return Kept({}, f"{FILE_NAME} is of a version that is not read here.")
+        return Kept({}, f"{FILE_NAME} has a version that this program cannot read.")
     if about.get(RESULTS) != digest(results):
-        return Kept({}, f"{FILE_NAME} belongs to another run than these results.")
+        return Kept({}, f"{FILE_NAME} belongs to a different run.")
     return Kept(found)
 
 
@@ -147,24 +147,24 @@ def unpacked(content: bytes) -> dict[str, Array]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             if any(one.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for one in members):
-                raise FiguresError("It is packed in a way that no report is.")
+                raise FiguresError("It is not packed as a report's file is.")
             if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > MOST_UNPACKED:
-                raise FiguresError("It holds more than any report does.")
+                raise FiguresError("It holds more than any report can.")
             return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as problem:
         raise FiguresError(f"It is damaged ({problem}).") from None
     except (ValueError, TypeError, tokenize.TokenError) as problem:
-        raise FiguresError(f"It is no file of plain arrays ({problem}).") from None
+        raise FiguresError(f"It is not a file of plain arrays ({problem}).") from None
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise ValueError(f"{member.filename[:80]!r} is compressed in another way")
+        raise ValueError(f"{member.filename[:80]!r} has an unexpected compression")
     with archive.open(member) as file:
         data = file.read(member.file_size + 1)
     stream = io.BytesIO(data)
     if npy.read_magic(stream) != (1, 0):
-        raise ValueError(f"{member.filename[:80]!r} has another header")
+        raise ValueError(f"{member.filename[:80]!r} has an unexpected header")
     try:
         shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_HEADER)
     except (tokenize.TokenError, SyntaxError, TypeError, RecursionError, MemoryError):

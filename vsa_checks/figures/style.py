@@ -144,7 +144,7 @@ def _glyphs() -> frozenset[int]:
 def as_file(figure: Figure, form: str) -> bytes:
     """A picture as a file to be published: vectors with their letters, or 300 dots per inch."""
     if form not in FORMATS:
-        raise UsageError(f"A picture cannot be written as {form!r}: name a file that ends with {', '.join(FORMATS)}.")
+        raise UsageError(f"A picture cannot be written as {form!r}: name a file that ends in {', '.join(FORMATS)}.")
     content = io.BytesIO()
     with styled(**{"svg.fonttype": "path", "svg.hashsalt": "vsa-checks"}):
         dated: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[form]

@@ -1,1 +1,1 @@
-"""Changes a running model to be more, and less, what the theory says, and measures whether it still works."""
+"""Change a running model towards and away from the theory, and measure whether it still works."""

@@ -41,7 +41,7 @@ class Distances:
 
 @dataclass(frozen=True)
 class Target:
-    """A head as it is, and how large and how near to it the product is to become: Frobenius, over the distances."""
+    """A head, and the target norm and inner product for its changed product: Frobenius, over the distances."""
 
     own: Pair
     norm: float
@@ -50,7 +50,7 @@ class Target:
 
     @classmethod
     def of(cls, own: Pair, changed: Pair, over: Distances) -> Target:
-        """What a change makes of a head."""
+        """The result of a change to a head."""
         return cls(own, over.inner(changed, changed), over.inner(changed, own), over)
 
 

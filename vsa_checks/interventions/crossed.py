@@ -1,4 +1,4 @@
-"""The interval of a mean over units of text and random draws, neither of which is all that there could be."""
+"""The interval of a mean over units of text and random draws, both of which are samples."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def crossed_mean(table: Table, weights: Table, unit: str) -> Mean:
 
     Raises
     ------
-    ValueError : fewer than two units, of which there is no interval
+    ValueError : fewer than two units, which give no interval
 
     References
     ----------

@@ -22,9 +22,9 @@ from vsa_checks.writing import write_together, write_whole
 
 FILE_NAME = "intervene.json"
 UNFINISHED = "intervene-unfinished.json"
-"""What a run has found before its end, so that one which is interrupted goes on where it was."""
+"""File with the results of an unfinished run, so that an interrupted run can resume."""
 TASKS = "tasks"
-"""The intervention that tries tasks under all others: results with and without it differ."""
+"""The intervention that measures tasks under all others: results with and without it differ."""
 SCHEMA_VERSION = 1
 MOST_BYTES = 50 * MB
 LIBRARIES = ("numpy", "torch", "transformers")
@@ -85,7 +85,7 @@ def validate(document: Any) -> str:
 
 
 def write(document: Mapping[str, Any], folder: Path) -> Path:
-    """Validate a document and write it and its figure together, in place of what an unfinished run has kept.
+    """Validate a document, and write it and its figure together, replacing the results of an unfinished run.
 
     Raises OSError, and ValueError for a document that is invalid.
     """
@@ -110,7 +110,7 @@ def _as_text(document: Mapping[str, Any]) -> str:
 def unfinished(folder: Path, like: Mapping[str, Any]) -> dict[str, Any] | None:
     """What an unfinished run has kept, if it was of the same model, libraries, seed and rule as the document `like`.
 
-    None where there is nothing of the kind; what cannot be read counts as nothing, since it can be measured again.
+    None if there is none; an unreadable file counts as none, because it can be measured again.
     """
     try:
         found = read(folder / UNFINISHED)
@@ -133,5 +133,5 @@ def read(path: Path) -> dict[str, Any]:
         raise UsageError(f"{error}. {again}") from None
     wrong = validate(document)
     if wrong:
-        raise UsageError(f"The file {path} does not hold the results of interventions: {wrong}. {again}")
+        raise UsageError(f"The file {path} does not contain the results of interventions: {wrong}. {again}")
     return dict(document)

@@ -1,4 +1,4 @@
-"""Token embeddings made more, or less, nearly orthogonal, by degrees. Rows are float32 arrays (n, d), one a token."""
+"""Make token embeddings more or less nearly orthogonal, by degrees. Rows are float32 arrays (n, d), one per token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKENS_PER_NEIGHBOURHOOD = 64
 
 
 def centered_by(rows: Rows, degree: float) -> Rows:
-    """Take a share of the mean embedding off every token, which keeps its norm."""
+    """Subtract a share of the mean embedding from every token; norms stay."""
     return _with_norms_of(rows, rows - np.float32(degree) * _mean(rows))
 
 

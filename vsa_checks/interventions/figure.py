@@ -1,4 +1,4 @@
-"""intervene.svg: what a model loses with each dose of a change, beside changes of the same size."""
+"""intervene.svg: the cost of each dose of a change, compared with changes of the same size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RANK, _RANK_AXIS = "embeddings/low rank", "share of principal axes that stay"
 
 
 def draw(document: Mapping[str, Any]) -> bytes | None:
-    """The figure of intervene.json as SVG; None where nothing was tried. The same numbers give the same bytes."""
+    """The figure of intervene.json as SVG; None if nothing was tried. The same numbers give the same bytes."""
     return as_file(picture(document["results"]), "svg") if document["results"] else None
 
 

@@ -1,4 +1,4 @@
-"""The one place where an intervention's losses are compared: carries, does not carry, cannot tell."""
+"""The only module that compares an intervention's losses: carries, does not carry, cannot tell."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Ruling:
 
 @dataclass(frozen=True)
 class Sides:
-    """On which side of zero a mean over draws and units lies, with its interval and with every draw."""
+    """The side of zero on which a mean over draws and units lies, with its interval and with every draw."""
 
     unit: str
     weights: Table

@@ -14,7 +14,7 @@ from vsa_checks.models.forward import CannotRun
 from vsa_checks.models.texts import Window
 
 BATCH_TOKENS = 1024
-"""Logits of so many tokens are held at a time: 200 MB at a vocabulary of 49,152."""
+"""Number of tokens whose logits are held at a time: 200 MB at a vocabulary of 49,152."""
 
 
 def window_losses(module: Any, windows: Sequence[Window]) -> NDArray[np.float64]:
@@ -119,10 +119,10 @@ def _logits(module: Any, sequences: Sequence[NDArray[np.int64]]) -> Any:
     try:
         with torch.no_grad():
             return module(torch.from_numpy(tokens), use_cache=False).logits
-    except Exception as problem:  # transformers raises whatever it likes
+    except Exception as problem:  # transformers may raise anything
         raise CannotRun(
-            f"The model cannot be run over the text: {first_line(problem)}. Check that memory is free for it, or give "
-            "another model."
+            f"The model cannot be run over the text: {first_line(problem)}. Check that there is enough free memory, or "
+            "give another model."
         ) from problem
 
 

@@ -1,4 +1,4 @@
-"""Tries every intervention on one model, and names those that could not be tried."""
+"""Try every intervention on one model, and name those that could not be tried."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from vsa_checks.workbench.access import Workbench
 
 INTERVENTIONS = ("neurons", "heads", "embeddings", "spoil", TASKS)
 WINDOWS, WINDOW_TOKENS = 12, 48
-"""How many windows are read, and at most so many tokens of the beginning of each."""
+"""Number of windows to read, and most tokens from the start of each."""
 LEAST_WINDOWS = 2
-"""Fewer have no interval."""
+"""Fewer windows have no interval."""
 Tell = Callable[[str], None]
 """Is told in a few words what is done next."""
 Keep = Callable[[dict[str, Any]], None]
@@ -42,7 +42,7 @@ class _Found:
     failed: dict[str, str] = field(default_factory=dict)
 
     def attempt(self, name: str, do: Callable[[], None]) -> None:
-        """Do something; where it cannot be done, note under its name why, and go on."""
+        """Do something; if it fails, note the reason under its name and continue."""
         try:
             do()
         except NotChecked as reason:
@@ -50,7 +50,7 @@ class _Found:
         except CannotRun as reason:
             self.failed[name] = str(reason)
         except MemoryError as error:
-            self.failed[name] = f"There is too little memory for it ({first_line(error)})."
+            self.failed[name] = f"There is not enough memory for it ({first_line(error)})."
 
 
 def measure(
@@ -85,7 +85,7 @@ def measure(
     groups = [name for name in INTERVENTIONS if name in chosen and name != TASKS]
     made: list[tuple[Trying, Setting]] = []
     start, found = _Found(), _Found()
-    tell("the model, as it is")
+    tell("the unchanged model")
     start.attempt("", lambda: made.append(_begin(model, text, TASKS in chosen, n_windows, seed)))
     if not made:
         nothing: dict[str, Any] = {"text": None, "unchanged": None, "results": []}
@@ -103,7 +103,7 @@ def measure(
 
     def record(plan: Plan, away: Away) -> None:
         if plan.id in known:
-            tell(f"{plan.id}: kept from the unfinished run")
+            tell(f"{plan.id}: taken from the unfinished run")
             found.results.append(known[plan.id])
             return
         tell(plan.id)
@@ -128,7 +128,7 @@ def _text(text: Text, trying: Trying) -> dict[str, Any]:
 
 
 def _unchanged(trying: Trying) -> dict[str, Any]:
-    """What the model gives as it is."""
+    """The results of the unchanged model."""
     return {
         "loss": trying.text.within.mean(trying.text.unchanged).value,
         "guess": trying.text.within.mean(trying.text.blind[None]).value,
@@ -146,7 +146,7 @@ def _unchanged(trying: Trying) -> dict[str, Any]:
 
 
 def _begin(model: Model, text: Text, with_tasks: bool, n_windows: int, seed: int) -> tuple[Trying, Setting]:
-    """The model on the windows of the text and the tasks. Raises NotChecked or CannotRun where it reads none."""
+    """The model on the windows of the text and the tasks. Raises NotChecked or CannotRun if it reads none."""
     running = Running(model)
     if model.tokenizer is None:
         raise NotChecked(f"it reads no text: {model.text_reason}")

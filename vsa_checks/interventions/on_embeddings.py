@@ -1,7 +1,7 @@
-"""Embeddings made more and less nearly orthogonal. What is read changes; the unembedding stays, also where it is tied.
+"""Make embeddings more and less nearly orthogonal. The input changes; the unembedding stays, even if it is tied.
 
-At each dose stands what the theory asks for: the rms cosine of the tokens, raw and centered, and the share of layer-0
-neurons that are beyond chance as sums of five of them.
+Each dose is reported with the quantities of the theory: the rms cosine of the tokens, raw and centered, and the share
+of layer-0 neurons that are beyond chance as sums of five of them.
 """
 
 from __future__ import annotations
@@ -155,6 +155,6 @@ def near_orthogonality(running: Running, rows: Rows, seed: int) -> dict[str, Any
 
 
 def _away(running: Running, own: Rows, run: Callable[[], object]) -> AbstractContextManager[None]:
-    """Run with the mean embedding in the place of every token's."""
+    """Run with the mean embedding in place of every token's."""
     mean = own.mean(axis=0, dtype=np.float64).astype(np.float32)
     return running.embedded(np.ascontiguousarray(np.broadcast_to(mean, own.shape)))

@@ -1,4 +1,4 @@
-"""W_V W_O and W_Q W_K^T of all heads, moved by degrees to the nearest multiple of a partial isometry."""
+"""Move W_V W_O and W_Q W_K^T of all heads by degrees to the nearest multiple of a partial isometry."""
 
 from __future__ import annotations
 
@@ -235,12 +235,12 @@ def _asked(running: Running, layer: int, pairs: list[Pair]) -> Part:
 
 
 def _heads_away(running: Running, layers: list[int], run: Callable[[], object]) -> AbstractContextManager[None]:
-    """Run with what every head gives held at its mean."""
+    """Run with every head's output held at its mean."""
     return running.held_at_mean({(layer, "o"): slice(None) for layer in layers}, run)
 
 
 def _evenly_attending(running: Running, layers: list[int], run: Callable[[], object]) -> AbstractContextManager[None]:
-    """Run with queries of zero: every position attends evenly to all that it sees."""
+    """Run with zero queries: every position attends uniformly to all visible positions."""
     parts: dict[tuple[Kind, int], Part] = {}
     for layer in layers:
         part = running.part("attn", layer)

@@ -1,4 +1,4 @@
-"""Layer-0 neurons replaced by their bundles of k tokens, and by what is no bundle of theirs at the same distance."""
+"""Replace layer-0 neurons by their bundles of k tokens, and by other vectors at the same distance."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Neurons:
         return stream(self._seed, "intervene", self.matrix, name, draw)
 
     def _stand_in(self, name: str, draw: int) -> tuple[Rows, Bundles]:
-        """Rows (m, d) at unit norm that are no neurons, and their bundles."""
+        """Stand-in rows (m, d) at unit norm, and their bundles."""
         rows, rng = self._unit, self._rng(name, draw)
         if name == SIGNS or len(rows) < 2:
             axes, kept = principal_axes(self.words.vectors), kept_axes(rows.shape[1])

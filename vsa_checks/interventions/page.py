@@ -49,14 +49,14 @@ def block(document: Mapping[str, Any], picture: str = "") -> str:
 
 
 def written(page: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page with its numbers anew, from results by the names of their figures.
+    """The page with new numbers, from results by the names of their figures.
 
     Raises UsageError if the marks are missing.
     """
     before, start, rest = page.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
-        raise UsageError(f"The marks for the results are gone: put back {START!r} and {END!r}.")
+        raise UsageError(f"The marks for the results are missing: put back {START!r} and {END!r}.")
     blocks = [block(document, picture) for picture, document in documents.items()]
     between = "\n\n".join([f"**In short.** {' '.join(map(prose.in_short, documents.values()))}", *blocks])
     return f"{before}{START}\n\n{between}\n\n{END}{after}"
@@ -66,12 +66,12 @@ def committed(docs: Path = paths.DOCS) -> dict[str, dict[str, Any]]:
     """The committed results by the names of their figures. Raises UsageError for none or a damaged one."""
     found = {path.with_suffix(".svg").name: read(path) for path in sorted(docs.glob(RESULTS))}
     if not found:
-        raise UsageError(f"{docs} has no {RESULTS}: put the intervene.json of a run there under such a name.")
+        raise UsageError(f"{docs} has no {RESULTS}: put a run's intervene.json there under such a name.")
     return found
 
 
 def pages(page: Path = PAGE) -> dict[Path, bytes]:
-    """What the page and the figures should hold. Raises UsageError for damaged files."""
+    """The new content of the page and the figures. Raises UsageError for damaged files."""
     documents = committed(page.parent)
     wanted = {page: written(page.read_text(encoding="utf-8"), documents).encode()}
     drawn = {page.parent / name: figure.draw(document) for name, document in documents.items()}
@@ -79,7 +79,7 @@ def pages(page: Path = PAGE) -> dict[Path, bytes]:
 
 
 def bring_up_to_date(page: Path = PAGE) -> bool:
-    """Write the page and the figures anew; whether that changed one of them. Raises UsageError for damaged files."""
+    """Rewrite the page and the figures; returns whether one of them changed. Raises UsageError for damaged files."""
     wanted = pages(page)
     old = {path: path.read_bytes() for path in wanted if path.exists()}
     for path, content in wanted.items():

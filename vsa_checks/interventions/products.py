@@ -1,7 +1,7 @@
-"""The product of a head's two matrices, W_V W_O or W_Q W_K^T, made to stretch all that it reads evenly.
+"""Make the product of a head's two matrices, W_V W_O or W_Q W_K^T, stretch all directions that it reads evenly.
 
-A product of rank r is U T V^T, with orthonormal U and V and a core T (r, r), which is diagonal as it is. The nearest
-multiple of a partial isometry has the same U and V and a multiple of the identity in the core.
+A product of rank r is U T V^T, with orthonormal U and V and a core T (r, r), which is diagonal before any change.
+The nearest multiple of a partial isometry has the same U and V and a multiple of the identity in the core.
 """
 
 from __future__ import annotations

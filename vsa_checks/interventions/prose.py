@@ -1,4 +1,4 @@
-"""What the results of interventions say, in sentences that are written from them."""
+"""Sentences generated from the results of interventions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VERDICTS = ("carries", "does not carry", "cannot tell")
 
 
 def paragraphs(document: Mapping[str, Any]) -> list[str]:
-    """The verdicts in all, then a list with an item for each part and aim, then one for the tasks; plain Markdown."""
+    """All verdicts, then a list with an item for each part and aim, then one for the tasks; plain Markdown."""
     results = document["results"]
     judged = [one for one in results if one["verdict"]]
     said = [f"Verdicts on text, {len(judged)} in total: {counts(judged)}."] if judged else []
@@ -36,7 +36,7 @@ def paragraphs(document: Mapping[str, Any]) -> list[str]:
 
 
 def in_short(document: Mapping[str, Any]) -> str:
-    """One model's verdicts, and what it costs to put bundles of five tokens in the place of layer-0 neurons."""
+    """One model's verdicts, and the cost of replacing layer-0 neurons by bundles of five tokens."""
     name = document["model"]["name"].rsplit("/", 1)[-1]
     judged = [one for one in document["results"] if one["verdict"]]
     said = [f"{markdown(name)}: {len(judged)} changes were judged: {counts(judged)}."]

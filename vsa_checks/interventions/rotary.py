@@ -1,4 +1,4 @@
-"""How positions turn queries against keys, read off the running model: rotary ones, of any kind, or none."""
+"""Find how positions rotate queries against keys from the running model: any rotary embedding, or none."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def turns(running: Running, layers: list[int], n_positions: int) -> dict[int, Tu
             _read(running, length)
         except NotChecked:
             raise
-        except Exception as problem:  # transformers raises whatever it likes
+        except Exception as problem:  # transformers may raise anything
             raise CannotRun(f"The model cannot be run over {n_positions} tokens: {problem}") from problem
     return {layer: seen[layer][:n_positions] if layer in seen else plain for layer in layers}
 

@@ -1,4 +1,4 @@
-"""A model that runs, and whose weights and activations can be changed and put back."""
+"""A running model whose weights and activations can be changed and restored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _OF_BIAS = {"b_Q": "q", "b_K": "k", "b_O": "o", "b_in": "up", "b_gate": "gate"}
 class Running:
     """The transformers module of a model, raw, float32, on the CPU, and its weights as they are stored.
 
-    Raises NotChecked for a model of which no next-token loss is defined, and CannotRun for one that cannot be run.
+    Raises NotChecked for a model without a next-token loss, and CannotRun for one that cannot be run.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Running:
 
     @contextmanager
     def changed(self, parts: Mapping[tuple[Kind, int], Part]) -> Iterator[None]:
-        """Run with other weights in some parts of layers. What they replace is kept, and put back at the end.
+        """Run with other weights in some parts of layers. The original weights are restored at the end.
 
         A bias that the model does not have is added to what its matrix gives. Raises NotChecked where the module does
         not hold its weights in the way in which they are written here.

@@ -1,4 +1,4 @@
-"""The results of interventions as tables: rows of plain words and numbers, for the terminal and for Markdown."""
+"""The results of interventions as tables, for the terminal and for Markdown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NULLS = ("random direction", "bundles of sign-flipped neurons", "bundles of cov
 
 
 def loss_rows(document: Mapping[str, Any]) -> list[Row]:
-    """What each change costs on text, in nats a token, beside its nulls and the part's absence."""
+    """The cost of each change on text, in nats per token, compared with its nulls and the part's absence."""
     return [
         (
             one["id"],
@@ -40,7 +40,7 @@ def loss_rows(document: Mapping[str, Any]) -> list[Row]:
 
 
 def task_rows(document: Mapping[str, Any]) -> list[Row]:
-    """What changes do to tasks: the share of right answers, and the cost in nats."""
+    """The effect of changes on tasks: the share of right answers, and the cost in nats."""
     before = {one["task"]: one for one in (document["unchanged"] or {"tasks": []})["tasks"]}
     rows: list[Row] = [
         ("none", task, f"{one['accuracy']:.0%}", NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)

@@ -13,7 +13,7 @@ from vsa_checks.interventions.losses import Item
 
 FILE = "tasks.toml"
 LEAST_ITEMS = 6
-"""A task of which the tokenizer leaves fewer items is not asked."""
+"""A task with fewer items left after tokenization is skipped."""
 
 
 def read_tasks() -> dict[str, Any]:
@@ -24,7 +24,7 @@ def read_tasks() -> dict[str, Any]:
 def items(
     tokenizer: Any, ordinary: NDArray[np.int64], n_positions: int, rng: np.random.Generator
 ) -> dict[str, list[Item]]:
-    """Put the tasks into tokens.
+    """Tokenize the tasks.
 
     An item is left out where the tokenizer gives two of its options the same first token, where it is longer than the
     model's positions, and where it needs a token that the model does not have.

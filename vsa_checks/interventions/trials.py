@@ -1,4 +1,4 @@
-"""What one trial is: a change, others of the same size beside it, and what the part is worth."""
+"""One trial: a change, its nulls of the same size, and the cost of the part's absence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vsa_checks.interventions.running import Running
 from vsa_checks.workbench.access import Workbench
 
 Change = Callable[[], AbstractContextManager[None]]
-"""Makes the change to the running model, and puts it back at the end of the `with` block."""
+"""Changes the running model, and restores it at the end of the `with` block."""
 Draws = tuple[Change, ...]
-"""One change for each draw of what is random in it; one alone where nothing is."""
+"""One change for each random draw; a single one if nothing is random."""
 Away = Callable[[Callable[[], object]], AbstractContextManager[None]]
 """Takes a part away; is given what runs the model over the text, for means that are held."""
 Aim = Literal["idealise", "spoil"]
@@ -69,7 +69,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Setting:
-    """What trials are made from: the model, and what it will read.
+    """The inputs of trials: the model, and what it will read.
 
     Attributes
     ----------

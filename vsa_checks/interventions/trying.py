@@ -1,4 +1,4 @@
-"""One model on one text and some tasks, as it is and changed: losses, costs beside nulls and the part's absence."""
+"""Run one model on one text and some tasks, unchanged and changed: losses, and costs compared with the nulls."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class Trying:
         self._gone: dict[str, Scores] = {}
 
     def _scores(self, in_tasks: bool) -> Scores:
-        """What the model gives as it is now: arrays (n,)."""
+        """The results of the model in its present state: arrays (n,)."""
         found = window_losses(self.running.module, self.windows)
         tasks = self.tasks if in_tasks else {}
         return Scores(found, {name: item_scores(self.running.module, some) for name, some in tasks.items()})
 
     def _under(self, changes: Draws, in_tasks: bool) -> Scores:
-        """What the model gives under each of some changes."""
+        """The results of the model under each of some changes."""
         found = []
         for change in changes:
             with change():

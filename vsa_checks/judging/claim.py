@@ -27,7 +27,7 @@ _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _ClaimRecord(TypedDict):
-    """What a [[claim]] of the file may hold."""
+    """Fields of a [[claim]] in the file."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
@@ -62,7 +62,7 @@ class _ClaimRecord(TypedDict):
 
 
 class _NullRecord(TypedDict):
-    """What a [[null]] of the file may hold."""
+    """Fields of a [[null]] in the file."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     name: _Words
@@ -80,9 +80,9 @@ class _File(TypedDict):
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of the paper: what is measured, and what would count as true.
+    """One statement of the paper: what is measured, and what would make it true.
 
-    fooled_by: for a claim with decisive nulls, which structure would beat them without being what the claim says.
+    fooled_by: for a claim with decisive nulls, a structure that would beat them although the claim is not true.
     """
 
     id: str
@@ -127,8 +127,8 @@ def _read(path: Path) -> tuple[dict[str, Claim], dict[str, Null]]:
         if unknown:
             line = toml_line(path.read_text(encoding="utf-8"), "claim", place, "decisive")
             raise UsageError(
-                f"The claims file {path} (line {line}) gives {one['id']} the decisive null {unknown[0]!r}, and "
-                f"no [[null]] has this name. Correct the name, or say there what the null keeps and destroys."
+                f"The claims file {path} (line {line}) gives {one['id']} the decisive null {unknown[0]!r}, but "
+                f"no [[null]] has this name. Correct the name, or add a [[null]] that says what it keeps and destroys."
             )
     return {one["id"]: Claim(**_hashable(one)) for one in found["claim"]}, nulls
 
@@ -138,8 +138,8 @@ def _require_unique(path: Path, kind: str, key: str, names: list[str]) -> None:
         if name in names[:place]:
             line = toml_line(path.read_text(encoding="utf-8"), kind, place, key)
             raise UsageError(
-                f"The claims file {path} (line {line}) has the {kind} {name} a second time. Give it another {key}, "
-                f"or remove one of the two."
+                f"The claims file {path} (line {line}) has the {kind} {name} twice. Give one of them another "
+                f"{key}, or remove it."
             )
 
 
@@ -148,12 +148,12 @@ def _hashable(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_claims(path: Path) -> dict[str, Claim]:
-    """Read a file of claim records, by id, in its order. Raises UsageError for a file that does not fit."""
+    """Read a file of claim records, by id, in its order. Raises UsageError for an invalid file."""
     return _read(path)[0]
 
 
 def read_nulls(path: Path) -> dict[str, Null]:
-    """Read the nulls of a file of claim records, by name. Raises UsageError for a file that does not fit."""
+    """Read the nulls of a file of claim records, by name. Raises UsageError for an invalid file."""
     return _read(path)[1]
 
 
@@ -165,5 +165,5 @@ def load_claims() -> dict[str, Claim]:
 
 @cache
 def load_nulls() -> dict[str, Null]:
-    """The nulls that the claims are set against, by name. Raises UsageError if the file is damaged."""
+    """The claims' nulls, by name. Raises UsageError if the file is damaged."""
     return read_nulls(paths.CLAIMS_FILE)

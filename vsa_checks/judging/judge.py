@@ -1,4 +1,4 @@
-"""The one place that compares: a measurement with its claim's threshold and with its nulls."""
+"""The only module that compares a measurement with its claim's threshold and nulls."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from vsa_checks.judging.measurement import Measurement, NullMeasurement
 HOLDS, CHANCE, REFUTED, NOT_CHECKED = "holds", "chance", "refuted", "not-checked"
 VERDICTS = (HOLDS, CHANCE, REFUTED, NOT_CHECKED)
 FRAGILE_MOVE = 0.2
-"""A verdict is fragile if it would be another with threshold or delta moved by this share of itself either way."""
+"""A verdict is fragile if moving threshold or delta by this share of itself, either way, would change it."""
 NEAR_THRESHOLD, NEAR_P, NEAR_SPREADS, NEAR_MOVES = 0.05, 2.0, 2.0, 5.0
-"""Another draw might change a verdict where the value lies this close to the threshold (as a share of it), p within
-this factor of alpha, or the lead over a null within so many standard deviations of that null of delta. Once there are
-other draws: where the distance to the threshold is at most so many times what they have changed of it."""
+"""Another draw might change a verdict if the value is this close to the threshold (as a share of it), p is within this
+factor of alpha, or the lead over a null is within this many of its standard deviations of delta. Once there are other
+draws: if the distance to the threshold is at most this many times the change that they made."""
 
 
 class ExaminedNothing(Exception):
-    """A measure that looked at nothing, or returned no finite number: an error, never a pass."""
+    """A measure that examined nothing or returned no finite number: an error, never a pass."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, why, and the threshold that was really applied.
+    """A verdict, its reason, and the threshold that was applied.
 
-    fragile: threshold or delta moved by a fifth would change it. unsettled: other random numbers do. by_verdict: how
-    many of all draws give each verdict.
+    fragile: moving threshold or delta by a fifth would change it. unsettled: other random numbers change it.
+    by_verdict: how many of all draws give each verdict.
     """
 
     verdict: str
@@ -51,11 +51,11 @@ def judge(claim: Claim, measurement: Measurement, d_model: int, redrawn: Sequenc
     claim : Claim
         Gives direction, threshold, alpha, delta and the names of the decisive nulls.
     measurement : Measurement
-        Holds every decisive null of the claim, and the reference where the threshold is in units of it.
+        Has every decisive null of the claim, and the reference if the threshold is in units of it.
     d_model : int
         Width of the residual stream, for thresholds in units of 1/sqrt(d_model).
     redrawn : sequence of Measurement
-        The same with other random numbers. They change no verdict, and tell whether it is settled.
+        The same with other random numbers. They do not change the verdict, but show whether it is settled.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def judge(claim: Claim, measurement: Measurement, d_model: int, redrawn: Sequenc
     Raises
     ------
     ExaminedNothing
-        If a measurement looked at nothing, or its value or a null is not finite.
+        If a measurement examined nothing, or its value or a null is not finite.
     ValueError
         If a decisive null or a needed reference was not measured.
     """
@@ -96,18 +96,18 @@ def judge(claim: Claim, measurement: Measurement, d_model: int, redrawn: Sequenc
 
 
 def near_margin(claim: Claim, measurement: Measurement, d_model: int, redrawn: Sequence[Measurement] = ()) -> bool:
-    """Whether other random numbers might change the verdict on a measurement, so that it is worth measuring again.
+    """Whether other random numbers might change the verdict, so that measuring again is worthwhile.
 
     Parameters
     ----------
     claim, measurement, d_model, redrawn
-        As `judge` takes them; without `redrawn`, nothing is known yet of other random numbers.
+        As in `judge`; without `redrawn`, nothing is known yet about other random numbers.
 
     Returns
     -------
     bool
-        True where the value lies near its threshold, or where it meets it, beats some decisive null only narrowly or
-        nearly beats it, and clearly beats all others.
+        True if the value is near its threshold, or if it meets the threshold, narrowly beats or fails to beat some
+        decisive nulls, and clearly beats all others.
     """
     threshold = claim.threshold * _unit(claim, measurement, d_model)
     distance = measurement.value - threshold
@@ -126,7 +126,7 @@ def near_margin(claim: Claim, measurement: Measurement, d_model: int, redrawn: S
 
 
 def _narrow(claim: Claim, value: float, null: NullMeasurement) -> bool:
-    """Whether another draw of a null could well be beaten where this one is not, or the other way round."""
+    """Whether another draw of a null could reverse whether it is beaten."""
     ahead = _lead(claim, value, null) - claim.delta
     by_lead, by_p = (
         abs(ahead) <= NEAR_SPREADS * null.spread,
@@ -136,7 +136,7 @@ def _narrow(claim: Claim, value: float, null: NullMeasurement) -> bool:
 
 
 def can_be_judged(claim: Claim, measurement: Measurement) -> bool:
-    """Whether `judge` has all that it needs of a measurement."""
+    """Whether a measurement has everything that `judge` needs."""
     try:
         _require_sound(claim, measurement)
         _unit(claim, measurement, 1)
@@ -227,7 +227,7 @@ def _not_told(claim: Claim, measurement: Measurement) -> str:
 
 
 def _side(claim: Claim, measurement: Measurement) -> str:
-    """Whether a value that misses its threshold lies above, at or below what chance gives."""
+    """Whether a value that misses its threshold is above, at or below chance."""
     nulls = _decisive(claim, measurement) or measurement.nulls
     if nulls:
         hardest = max(nulls, key=lambda null: null.p_value)

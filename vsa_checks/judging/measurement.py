@@ -14,7 +14,7 @@ from vsa_checks.statistics import Interval, tail_p
 
 @dataclass(frozen=True)
 class Reference:
-    """What ideal random vectors or matrices of the same shape give."""
+    """The value for ideal random vectors or matrices of the same shape."""
 
     name: str
     value: float
@@ -22,9 +22,9 @@ class Reference:
 
 @dataclass(frozen=True)
 class NullMeasurement:
-    """The same value where only the claimed structure was destroyed, over n draws (None: by a law, without draws).
+    """The same value after only the claimed structure was destroyed, over n draws (None: from a formula).
 
-    p_value: how often chance gives a value at least as far in the claimed direction. p_opposite: in the other one.
+    p_value: how often chance gives a value at least as far in the claimed direction. p_opposite: in the opposite one.
     """
 
     name: str
@@ -50,7 +50,7 @@ class NullMeasurement:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One subject's value with its interval, its nulls and reference, and how much was looked at or left out."""
+    """One subject's value with its interval, nulls and reference, and the numbers of units examined and left out."""
 
     value: float
     interval: Interval
@@ -61,7 +61,7 @@ class Measurement:
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The measurement in plain JSON types; no float loses a bit, and details stay as they are."""
+        """The measurement in plain JSON types; floats keep every bit, and details are unchanged."""
         interval, nulls = vars(self.interval), [vars(null) for null in self.nulls]
         return {
             "value": float(self.value),

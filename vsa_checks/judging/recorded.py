@@ -1,4 +1,4 @@
-"""Recorded verdicts: one file for each model, which says what a run is expected to find."""
+"""Recorded verdicts: one file per model, with the verdicts that a run is expected to find."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from vsa_checks.reading import MB, Unreadable, read_toml
 from vsa_checks.writing import write_whole
 
 MOST_BYTES = 64 * MB
-"""Some hundred bytes for each subject of the largest models."""
+"""A few hundred bytes for each subject of the largest models."""
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Verdict = Literal["holds", "chance", "refuted", "not-checked"]
 
 
 class _Entry(TypedDict):
-    """What a file says of one subject."""
+    """The entry of one subject in a file."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
     verdict: _Verdict
@@ -48,7 +48,7 @@ class _File(TypedDict):
 
 @dataclass(frozen=True)
 class Known:
-    """What was recorded of one subject; also: the verdicts that other random numbers give."""
+    """The record of one subject. also: the verdicts with other random numbers."""
 
     verdict: str
     reason: str
@@ -56,14 +56,14 @@ class Known:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """All verdicts that are as recorded."""
+        """All verdicts that match the record."""
         return (self.verdict, *self.also)
 
 
 class Recorded(dict[str, Known]):
-    """What a file says: verdict and reason by subject id.
+    """The content of a file: verdict and reason by subject id.
 
-    twin: sha256 of the file with the values of the model's twin that was written with it; None without.
+    twin: sha256 of the file with the values of the model's twin that was written with it; None if there is none.
     """
 
     def __init__(self, known: Mapping[str, Known] | None = None, twin: str | None = None) -> None:
@@ -129,7 +129,7 @@ def write_recorded(path: Path, model: str, sha256: str, known: Mapping[str, Know
 
 
 def recorded_text(model: str, sha256: str, known: Mapping[str, Known], twin: str | None = None) -> str:
-    """What a file of recorded verdicts holds: one line each, sorted by id, and the sha256 of the twin's file."""
+    """The text of a file of recorded verdicts: one line each, sorted by id, and the sha256 of the twin's file."""
     lines = [
         "# What was measured of one model: written by `pytest claims/ --record`, which replaces it.",
         f"model = {_quoted(model)}",

@@ -1,4 +1,4 @@
-"""What each check looks at: all subjects of a model, known from its shape before weights are read."""
+"""Subjects: everything that is checked on a model, known from its shape before weights are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BINDING_MAPS = ("W_Q", "W_K", "OV")
 
 
 MOST_EXPERTS = 4
-"""Of a layer with more experts, this many are looked at."""
+"""If a layer has more experts, this many are checked."""
 
 
 class LayerShape(Protocol):
@@ -67,7 +67,7 @@ class Subject:
 
     @property
     def test_id(self) -> str:
-        """The id as it stands in a pytest id, where "/" would be taken for a path."""
+        """The id for use in a pytest id, where "/" would be taken for a path."""
         return self.id.replace("/", ".")
 
 
@@ -77,7 +77,7 @@ def mlp_inputs(shape: LayerShape) -> tuple[str, ...]:
 
 
 def experts_of(shape: LayerShape, layer: int) -> tuple[int | None, ...]:
-    """The experts of a layer that are looked at: at most MOST_EXPERTS, evenly spaced; (None,) in a dense layer."""
+    """The experts of a layer that are checked: at most MOST_EXPERTS, evenly spaced; (None,) in a dense layer."""
     if layer not in shape.expert_layers:
         return (None,)
     if shape.n_experts <= MOST_EXPERTS:
@@ -114,7 +114,7 @@ def _places(claim: Claim, shape: LayerShape) -> Iterable[tuple[int | None, int |
             # In a gated MLP the nonlinearity acts on the products with W_gate, which comes first in mlp_inputs.
             return [(0, expert, mlp_inputs(shape)[0]) for expert in experts_of(shape, 0)]
         case kind:
-            raise ValueError(f"claim {claim.id} is about {kind!r}, which no model has")
+            raise ValueError(f"claim {claim.id} is about {kind!r}, which does not exist in any model")
 
 
 def enumerate_subjects(claim: Claim, shape: LayerShape, bases: Iterable[Basis] = BASES) -> list[Subject]:

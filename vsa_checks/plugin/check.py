@@ -1,4 +1,4 @@
-"""From a verdict to a test's outcome, and what may be expected of it beforehand."""
+"""Turn verdicts into test outcomes, and mark the expected ones in advance."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EXPECTED_FAILURE = {CHANCE: Chance, REFUTED: Refuted}
 def expectation_marks(known: Known | None) -> list[pytest.MarkDecorator]:
     """The mark that makes a recorded `chance` or `refuted` expected, and nothing else.
 
-    Where other random numbers give other verdicts, each of them is expected.
+    If the verdict depends on the random seed, each recorded verdict is expected.
     """
     expected = tuple(EXPECTED_FAILURE[one] for one in known.verdicts if one in EXPECTED_FAILURE) if known else ()
     if known is None or not expected:
@@ -75,7 +75,7 @@ def settle(result: dict[str, Any], known: Known | None, recording: bool) -> None
 
 
 class Check:
-    """Measures one subject, judges it, hands the result to the report and settles the test's outcome."""
+    """Measure one subject, judge it, pass the result to the report and set the test's outcome."""
 
     def __init__(self, run: ClaimsRun, bench: Workbench, item: pytest.Item) -> None:
         self._run, self._bench, self._item = run, bench, item
@@ -93,8 +93,8 @@ class Check:
             told = with_trace(error, self._item.config.option.fulltrace)
             self._item.user_properties.append((LOAD_PROPERTY, json.dumps(told)))
             raise ModelError(
-                f"{subject.id}: not measured, the model could not be read in the {subject.basis} basis; the reason "
-                f"is at the end"
+                f"{subject.id}: not measured, because the model could not be read in the {subject.basis} basis; "
+                f"the reason is at the end"
             ) from error
         if measured.measurement is None:
             result = not_checked_record(claim, subject, flags, measured.reason, measured.duration_s)
@@ -114,7 +114,7 @@ class Check:
             put_beside(self._run, self._bench, self._item, result, claim, subject, measure, options)
         result["recorded"] = None if known is None else {"verdict": known.verdict, "reason": known.reason}
         self.called = True
-        # Text, so that xdist can carry it whatever the numbers are made of.
+        # Text, so that xdist can transfer it whatever the number types.
         self._item.user_properties.append((RESULT_PROPERTY, json.dumps(result, allow_nan=False)))
         if measured.arrays:
             self._item.user_properties.append((ARRAYS_PROPERTY, measured.arrays))
@@ -129,7 +129,7 @@ class Check:
     def _outcome(
         self, claim: Claim, subject: Subject, flags: dict[str, bool], measure: Measure, options: dict[str, Any]
     ) -> tuple[Outcome, int, bool]:
-        """The outcome, with how many other seeds it is judged, and whether all was kept from an earlier run.
+        """The outcome, the number of other seeds used to judge it, and whether all of it came from the cache.
 
         Raises ModelError.
         """
@@ -156,7 +156,7 @@ class Check:
         return found, n_seeds, found is kept
 
     def _load(self, basis: Basis) -> None:
-        """Load a basis of the weights unless that is done. Raises ModelError; a second try would fail as well."""
+        """Load a basis of the weights once. Raises ModelError; a second try would fail as well."""
         if basis in self._run.unloadable:
             raise self._run.unloadable[basis]
         try:
@@ -194,7 +194,7 @@ def bench_fixture(request: pytest.FixtureRequest) -> Workbench:
 
 @pytest.fixture(name="check")
 def check_fixture(request: pytest.FixtureRequest, bench: Workbench) -> Iterator[Check]:
-    """What a claim's test calls with its subject and its measure. A test that never calls it is an error."""
+    """A claim's test calls this with its subject and its measure. A test that never calls it is an error."""
     check = Check(request.config.stash[RUN], bench, request.node)
     yield check
     if request.node.stash.get(CALL_PASSED, False) and not check.called:

@@ -1,4 +1,4 @@
-"""The hooks of the process that hears every report and writes the results."""
+"""The pytest hooks of the process that receives every report and writes the results."""
 
 # ruff: noqa: D102 - pytest says what its hooks do
 
@@ -22,7 +22,7 @@ from vsa_checks.plugin.tally import Tally, result_of
 
 
 class Controller:
-    """Hears every report of a run, and writes and tells what came of it."""
+    """Receives every report of a run, writes the results and prints the summary."""
 
     def __init__(self, run: ClaimsRun, progress: LiveProgress, log: Log) -> None:
         self.run, self.progress, self.log = run, progress, log
@@ -80,7 +80,7 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _report(self, exitstatus: int) -> None:
-        """Write results and page, and recorded verdicts where they are asked for."""
+        """Write results and page, and recorded verdicts if requested."""
         try:
             self.document = finish.write_report(self.run, self.tally, time.monotonic() - self.start)
         except (VsaChecksError, OSError) as error:
@@ -102,7 +102,7 @@ class Controller:
             and taken is not None
             and not terminalreporter.config.getoption("numprocesses", None)
         ):
-            terminalreporter.write_line(f"Memory taken at most: {taken / GB:.1f} GB.")
+            terminalreporter.write_line(f"Peak memory: {taken / GB:.1f} GB.")
         if lost := self.run.kept.lost():
             terminalreporter.write_line(visible(lost), yellow=True)
         for trouble in self.troubles:
@@ -112,7 +112,9 @@ class Controller:
     def pytest_unconfigure(self) -> None:
         if self.output is not None and self.output.trouble:
             where = f" The report is in {visible(self.run.report_dir)}." if self.document is not None else ""
-            say_on_stderr(f"Not all could be printed ({self.output.trouble}): the run counts as failed.{where}")
+            say_on_stderr(
+                f"Part of the output could not be printed ({self.output.trouble}): the run counts as failed.{where}"
+            )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:

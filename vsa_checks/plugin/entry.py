@@ -1,6 +1,6 @@
-"""What pytest loads wherever this package is installed: it adds the claims' options and hooks where claims are named.
+"""The pytest entry point of this package: it adds the claims' options and hooks if claims are named.
 
-Any other run of pytest is left as it is: an option like --model would clash with those of other plugins.
+Other runs of pytest are unchanged, because an option like --model would clash with those of other plugins.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def _warn_of_a_configuration(config: pytest.Config, values: Collection[str]) -> None:
-    """Tell where pytest has read its configuration in the folder of a model, or of another option's value.
+    """Warn if pytest has read its configuration from the folder of a model or of another option's value.
 
-    Nothing of it counts when pytest starts anew, but modules that it names may have been loaded by then. In the forms
-    that the message names pytest never looks there.
+    It is ignored when pytest restarts, but modules that it names may already have been loaded. With the command lines
+    that the message names, pytest never looks there.
     """
     for value in values:
         folder = (config.invocation_params.dir / value).resolve()
         if config.inipath is not None and folder in config.inipath.parents:
             words = (
                 f"Warning: pytest took {value} for a folder of tests, and read {config.inipath} before the checks could"
-                f" say that it is none. Nothing of it counts, but modules that it names may have been loaded: see what"
-                f" it asks for, no model needs it. Write claims/ first, as in pytest claims/ --model DIR, or"
-                f" --model=DIR."
+                f" prevent it. The file is ignored, but modules that it names may have been loaded. No model needs"
+                f" such a file: look at what it contains. Write claims/ first, as in pytest claims/ --model DIR, or"
+                f" write --model=DIR."
             )
             print(visible(words), file=sys.stderr)
 
@@ -73,7 +73,7 @@ def is_claims(argument: str, folder: Path, pyargs: bool) -> bool:
 
 
 def _claims_are_named(config: pytest.Config) -> bool:
-    """Whether the command line names the claims, or names nothing and stands where they are."""
+    """Whether the command line names the claims, or names nothing in a folder that contains them."""
     known, given = config.known_args_namespace, config.invocation_params
     named = [word for word in known.file_or_dir if word in given.args]  # and not what a configuration adds
     if any(is_claims(word, given.dir, known.pyargs) for word in named):

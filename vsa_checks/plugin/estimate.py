@@ -1,4 +1,4 @@
-"""How long the rest of a run will take, from the checks of this run that were measured."""
+"""Estimate the remaining time of a run from the checks that it has measured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statistics import median_low
 
 
 def kind(node_id: str) -> str:
-    """What checks have in common that take about as long: the test, without its subject."""
+    """The kind of a check, whose members take about equally long: the test without its subject."""
     return node_id.split("[", 1)[0]
 
 
@@ -22,7 +22,7 @@ class Estimate:
         self._last_was_kept: dict[str, bool] = {}
 
     def expect(self, node_ids: Iterable[str]) -> None:
-        """Note checks that are to run; each process tells of all of them, one that takes another's place too."""
+        """Note checks that will run; each process reports all of them, including a replacement process."""
         for node_id in node_ids:
             if node_id not in self._known:
                 self._known.add(node_id)
@@ -51,10 +51,10 @@ class Estimate:
     def left_s(self, at_work: str | None = None, for_s: float = 0.0) -> tuple[float, bool]:
         """Estimate the seconds of work that are left, and whether that covers all kinds of checks that are left.
 
-        at_work: the check that is running, and for_s: since how many seconds.
+        at_work: the check that is running. for_s: how many seconds it has been running.
 
-        The first check of a kind often does work for the others, so the median stands for each of them, the lower one
-        of two. Where the last one was kept, so are those after it, as far as one can tell: they take no time.
+        The first check of a kind often does work for the others, so each is estimated by the median (the lower of two).
+        If the last one came from the cache, those after it are assumed to as well, and take no time.
         """
         left, whole = 0.0, True
         for name, n in Counter(self._waiting.values()).items():
@@ -71,7 +71,7 @@ class Estimate:
 
 
 def in_words(seconds: float, whole: bool) -> str:
-    """The time left as one says it; nothing where too little is known or it is nearly over."""
+    """The time left in words; empty if too little is known or the run is nearly over."""
     if seconds < (1 if whole else 60):
         return ""
     if seconds < 55:

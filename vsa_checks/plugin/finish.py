@@ -29,7 +29,7 @@ VERSIONS = ("vsa-checks", "torch", "transformer-lens", "transformers", "numpy", 
 def write_report(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, Any] | None:
     """Write results.json and index.html; None, and nothing written, if no claim was tried.
 
-    Where all that was tried crashed, that is written: the report of an earlier run must not stand for this one.
+    If everything crashed, a report is still written: that of an earlier run must not be taken for this one's.
     """
     if not tally.claims_tried:
         return None
@@ -51,7 +51,7 @@ def write_report(run: ClaimsRun, tally: Tally, duration_s: float) -> dict[str, A
 
 
 def record(run: ClaimsRun, tally: Tally) -> None:
-    """Write what was measured as recorded verdicts; subjects that were not run keep what is recorded of them."""
+    """Write measured verdicts as recorded ones; subjects that were not run keep their recorded verdicts."""
     if run.recorded_file is None or run.info.sha256 is None or not tally.results:
         return
     ids = {s.id for claim in load_claims().values() for s in enumerate_subjects(claim, run.info)}
@@ -74,17 +74,17 @@ def record(run: ClaimsRun, tally: Tally) -> None:
 
 
 def not_written(what: str, place: object, error: Exception, run: ClaimsRun) -> str:
-    """What to say where a file could not be written: why, and what to do."""
+    """The message for a file that could not be written: the reason and the remedy."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     again = "takes the measurements from the cache" if run.kept.keeps else "measures everything again"
     return visible(
-        f"{what} could not be written to {place} ({reason.rstrip('.')}); earlier files there are unchanged. Make room "
-        f"there, or name another place; the same command {again}."
+        f"{what} could not be written to {place} ({reason.rstrip('.')}); earlier files there are unchanged. Free some "
+        f"space there, or name another place; the same command {again}."
     )
 
 
 def why_not_recorded(tally: Tally) -> str:
-    """Why a run that was to record verdicts did not."""
+    """Why a run with --record did not record verdicts."""
     if tally.failed or tally.missing or not tally.results:
         return "a test failed or did not run, or nothing was measured"
     return "the run did not end normally"
@@ -96,7 +96,7 @@ def _known(result: dict[str, Any]) -> Known:
 
 
 def tell(run: ClaimsRun, tally: Tally, document: dict[str, Any] | None, reporter: pytest.TerminalReporter) -> None:
-    """Print the summary of the run, and what should have been measured and was not."""
+    """Print the summary of the run, and what should have been measured but was not."""
     if document is not None:
         from vsa_checks import report
 

@@ -1,4 +1,4 @@
-"""The pytest hooks. Each hands on to the module that knows; with no claims to run they do nothing."""
+"""The pytest hooks. Each delegates to the responsible module; without claims to run they do nothing."""
 
 # ruff: noqa: D103 - pytest says what its hooks do
 
@@ -102,17 +102,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     run = metafunc.config.stash.get(RUN, None)
     if run is None:
-        raise pytest.UsageError("Claims are run by their folder: pytest claims/, with -k or :: to choose among them.")
+        raise pytest.UsageError("Claims run from their folder: pytest claims/, with -k or :: to select some of them.")
     if "check" not in metafunc.fixturenames:
         raise pytest.UsageError(
-            f"{metafunc.definition.nodeid} takes a subject and never asks for `check`: it would pass unmeasured. "
-            f"Let it call check(subject, measure)."
+            f"{metafunc.definition.nodeid} takes a subject but not `check`: it would pass without measuring. "
+            f"Make it call check(subject, measure)."
         )
     claim = load_claims().get(mark.args[0])
     if claim is None:
         run.faults.append(
             f"{metafunc.definition.nodeid} checks the claim {mark.args[0]!r}, which {paths.CLAIMS_FILE} does not have. "
-            f"Give it a record there, or correct the test's mark."
+            f"Add a record there, or correct the test's mark."
         )
         metafunc.parametrize("subject", [])
         return
@@ -128,7 +128,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what --claims, --layers and --primary-only leave out, and with any of them every test of no claim."""
+    """Deselect what --claims, --layers and --primary-only leave out; any of them also deselects tests of no claim."""
     run = config.stash.get(RUN, None)
     if run is not None and run.faults:
         raise pytest.UsageError(visible(run.faults[0]))
@@ -147,9 +147,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Load the model before the first test, so that bad weights are one message and not one per test.
+    """Load the model before the first test, so that bad weights give one message and not one per test.
 
-    Not where the same weights were loaded before: what is not in the cache loads them when it comes to be measured.
+    Skipped if an earlier run has loaded the same weights: then a subject that is not cached loads them when measured.
     """
     run = session.config.stash.get(RUN, None)
     claims = any(item.get_closest_marker("claim") for item in session.items)
@@ -167,9 +167,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A verdict, or bad input, is its own message: no traceback says more."""
+    """Show only the message of a verdict or of bad input: a traceback adds nothing."""
     said = call.excinfo is not None and isinstance(call.excinfo.value, Verdict | VsaChecksError)
-    if said:  # to render tracebacks that are not shown takes longer than to read all measurements from the cache
+    if said:  # rendering tracebacks that are not shown takes longer than reading all measurements from the cache
         item.repr_failure = lambda excinfo, style=None: str(excinfo.value)  # type: ignore[method-assign]
     report = yield
     mark = item.get_closest_marker("claim")
@@ -185,7 +185,7 @@ def pytest_runtest_makereport(
 
 
 def _settle_memory(run: ClaimsRun, subjects: list[Subject], processes: int) -> None:
-    """Share out the memory between processes. Raises UsageError where there is too little."""
+    """Divide the memory between processes. Raises UsageError if there is too little."""
     try:
         run.make_plan(subjects, processes)
     except UsageError as error:
@@ -193,9 +193,9 @@ def _settle_memory(run: ClaimsRun, subjects: list[Subject], processes: int) -> N
 
 
 def _load_unless_sound(run: ClaimsRun, config: pytest.Config, subjects: Collection[Subject]) -> Model | None:
-    """The model, in the first basis that can be loaded; None where all of it was sound before.
+    """The model, in the first basis that can be loaded; None if an earlier run found the whole model sound.
 
-    Raises UsageError where none can be loaded.
+    Raises UsageError if none can be loaded.
     """
     run.threads = run.kept.threads()
     reads_text = any("text" in load_claims()[subject.claim].needs for subject in subjects)

@@ -1,4 +1,4 @@
-"""Signals that end a run as Ctrl-C does, so that what was measured is reported."""
+"""Make signals end a run like Ctrl-C, so that the finished measurements are reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Interruption:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logfinish(self) -> None:
-        """End the run where a library has swallowed the exception."""
+        """End the run if a library has swallowed the exception."""
         if self.came is not None:
             raise KeyboardInterrupt(self.came.name)
 

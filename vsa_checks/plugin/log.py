@@ -1,4 +1,4 @@
-"""The log of the tests, pytest.html, which pytest-html makes: written whole or not at all."""
+"""The log of the tests, pytest.html, made by pytest-html: written completely or not at all."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def add_options(parser: pytest.Parser) -> None:
 def settled(arguments: Sequence[str]) -> list[str]:
     """The same arguments, each value of our options joined to its option: `--model=DIR` for `--model DIR`.
 
-    So no value is taken for a folder of tests by a pytest that does not know these options yet.
+    So pytest, which does not know these options yet, cannot take a value for a folder of tests.
     """
     joined: list[str] = []
     waiting = False

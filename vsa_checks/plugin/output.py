@@ -1,4 +1,4 @@
-"""What the run prints, where the reader may go away or the disk be full: the run goes on, and its report is written."""
+"""The run's output. If its reader goes away or the disk is full, the run continues and its report is written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vsa_checks.printing import give_up
 
 
 class Output:
-    """The file that pytest prints to; nothing more is printed after the first error, which `trouble` tells."""
+    """The file that pytest prints to; after the first error, kept in `trouble`, nothing more is printed."""
 
     def __init__(self, file: Any) -> None:
         self._file, self.trouble = file, ""
@@ -21,7 +21,7 @@ class Output:
         return getattr(self._file, name)
 
     def write(self, text: str) -> int:
-        """Print, if that still can be done."""
+        """Print, if still possible."""
         if not self.trouble:
             try:
                 return int(self._file.write(text))
@@ -32,7 +32,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was printed, if that still can be done."""
+        """Flush the output, if still possible."""
         if not self.trouble:
             try:
                 self._file.flush()
@@ -55,7 +55,7 @@ def guard(config: pytest.Config) -> Output | None:
 
 
 def say_on_stderr(words: str) -> None:
-    """Tell what cannot be told on stdout; silent where that cannot be done either."""
+    """Print to stderr what cannot be printed to stdout; silent if that fails too."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(words + "\n")
         sys.stderr.flush()

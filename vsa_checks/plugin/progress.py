@@ -1,4 +1,4 @@
-"""While a run works: which check is at work, how many are done, and how long the rest will take.
+"""Progress of a run: the current check, how many are done, and the time left.
 
 On a terminal this is one line below pytest's own, rewritten in place; elsewhere a line now and then.
 """
@@ -30,12 +30,12 @@ _BACK = "\x1b8"
 
 
 def fitted(text: str, width: int) -> str:
-    """The text, cut where it takes more columns than there are."""
+    """The text, cut to the available columns."""
     return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…"
 
 
 class LiveProgress:
-    """Shows how far a run is, in the process that hears every report."""
+    """Shows the progress of a run, in the process that receives every report."""
 
     def __init__(self, config: pytest.Config, clock: Callable[[], float] = time.monotonic) -> None:
         self.estimate = Estimate()
@@ -100,7 +100,7 @@ class LiveProgress:
         return reporter is not None and bool(reporter.isatty) and os.environ.get("TERM") != "dumb"
 
     def line(self, step: str = "") -> str:
-        """How far the run is, in one line without control characters."""
+        """The progress of the run, in one line without control characters."""
         seconds, whole = self.estimate.left_s(self._at_work, self._clock() - self._since)
         left = in_words(seconds / self._processes, whole)
         name = self._at_work.rsplit("::", 1)[-1]
@@ -128,7 +128,7 @@ class LiveProgress:
 
 
 def _written(text: str) -> bool:
-    """Write to the terminal; False where it is gone, which must not end the run."""
+    """Write to the terminal; False if it is gone, which must not end the run."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What a test's report carries: as JSON for the controlling process, and in plain words for JUnit XML."""
+"""Properties in a test's report: JSON for the controlling process, and readable ones for JUnit XML."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def in_plain_words(
 ) -> list[tuple[str, object]]:
     """The properties of a test for JUnit XML: those of its result by name, and any that are not ours as they are.
 
-    A test without a result, one that crashed say, keeps its claim.
+    A test without a result, for example after a crash, keeps its claim.
     """
     kept = [(name, value) for name, value in properties if name not in OURS]
     if result is None:

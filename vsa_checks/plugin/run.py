@@ -1,4 +1,4 @@
-"""One run of the claims: which model, which bases, what is recorded of it, and what has been measured."""
+"""One run of the claims: the model, the bases, the recorded verdicts, and what has been measured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from vsa_checks.writing import require_writable
 
 @dataclass
 class ClaimsRun:
-    """What the options of this run come to."""
+    """The settings of this run, resolved from its options."""
 
     name: str
     info: ModelInfo
@@ -59,17 +59,17 @@ class ClaimsRun:
     plan: Plan | None = None
     announced: str = ""
     faults: list[str] = field(default_factory=list)
-    """What is wrong with the tests themselves, found while they were collected."""
+    """Faults of the tests themselves, found during collection."""
     cautions: list[str] = field(default_factory=list)
-    """What whoever started the run should know before it measures."""
+    """Notices for the user before the run measures."""
     made_folder: bool = False
     unloadable: dict[Basis, ModelError] = field(default_factory=dict)
     """Why a basis of the weights could not be loaded; it is not tried again."""
 
     def make_plan(self, subjects: Collection[Subject], processes: int) -> None:
-        """Share out the memory that several processes may take, and put into words what the run will take.
+        """Divide the memory between processes, and describe what the run will take.
 
-        Raises UsageError where there is too little.
+        Raises UsageError if there is too little.
         """
         allowed = SHARE * free_memory() if self.memory_limit is None else self.memory_limit * GB
         # The twin stands beside a value: where none is expected, as recorded, it is not made for that.
@@ -79,7 +79,7 @@ class ClaimsRun:
         self.announced = announcement(self.info, subjects, self.plan, processes, twin)
 
     def subjects(self) -> list[Subject]:
-        """All that the selection leaves to be checked."""
+        """All subjects that the selection leaves to check."""
         found = [s for claim in load_claims().values() for s in enumerate_subjects(claim, self.info, self.bases)]
         return [subject for subject in found if not self.selection or self.selection.takes(subject)]
 
@@ -91,7 +91,7 @@ class ClaimsRun:
         return self.threads
 
     def first_line(self) -> str:
-        """Which model is checked, and whether that is the paper's own."""
+        """Which model is checked, and whether it is the paper's own."""
         parts = [f"Model checked: {self.info.name} ({self.info.location})."]
         if self.info.is_paper_model:
             parts.append("This is the paper's own model.")
@@ -104,7 +104,7 @@ class ClaimsRun:
         if not self.known and not self.record:
             parts.append("Nothing is recorded for this model: only `holds` passes.")
         if self.selection:
-            parts.append(f"Only a part is checked: {self.selection.words}.")
+            parts.append(f"Only a part of the claims is checked: {self.selection.words}.")
         return visible(" ".join(parts))
 
     def remove_empty_folder(self) -> None:
@@ -117,11 +117,11 @@ class ClaimsRun:
 MOST_SEEDS = 10_000
 RUN = pytest.StashKey[ClaimsRun]()
 CHOSEN_MODEL = "vsa_chosen_model"
-"""Under this name the model that was chosen without --model is handed to xdist's workers."""
+"""Key under which a model chosen without --model is passed to xdist's workers."""
 
 
 def concerns_claims(config: pytest.Config) -> bool:
-    """Whether what pytest was asked to run includes the claims."""
+    """Whether pytest was asked to run the claims."""
     folder = config.invocation_params.dir
     return any(
         is_claims(argument, folder, config.option.pyargs) or (folder / argument).resolve() in paths.CLAIMS.parents
@@ -130,7 +130,7 @@ def concerns_claims(config: pytest.Config) -> bool:
 
 
 def make_run(config: pytest.Config) -> ClaimsRun:
-    """Settle the run from the options. Raises VsaChecksError for what cannot be used."""
+    """Build the run from the options. Raises VsaChecksError for options that cannot be used."""
     option = config.option
     if option.model is not None and not option.model.strip():
         raise UsageError(
@@ -149,14 +149,12 @@ def make_run(config: pytest.Config) -> ClaimsRun:
         raise UsageError("--recorded and --no-recorded exclude each other: leave one of them out.")
     if option.record and option.text and not option.recorded:
         raise UsageError(
-            "--record writes what is known of a model on the text that ships with the checks, and --text names "
-            "another: leave one of them out, or name a file of its own with --recorded FILE."
+            "--record writes verdicts for the text that ships with the checks, and --text names another text: leave "
+            "one of them out, or name a separate file with --recorded FILE."
         )
     require_seed(option.seed)
     if not 1 <= option.seeds <= MOST_SEEDS:
-        raise UsageError(
-            f"--seeds {option.seeds} cannot be used: it is how many seeds are tried, from 1 to {MOST_SEEDS:,}."
-        )
+        raise UsageError(f"--seeds {option.seeds} cannot be used: it is the number of seeds, from 1 to {MOST_SEEDS:,}.")
     published()  # its faults are told before anything is measured
     if option.device == "cuda":
         _require_cuda()
@@ -203,13 +201,13 @@ def make_run(config: pytest.Config) -> ClaimsRun:
 
 
 def with_experts(info: ModelInfo) -> ModelInfo:
-    """The description, with a note on which experts of a mixture are looked at."""
+    """The description, with a note on which experts of a mixture are checked."""
     if not info.expert_layers:
         return info
     listed = ", ".join(str(one) for one in experts_of(info, info.expert_layers[0]))
     note = (
-        f"Of the {info.n_experts} experts of each mixture, those with the numbers {listed} are looked at; experts that "
-        "every token passes are not."
+        f"Of the {info.n_experts} experts of each mixture, numbers {listed} are checked; experts that every token "
+        "passes through are not."
     )
     return replace(info, notes=" ".join(filter(None, (info.notes, note))))
 
@@ -238,8 +236,8 @@ def _require_readable(file: Path, info: ModelInfo, ids: list[str], chosen: Selec
         read_recorded(file, info.sha256, ids)
     except RecordedError as error:
         raise UsageError(
-            f"--record with {chosen.words} keeps what {file} says of everything else, which cannot be kept. {error} "
-            f"For that, leave {chosen.words} out."
+            f"--record with {chosen.words} keeps the rest of {file}, but that file cannot be used. {error} "
+            f"To record everything again, leave {chosen.words} out."
         ) from error
 
 
@@ -254,8 +252,8 @@ def _require_folder(report_dir: Path) -> None:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UsageError(
-                f"The report cannot be written to {report_dir} ({name}: {reason}). Name a folder that can be made or "
-                f"written with --report-dir DIR."
+                f"The report cannot be written to {report_dir} ({name}: {reason}). Name a folder that can be created "
+                f"and written with --report-dir DIR."
             ) from error
 
 
@@ -275,8 +273,8 @@ def _require_cuda() -> None:
 
     if not torch.cuda.is_available():
         raise UsageError(
-            "--device cuda was given, but PyTorch finds no CUDA device. Leave the option out to compute on the "
-            "CPU, or install a CUDA build of PyTorch on a machine with such a device."
+            "--device cuda was given, but PyTorch finds no CUDA device. Leave the option out to use the CPU, or "
+            "install a CUDA build of PyTorch on a machine with a CUDA device."
         )
 
 

@@ -1,4 +1,4 @@
-"""The part of the checks that a run was asked for: --claims, --layers and --primary-only."""
+"""The part of the checks selected by --claims, --layers and --primary-only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LAYERS = re.compile(r"(-?\d{1,9})(?:-(-?\d{1,9}))?")
 class Selection:
     """Which subjects are measured: all of them, unless a field says otherwise.
 
-    Subjects without a layer stay whatever layers are named: they are about the whole model.
+    Subjects without a layer are always kept: they are about the whole model.
     """
 
     claims: frozenset[str] | None = None
@@ -43,8 +43,8 @@ class Selection:
         """Raise UsageError if none of these subjects is measured."""
         if self and not any(self.takes(subject) for subject in subjects):
             raise UsageError(
-                f"{self.words} leaves nothing to check on this model: no subject fits all of it. Leave one of the "
-                f"options out, or choose other claims or layers (--collect-only lists what there is)."
+                f"{self.words} leaves nothing to check on this model: no subject matches all of it. Leave one of the "
+                f"options out, or choose other claims or layers (--collect-only lists the subjects)."
             )
 
 
@@ -56,9 +56,9 @@ def selection(
     Parameters
     ----------
     claims : str or None
-        Ids of claims between commas, in which `*`, `?` and `[...]` stand for what they do in names of files.
+        Comma-separated ids of claims, in which `*`, `?` and `[...]` work as in file names.
     layers : str or None
-        Layers and ranges between commas, such as "0,3,10-14"; negative ones count from the end, -1 is the last.
+        Comma-separated layers and ranges ("0,3,10-14"); negative ones count from the end, -1 is the last.
     primary_only : bool
     known : collection of str
         The ids of all claims.
@@ -103,7 +103,7 @@ def _layers(text: str, n_layers: int) -> frozenset[int]:
         match = _LAYERS.fullmatch(part)
         if match is None:
             raise UsageError(
-                f"--layers: {part!r} is neither a layer nor a range of them. Write it as in 0,3,10-14 or --layers=-1."
+                f"--layers: {part!r} is neither a layer nor a range of layers. Write it as in 0,3,10-14 or --layers=-1."
             )
         ends = [int(end) for end in match.groups() if end is not None]
         places = [end + n_layers if end < 0 else end for end in ends]
@@ -122,5 +122,7 @@ def _layers(text: str, n_layers: int) -> frozenset[int]:
 def _parts(text: str, option: str, example: str) -> list[str]:
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
-        raise UsageError(f"{option} {text!r} names nothing between two commas or at an end. Write it as in {example}.")
+        raise UsageError(
+            f"{option} {text!r} has an empty entry between two commas or at an end. Write it as in {example}."
+        )
     return parts

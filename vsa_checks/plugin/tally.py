@@ -1,4 +1,4 @@
-"""Every test that was collected must be heard of, and every result kept: what the controlling process counts."""
+"""Counts in the controlling process: every collected test must be reported, and every result kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vsa_checks.plugin.properties import (
 
 
 def result_of(report: pytest.TestReport | pytest.CollectReport) -> dict[str, Any] | None:
-    """The result that a report carries, if any; that of a module which could not be collected carries none."""
+    """The result in a report, if any; the report of a module that could not be collected has none."""
     found: dict[str, Any] | None = _carried(report, RESULT_PROPERTY)
     return found
 
@@ -35,7 +35,7 @@ def _carried(report: pytest.TestReport | pytest.CollectReport, property_name: st
 
 
 class Tally:
-    """What was collected, what was reported, and what was measured, in the process that hears every report."""
+    """What was collected, reported and measured, in the process that receives every report."""
 
     def __init__(self) -> None:
         self.collected: set[str] = set()
@@ -48,13 +48,13 @@ class Tally:
         """What pictures need of each subject, as text."""
         self.claims_tried = False
         self.notes: dict[str, None] = {}
-        """What loading the model told of its stored weights: each sentence once."""
+        """Notes on the stored weights from loading the model: each sentence once."""
         self.text: dict[str, Any] | None = None
         self.from_cache: set[str] = set()
         self.load_failures: dict[str, None] = {}
         """Why the model could not be loaded or read while the claims ran: each reason once, in order."""
         self.twin_values: dict[str, Any] = {}
-        """What was measured of the untrained twin, where that is to be recorded."""
+        """Measurements of the untrained twin, if they are to be recorded."""
         self.twin_file: Path | None = None
         self.why_no_twin = ""
         self.ended_early = self.refused = self.recorded = False

@@ -1,4 +1,4 @@
-"""The untrained twin in a run: set up from the options, put beside each result, recorded at the end."""
+"""The untrained twin in a run: set up from the options, added to each result, recorded at the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RECORDED_SEED = 0
 
 
 def twin_values(run: ClaimsRun, wanted: bool, cached: bool) -> TwinValues:
-    """The twin's values for a run. What ships is not used where all is to be measured anew, or recorded."""
+    """The twin's values for a run. Shipped values are not used if everything is measured again or recorded."""
     if not wanted:
         return TwinValues(run.info, why_not=NOT_WANTED)
     try:
@@ -52,9 +52,9 @@ def twin_values(run: ClaimsRun, wanted: bool, cached: bool) -> TwinValues:
             shipped = read_values(file, shape, run.seed)
         else:
             run.cautions.append(
-                f"The values of the untrained twin in {file} were not written with the recorded verdicts: --record was "
-                "ended in between, or one of the two files was replaced. They are not used, and the twin is measured; "
-                "--record writes both anew."
+                f"The values of the untrained twin in {file} do not belong to the recorded verdicts: --record was "
+                "interrupted, or one of the two files was replaced. They are not used, and the twin is measured; "
+                "--record writes both files again."
             )
     return TwinValues(run.info, kept, shipped, run.text)
 
@@ -62,7 +62,7 @@ def twin_values(run: ClaimsRun, wanted: bool, cached: bool) -> TwinValues:
 def belongs(run: ClaimsRun, known: Recorded, file: Path) -> bool:
     """Whether a file of the twin's values is the one that was written with the recorded verdicts, as far as they say.
 
-    Verdicts in another place than those that ship say nothing of it.
+    Verdicts that are not the shipped ones do not mention the file.
     """
     if known.twin is None or run.recorded_file != recorded_path(run.info.name):
         return True
@@ -82,7 +82,7 @@ def put_beside(
     measure: Measure,
     options: dict[str, Any],
 ) -> None:
-    """Put the twin's value beside the result of a subject that was measured, and tell the controlling process of it."""
+    """Add the twin's value to the result of a measured subject, and pass it to the controlling process."""
     if run.twins is None:
         return
     found = run.twins.beside(bench, claim, subject, measure, options)
@@ -96,8 +96,8 @@ def put_beside(
 def twin_to_record(run: ClaimsRun, tally: Tally, known: Recorded) -> tuple[Path, str] | None:
     """The file that ships with what the twin of a registered model gives, and what it is to hold; None for others.
 
-    It goes with the verdicts that ship, and is left alone where others are written. What it says now is kept
-    only if it was written with `known`, the verdicts that are recorded now.
+    It belongs to the shipped verdicts, and is unchanged if others are written. Its present values are kept only if they
+    were written with `known`, the verdicts recorded now.
     """
     if run.recorded_file != recorded_path(run.info.name):
         return None

@@ -4,9 +4,9 @@ from vsa_checks.errors import visible
 
 
 class Verdict(AssertionError):
-    """A verdict that does not let a test pass by itself; its message is all that need be shown.
+    """A verdict that does not let a test pass by itself; only its message needs to be shown.
 
-    Recorded reasons may come from anywhere, so whatever could act on a display is written out.
+    Recorded reasons may come from anywhere, so characters that could affect a terminal are escaped.
     """
 
     def __init__(self, message: str) -> None:
@@ -22,4 +22,4 @@ class Refuted(Verdict):
 
 
 class VerdictChanged(Verdict):
-    """The verdict is another than the recorded one, for the better or the worse."""
+    """The verdict differs from the recorded one, for better or worse."""

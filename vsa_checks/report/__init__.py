@@ -1,4 +1,4 @@
-"""Turns the results of a run into results.json, a page, a table, lines for the terminal and cells of the test log."""
+"""Turn the results of a run into results.json, a page, tables, lines for the terminal and cells of the test log."""
 
 from vsa_checks.report.document import ReportError, assemble, read, validate, write
 from vsa_checks.report.page import render, write_page

@@ -1,6 +1,6 @@
-"""What the page says of a claim in words: what was measured, what chance gives, and what follows.
+"""The page's answers about a claim: what was measured, how chance compares, and what follows.
 
-The words are made of the numbers, never of the verdict's reason, and name each null that decides.
+The sentences are built from the numbers, never from the verdict's reason, and name each null that decides.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def decisive_nulls(result: Result, alpha: float | None) -> tuple[list[Any], list
 
 
 def measured(worst: Result, where: str, peers: Sequence[Result], kind: Quantity) -> tuple[str, str]:
-    """The worst subject's value, and in a second text its interval and how the values of all its peers lie."""
+    """The worst subject's value, and in a second text its interval and the range of all subjects' values."""
     if worst["value"] is None:
         return "", ""
     ci = worst["ci"]
@@ -48,7 +48,7 @@ def measured(worst: Result, where: str, peers: Sequence[Result], kind: Quantity)
 
 
 def chance(worst: Result, kind: Quantity) -> list[str]:
-    """What chance gives in the place of the worst subject, a sentence for each kind of comparison."""
+    """How chance compares with the worst subject, one sentence for each kind of comparison."""
     if worst["value"] is None:
         return []
     value, found = worst["value"], []
@@ -102,7 +102,7 @@ def follows(worst: Result, kind: Quantity, alpha: float | None) -> str:
 
 
 def against_null(result: Result, null: Mapping[str, Any], kind: Quantity) -> str:
-    """How a value stands to one null: ahead or behind, by how much, and how much is asked for."""
+    """How a value compares with one null: ahead or behind, by how much, and the required margin."""
     if result["value"] is None:
         return ""
     ahead = lead(result, null["value"])

@@ -1,4 +1,4 @@
-"""One claim as the page shows it: its answers in words, its drawings, and a row for each of its subjects."""
+"""One claim as shown on the page: its answers in words, its drawings, and a row for each of its subjects."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _by_matrix(results: Sequence[Result]) -> dict[tuple[str, str | None], list[R
 
 
 def _where(results: Sequence[Result]) -> str:
-    """Which verdicts a strip shows, in few words: the rarer ones are named with their layers."""
+    """The verdicts shown in a strip, in few words: the rarer ones are named with their layers."""
     words = {"holds": "holds", "chance": "chance", "refuted": "refuted", "not-checked": "not checked"}
     by_verdict = {verdict: [r for r in results if r["verdict"] == verdict] for verdict in formatting.VERDICTS}
     found = {verdict: own for verdict, own in by_verdict.items() if own}
@@ -194,13 +194,13 @@ def _interval(ci: Mapping[str, Any]) -> str:
 
 
 def _interval_of_all(results: Sequence[Result]) -> str:
-    """What the intervals of several results are of, where it is the same: "95% over neurons"; else nothing."""
+    """Level and unit of the intervals of several results, if they are the same: "95% over neurons"; else empty."""
     found = {_interval(result["ci"]) for result in results if result["ci"]}
     return found.pop() if len(found) == 1 and len(results) > 1 else ""
 
 
 def _in_all(notes: Sequence[Sequence[str]]) -> list[str]:
-    """The notes that each of several subjects has; of a single one they stay where they are."""
+    """The notes common to several subjects; a single subject keeps its own."""
     return [one for one in notes[0] if all(one in others for others in notes)] if len(notes) > 1 else []
 
 

@@ -58,7 +58,7 @@ def _threshold(claim: Claim) -> str:
 def _verdicts(claim: Claim, subjects: list[Subject], known: Mapping[str, Known], twin: TwinValues) -> str:
     """The verdict of a single subject, or the number of each verdict: of primary subjects, or of all without these.
 
-    Those that hold and that the untrained twin meets too are counted apart.
+    Those that hold and that the untrained twin meets too are counted separately.
     """
     chosen = [subject for subject in subjects if subject.primary] or subjects
     counts = Counter(known[subject.id].verdict if subject.id in known else None for subject in chosen)
@@ -77,7 +77,7 @@ def in_readme(text: str) -> str:
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
-        raise UsageError(f"The marks for the table of claims are gone: put back {START!r} and {END!r}.")
+        raise UsageError(f"The marks for the table of claims are missing: put back {START!r} and {END!r}.")
     return f"{before}{START}\n\n{claims_table()}\n{END}{after}"
 
 

@@ -1,4 +1,4 @@
-"""Commands that a reader can copy from the page into a shell, whatever the model's name or path holds."""
+"""Commands that a reader can copy from the page into a shell, safe for any model name or path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vsa_checks.report.escaping import visible
 READ_BY_NEURONS = ("W_in", "W_gate")
 DEFAULT_BASIS = "processed"
 OWN_TEXT = "fixtures/texts"
-"""What a run reads without --text."""
+"""The text that a run reads without --text."""
 _PLAIN_ESCAPES = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\", "'": r"\'"}
 
 

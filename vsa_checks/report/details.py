@@ -1,4 +1,4 @@
-"""A result's free-form details as tables, charts and, for what has neither form, as text."""
+"""A result's free-form details as tables and charts, and everything else as text."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ NAMES = {
     "sweep": "by the number of neurons that a token lists",
     "share_30": "share with cosine ≥ .3",
     "share_50": "share with cosine ≥ .5",
-    "null_share_30": "the same of random directions, ≥ .3",
-    "null_share_50": "the same of random directions, ≥ .5",
-    "matched_share_30": "of covariance-matched neurons, ≥ .3",
-    "matched_share_50": "of covariance-matched neurons, ≥ .5",
+    "null_share_30": "same for random directions, ≥ .3",
+    "null_share_50": "same for random directions, ≥ .5",
+    "matched_share_30": "same for covariance-matched neurons, ≥ .3",
+    "matched_share_50": "same for covariance-matched neurons, ≥ .5",
     "share_by_tokens": "share beyond chance by the number of tokens",
-    "null_share": "the same of the closest null",
+    "null_share": "same for the closest null",
     "max_abs": "largest |cosine|",
     "rms": "rms cosine",
     "rms_of_random": "rms cosine of random vectors",
-    "least_rms": "least rms cosine that there can be",
+    "least_rms": "smallest possible rms cosine",
     "cut": "counted as an artifact from |cosine|",
     "within_heads_median": "median of pairs within a head",
     "n_pairs": "pairs",
@@ -50,10 +50,10 @@ NAMES = {
     "cos_squared": "cos² with what it attends to",
     "value_as_read": "value, as read",
     "largest_cosine_of_random_vectors": "largest cosine that random vectors would have",
-    "cosine_bar": "cosine that one random direction in a hundred reaches",
-    "kurtosis_bar": "kurtosis that one random direction in a hundred reaches",
+    "cosine_bar": "cosine that 1% of random directions reach",
+    "kurtosis_bar": "kurtosis that 1% of random directions reach",
     "most_tokens": "tokens at most",
-    "clusters": "clusters of neurons that are told apart",
+    "clusters": "distinct clusters of neurons",
     "rms_cosine": "rms cosine",
 }
 """For the keys whose own words say little."""

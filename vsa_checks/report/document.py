@@ -72,7 +72,7 @@ def assemble(
         if result["claim"] not in records:
             raise ReportError(
                 f"The result {result['id']} belongs to the claim {result['claim']!r}, which the "
-                "specification does not have. Give its record too, or correct the result's claim."
+                "specification does not have. Add the claim's record, or correct the result's claim."
             )
     for claim in records:
         add_q_values([result for result in plain_results if result["claim"] == claim])
@@ -185,11 +185,11 @@ def read_with_content(path: str | Path) -> tuple[dict[str, Any], bytes]:
     except Unreadable as error:
         if error.missing:
             raise ReportError(
-                f"There is no results file at {path}. Run `pytest claims/` first, or name its directory."
+                f"There is no results file at {path}. Run `pytest claims/` first, or name the folder of a report."
             ) from None
         raise ReportError(f"{error}. {again}") from None
     if not isinstance(document, dict):
-        raise ReportError(f"The file {path} holds {type(document).__name__}, not the results of a run. {again}")
+        raise ReportError(f"The file {path} contains {type(document).__name__}, not the results of a run. {again}")
     version = document.get("schema_version")
     if version not in READ or isinstance(version, bool):
         raise ReportError(
@@ -266,7 +266,7 @@ def _no_infinities(document: Mapping[str, Any]) -> None:
         if too_large or (type(value) is int and abs(value) >= LARGEST):
             raise _invalid(document, list(path), f"{str(value)[:40]} is not a number that can be reported")
         if not (value is None or isinstance(value, bool | int | float | str)):
-            raise _invalid(document, list(path), f"{type(value).__name__} is no JSON type")
+            raise _invalid(document, list(path), f"{type(value).__name__} is not a JSON type")
 
 
 def _consistent(document: Mapping[str, Any]) -> None:
@@ -276,7 +276,7 @@ def _consistent(document: Mapping[str, Any]) -> None:
         if before == after:
             raise ReportError(f"The report is not valid: there are two results with the id {after}.")
         if before > after:
-            raise ReportError(f"The report is not valid: results are not sorted, {after} stands after {before}.")
+            raise ReportError(f"The report is not valid: results are not sorted, {after} comes after {before}.")
     for index, result in enumerate(results):
         layer, matrix = result["subject"]["layer"], result["subject"]["matrix"]
         expert = result["subject"].get("expert")
@@ -289,7 +289,7 @@ def _consistent(document: Mapping[str, Any]) -> None:
     without = sorted({result["claim"] for result in results} ^ set(by_claim))
     if without:
         raise ReportError(
-            f"The report is not valid: {without[0]} stands in the results or in the summary, not in both."
+            f"The report is not valid: {without[0]} is in the results or in the summary, but not in both."
         )
     records = {claim: entry["record"] for claim, entry in by_claim.items()}
     recount = summarize(results, records) | {"not_run": document["summary"]["not_run"]}
@@ -305,7 +305,7 @@ def _consistent(document: Mapping[str, Any]) -> None:
     stated, counted = dict(_walk(document["summary"])), dict(_walk(recount))
     for path in sorted(stated.keys() | counted.keys(), key=str):
         if stated.get(path) != counted.get(path):
-            message = f"{stated.get(path)!r} stands there, the results give {counted.get(path)!r}"
+            message = f"{stated.get(path)!r} is stated, but the results give {counted.get(path)!r}"
             raise _invalid(document, ["summary", *path], message)
 
 

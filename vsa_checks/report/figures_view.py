@@ -118,7 +118,7 @@ def _grams(report: Report) -> dict[str, Any]:
     parts += [_part(report, Choice(layer=layer), f"Layer {layer}", f"gram-layer-{layer}") for layer in layers]
     if not parts:
         gram_picture.picture(report, Choice())  # says what is missing
-        raise NothingToDraw("The run measured nothing of the kind.")
+        raise NothingToDraw("The run measured nothing of this kind.")
     return {
         **parts[0],
         "title": "Cosines between vectors of one matrix (M^T M)",
@@ -171,7 +171,7 @@ def _best(report: Report) -> dict[str, Any]:
     return {
         "name": best_picture.NAME,
         "anchor": f"figure-{best_picture.NAME}",
-        "title": "The best explained neurons of each layer",
+        "title": "The best-explained neurons of each layer",
         "message": best_picture.message(first, group),
         "section": best_picture.SECTION,
         "markup": None,

@@ -1,6 +1,6 @@
-"""What a number of a metric is to a reader: a share in percent, a place in the vocabulary, a count with its unit.
+"""How numbers of a metric are shown to a reader: a share in percent, a rank in the vocabulary, a count with its unit.
 
-results.json holds plain numbers; here they become words, alike on the page, on the terminal and in the log.
+results.json has plain numbers; here they become words, the same on the page, the terminal and in the log.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Quantity:
         return " ".join(self.gap_and_unit(difference))
 
     def gap_and_unit(self, difference: float) -> tuple[str, str]:
-        """The same in two parts, the number and what it is of."""
+        """The same in two parts, the number and its unit."""
         size = abs(difference)
         match self.kind:
             case "share" if size < 1e13:

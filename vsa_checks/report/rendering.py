@@ -1,4 +1,4 @@
-"""Pages from templates: everything that is put into one is escaped, and a name that is not there is an error."""
+"""Pages from templates: all content is escaped, and an unknown name is an error."""
 
 from __future__ import annotations
 

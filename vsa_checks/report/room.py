@@ -1,4 +1,4 @@
-"""Which subjects' details a page has room for: all of a usual run, and of a very large one those that matter most."""
+"""Choose the subjects whose details fit on a page: all in a usual run, the most important ones in a very large run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def leave_out(claims: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _size(details: Mapping[str, Any]) -> int:
-    """About how many characters of HTML the details of one subject are."""
+    """Approximate number of HTML characters in the details of one subject."""
     if not details["any"]:
         return 0
     across = [cell for _, cells in details["by_head"] or () for cell in cells]

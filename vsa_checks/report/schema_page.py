@@ -1,4 +1,4 @@
-"""The fields of results.json and compare.json as tables of Markdown, from their schemas: docs/results.md has them."""
+"""The fields of results.json and compare.json as Markdown tables, from their schemas, for docs/results.md."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Node = Mapping[str, Any]
 
 
 def fields_in_markdown(root: Node | None = None, *, level: int = 3) -> str:
-    """One table for each kind of object that a schema describes: its fields, their types and what they mean.
+    """One table for each kind of object in a schema: its fields, their types and what they mean.
 
     Parameters
     ----------
     root : mapping, optional
         The schema; by default that of results.json.
     level : int
-        Of the headings.
+        Level of the headings.
     """
     root = schema() if root is None else root
     parts = []
@@ -51,7 +51,7 @@ def arrays_in_markdown() -> str:
 
 
 def objects(root: Node | None = None) -> Iterator[tuple[str, Node]]:
-    """Every kind of object that the schema describes, with where it stands; a kind that stands twice comes once."""
+    """Every kind of object in the schema, with its path; a kind that is used twice comes once."""
     root = schema() if root is None else root
     seen: set[str] = set()
 
@@ -72,7 +72,7 @@ def objects(root: Node | None = None) -> Iterator[tuple[str, Node]]:
 
 
 def resolved(node: Node, root: Node) -> dict[str, Any]:
-    """A node with what its $ref names; its own description counts before that one's."""
+    """A node merged with the target of its $ref; its own description takes precedence."""
     if "$ref" not in node:
         return dict(node)
     named = root["$defs"][node["$ref"].removeprefix("#/$defs/")]
@@ -101,5 +101,5 @@ def type_of(node: Node, root: Node) -> str:
 
 
 MOST = 2**53 - 1
-"""No count is larger: every reader of JSON holds it exactly. Not worth a word at each of them."""
+"""The largest count: every JSON reader holds it exactly. It is not mentioned in the types."""
 _LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}

@@ -1,4 +1,4 @@
-"""Counts verdicts, finds each claim's worst subject, corrects exploratory p-values for their number."""
+"""Count verdicts, find each claim's worst subject, correct exploratory p-values for their number."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def count(results: Iterable[Result]) -> dict[str, int]:
 
 
 def lead(result: Result, value: float) -> float:
-    """By how much the result beats another value in the claimed direction."""
+    """The margin by which the result beats another value in the claimed direction."""
     difference: float = result["value"] - value
     return difference if result["direction"] == ">=" else -difference
 
@@ -50,7 +50,7 @@ def hardest_null(result: Result, alpha: float | None) -> dict[str, Any] | None:
 
 
 def beaten(result: Result, null: Mapping[str, Any], alpha: float | None) -> bool:
-    """Whether a value beats a null, surely enough and by enough."""
+    """Whether a value beats a null with a small enough p and a large enough margin."""
     told = null["p_value"] is None or alpha is None or null["p_value"] <= alpha
     return told and lead(result, null["value"]) >= (null["delta"] or 0.0)
 

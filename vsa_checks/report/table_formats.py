@@ -1,4 +1,4 @@
-"""Tables of a run in the forms of papers and programs: Markdown, LaTeX, CSV, Parquet and JSON."""
+"""Tables of a run for papers and programs: Markdown, LaTeX, CSV, Parquet and JSON."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ _LAYOUTS: dict[str, Callable[[Sequence[Mapping[str, str]], Row], str]] = {"markd
 
 
 def _about(document: Row) -> str:
-    """What the table is of: it must not be taken for the paper's own model, nor a part for the whole."""
+    """The table's subject: it must not be taken for the paper's own model, nor a partial run for a complete one."""
     partial = formatting.partial_line(document)
     return " ".join(
         filter(None, (f"Model: {document['model']['name']}.", formatting.paper_line(document["model"]), partial))

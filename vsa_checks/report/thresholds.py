@@ -53,7 +53,7 @@ OURS |= dict.fromkeys(
 
 
 def origin(claim: str, record: Mapping[str, Any]) -> str:
-    """Whose threshold it is, and why it lies there: of a record of another version only the first is known."""
+    """Whose threshold it is, and why it was chosen; for a record of another version, only the first is known."""
     if record["threshold_origin"] == "paper":
         return "This is the paper's own threshold."
     now = load_claims().get(claim)

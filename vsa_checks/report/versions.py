@@ -1,4 +1,4 @@
-"""Versions of the schema of results.json, and what a document of an earlier one lacks."""
+"""Versions of the schema of results.json, and the fields that earlier ones lack."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 SCHEMA_VERSION = 2
 READ = (1, SCHEMA_VERSION)
 """The versions that are read."""
-BEFORE_TWINS = "this run was made before there were untrained twins"
+BEFORE_TWINS = "this run predates untrained twins"
 NEW_IN_2: dict[str, dict[str, Any]] = {
     "counts": {"given_by_shape": 0, "unsettled": 0},
     "result": {"unsettled": False, "twin": None},
 }
-"""What schema version 1 did not have, and what stands there for a run of that time."""
+"""Fields that schema version 1 did not have, with their values for such a run."""
 
 
 def brought_up_to_date(document: Mapping[str, Any]) -> dict[str, Any]:

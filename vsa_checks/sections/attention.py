@@ -1,6 +1,6 @@
 """Section 3.1, attention: near-orthogonality of the vectors of W_Q, W_K, W_V and W_O, one per head dimension.
 
-The claims are about the matrices as they are stored: the gains of norms that follow them are not in them.
+The claims are about the matrices as stored, without the gains of norms that follow them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vsa_checks.workbench.access import Workbench
 
 
 def heads_near_orthogonal(bench: Workbench, subject: Subject) -> Measurement:
-    """Root mean square cosine over all vectors of one attention matrix of a layer; pairs within a head in details."""
+    """Root mean square cosine over all pairs of vectors of one attention matrix; pairs within a head in details."""
     cosines, unit, groups = _cosines(bench, subject)
     _picture(bench, subject)
     within = _within_heads(bench, subject, lambda pairs: pairs.rms)
@@ -45,7 +45,7 @@ def heads_beyond_random(bench: Workbench, subject: Subject) -> Measurement:
 def _cosines(bench: Workbench, subject: Subject) -> tuple[PairwiseCosines, str, NDArray[np.int64] | None]:
     """All pairs of the vectors of one matrix of a layer, the unit of their interval, and each vector's group.
 
-    Whole heads are resampled; where there is only one, its dimensions.
+    Whole heads are resampled, or the dimensions if there is only one head.
     """
     assert subject.layer is not None and subject.matrix is not None
     layer, matrix = subject.layer, subject.matrix

@@ -1,6 +1,6 @@
-"""Section 3.2: some neurons are sums of five tokens, as nearly as hardly any random direction is.
+"""Section 3.2: some neurons are closer to a sum of five tokens than almost any random direction is.
 
-Tokens are the centered token vectors, what the stream begins with; rows of W_E that are no tokens are not among them.
+Tokens are the centered token vectors with which the stream starts, without rows of W_E that are not tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vsa_checks.sections.tokens import excluded
 from vsa_checks.workbench.access import Workbench
 
 EXCESS_UNIT = 0.001
-"""Cosines beyond the bar are counted in thousandths where p is computed."""
+"""To compute p, distances of cosines beyond the bar are rounded to thousandths."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Layer:
 
     @property
     def hits(self) -> NDArray[np.bool_]:
-        """Which neurons lie beyond the bar."""
+        """Which neurons are beyond the bar."""
         beyond: NDArray[np.bool_] = self.paths[:, -1] > self.bars[-1]
         return beyond
 
@@ -44,8 +44,8 @@ def share_beyond_chance(bench: Workbench, subject: Subject) -> Measurement:
     """Share of a layer's neurons whose pursuit cosine at k = 5 exceeds the 99th percentile of random directions.
 
     Each null is that share for some of the neurons with signs exchanged between them (`exchange_signs`), on one of
-    four sets of axes. p is that of an exact paired test of how far each neuron and its stand-in lie beyond the
-    percentile, added up by clusters of neurons that are nearly copies.
+    four sets of axes. p comes from an exact paired test of how far each neuron and its stand-in are beyond the
+    percentile, summed over clusters of near-copies.
     """
     place, basis = place_of(subject), subject.basis
     found, bars = pursued_neurons(bench, basis, *place), random_bars(bench, basis)
@@ -78,7 +78,7 @@ def _picture(
     paths: dict[str, NDArray[np.float64]],
     random: NDArray[np.float32],
 ) -> None:
-    """Hand over how the cosines spread, the best explained neurons, and M^T M of the matrix."""
+    """Hand over the spread of the cosines, the best-explained neurons, and M^T M of the matrix, for pictures."""
     place, model = place_of(subject), bench.model(subject.basis)
 
     def prefix(kind: str) -> str:
@@ -99,7 +99,7 @@ def _compare(name: str, layer: Layer, asked: NDArray[np.int64], paths: NDArray[n
 
 
 def _by_tokens(layer: Layer, null_paths: dict[str, NDArray[np.float64]]) -> dict[str, object]:
-    """Shares and mean cosines after 1, 2, ... tokens, of the neurons and of the null that comes closest."""
+    """Shares and mean cosines after 1, 2, ... tokens, of the neurons and of the closest null."""
     closest = max(null_paths, key=lambda name: float((null_paths[name][:, -1] > layer.bars[-1]).mean()))
     steps = list(range(1, layer.paths.shape[1] + 1))
     shares = zip(

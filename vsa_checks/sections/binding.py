@@ -1,7 +1,7 @@
 """Section 2.2: heads bind tokens with nearly orthogonal matrices, which keep similarities and can be undone.
 
-What is bound are the centered token vectors, what the stream begins with. The matrices are taken as the model uses
-them: W_Q and W_K with the gains of norms of queries and keys, W_O with the gain of a norm that follows it.
+The bound vectors are the centered token vectors with which the stream starts. The matrices are taken as the model uses
+them: W_Q and W_K with the gains of query and key norms, W_O with the gain of a norm that follows it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
 QUERIES = 512
-"""Tokens that are bound and looked for among all. The mean over them has a standard error below .022."""
+"""Number of tokens that are bound and then searched for among all. Their mean has a standard error below .022."""
 GAUSSIAN_HEADS = 20
 GAUSSIAN = "Gaussian matrices of the same shape"
 CERTAIN, HOPELESS = 0.99, 0.05
-"""Above and below these shares, random matrices recover all or nothing, and the claim cannot be told from chance."""
+"""Above and below these shares, random matrices recover all or nothing, and the claim cannot differ from chance."""
 
 
 def similarity_kept(bench: Workbench, subject: Subject) -> Measurement:
-    """Layer median over heads of the rms change of cosines of centered embeddings, beside Gaussian matrices'."""
+    """Layer median over heads of the rms change of cosines of centered embeddings, compared with Gaussian ones."""
     changes, gaussian = _changes(bench, subject), _gaussian(bench, subject).similarity_change
     return _median(bench, subject, changes, np.isfinite(changes), float(np.median(gaussian)), -1.0)
 
@@ -79,7 +79,7 @@ def _median(
 
 
 def _heads(bench: Workbench, subject: Subject) -> HeadBinding:
-    """How a layer's heads bind tokens, measured once for both claims. Raises NotChecked with fewer than two tokens."""
+    """Binding by a layer's heads, measured once for both claims. Raises NotChecked with fewer than two tokens."""
     unit = _words(bench, subject.basis)
 
     def measure() -> HeadBinding:
@@ -93,7 +93,7 @@ def _heads(bench: Workbench, subject: Subject) -> HeadBinding:
 
 
 def _changes(bench: Workbench, subject: Subject) -> NDArray[np.float64]:
-    """The change of similarities by each head of a layer: the same for all seeds, which draw queries alone."""
+    """The change of similarities by each head of a layer: the same for all seeds, which only draw queries."""
     known = _known_changes(bench)
     if _place(subject) not in known:
         _heads(bench, subject)
@@ -101,12 +101,12 @@ def _changes(bench: Workbench, subject: Subject) -> NDArray[np.float64]:
 
 
 def _known_changes(bench: Workbench) -> dict[tuple[object, ...], NDArray[np.float64]]:
-    """What `_changes` has found, by place."""
+    """Results of `_changes`, by place."""
     return bench.once(("similarity changes",), dict)
 
 
 def _gaussian(bench: Workbench, subject: Subject) -> HeadBinding:
-    """How Gaussian matrices of a layer's shape bind the same tokens, measured once per shape."""
+    """Binding of the same tokens by Gaussian matrices of a layer's shape, measured once per shape."""
     unit, shape, words = _words(bench, subject.basis), _shape(bench, subject), token_dictionary(bench, subject.basis)
 
     def draw() -> HeadBinding:

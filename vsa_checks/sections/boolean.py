@@ -1,7 +1,7 @@
 """Section 2.4: first-layer neurons as OR and AND over the tokens of their bundles, on held-out text.
 
-Each neuron stands beside others that keep its distribution and are no sums of tokens, with bundles fitted in the same
-way: the layer's neurons with signs exchanged (section 3.2).
+Each neuron is compared with others that keep its distribution but are not sums of tokens, with bundles fitted in the
+same way: the layer's neurons with signs exchanged (section 3.2).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Stream:
-    """What the first layer's MLP reads on text (n, d), token ids (n,) and which positions count (n,), by window."""
+    """The first layer's MLP input on text (n, d), token ids (n,) and which positions count (n,), by window."""
 
     read: tuple[NDArray[np.float32], ...]
     tokens: tuple[NDArray[np.int64], ...]
@@ -41,7 +41,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Layer:
-    """What bundle members do to a layer's live neurons, and to what stands in for some of them under each null.
+    """How bundle members drive a layer's live neurons, and the stand-ins for some of them in each null.
 
     labels (n,): each neuron's cluster. asked (m,): the neurons that have stand-ins, in the stand-ins' order.
     """
@@ -54,7 +54,7 @@ class Layer:
 
 
 def or_share(bench: Workbench, subject: Subject) -> Measurement:
-    """Mean over neurons of the share of bundle members that alone drive the neuron above its 95th percentile.
+    """Mean over neurons of the share of bundle members that drive the neuron alone above its 95th percentile.
 
     Raises NotChecked for a model that cannot read text, and if no member occurs alone in the text.
     """
@@ -118,7 +118,7 @@ def _prefix(subject: Subject) -> str:
 
 
 def _driven(bench: Workbench, subject: Subject) -> Layer:
-    """What bundle members drive: the layer's neurons, and those of each null."""
+    """How bundle members drive the layer's neurons and those of each null."""
     return bench.once(("driven", subject.basis, *place_of(subject)), lambda: _drive_all(bench, subject))
 
 
@@ -147,7 +147,7 @@ def _drive_all(bench: Workbench, subject: Subject) -> Layer:
 
 
 def first_stream(bench: Workbench, basis: Basis) -> Stream:
-    """What the first layer's MLP reads on the text. Raises NotChecked for a model that cannot read text."""
+    """The first layer's MLP input on the text. Raises NotChecked for a model that cannot read text."""
 
     def collect() -> Stream:
         hook = "blocks.0.mlp.hook_in"
@@ -180,7 +180,7 @@ def _compare(
 ) -> NullMeasurement:
     """A null's mean; p from exchanging whole clusters of neurons at random between those asked and their stand-ins.
 
-    Neurons that the text does not test tell nothing.
+    Neurons that the text does not test are ignored.
     """
     labels = layer.labels[layer.asked]
     own, tested = ~np.isnan(values[layer.asked]), ~np.isnan(null_values)
@@ -192,7 +192,7 @@ def _compare(
     gap = float(first.mean() - second.mean())
     groups = np.unique(labels[tested], return_inverse=True)[1]
     spread = float(np.sqrt(np.sum(np.bincount(groups, second - second.mean()) ** 2)) / len(second))
-    # On the side of the draws for what is lost in adding up.
+    # Rounding of the sums must not turn a tie into a win.
     return NullMeasurement(
         name,
         float(second.mean()),

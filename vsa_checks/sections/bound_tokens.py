@@ -1,4 +1,4 @@
-"""Section 3.3: with tokens that layer-0 heads have bound, sums of five come closer to first-layer neurons."""
+"""Section 3.3: sums of five tokens come closer to first-layer neurons with tokens bound by layer-0 heads."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from vsa_checks.workbench.access import Workbench
 REFLECTED = "bound tokens reflected in their principal axes"
 REFLECTIONS = 99
 LEAST_NEURONS, MOST_NEURONS = 48, 128
-"""So many of the layer's neurons, drawn at random, meet each reflection: the fewer the larger the model."""
+"""Number of the layer's neurons, drawn at random, for each reflection: fewer for larger models."""
 PRODUCTS = 2**30
-"""Up to so many products, for all neurons with one reflection, more neurons than the least are taken."""
+"""Up to this many products, for all neurons with one reflection, more than the minimum of neurons are used."""
 
 
 def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     """Mean rise of the pursuit cosine at k = 5 when tokens bound by layer 0's W_V W_O join the tokens.
 
-    Tokens are the centered token vectors, what the stream begins with; W_O is taken as it is written there, with the
-    gain of a norm that follows it. All bound tokens of a head are scaled by one factor, to the tokens' rms norm. The
-    null is the rise with the bound tokens of each head reflected in their principal axes. Raises NotChecked where
+    Tokens are the centered token vectors with which the stream starts; W_O is taken as it writes to the stream, with
+    the gain of a norm that follows it. All bound tokens of a head are scaled by one factor, to the tokens' rms norm.
+    The null is the rise with the bound tokens of each head reflected in their principal axes. Raises NotChecked if
     attention and MLP read the same stream, if no head binds tokens to anything, or if there are fewer tokens than a
     bundle holds.
     """
@@ -55,7 +55,7 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     gain = real.cosines[:, -1] - alone
     n, wanted = len(gain), min(MOST_NEURONS, max(LEAST_NEURONS, PRODUCTS // bound.left.size))
     asked = np.sort(bench.rng("neurons of the null", subject.id).choice(n, min(n, wanted), replace=False))
-    # All matrices of the layer are compared with the same reflections. The first is none.
+    # All matrices of the layer are compared with the same reflections. The first one changes nothing.
     signs = np.ones((1 + REFLECTIONS, *bound.right.shape[:2]), np.float32)
     signs[1:] = bound.reflections(REFLECTIONS, bench.rng("reflections"))
     means = pursue_reflected(
@@ -80,7 +80,7 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def heads_that_bind(bench: Workbench, basis: Basis) -> Heads:
-    """The tokens that layer 0's heads have bound, made once. Raises NotChecked if its neurons never see any."""
+    """The tokens bound by layer 0's heads, computed once. Raises NotChecked if its neurons never see any."""
     if bench.model(basis).info.parallel:
         raise NotChecked(
             "attention and MLP of a layer read the same stream: layer 0's neurons never see what its heads write"
@@ -92,12 +92,12 @@ def heads_that_bind(bench: Workbench, basis: Basis) -> Heads:
 
 
 def bound_tokens(bench: Workbench, basis: Basis) -> Heads | None:
-    """The centered tokens times each head's W_V W_O in layer 0; heads that map all to zero are left out.
+    """The centered tokens times each head's W_V W_O in layer 0, without heads that map all tokens to zero.
 
-    None if all do.
+    None if all heads do.
     """
     words = token_dictionary(bench, basis).vectors
-    # Each head's factor is free: the bound tokens are brought to the tokens' length below.
+    # Each head's factor is free: the bound tokens are scaled to the tokens' length below.
     reads, writes = near_one(bench.weight(basis, 0, "W_V"), (1, 2)), near_one(bench.written(basis, 0, "W_O"), (1, 2))
     length = np.sqrt(np.mean(Part(words).squares, dtype=np.float64))
     found = []
@@ -112,8 +112,8 @@ def bound_tokens(bench: Workbench, basis: Basis) -> Heads | None:
 def _among_reflections(value: float, real: float, drawn: NDArray[np.float64]) -> NullMeasurement:
     """Rank the mean cosine of the compared neurons among those with reflected bound tokens.
 
-    Tokens alone give the same cosines in all, so the rise differs as the cosine does. The null's rise over all neurons
-    is the layer's own less the mean difference on the neurons compared.
+    The cosines with tokens alone are the same in all, so the rise differs by as much as the cosine. The null's rise
+    over all neurons is the layer's own minus the mean difference on the compared neurons.
     """
     return NullMeasurement(
         REFLECTED,

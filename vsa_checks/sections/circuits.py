@@ -1,4 +1,4 @@
-"""Section 3.3: what MLP neurons write is what neurons of later layers read."""
+"""Section 3.3: MLP neurons read what neurons of earlier layers write."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ OWN_AXES, COORDINATES = "signs flipped on the layer's axes", "signs flipped on t
 TENDENCIES = "layers' own tendencies to write and to read"
 LEAST_LAYERS = 3
 MOST_LINKS = 200
-"""So many of the closest pairs of neurons are kept for pictures."""
+"""Number of closest pairs of neurons kept for pictures."""
 NULL_READERS = 768
-"""At most so many readers of a layer, drawn at random, are set against the layers with flipped signs."""
+"""Most readers of a layer, drawn at random, that are compared with layers with flipped signs."""
 MARGIN = 0.1
-"""p tells whether the excess is beyond the null's by more than this share of it. What layers have in common is known
-from a sample of vectors only, and so a null may miss a little of it."""
+"""p tests whether the excess is beyond the null's by more than this share of it. What layers have in common is known
+only from a sample of vectors, so a null may miss a little of it."""
 
 
 def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
-    """With how many earlier layers' outputs a neuron's input vector is linked, beyond how many later layers'.
+    """Mean number of earlier layers' outputs with which a neuron's input vector is linked, minus that of later layers.
 
-    A vector is linked with a layer if its largest |cos| with the layer's rows of W_out is one that a random direction
-    exceeds once in a hundred times. W_out is taken as it is written to the stream, with the gain of a norm that follows
-    it. The nulls are the same with signs flipped in W_out. Raises NotChecked with fewer than three layers, or if no
-    neuron of a layer has a direction.
+    A vector is linked with a layer if its largest |cos| with the layer's rows of W_out is above a cut that 1% of random
+    directions exceed. W_out is taken as it writes to the stream, with the gain of a norm that follows it. The
+    nulls are the same with signs flipped in W_out. Raises NotChecked with fewer than three layers, or if no neuron of a
+    layer has a direction.
     """
     assert subject.matrix is not None
     basis, matrix = subject.basis, subject.matrix
@@ -62,7 +62,7 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
     label = f"links between MLP layers, {matrix} ({basis})"
     held = bench.layers_held(basis)
 
-    # Rows without a direction are left out. The numbers of the others are noted as they are read, because to read the
+    # Rows without a direction are left out. The numbers of the others are noted while reading, because reading the
     # weights of all layers again takes long.
     writing, reading = dict[int, NDArray[np.int64]](), dict[int, NDArray[np.int64]]()
 
@@ -140,7 +140,7 @@ def _picture(
 ) -> dict[str, NDArray[np.generic]]:
     """How many readers are linked between any two layers, and the neurons most closely linked forward.
 
-    `writing` and `reading` give the number of the neuron that each row with a direction is of, by layer.
+    `writing` and `reading` give, by layer, the neuron number of each row with a direction.
     """
     forward = [(pair, one) for pair, one in links.closest.items() if pair[0] < pair[1]]
     strongest = sorted(forward, key=lambda item: (-abs(item[1].cosine), item[0]))[:MOST_LINKS]
@@ -181,10 +181,10 @@ def _order_test(
     n_layers: int,
     rng: np.random.Generator,
 ) -> NullMeasurement:
-    """How often layers in random order have so large an excess above the null's and a tenth more.
+    """How often layers in random order have an excess this large above 1.1 times the null's.
 
-    `lead` and `null_lead` hold the lead of each pair of layers (earlier, later); in the reverse order it has the other
-    sign. Pairs that share a layer are not independent, so layers are the units.
+    `lead` and `null_lead` hold the lead of each pair of layers (earlier, later); in reverse order its sign flips. Pairs
+    that share a layer are not independent, so layers are the units.
     """
     upper = np.triu_indices(n_layers, 1)
     drawn_orders = orders(n_layers, rng)
@@ -195,7 +195,7 @@ def _order_test(
         table[upper] = above
         table -= table.T
         drawn = table[drawn_orders[:, upper[0]], drawn_orders[:, upper[1]]].sum(axis=1) / (n_layers - 1)
-        # Sums of the same numbers in another order may differ in their last digits.
+        # Sums of the same numbers in a different order may differ in their last digits.
         near = 1e-9 * np.abs(above).sum() * (1 if direction == "<=" else -1)
         return tail_p(excess(above, n_layers) + near, drawn, direction), drawn
 
@@ -211,7 +211,7 @@ def _order_test(
 
 
 def _by_distance(tables: dict[str, NDArray[np.float64]], n_layers: int) -> dict[str, Any]:
-    """Mean share of linked readers by how many layers the reader comes after the writer (negative: before it)."""
+    """Mean share of linked readers by the number of layers from writer to reader (negative: the reader is earlier)."""
     steps = [step for step in range(1 - n_layers, n_layers) if step]
     return {
         "x_label": "layers from writer to reader",

@@ -1,7 +1,7 @@
 """Sections 2.1 and 3.1, word embeddings: a mean near zero, near-orthogonality, minimal artifacts.
 
-These claims are about W_E itself, also where a norm of its own follows it; details then say so. Rows of W_E that are no
-tokens (`Workbench.tokens`) are left out and counted.
+These claims are about W_E itself, even if its own norm follows it; details then say so. Rows of W_E that are not tokens
+(`Workbench.tokens`) are left out and counted.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from vsa_checks.workbench.access import Workbench
 DUPLICATE_COSINE = 0.99
 """Two centered tokens closer than this were most likely never distinguished in training."""
 MOST_BY_CHANCE = 0.001
-"""Where a larger share of random directions had a copy, having one would not count."""
+"""If a larger share of random directions has a copy, having one means nothing."""
 COPY_COSINE = 0.9
-"""Of two centered tokens this close, either is taken for the other in one of twenty sums of ten, at d about 550.
+"""Two centered tokens this close are mistaken for each other in one of twenty sums of ten, at d about 550.
 
-A sum of k unit vectors tells a member from its copy by 1 - c, with noise of deviation sqrt(2 (1 - c) k / d).
+A sum of k unit vectors separates a member from its copy by 1 - c, with noise of deviation sqrt(2 (1 - c) k / d).
 """
 SMALL_NORM_DEVIATIONS = 6.0
 """A centered norm this many robust standard deviations below the median marks a token as unused."""
@@ -48,7 +48,7 @@ def mean_zero(bench: Workbench, subject: Subject) -> Measurement:
     squares = np.einsum("ij,ij->i", embedding, embedding)
     mean, size = embedding.mean(axis=0), squares.mean()
     value = mean @ mean / size
-    # By how much each token moves the ratio, to first order.
+    # The change of the ratio by each token, to first order.
     pull = 2.0 * ((embedding - mean) @ mean) / size - value * (squares - size) / size
     return Measurement(
         value=float(value),
@@ -64,7 +64,7 @@ def mean_zero(bench: Workbench, subject: Subject) -> Measurement:
 def component_mean(bench: Workbench, subject: Subject) -> Measurement:
     """Mean over tokens of (1.e)^2 / (d |e|^2), the component along (1, ..., 1).
 
-    Raises NotChecked where centering makes it zero, and for models whose norms ignore it.
+    Raises NotChecked if centering makes it zero, and for models whose norms ignore it.
     """
     norm = bench.model(subject.basis).info.norm
     if norm == UNKNOWN_NORM:
@@ -93,7 +93,7 @@ def component_mean(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def tokens_near_orthogonal(bench: Workbench, subject: Subject, *, center: bool) -> Measurement:
-    """Root mean square cosine over all pairs of tokens; details have it without unused tokens too."""
+    """Root mean square cosine over all pairs of tokens; details also have it without unused tokens."""
     cosines = _cosines(bench, subject.basis, center)
     bench.picture(kept.of(kept.GRAM, subject.basis, None, _name(center)), lambda: _blocks(bench, subject.basis, center))
     details = cosine_histogram(cosines, bench.model(subject.basis).info.d_model)
@@ -109,9 +109,9 @@ def tokens_artifacts(bench: Workbench, subject: Subject, *, center: bool) -> Mea
 
 
 def tokens_with_a_copy(bench: Workbench, subject: Subject) -> Measurement:
-    """Share of centered tokens that have a cosine above .9 with some other one, over all pairs.
+    """Share of centered tokens that have a cosine above .9 with some other token, over all pairs.
 
-    Raises NotChecked where so many random directions have so close a neighbour themselves.
+    Raises NotChecked if too many random directions have a neighbour that close.
     """
     cosines, d = _cosines(bench, subject.basis, True), bench.model(subject.basis).info.d_model
     by_chance = -float(np.expm1((cosines.n_vectors - 1) * np.log1p(-theory.cosine_tail(d, COPY_COSINE))))
@@ -142,7 +142,7 @@ def _name(center: bool) -> str:
 
 
 def _blocks(bench: Workbench, basis: Basis, center: bool) -> grams.Arrays:
-    """For a picture: cosines among some tokens, those that are frequent words first, and which tokens they are."""
+    """For a picture: cosines among some tokens, frequent words first, and which tokens they are."""
     model, ids = bench.model(basis), bench.tokens(basis).ids
     rows, names = sample(ids, model.vocabulary if model.info.text else None, model.token_name)
     found = grams.matrix_blocks(_vectors(bench, basis, center), grams.room(1), rows=rows)
@@ -156,7 +156,7 @@ def _vectors(bench: Workbench, basis: Basis, center: bool) -> NDArray[np.float32
 
 
 def _cosines(bench: Workbench, basis: Basis, center: bool) -> PairwiseCosines:
-    """All pairs of tokens, measured once for all claims that look at them. Raises NotChecked if there is no pair."""
+    """All pairs of tokens, measured once for all claims about them. Raises NotChecked if there is no pair."""
 
     def measure() -> PairwiseCosines:
         vectors = _vectors(bench, basis, center)
@@ -175,7 +175,7 @@ def _trimmed(bench: Workbench, basis: Basis, center: bool) -> dict[str, Any]:
     """The rms cosine without unused tokens: those with a centered norm far below the rest, and near-duplicates."""
     vectors = _vectors(bench, basis, True)
     norms = row_norms(vectors)
-    if np.count_nonzero(norms) < 2:  # all tokens alike: there are no used ones to tell from unused ones
+    if np.count_nonzero(norms) < 2:  # all tokens are alike: none is more used than others
         return {}
     logs = np.log(np.maximum(norms, np.finfo(np.float64).tiny))
     middle = np.median(logs)

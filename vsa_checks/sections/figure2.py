@@ -48,10 +48,10 @@ def published_links() -> tuple[Link, ...]:
 
 
 def published_path(bench: Workbench, subject: Subject) -> Measurement:
-    """Largest relative rank of a published link: 1/n if none of the n neurons of its layer (or tokens) lies closer.
+    """Largest relative rank of a published link: 1/n if none of the n neurons of its layer (or tokens) is closer.
 
-    The null is the same for paths through the same layers with neurons drawn at random. Raises NotChecked on any model
-    but the paper's.
+    The null is the same for paths through the same layers with random neurons. Raises NotChecked on any model but the
+    paper's.
     """
     model = bench.model(subject.basis)
     if not model.info.is_paper_model:
@@ -82,7 +82,7 @@ def published_path(bench: Workbench, subject: Subject) -> Measurement:
 
 
 class _Readers:
-    """What can read at the end of a link: the neurons of a layer, or the unembeddings of all tokens."""
+    """Possible readers at the end of a link: the neurons of a layer, or the unembeddings of all tokens."""
 
     def __init__(self, bench: Workbench, subject: Subject, model: Model) -> None:
         self._bench, self._basis, self._model = bench, subject.basis, model
@@ -91,7 +91,7 @@ class _Readers:
         self._tokens = {model.token_name(int(token)): place for place, token in reversed([*enumerate(self._ids)])}
 
     def vectors(self, layer: int | None) -> NDArray[np.float32]:
-        """Unit vectors (n, d) of the readers of a layer, or of all tokens (None); zero rows as they are.
+        """Unit vectors (n, d) of the readers of a layer, or of all tokens (None); zero rows stay zero.
 
         Raises NotChecked if something nonlinear stands between the stream and the unembedding.
         """
@@ -129,16 +129,16 @@ class _Readers:
         return float(self.cosines(link)[self.place(link)[1]])
 
     def size(self, link: Link) -> int:
-        """How many readers there are where the link ends."""
+        """Number of readers at the link's end."""
         return len(self.vectors(self.place(link)[0]))
 
     def rank(self, link: Link) -> float:
-        """Share of all readers that lie at least as close to what the source writes."""
+        """Share of all readers that are at least as close to what the source writes."""
         cosines = self.cosines(link)
         return float(np.count_nonzero(cosines >= cosines[self.place(link)[1]]) / len(cosines))
 
     def redrawn(self, links: tuple[Link, ...], rng: np.random.Generator) -> list[Link]:
-        """The same links, each neuron and token replaced in all links by a random one of its layer or vocabulary."""
+        """The same links with each neuron and token replaced everywhere by a random one of its layer or vocabulary."""
         neurons: dict[tuple[int, int], tuple[int, int]] = {}
         tokens: dict[str, str] = {}
 

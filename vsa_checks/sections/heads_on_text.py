@@ -1,8 +1,8 @@
 """One reading of the text for both claims about attention on text: what each head writes, window by window.
 
-A token is what the stream begins with for it, and W_O is taken as it is written to the stream, with the gain of a norm
-that follows it (`hook_attn_out` lies behind that norm). Positions whose row of W_E is no token (`Workbench.tokens`)
-are left out like sinks.
+A token is represented by the vector with which its stream starts, and W_O is taken as it writes to the stream, with the
+gain of a norm that follows it (`hook_attn_out` comes after that norm). Positions whose row of W_E is not a token
+(`Workbench.tokens`) are left out like sinks.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from vsa_checks.workbench.activations import Seen, in_text, read, reading, sinks
 
 Array = NDArray[np.float64]
 SAMPLED = 128
-"""About so many destinations of a layer, evenly spaced, are kept to be read with exchanged coordinates."""
+"""Approximate number of destinations of a layer, evenly spaced, that are kept to be read with exchanged coordinates."""
 SAMPLED_BYTES = 256 * 2**20
-"""Fewer are kept where those of all layers together would take more than this."""
+"""Memory for the kept destinations of all layers; if they would take more, fewer are kept."""
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Some destinations of one layer: what each head reads, weighed by its attention (m, h, d), and tokens (m, h)."""
+    """Some destinations of one layer: what each head reads, weighted by its attention (m, h, d), and tokens (m, h)."""
 
     streams: NDArray[np.float32]
     most: NDArray[np.int64]
@@ -39,7 +39,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Traced:
-    """One head's clearest rebinding: at a destination, from a source, and what it had there before W_O (r,)."""
+    """One head's clearest rebinding: destination, source, and its output there before W_O (r,)."""
 
     cosine: float
     window: int
@@ -51,12 +51,12 @@ class Traced:
 
 @dataclass
 class LayerOnText:
-    """What was found of one layer; lists have one entry for each window: means over its destinations, by head (h,)."""
+    """Results for one layer; lists have one entry per window: means over its destinations, by head (h,)."""
 
     rebinds: list[Array]
     """cos^2 with the bound token of the most attended source, minus the same with another source's."""
     reads: list[Array]
-    """As `rebinds`, with what the head read at the source in place of the bound token."""
+    """Like `rebinds`, with the head's input at the source instead of the bound token."""
     copies: list[Array]
     """Cosine with the unembedding of the most attended token, minus the same with the other source's."""
     level: list[Array]
@@ -74,14 +74,14 @@ class LayerOnText:
     """Sum over windows of `rebinding.next_token_weights`, by token of the text."""
     n_sinks: int = 0
     n_untrained: int = 0
-    """Positions left out because their row of W_E is no token."""
+    """Positions left out because their row of W_E is not a token."""
     n_destinations: int = 0
     n_next: int = 0
 
 
 @dataclass(frozen=True)
 class HeadWeights:
-    """What one layer's heads read and write with, per query head, the value's bias, and W_O W_O^T but for a factor."""
+    """One layer's matrices for reading and writing, per query head, the value bias, and W_O W_O^T up to a factor."""
 
     W_V: NDArray[np.float32]
     W_O: NDArray[np.float32]
@@ -90,7 +90,7 @@ class HeadWeights:
 
 
 def on_text(bench: Workbench, basis: Basis) -> dict[int, LayerOnText]:
-    """What was found of all layers, from one reading of the text. Raises NotChecked as `activations.reading` does."""
+    """Results for all layers, from one reading of the text. Raises NotChecked as `activations.reading` does."""
     return bench.once(("attention on text", basis), lambda: _read_all(bench, basis))
 
 
@@ -138,7 +138,7 @@ def _add_window(
     rng: np.random.Generator,
     step: int,
 ) -> None:
-    """Add to `found` what the heads of one layer do in one window."""
+    """Add the results of one layer's heads in one window to `found`."""
     block = f"blocks.{layer}"
     pattern = seen.cache[f"{block}.attn.hook_pattern"]
     h, r, _ = heads.W_O.shape
@@ -150,7 +150,7 @@ def _add_window(
     found.n_untrained += int((text & ~resting & ~known).sum())
     at, most, other = rebinding.attended_sources(pattern, allowed, rng, causal)
     if len(at):
-        # The values' bias is written whatever the head attends to.
+        # The value bias is written whatever the head attends to.
         written = seen.cache[f"{block}.attn.hook_z"].reshape(n, h, r)[at] - heads.b_V
         values = seen.cache[f"{block}.attn.hook_v"].reshape(n, -1, r)
         values = np.repeat(values, h // values.shape[1], axis=1) - heads.b_V
@@ -185,7 +185,7 @@ def _add_next(
     known: NDArray[np.bool_],
     types: NDArray[np.int64],
 ) -> None:
-    """Add to `found` how one layer's output in one window lies to the tokens that come next."""
+    """Add the cosines of one layer's output in one window with the next tokens to `found`."""
     block = f"blocks.{layer}"
     text = in_text(seen.window) & known
     allowed = text & ~sinks(seen.cache[f"{block}.attn.hook_pattern"], True)
@@ -209,7 +209,7 @@ def _trace(
     pattern: NDArray[np.float32],
     written: NDArray[np.float32],
 ) -> None:
-    """Keep each head's clearest rebinding, from a source that is another position."""
+    """Keep each head's clearest rebinding whose source is a different position."""
     for head in range(cosines.shape[1]):
         moved = np.where(most[:, head] != at, cosines[:, head], -1.0)
         best = int(moved.argmax())
@@ -222,7 +222,7 @@ def _trace(
 
 
 def head_weights(bench: Workbench, basis: Basis, layer: int) -> HeadWeights:
-    """One layer's weights for each query head, value heads repeated for the query heads that share them."""
+    """One layer's weights for each query head; value heads are repeated for the query heads that share them."""
     W_O = bench.written(basis, layer, "W_O")
     W_V = bench.weight(basis, layer, "W_V")
     bias = bench.bias(basis, layer, "attn.b_V")

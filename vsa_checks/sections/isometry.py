@@ -21,7 +21,7 @@ DRAWS = 400
 def ov_isometry(bench: Workbench, subject: Subject) -> Measurement:
     """Layer median over heads of the isometry of W_V W_O, a map between vectors of the stream.
 
-    So W_O is taken as it is written there, with the gain of a norm that follows it.
+    So W_O is taken as it writes to the stream, with the gain of a norm that follows it.
     """
     return _isometry(bench, subject, *_ov(bench, subject))
 
@@ -55,9 +55,9 @@ def _qk(bench: Workbench, subject: Subject) -> tuple[NDArray[np.float32], NDArra
 
 
 def compared(bench: Workbench, basis: Basis, layer: int, matrix: str) -> NDArray[np.float32]:
-    """W_Q or W_K as it makes what attention compares: with the gain of the norm of queries or keys, where there is one.
+    """W_Q or W_K as used to compute attention: with the gain of the query or key norm, if there is one.
 
-    The norm also divides each query or key by its length, which leaves its direction as it is.
+    The norm also divides each query or key by its length, which does not change its direction.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def per_query_head(grouped: NDArray[np.float32], n_heads: int) -> NDArray[np.flo
 
 
 def _by_head(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The isometry of each head (h,), NaN where its product is zero. Raises NotChecked if all are."""
+    """The isometry of each head (h,), NaN if its product is zero. Raises NotChecked if all are zero."""
     n_heads = max(len(left), len(right))
     by_head = isometries.isometry(per_query_head(left, n_heads), per_query_head(right, n_heads))
     if not np.isfinite(by_head).any():
@@ -101,7 +101,7 @@ def _by_head(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[n
 def _gaussian_layers(bench: Workbench, left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
     """Medians (DRAWS,) of layers of Gaussian heads of the same shapes, drawn once for both products."""
     rank = left.shape[2]
-    # Left and right may change places: that leaves the law the same.
+    # Swapping left and right does not change the distribution.
     (d, n), (d_out, n_out) = sorted([(left.shape[1], len(left)), (right.shape[2], len(right))])
     purpose = ("gaussian layers", d, d_out, n, n_out, rank)
     return bench.once(
@@ -110,7 +110,7 @@ def _gaussian_layers(bench: Workbench, left: NDArray[np.float32], right: NDArray
 
 
 def _isometry(bench: Workbench, subject: Subject, left: NDArray[np.float32], right: NDArray[np.float32]) -> Measurement:
-    """Median over heads of the isometry of left @ right, beside that of Gaussian matrices of the same shape."""
+    """Median over heads of the isometry of left @ right, compared with Gaussian matrices of the same shape."""
     by_head = _by_head(left, right)
     live = by_head[np.isfinite(by_head)]
     drawn = _gaussian_layers(bench, left, right)

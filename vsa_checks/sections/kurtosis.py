@@ -1,7 +1,7 @@
-"""Section 3.2, a rival explanation: neurons with which a few tokens have far larger products than the others.
+"""Section 3.2, a rival explanation: neurons whose products with a few tokens are far larger than with the others.
 
-ROTATE (arXiv:2604.06005) explains neurons by the kurtosis of their products with the vocabulary. Here it is set against
-the nulls of `neurons-beyond-chance`, and against the bundles that pursuit finds: are they the same neurons?
+ROTATE (arXiv:2604.06005) explains neurons by the kurtosis of their products with the vocabulary. Here it is compared
+with the nulls of `neurons-beyond-chance`, and with the bundles that pursuit finds: are they the same neurons?
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from vsa_checks.sections.tokens import excluded
 from vsa_checks.workbench.access import Workbench
 
 EXCESS_UNIT = 0.01
-"""Logarithms of kurtosis are counted in hundredths where p is computed."""
+"""To compute p, logarithms of kurtosis are rounded to hundredths."""
 FIRST = (0.0, 0.01, 0.02, 0.05, *(round(0.1 * step, 1) for step in range(1, 11)))
 """Shares of a layer's neurons, those of the highest kurtosis, at which the curve is drawn."""
 CLOSEST = 0.1
-"""Of the neurons the tenth closest to their bundles: so many there are in any layer."""
+"""The tenth of the neurons that are closest to their bundles: every layer has these."""
 
 
 def share_of_high_kurtosis(bench: Workbench, subject: Subject) -> Measurement:
     """Share of a layer's neurons whose kurtosis over the tokens exceeds the 99th percentile of random directions.
 
     Each null is that share for some of the neurons with signs exchanged between them (`exchange_signs`), on one of
-    four sets of axes. p is that of an exact paired test of how far the logarithm of each neuron's kurtosis, and of its
-    stand-in's, lies beyond the percentile, added up by clusters of neurons that are nearly copies.
+    four sets of axes. p comes from an exact paired test of how far the logarithm of each neuron's kurtosis, and of its
+    stand-in's, is beyond the percentile, summed over clusters of near-copies.
     """
     place, basis = place_of(subject), subject.basis
     found, bars = pursued_neurons(bench, basis, *place), random_bars(bench, basis)
@@ -63,22 +63,22 @@ def share_of_high_kurtosis(bench: Workbench, subject: Subject) -> Measurement:
 def _compare(
     name: str, labels: NDArray[np.int64], own: NDArray[np.float64], other: NDArray[np.float64], bar: float
 ) -> NullMeasurement:
-    # In logarithms: kurtosis has so heavy a tail that a few neurons would decide a sum of differences alone.
+    # In logarithms, because kurtosis is so heavy-tailed that a few neurons would dominate a sum of differences.
     ahead = _beyond(own, bar) - _beyond(other, bar)
     return stand_in_null(name, labels, other > bar, ahead, EXCESS_UNIT)
 
 
 def _beyond(excess: NDArray[np.float64], bar: float) -> NDArray[np.float64]:
-    """How far the logarithm of kurtosis (n,) lies beyond that of the bar, 0 if it does not. Kurtosis is at least 1."""
+    """How far the logarithm of kurtosis (n,) is above that of the bar, 0 if below. Kurtosis is at least 1."""
     beyond: NDArray[np.float64] = np.log((np.maximum(excess, bar) + 3.0) / (bar + 3.0))
     return beyond
 
 
 def _beside_bundles(kurtosis: NDArray[np.float64], cosine: NDArray[np.float64], bar: float) -> dict[str, Any]:
-    """Whether the neurons (n,) of high kurtosis are those close to their bundles, with a curve.
+    """Whether the neurons (n,) with high kurtosis are those close to their bundles, with a curve.
 
-    found_by_kurtosis: of the neurons beyond chance by their bundles, the share that is among as many neurons of the
-    highest kurtosis; found_by_luck: among as many drawn at random. None where no neuron lies beyond chance.
+    found_by_kurtosis: the share of the neurons beyond chance by their bundles that is also among the same number of
+    neurons with the highest kurtosis; found_by_luck: among as many random ones. None if no neuron is beyond chance.
     """
     n = len(kurtosis)
     beyond, order = cosine > bar, np.argsort(-kurtosis, kind="stable")
@@ -105,6 +105,6 @@ def _beside_bundles(kurtosis: NDArray[np.float64], cosine: NDArray[np.float64], 
 
 
 def _found(wanted: NDArray[np.bool_], order: NDArray[np.int64]) -> list[float]:
-    """Of the neurons wanted (n,), the share among the first ones in order, for each of FIRST."""
+    """The share of the wanted neurons (n,) among the first ones in order, for each of FIRST."""
     found = np.concatenate([[0], np.cumsum(wanted[order])]) / wanted.sum()
     return [float(found[round(first * len(order))]) for first in FIRST]

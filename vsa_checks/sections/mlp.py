@@ -1,6 +1,6 @@
 """Section 3.1, MLP: near-orthogonality of the rows of W_out, one per neuron.
 
-The claims are about the matrix as it is stored: the gain of a norm that follows the MLP is not in it.
+The claims are about the matrix as stored, without the gain of a norm that follows the MLP.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Section 3.2: neurons as unweighted sums of tokens, by the paper's scan and by a pursuit of few tokens.
 
-Tokens are the centered token vectors, what the stream begins with; rows of W_E that are no tokens are not among them.
+Tokens are the centered token vectors with which the stream starts, without rows of W_E that are not tokens.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Place = tuple[int, str] | tuple[int, str, int]
 RANDOM, MATCHED = "random directions", "covariance-matched neurons"
 
 NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 5, 10, None)
-"""How many neurons a token lists, which the paper does not say. None lists all, and gives the claim's value."""
+"""How many neurons a token lists, which the paper does not say. None lists all, and is used for the claim's value."""
 LEAST_REACH = 0.5
-"""With fewer tokens than d/4 no sum comes near a cosine of .5 with a random direction, and the claim means nothing."""
+"""With fewer than d/4 tokens, no sum gets near a cosine of .5 with a random direction, and the claim means nothing."""
 
 
 @dataclass(frozen=True)
 class Scans:
-    """Cosines (n,) and mean sizes of the bundles that the paper's scan finds, for each of NEURONS_PER_TOKEN.
+    """Cosines (n,) and mean sizes of the bundles found by the paper's scan, for each of NEURONS_PER_TOKEN.
 
     Dead neurons, which have no direction, are only counted.
     """
@@ -114,7 +114,7 @@ def place_of(subject: Subject) -> Place:
 
 
 def in_words(layer: int, matrix: str, expert: int | None = None) -> str:
-    """A place as progress and reasons name it."""
+    """The name of a place in progress messages and reasons."""
     return f"layer {layer}{'' if expert is None else f' expert {expert}'} {matrix}"
 
 
@@ -150,8 +150,8 @@ def matched_neurons(
 ) -> nulls.Matched:
     """The Gaussian with the mean and covariance of a layer's neurons: of rows of W_out, or columns of an input matrix.
 
-    W_out is taken as it is written to the stream, with the gain of a norm that follows it. Both input matrices of a
-    layer are fitted in one go, and so is W_out of as many layers as there are threads.
+    W_out is taken as it writes to the stream, with the gain of a norm that follows it. Both input matrices of a layer
+    are fitted together, and so is W_out of as many layers as there are threads.
     """
     info, outputs = bench.model(basis).info, matrix == "W_out"
     group = range(layer - layer % get_num_threads(), info.n_layers)[: get_num_threads()]
@@ -165,7 +165,7 @@ def matched_neurons(
     def fit() -> nulls.Matched:
         rows = {}
         for place in places:
-            with suppress(NotChecked):  # another place than this one may lack the matrix
+            with suppress(NotChecked):  # a different place may lack the matrix
                 rows[place] = bench.written(basis, *place) if outputs else bench.weight(basis, *place).T
         alive = [place for place in rows if np.count_nonzero(rows[place].any(axis=1)) > 1]
         laws = nulls.covariance_matched_each([np.ascontiguousarray(rows[place]) for place in alive])
@@ -238,7 +238,7 @@ def _scan_details(real: Scans, random: Scans, matched: Scans) -> dict[str, Any]:
 def _ceiling(
     bench: Workbench, subject: Subject, neurons: NDArray[np.float32], cosines: NDArray[np.float64]
 ) -> dict[str, float]:
-    """The largest cosine that any weighted sum of tokens could reach, and the mean share of it that bundles reach."""
+    """The largest cosine possible for any weighted sum of tokens, and the mean share of it that bundles reach."""
     words = token_dictionary(bench, subject.basis)
     values, axes = bench.once(("span", id(words)), lambda: np.linalg.eigh(second_moment(words.vectors)))
     spanned = axes[:, values > values.max() * 1e-10]

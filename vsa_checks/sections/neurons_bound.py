@@ -1,7 +1,7 @@
 """Section 3.2: first-layer neurons as sums of tokens and of tokens that heads have bound, by the paper's scan.
 
-The paper's shares count attributions to heads (section 3.3), so that its dictionary is larger than the vocabulary. Each
-null meets the same dictionary.
+The paper's shares include attributions to heads (section 3.3), so its dictionary is larger than the vocabulary. Each
+null uses the same dictionary.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
 NEURONS = 256
-"""Neurons of the layer, drawn at random, that are explained: so many tell shares of .8 and .7 apart."""
+"""Number of the layer's neurons, drawn at random, to explain: enough to distinguish shares of .8 and .7."""
 
 
 def share_at_with_bound(bench: Workbench, subject: Subject, level: float) -> Measurement:
     """Share of neurons whose bundle of tokens and bound tokens, by the paper's scan, has a cosine of at least `level`.
 
-    Of 256 neurons of the layer, drawn at random; every vector lists all of them (K = all). Nulls: as many random
-    directions and covariance-matched neurons, with the same dictionary, and the same neurons with reflected bound
-    tokens. Raises NotChecked as `heads_that_bind` does, or if the dictionary is too small for the dimension.
+    It uses 256 neurons of the layer, drawn at random; every vector lists all of them (K = all). Nulls: the same number
+    of random directions and of covariance-matched neurons, with the same dictionary, and the same neurons with
+    reflected bound tokens. Raises NotChecked as `heads_that_bind` does, or if the dictionary is too small for the
+    dimension.
     """
     place, basis = place_of(subject), subject.basis
     heads, words = heads_that_bind(bench, basis), Part(token_dictionary(bench, basis).vectors)

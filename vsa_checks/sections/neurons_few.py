@@ -1,8 +1,8 @@
-"""Section 3.2: first-layer neurons as sums of so few tokens that hardly any random direction is one.
+"""Section 3.2: first-layer neurons as sums of so few tokens that almost no random direction is such a sum.
 
-The paper's scan includes as many tokens as it likes, and then sums of them come as close to any direction. Here a sum
-holds at most k tokens, the most at which a random direction reaches the paper's cosine no more than once in a hundred.
-The paper's shares count tokens that heads have bound as well (3.3): so the same is asked of sums of both.
+The paper's scan includes any number of tokens, and sums of that many come equally close to any direction. Here a sum
+has at most k tokens, where k is the largest number with which at most 1% of random directions reach the paper's cosine.
+The paper's shares also count tokens that heads have bound (3.3), so the same is measured for sums of both.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ LEVELS = (0.5, 0.3)
 BY_CHANCE = 0.01
 """Share of random directions that may reach a level with k tokens."""
 LEAST_TOKENS = 2
-"""A single token is no sum."""
+"""A single token is not a sum."""
 MOST_TOKENS = (16, 32)
-"""Sums of more than 32 tokens are not few, in however many dimensions."""
+"""More than 32 tokens are not few, in any number of dimensions."""
 RANDOM_NEURONS = 512
-"""Random directions that settle k, and as many others that are the null."""
+"""Number of random directions that determine k, and of the other ones that are the null."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """The highest cosine of sums of at most 1, 2, ... tokens with neurons of a layer (n, k), and with stand-ins.
+    """The highest cosine of sums of at most 1, 2, ... tokens with neurons of a layer (n, k), and with their stand-ins.
 
     labels: the neurons' clusters (n,). asked: which of them have a stand-in in each null (m,).
     """
@@ -57,11 +57,11 @@ class Reached:
 def share_with_few(bench: Workbench, subject: Subject, level: float, bound: bool = False) -> Measurement:
     """Share of neurons that a sum of at most k tokens, found by pursuit, brings to a cosine of at least `level`.
 
-    k is the most tokens at which at most 1% of random directions get there, and no more than 32. Nulls: other random
-    directions, and neurons with signs exchanged between them on each of four sets of axes, in an exact test that pairs
-    each with its stand-in, by clusters. With `bound`, sums hold tokens and tokens that layer 0's heads have bound, the
-    neurons are some of the layer's, and beside the nulls stand the same neurons with reflected bound tokens. Raises
-    NotChecked if two tokens already bring more random directions there, or as `heads_that_bind` does.
+    k is the largest number of tokens, up to 32, with which at most 1% of random directions get there. Nulls: other
+    random directions, and neurons with signs exchanged between them on each of four sets of axes, in an exact test that
+    pairs each neuron with its stand-in, by clusters. With `bound`, sums may also include tokens bound by layer 0's
+    heads, the neurons are a sample of the layer's, and the same neurons with reflected bound tokens are shown as well.
+    Raises NotChecked if more random directions get there with only two tokens, or as `heads_that_bind` does.
     """
     place, basis = place_of(subject), subject.basis
     random = _random_reach(bench, basis, bound)
@@ -111,7 +111,7 @@ def share_with_few(bench: Workbench, subject: Subject, level: float, bound: bool
 
 
 def tokens_by_chance(reached: NDArray[np.float64], level: float) -> int:
-    """The most tokens at which at most 1% of random directions reach a level; 0 if single ones are too much.
+    """The largest number of tokens with which at most 1% of random directions reach a level; 0 if one is too many.
 
     reached (n, tokens): the highest cosine of each with a sum of at most 1, 2, ... tokens.
     """
@@ -121,7 +121,7 @@ def tokens_by_chance(reached: NDArray[np.float64], level: float) -> int:
 def _random_reach(bench: Workbench, basis: Basis, bound: bool) -> NDArray[np.float64]:
     """The highest cosines (2 RANDOM_NEURONS, tokens) for random directions, found once per dictionary.
 
-    Up to so many tokens that too many directions reach the harder level, or that more would not be few.
+    The number of tokens rises until too many directions reach the harder level, or until more would not be few.
     """
     words = token_dictionary(bench, basis)
 
@@ -136,12 +136,12 @@ def _random_reach(bench: Workbench, basis: Basis, bound: bool) -> NDArray[np.flo
                 break
         return reached
 
-    # Bases may share their tokens, and bind them with different heads.
+    # Bases may share their tokens but bind them with different heads.
     return bench.once(("few tokens, random directions", id(words), basis if bound else None), measure)
 
 
 def _layer(bench: Workbench, basis: Basis, place: Place, bound: bool) -> Reached:
-    """What the neurons at a place and their stand-ins reach, found once for all levels."""
+    """The cosines of the neurons at a place and of their stand-ins, found once for all levels."""
 
     def measure() -> Reached:
         rows = live_rows(layer_neurons(bench, basis, *place))

@@ -1,4 +1,4 @@
-"""Near-orthogonality of any set of vectors: what the sections on embeddings, attention and MLP share."""
+"""Near-orthogonality of any set of vectors, shared by the sections on embeddings, attention and MLP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsa_checks.workbench.access import Workbench
 
 GAUSSIAN = "Gaussian matrices"
 LEAST_P = 1e-9
-"""The least p that is given. The law of Gaussians is close, but nobody can say that it is so further out."""
+"""The smallest p that is reported. The Gaussian law is a good approximation, but unverified further out."""
 
 
 def near_orthogonal(
@@ -31,7 +31,7 @@ def near_orthogonal(
     groups: ArrayLike | None = None,
     details: dict[str, Any] | None = None,
 ) -> Measurement:
-    """Root mean square cosine over all pairs, beside that of random directions.
+    """Root mean square cosine over all pairs, compared with random directions.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ def near_orthogonal(
     cosines : PairwiseCosines
         All pairs of the subject's n vectors.
     unit : str
-        What the interval resamples, such as "tokens".
+        What the interval resamples, for example "tokens".
     groups : array_like, shape (n,), optional
         The group of each vector, if whole groups are resampled.
     details : dict, optional
-        What the report shows beside the value.
+        Additional content for the report.
     """
     return Measurement(
         value=cosines.rms,
@@ -64,7 +64,7 @@ def artifacts(
     groups: ArrayLike | None = None,
     details: dict[str, Any] | None = None,
 ) -> Measurement:
-    """Share of pairs with |cos| above 6/sqrt(d), beside the tail of the Beta law; arguments as for near_orthogonal.
+    """Share of pairs with |cos| above 6/sqrt(d), compared with the Beta law; arguments as for near_orthogonal.
 
     Raises NotChecked if d is so small that no cosine can exceed the cut.
     """
@@ -87,10 +87,10 @@ def artifacts(
 def beyond_random(
     bench: Workbench, subject: Subject, cosines: PairwiseCosines, unit: str, groups: ArrayLike | None = None
 ) -> Measurement:
-    """How far the mean squared cosine lies below that of random directions: 1 where no lower one is possible.
+    """How far the mean squared cosine is below that of random directions, as a share of what is possible.
 
-    0 is what random directions give, 1 is a tight frame's (or, for no more vectors than dimensions, that of orthogonal
-    ones). Arguments as for near_orthogonal. Raises NotChecked where the cosines of that many vectors do not vary.
+    0 for random directions, 1 for a tight frame (or for orthogonal vectors, if there are at most d). Arguments as for
+    near_orthogonal. Raises NotChecked if the cosines of that many vectors do not vary.
     """
     n, d = cosines.n_vectors, _width(bench, subject)
     if d < 2:
@@ -119,7 +119,7 @@ def beyond_random(
 
 
 def cosine_histogram(cosines: PairwiseCosines, d: int) -> dict[str, Any]:
-    """Counts of all cosines in bins of .02, beside those that the Beta law gives."""
+    """Counts of all cosines in bins of .02, and those expected from the Beta law."""
     edges = cosines.bin_edges[::4]
     counts = cosines.histogram.reshape(-1, 4).sum(axis=1)
     half = (d - 1) / 2
@@ -135,7 +135,7 @@ def cosine_histogram(cosines: PairwiseCosines, d: int) -> dict[str, Any]:
 
 
 def picture_histogram(bench: Workbench, subject: Subject, cosines: PairwiseCosines, matrix: str | None = None) -> None:
-    """Hand over how many of a matrix's pairs have which cosine, for pictures."""
+    """Hand over the histogram of a matrix's cosines, for pictures."""
     prefix = kept.of(kept.HISTOGRAM, subject.basis, subject.layer, matrix or subject.matrix, subject.expert)
     bench.picture(prefix, lambda: {"counts": cosines.histogram.astype(np.int64)})
 

@@ -1,4 +1,4 @@
-"""The paper's own figures that claims are measured against, read from fixtures/published.toml."""
+"""The paper's own numbers that claims are compared with, read from fixtures/published.toml."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Published(TypedDict):
 
 @cache
 def published() -> Published:
-    """What the file says. Raises UsageError if it is damaged."""
+    """The content of the file. Raises UsageError if it is damaged."""
     remedy = "Correct it there, or restore the file from the repository."
     what, path = "The file of published figures", paths.PUBLISHED_FILE
     try:

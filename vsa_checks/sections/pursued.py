@@ -1,6 +1,6 @@
-"""Bundles of five tokens by pursuit, of a layer's neurons and of random directions; several claims share them.
+"""Bundles of five tokens by pursuit, for a layer's neurons and for random directions; several claims share them.
 
-Tokens are the centered token vectors, what the stream begins with; rows of W_E that are no tokens are not among them.
+Tokens are the centered token vectors with which the stream starts, without rows of W_E that are not tokens.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Pursued:
 
 @dataclass(frozen=True)
 class Bars:
-    """What hardly any random direction exceeds: its cosine after 1, 2, ... tokens (k,), and its kurtosis.
+    """Levels that almost no random direction exceeds: cosine after 1, 2, ... tokens (k,), and kurtosis.
 
     spread: percentiles of the cosines of all of them, for pictures.
     """
@@ -66,7 +66,7 @@ def pursue(bench: Workbench, basis: Basis, neurons: NDArray[np.float32], label: 
 
 
 def pursued_neurons(bench: Workbench, basis: Basis, *place: Any) -> Pursued:
-    """What pursuit finds for the neurons at a place, found once."""
+    """The result of pursuit for the neurons at a place, found once."""
     label = f"pursuit in {in_words(*place)} ({basis})"
     return bench.once(
         ("pursuit", basis, *place), lambda: pursue(bench, basis, layer_neurons(bench, basis, *place), label)
@@ -83,7 +83,7 @@ def random_bars(bench: Workbench, basis: Basis) -> Bars:
     words = token_dictionary(bench, basis)
 
     def measure() -> Bars:
-        # The same directions whatever the seed: the bar is part of what is asked, and known to .0007 of their share.
+        # The same directions for every seed: the bar is part of the question, and its share is known to .0007.
         drawn = nulls.random_directions(RANDOM_NEURONS, words.vectors.shape[1], stream(0, "pursuit random"))
         found = pursue(bench, basis, drawn, f"pursuit of {RANDOM_NEURONS:,} random directions ({basis})")
         paths = found.paths()

@@ -1,4 +1,4 @@
-"""Section 2.2 on text: what heads write, beside the tokens that they attend to and the token that comes next."""
+"""Section 2.2 on text: heads' outputs compared with the tokens that they attend to and with the next token."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COPIES = 0.05
 """A head counts as copying if its cosine with the attended token's unembedding leads another source's by this much."""
 TRACED_TOKENS = 5
 ROUNDING = 1e-5
-"""Cosines of activations in float32 are the same if they differ by less."""
+"""Cosines of float32 activations count as equal if they differ by less."""
 TOKENS_TOGETHER = 4096
 """Tokens whose products are added up at a time."""
 ABOUT_HEADS = (
@@ -46,7 +46,7 @@ ABOUT_COPIES = (
 def rebinds(bench: Workbench, subject: Subject) -> Measurement:
     """Layer median over heads of cos^2 with e_j W_V W_O of the most attended source j, minus another source's.
 
-    Raises NotChecked for a model that cannot read text, and where all heads write nothing.
+    Raises NotChecked for a model that cannot read text, and if no head writes anything.
     """
     layer = _layer(subject)
     seen = _seen(bench, subject.basis, layer)
@@ -81,9 +81,9 @@ def rebinds(bench: Workbench, subject: Subject) -> Measurement:
 def next_token(bench: Workbench, subject: Subject) -> Measurement:
     """Mean cosine of a layer's attention output with the next token's unembedding, minus a shuffled next token's.
 
-    The second is a mean over all shuffles within a window that leave no token in its place. Raises NotChecked for an
-    encoder, a model that cannot read text, one whose stream is not read by the unembedding alone, and a layer whose
-    attention writes nothing.
+    The second term is a mean over all shuffles within a window that move every token. Raises NotChecked for an encoder,
+    a model that cannot read text, one whose stream the unembedding does not read directly, and a layer whose attention
+    writes nothing.
     """
     require_decoder(bench, subject.basis, "no next token is predicted")
     readout, why = bench.model(subject.basis).readout()
@@ -115,7 +115,7 @@ def next_token(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def _seen(bench: Workbench, basis: Basis, layer: int) -> LayerOnText:
-    """What was found of one layer. Raises NotChecked where it has no attention, or shows none of it."""
+    """Results for one layer. Raises NotChecked if it has no attention, or if its attention is not accessible."""
     bench.weight(basis, layer, "W_O")
     return on_text(bench, basis)[layer]
 
@@ -131,19 +131,19 @@ def _flip_null(
 ) -> NullMeasurement:
     """The statistic of window means (windows, m) with the two sides of whole windows exchanged at random.
 
-    A window whose two sides differ by no more than rounding tells nothing: exchanging them is a tie.
+    A window whose two sides differ only by rounding gives no evidence: exchanging them is a tie.
     """
     signs = sign_flips(len(rows), bench.rng(name, subject.id))
     told = np.where(np.abs(rows) > ROUNDING, rows, 0.0)
     drawn, own = statistic(signs @ told / len(rows)), statistic(np.ones(len(rows)) @ told / len(rows))
-    # On the side of the draws for what is lost in adding up.
+    # Rounding of the sums must not turn a tie into a win.
     return NullMeasurement.of_draws(name, float(own) - ROUNDING**2, drawn, ">=")
 
 
 def _exchanged(
     bench: Workbench, subject: Subject, layer: int, seen: LayerOnText
 ) -> tuple[NullMeasurement, Reference, dict[str, Any]]:
-    """The layer median at some destinations where W_V reads exchanged coordinates, and with Gaussian matrices.
+    """The layer median at some destinations with W_V reading exchanged coordinates, and with Gaussian matrices.
 
     Attention and stream are the layer's own.
     """
@@ -174,7 +174,7 @@ def _exchanged(
 def _exchanged_tokens(
     bench: Workbench, subject: Subject, seen: LayerOnText, readout: NDArray[np.float32]
 ) -> NullMeasurement:
-    """The margin where each token's unembedding is exchanged for another one's, the same wherever it comes next."""
+    """The margin with each token's unembedding replaced by another's, the same wherever the token comes next."""
     assert seen.next_weights is not None
     weights = seen.next_weights / len(seen.margins)
     used = weights.any(axis=1)
@@ -182,12 +182,12 @@ def _exchanged_tokens(
     own, drawn = rebinding.exchanged_tokens(
         weights[used], vectors, TOKEN_EXCHANGES, bench.rng(EXCHANGED_TOKENS, subject.id)
     )
-    # On the side of the draws for what is lost in adding up.
+    # Rounding of the sums must not turn a tie into a win.
     return NullMeasurement.of_draws(EXCHANGED_TOKENS, own - ROUNDING**2, drawn, ">=")
 
 
 def _head_details(bench: Workbench, subject: Subject, layer: int, seen: LayerOnText) -> dict[str, Any]:
-    """Each head's numbers, which heads copy what they attend to, and one vector traced through the clearest head."""
+    """Each head's numbers, the heads that copy what they attend to, and one vector traced through the clearest head."""
     basis, notes = subject.basis, [ABOUT_HEADS]
     columns: dict[str, Array] = {
         "value": np.mean(seen.rebinds, axis=0),
@@ -219,7 +219,7 @@ def _head_details(bench: Workbench, subject: Subject, layer: int, seen: LayerOnT
 
 
 def _left_out(bench: Workbench, basis: Basis, seen: LayerOnText) -> dict[str, Any]:
-    """Positions of the text that were left out, and rows of W_E that are no tokens, if any."""
+    """Positions of the text that were left out, and rows of W_E that are not tokens, if any."""
     return (
         {"n_sinks": seen.n_sinks}
         | ({"n_untrained": seen.n_untrained} if seen.n_untrained else {})

@@ -1,4 +1,4 @@
-"""Section 2: the members of a bundle are recognised by their dot products with it, among all tokens."""
+"""Section 2: the members of a bundle are recognised among all tokens by their dot products with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
 BUNDLE_SIZE = 10
-"""Size of the bundles of the claim; other sizes are a curve in the details."""
+"""Size of the claim's bundles; the details have a curve over other sizes."""
 CURVE_SIZES = (2, 4, 6, 8, BUNDLE_SIZE, 16, 24, 32, 48, 64, 96, 128)
 BUNDLES = 200
 INDEPENDENT = "independent vectors"
@@ -27,9 +27,9 @@ HOPELESS = 0.05
 def bundle_recall(bench: Workbench, subject: Subject) -> Measurement:
     """Share of the members of bundles of ten centered unit token vectors that beat every token outside the bundle.
 
-    Token vectors are what the stream begins with; rows of W_E that are no tokens are left out and counted. The
-    reference is the same for independent vectors. Raises NotChecked if the vocabulary is not more than twice as large
-    as a bundle, or if the dimension is too small for such bundles of any vectors.
+    Token vectors are those with which the stream starts; rows of W_E that are not tokens are left out and counted. The
+    reference is the same for independent vectors. Raises NotChecked if the vocabulary is at most twice as large as a
+    bundle, or if the dimension is too small for such bundles of any vectors.
     """
     unit = token_directions(bench, subject.basis).unit
     n, d = unit.shape

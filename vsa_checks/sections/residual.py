@@ -32,19 +32,19 @@ SHUFFLED, EXCHANGED = "shuffled tokens", "what is added on exchanged coordinates
 SHUFFLES, EXCHANGES = 999, 199
 APART, APART_DRAWS, APART_POSITIONS = "components of other positions", 199, 64
 STREAM_BYTES = 256 * 2**20
-"""Components' outputs are kept at as many positions, evenly spaced, as fit into this."""
+"""Memory for components' outputs, which are kept at as many evenly spaced positions as fit."""
 CURVE_POSITIONS = 128
 EXCHANGED_POSITIONS = 64
-"""About so many positions, evenly spaced, are ranked with what was added on exchanged coordinates."""
+"""Approximate number of evenly spaced positions that are ranked after exchanging the additions' coordinates."""
 CLOSEST_PAIRS = 10
 
 
 @dataclass(frozen=True)
 class StreamOnText:
-    """What was read of the text: by window tokens (n,) and the stream after the middle layer (n, d).
+    """Data from reading the text: by window, tokens (n,) and the stream after the middle layer (n, d).
 
-    Sinks, and positions whose row of W_E is no token (`Workbench.tokens`), are left out; a token is given by its place
-    among the tokens. some_streams (layers, m, d) is the stream after each layer at m positions with the tokens
+    Sinks, and positions whose row of W_E is not a token (`Workbench.tokens`), are left out; a token is given by its
+    index among the tokens. some_streams (layers, m, d) is the stream after each layer at m positions with the tokens
     some_tokens. squares: mean squared cosine among components at each position kept, windows: the position's window.
     apart (draws,): root mean squared cosine where each component has its positions in another order. pair_squares
     (c, c): mean over positions for each pair of the components in names. still: components that write the same
@@ -75,9 +75,9 @@ class StreamOnText:
 def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
     """Median rank of the position's own token, by cosine of the stream after layer n_layers // 2 with all tokens.
 
-    A token is what the stream begins with for it. Tokens and stream are taken as they are; details have both centered.
-    What a model adds that is small beside the token leaves it the first one whatever it is: so the token must be kept
-    better than with the same additions on exchanged coordinates, at some of the positions.
+    A token is represented by the vector with which its stream starts. Tokens and stream are not centered; details have
+    both centered. If a model adds only little, the token stays first whatever is added. So, at some of the positions,
+    the token must be kept better than with the same additions on exchanged coordinates.
     Raises NotChecked for a model that cannot read text, and for tokens without a direction.
     """
     reading(bench, subject.basis)
@@ -109,10 +109,10 @@ def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
 
 
 def components(bench: Workbench, subject: Subject) -> Measurement:
-    """Root mean square cosine among embedding, attention and MLP outputs at a position, beside random directions.
+    """Root mean square cosine among embedding, attention and MLP outputs at a position, against random directions.
 
-    Random directions are the ideal here, and no null: a model of nothing but chance rightly meets the claim. Shown
-    beside it is the same for components of other positions, of the same distributions and unrelated to each other.
+    Random directions are the ideal here, not a null: a purely random model rightly meets the claim. The same value for
+    components from different positions, with the same distributions but unrelated to each other, is shown as well.
 
     Raises NotChecked for an encoder, a model that cannot read text, and if fewer than two components change over
     positions.
@@ -145,7 +145,7 @@ def _exchanged(
     vectors: NDArray[np.float32],
     words: NDArray[np.float32],
 ) -> tuple[NullMeasurement, dict[str, Any]]:
-    """The median rank at some positions where what was added to the token has its coordinates exchanged."""
+    """The median rank at some positions after exchanging the coordinates of what was added to the token."""
     step = max(1, -(-len(seen.some_tokens) // EXCHANGED_POSITIONS))
     tokens, streams = seen.some_tokens[::step], seen.some_streams[seen.middle, ::step]
     value = float(np.median(own_ranks(streams, words, tokens)))
@@ -194,7 +194,7 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
         raise NotChecked("at no position of the text is there a token that was trained and is no sink")
     together = np.concatenate(parts) if parts else np.zeros((0, 0, info.d_model))
     if len(shown) < len(sources):
-        together = together[:0]  # without all its components the stream is no sum of them
+        together = together[:0]  # if components are missing, the stream is not their sum
     moving = np.zeros(together.shape[1], bool)
     if len(together):
         moving = np.ptp(together, axis=0).max(axis=1) > 1e-5 * np.abs(together).max(axis=(0, 2))
@@ -223,12 +223,12 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
 
 
 def stride(budget_bytes: int, bytes_each: int, n: int) -> int:
-    """The least stride at which some of n things of one size, taken at even steps, fit into a budget."""
+    """The smallest stride at which evenly spaced ones of n things of equal size fit into a budget."""
     return max(1, -(-n * bytes_each // budget_bytes))
 
 
 def _components(n_layers: int) -> dict[str, str]:
-    """Name of each component -> the hook that gives its output."""
+    """Name of each component -> the hook of its output."""
     found = {"embedding": "hook_embed"}
     for layer in range(n_layers):
         found |= {f"attention {layer}": f"blocks.{layer}.hook_attn_out", f"MLP {layer}": f"blocks.{layer}.hook_mlp_out"}
@@ -236,7 +236,7 @@ def _components(n_layers: int) -> dict[str, str]:
 
 
 def _any_sink(seen: Seen, n_layers: int, causal: bool) -> NDArray[np.bool_]:
-    """Positions that are a sink in any layer (n,): what makes them one stays in the stream of all later layers."""
+    """Positions that are a sink in any layer (n,): their large entries stay in the stream of all later layers."""
     names = (f"blocks.{layer}.attn.hook_pattern" for layer in range(n_layers))
     patterns = [seen.cache[name] for name in names if name in seen.cache]  # a hybrid has layers without attention
     found: NDArray[np.bool_] = np.any([sinks(pattern, causal) for pattern in patterns], axis=0)
@@ -244,7 +244,7 @@ def _any_sink(seen: Seen, n_layers: int, causal: bool) -> NDArray[np.bool_]:
 
 
 def _shows(seen: Seen, hook: str, d_model: int) -> bool:
-    """Whether a component's output is seen as it is added to the stream."""
+    """Whether a component's output is accessible as it is added to the stream."""
     return hook in seen.cache and seen.cache[hook].shape[-1] == d_model
 
 

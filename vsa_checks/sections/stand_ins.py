@@ -1,4 +1,4 @@
-"""What stands in for a layer's neurons in its nulls: the same neurons, with signs exchanged between them.
+"""Stand-ins for a layer's neurons in its nulls: the same neurons, with signs exchanged between them.
 
 There are four nulls: signs are exchanged on the coordinates, or on one of three other sets of axes.
 """
@@ -28,12 +28,12 @@ OF_NEURONS = "signs exchanged on neurons' axes"
 INDEPENDENT = "signs exchanged on independent axes"
 SIGN_NULLS = (COORDINATES, OF_TOKENS, OF_NEURONS, INDEPENDENT)
 NULL_NEURONS = 384
-"""Neurons of a layer, drawn at random, that each null is made of: together the four take as long as 1,536 neurons."""
+"""Number of a layer's neurons, drawn at random, in each null: together the four take as long as 1,536 neurons."""
 
 
 @dataclass(frozen=True)
 class StandIns:
-    """Which of a layer's live neurons have stand-ins (n,), and what pursuit finds for these in each null."""
+    """Which of a layer's live neurons have stand-ins (n,), and the result of pursuit for these in each null."""
 
     asked: NDArray[np.int64]
     pursued: dict[str, Pursued]
@@ -65,7 +65,7 @@ def exchanged(
     asked: NDArray[np.int64],
     name: str,
 ) -> NDArray[np.float32]:
-    """The neurons asked (n, d), of those at a place (m, d), with signs exchanged on the axes of one of SIGN_NULLS."""
+    """The requested neurons (n, d) of a place (m, d), with signs exchanged on the axes of one of SIGN_NULLS."""
     axes = _axes(bench, basis, place, unit, name)
     kept = kept_axes(unit.shape[1]) if name in (OF_TOKENS, OF_NEURONS) else 0
     return exchange_signs(unit, labels, asked, bench.rng(name, basis, *place), axes, kept)
@@ -74,10 +74,10 @@ def exchanged(
 def _axes(
     bench: Workbench, basis: Basis, place: Place, unit: NDArray[np.float32], name: str
 ) -> NDArray[np.float32] | None:
-    """The axes of a null (d, d), found once per dictionary where they are the tokens' own; None for coordinates.
+    """The axes of a null (d, d), found once per dictionary if they are the tokens' own; None for coordinates.
 
-    Few tokens do not show their independent axes well; there the layer's neurons, at the tokens' length, help. Axes are
-    the same for all seeds: only what is exchanged on them is drawn.
+    Few tokens do not determine their independent axes well; then the layer's neurons, scaled to the tokens' length,
+    are added. Axes are the same for all seeds: only the exchange on them is random.
     """
     if name == COORDINATES:
         return None
@@ -103,20 +103,20 @@ def _axes(
 def stand_in_null(
     name: str, labels: NDArray[np.int64], hits: NDArray[np.bool_], ahead: NDArray[np.floating], unit: float
 ) -> NullMeasurement:
-    """The share of stand-ins that hit, its standard error over clusters, and p of the exact paired test, either way.
+    """The share of stand-ins that hit, its standard error over clusters, and p of the exact paired test, both ways.
 
     Parameters
     ----------
     name : str
-        What the null is called in the report.
+        The null's name in the report.
     labels : ndarray of int, shape (n,)
-        Each neuron's cluster, which keeps or turns its sign as a whole.
+        Each neuron's cluster, which keeps or flips its sign as a whole.
     hits : ndarray of bool, shape (n,)
         Whether each neuron's stand-in counts.
     ahead : ndarray, shape (n,)
         How far each neuron is ahead of its stand-in.
     unit : float
-        What to count that in.
+        Step to which that is rounded.
 
     Returns
     -------

@@ -21,7 +21,7 @@ from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
 NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100, 200, None)
-"""The numbers of neurons per token that are tried: the paper does not report its own."""
+"""The numbers of neurons per token to try: the paper does not report its own."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def compare(
 def _named_tokens(
     model: Model, ids: NDArray[np.int64], published: tuple[PublishedNeuron, ...], found: Bundles
 ) -> list[dict[str, Any]]:
-    """How many of the tokens that the paper names are in each bundle, and the hypergeometric p of at least so many."""
+    """How many of the tokens named in the paper are in each bundle, and the hypergeometric p of at least that many."""
     names = {int(token): model.token_name(int(token)) for token in ids}
     rows = []
     for neuron in published:

@@ -1,8 +1,8 @@
-"""The tokens as vectors, made once for all claims: rows that are no tokens are left out everywhere alike.
+"""The tokens as vectors, computed once for all claims, which all leave out rows that are not tokens.
 
-Two kinds of vectors stand for a token. Its word embedding is its row of W_E, of which sections 2.1 and 3.1 speak. Its
-token vector is what the stream begins with, which heads bind, sums of which neurons read, and which text is compared
-with. They differ where a norm of its own follows W_E (BERT, BLOOM). Both are centered by the mean of the tokens alone.
+Two kinds of vectors represent a token. Its word embedding is its row of W_E; sections 2.1 and 3.1 are about these. Its
+token vector is the one with which the stream starts: heads bind it, neurons read sums of it, and text is compared with
+it. They differ if W_E has its own norm (BERT, BLOOM). Both are centered by the mean over tokens only.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ def word_embeddings(bench: Workbench, basis: Basis) -> NDArray[np.float32]:
 
 
 def excluded(bench: Workbench, basis: Basis) -> dict[str, Any]:
-    """For a measurement's details: how many rows of W_E are no tokens, by reason; empty where all are."""
+    """For a measurement's details: how many rows of W_E are not tokens, by reason; empty if all are."""
     reasons = bench.tokens(basis).excluded
     return {"excluded": dict(reasons)} if reasons else {}
 
 
 def about_embeddings(bench: Workbench, basis: Basis) -> dict[str, Any]:
-    """For the details of a claim on W_E itself: `excluded`, and a note where a norm follows W_E."""
+    """For the details of a claim on W_E itself: `excluded`, and a note if a norm follows W_E."""
     same = np.array_equal(bench.token_vectors(basis), bench.embedding(basis))
     return excluded(bench, basis) | ({} if same else {"notes": [NORM_FOLLOWS]})
 
 
 def token_dictionary(bench: Workbench, basis: Basis) -> Dictionary:
-    """The centered token vectors; its rows are token ids. Bases with the same vectors share it and all work on it.
+    """The dictionary of centered token vectors; its rows are token ids. Bases with the same vectors share it.
 
     Raises NotChecked if none has a direction.
     """

@@ -1,4 +1,4 @@
-"""Section 3.3: whether a neuron that two layer-0 neurons feed reads the union of their bundles."""
+"""Section 3.3: whether a neuron fed by two layer-0 neurons reads the union of their bundles."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vsa_checks.workbench.access import Workbench
 Rows = NDArray[np.float32]
 
 TARGETS = 100
-"""How many neurons of later layers are taken to test the union of the bundles of their two strongest sources."""
+"""Number of later-layer neurons for which the union of their two strongest sources' bundles is tested."""
 
 
 def gain_of_unions(
     bench: Workbench, subject: Subject, outputs: Rows, inputs: Callable[[int], Rows], n_layers: int
 ) -> dict[str, float]:
-    """Whether a neuron that two layer-0 neurons feed reads the union of their bundles better than other pairs' unions.
+    """Whether a neuron fed by two layer-0 neurons reads the union of their bundles better than other pairs' unions.
 
     Targets are the TARGETS neurons of later layers with the strongest second source. The gain is the cosine with both
-    bundles less the cosine with the better one. Unlinked pairs are drawn from layer 0; a bundle holds five tokens.
+    bundles minus the cosine with the better one. Unlinked pairs are drawn from layer 0; a bundle holds five tokens.
     """
     assert subject.matrix is not None
     words = token_dictionary(bench, subject.basis)
@@ -70,7 +70,7 @@ def gain_of_unions(
 
 
 def _two_largest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Columns (n, 2) of the two largest of each row (n, m), the larger first, and the second's value; spoils them."""
+    """Columns (n, 2) of the two largest of each row (n, m), the larger first, and the second's value; modifies rows."""
     rows = np.arange(len(cosines))
     first = cosines.argmax(axis=1)
     cosines[rows, first] = -np.inf

@@ -1,1 +1,1 @@
-"""One model under measurement: access to its weights and activations, shared work, measurements kept between runs."""
+"""One model under measurement: access to its weights and activations, shared work, measurements cached between runs."""

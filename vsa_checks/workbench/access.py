@@ -1,4 +1,4 @@
-"""What all measurements of a run share: the model in each basis, random numbers, and work that is done only once."""
+"""What the measurements of a run share: the model in each basis, random numbers, and work that is done only once."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Tracker = Callable[[str], Progress | None]
 
 @dataclass
 class Use:
-    """What a piece of work used: the text, how many tokens of it the model read (None: none), and random numbers."""
+    """What a piece of work used: the text, how many of its tokens the model read (None: none), and random numbers."""
 
     asked: bool = False
     tokens_read: int | None = None
     drew: bool = False
 
     def add(self, other: Use) -> None:
-        """Add what other work used."""
+        """Add the use of other work."""
         self.asked |= other.asked
         self.drew |= other.drew
         self.tokens_read = other.tokens_read if self.tokens_read is None else self.tokens_read
@@ -58,13 +58,13 @@ class Workbench:
     device : str
         Where torch computes: "cpu" or "cuda".
     tracker : callable, optional
-        Called with a label when long work starts; returns what to call with (steps done, steps in all), or None.
+        Called with a label when long work starts; returns a function of (steps done, total steps), or None.
     loaded : Model, optional
         The model in one basis, if it is already loaded.
     text : Text, optional
-        What the model reads; by default the text that is shipped with the package.
+        The text that the model reads; by default the one that ships with the package.
     plan : Plan, optional
-        How much memory the work may hold; by default as much as it likes.
+        How much memory the work may hold; unlimited by default.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Workbench:
         self._tracker = tracker
         self._pictures: dict[str, NDArray[np.generic]] | None = None
         self._models: dict[Basis, Model] = {} if loaded is None else {loaded.basis: loaded}
-        # By key and, for what is made of random numbers, seed; None where any seed gives the same.
+        # By key and seed; the seed is None if the work uses no random numbers.
         self._shared: dict[tuple[Hashable, int | None], tuple[Any, Use]] = {}
         self._passing: OrderedDict[tuple[Hashable, int | None], tuple[Any, int, Use]] = OrderedDict()
         self.plan = plan
@@ -118,7 +118,7 @@ class Workbench:
 
     @contextmanager
     def other_seed(self, seed: int) -> Iterator[None]:
-        """Measure with the random numbers of another seed; shared work that needs none is not done again."""
+        """Measure with the random numbers of another seed; shared work without random numbers is not repeated."""
         own, self.seed = self.seed, seed
         try:
             yield
@@ -127,7 +127,7 @@ class Workbench:
 
     @contextmanager
     def use(self) -> Iterator[Use]:
-        """Record what the work inside uses of text and random numbers, also by shared work that was done before."""
+        """Record the text and random numbers used inside, including by shared work that was done before."""
         outer, within = self._use, Use()
         self._use = within
         try:
@@ -137,7 +137,7 @@ class Workbench:
             outer.add(within)
 
     def flags(self, basis: Basis) -> dict[str, bool]:
-        """Which steps of weight processing really took effect in this basis."""
+        """Which steps of weight processing took effect in this basis."""
         return self.model(basis).effective_flags
 
     def rng(self, *purpose: object) -> np.random.Generator:
@@ -146,8 +146,8 @@ class Workbench:
         Parameters
         ----------
         *purpose : object
-            Names the purpose by its text: the same purpose gives the same numbers in each run of one seed, whatever
-            was measured before.
+            Identify the purpose by their text: with the same seed, the same purpose always gives the same numbers,
+            whatever was measured before.
 
         Returns
         -------
@@ -171,10 +171,10 @@ class Workbench:
         Parameters
         ----------
         prefix : str
-            The beginning of their names.
+            Prefix of their names.
         make : callable
-            Gives the arrays. It must be cheap, and may use neither the text nor the run's random numbers: neither
-            would be noted.
+            Returns the arrays. It must be cheap, and must not use the text or the run's random numbers, because that
+            use would not be recorded.
         """
         if self._pictures is not None:
             self._pictures.update({f"{prefix}/{name}": array for name, array in make().items()})
@@ -185,7 +185,7 @@ class Workbench:
         Parameters
         ----------
         key : hashable
-            Names the work and all that it depends on within a run, such as ("pursuit", basis, layer, matrix).
+            Identifies the work and everything it depends on within a run: ("pursuit", basis, layer, matrix).
         work : callable
             Called without arguments.
 
@@ -206,10 +206,10 @@ class Workbench:
         return result
 
     def while_room(self, key: Hashable, work: Callable[[], T], nbytes: Callable[[T], int]) -> T:
-        """The result of shared work as `once` gives it, but made again where memory was too short to keep it.
+        """The result of shared work like `once`, but computed again if there was not enough memory to keep it.
 
-        Of these results, as many are kept as fit into the memory set aside for them; the longest unused go first.
-        `nbytes` tells how much a result takes.
+        As many of these results are kept as fit into the memory reserved for them; the least recently used are dropped
+        first. `nbytes` gives the size of a result.
         """
         for place in ((key, None), (key, self.seed)):
             if place in self._passing:
@@ -227,7 +227,7 @@ class Workbench:
         return made
 
     def progress(self, label: str) -> Progress | None:
-        """What to call with (steps done, steps in all) during long work; None where no progress is shown."""
+        """A function of (steps done, total steps) to call during long work; None if no progress is shown."""
         return self._tracker(label) if self._tracker is not None else None
 
     def weight(self, basis: Basis, layer: int, matrix: str, expert: int | None = None) -> NDArray[np.float32]:
@@ -238,14 +238,14 @@ class Workbench:
         basis : {"processed", "raw"}
         layer : int
         matrix : str
-            TransformerLens's name without its layer, such as "W_Q" or "W_in".
+            TransformerLens's name without its layer, for example "W_Q" or "W_in".
         expert : int, optional
-            The expert of a mixture; without it, those of the layer that are looked at, their neurons side by side.
+            The expert of a mixture; without it, all checked experts of the layer, with their neurons side by side.
 
         Returns
         -------
         ndarray, float32
-            Shaped as `vsa_checks.Model` says, such as (d_model, d_mlp) for W_in. Do not write into it.
+            With the shape given in `vsa_checks.Model`, for example (d_model, d_mlp) for W_in. Do not write into it.
 
         Raises
         ------
@@ -264,9 +264,9 @@ class Workbench:
         return model.array(name)
 
     def written(self, basis: Basis, layer: int, matrix: str, expert: int | None = None) -> NDArray[np.float32]:
-        """W_O or W_out of a layer as it is added to the stream: with the gain of the norm that follows it, if any.
+        """W_O or W_out of a layer as it writes to the stream: with the gain of the norm that follows it, if any.
 
-        Raises NotChecked as `weight` does, which gives the matrix as stored.
+        `weight` returns the matrix as stored. Raises NotChecked as `weight` does.
         """
         model = self.model(basis)
         if matrix == "W_out" and expert is None and layer in model.info.expert_layers:
@@ -275,26 +275,26 @@ class Workbench:
         return model.written(layer, matrix, expert)
 
     def layers_held(self, basis: Basis) -> int:
-        """Of how many layers one matrix of the MLP may be in memory at a time, beside another."""
+        """For how many layers two MLP matrices may be in memory at a time."""
         info = self.model(basis).info
         both = 8 * info.d_model * info.d_mlp * len(experts_of(info, info.n_layers - 1))
         return max(1, min(info.n_layers, self.passing_bytes // max(both, 1)))
 
     def bias(self, basis: Basis, layer: int, name: str) -> NDArray[np.float32] | None:
-        """One bias of a layer, such as "attn.b_V" or "mlp.b_in"; None where the layer has none."""
+        """One bias of a layer, for example "attn.b_V" or "mlp.b_in"; None if the layer has none."""
         found = f"blocks.{layer}.{name}"
         return self.model(basis).array(found) if found in self.model(basis) else None
 
     def embedding(self, basis: Basis) -> NDArray[np.float32]:
-        """The word embeddings W_E (d_vocab, d_model), rows that are no tokens too. Do not write into them."""
+        """The word embeddings W_E (d_vocab, d_model), including rows that are not tokens. Do not write into them."""
         return self.model(basis).array("embed.W_E")
 
     def token_vectors(self, basis: Basis) -> NDArray[np.float32]:
-        """What the stream begins with for each row of W_E (d_vocab, d_model): W_E, after its own norm if it has one."""
+        """The start of the stream for each row of W_E (d_vocab, d_model): W_E, after its own norm if it has one."""
         return self.model(basis).token_vectors()
 
     def tokens(self, basis: Basis) -> TokenRows:
-        """Which rows of the word embeddings are tokens: see `token_rows`. All claims leave out the others alike."""
+        """Which rows of the word embeddings are tokens: see `token_rows`. All claims leave out the others."""
 
         def decide() -> TokenRows:
             model, rows = self.model(basis), self.embedding(basis)

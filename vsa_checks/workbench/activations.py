@@ -83,7 +83,7 @@ def read(
 
 
 def require_decoder(bench: Workbench, basis: Basis, why: str) -> None:
-    """Raises NotChecked, with the reason, on a model whose attention looks both ways."""
+    """Raise NotChecked, with the reason, for a model whose attention is not causal."""
     if not bench.model(basis).info.causal:
         raise NotChecked(f"needs a causal decoder: {why}")
 
@@ -107,7 +107,7 @@ def sinks(pattern: ArrayLike, causal: bool) -> NDArray[np.bool_]:
 
     References
     ----------
-    Xiao et al. (2023), arXiv:2309.17453, for the word.
+    Xiao et al. (2023), arXiv:2309.17453, for the term.
     """
     mean = np.asarray(pattern, np.float64).mean(axis=0)
     n = len(mean)
@@ -119,7 +119,7 @@ def sinks(pattern: ArrayLike, causal: bool) -> NDArray[np.bool_]:
 
 
 def in_text(window: Window) -> NDArray[np.bool_]:
-    """Which positions of a window (n,) hold text, the first left out: it is a sink in most models."""
+    """Which positions of a window (n,) hold text, except the first, which is a sink in most models."""
     places = np.arange(len(window.tokens))
     found: NDArray[np.bool_] = (places >= max(window.first, 1)) & (places < window.last)
     return found

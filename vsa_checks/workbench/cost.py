@@ -1,4 +1,4 @@
-"""How many multiplications a run takes, claim by claim, from the model's shape, and how long that is on this machine.
+"""Estimate a run's multiplications, claim by claim, from the model's shape, and its time on this machine.
 
 The factors were fitted to measured runs of models of several shapes.
 """
@@ -24,26 +24,26 @@ SAME_WORK = {
     "unbinding-recovers": "binding-preserves-similarity",
     "residual-components": "residual-keeps-token",
 }
-"""Claims that need little but what another one does, on the same place."""
+"""Claims that need little more than the work of another claim at the same place."""
 PRODUCTS = 2.4
-"""How much longer a run takes than matrix products alone that multiply as often; measured."""
+"""How much longer a run takes than matrix products with as many multiplications; measured."""
 TOKENS_READ = 4_096
-"""Tokens of the shipped text, about; a longer one takes longer."""
+"""Approximate number of tokens of the shipped text; a longer text takes longer."""
 
 
 def products_by_claim(info: ModelInfo, subjects: Iterable[Subject]) -> dict[str, float]:
-    """Multiplications with addition that measuring the subjects takes, of each claim that does work of its own.
+    """Multiply-adds needed to measure the subjects, for each claim that does its own work.
 
     Parameters
     ----------
     info : ModelInfo
-        The model's shape; without a tokenizer, what needs text is not checked and takes nothing.
+        The model's shape; without a tokenizer, claims that need text are not checked and cost nothing.
     subjects : iterable of Subject
 
     Returns
     -------
     dict of str to float
-        In multiplications, most first; work that claims share stands under the one in SAME_WORK.
+        In multiplications, largest first; work that claims share counts under the one in SAME_WORK.
     """
     claims = load_claims()
     chosen = [one for one in subjects if info.text or "text" not in claims[one.claim].needs]
@@ -57,12 +57,12 @@ def products_by_claim(info: ModelInfo, subjects: Iterable[Subject]) -> dict[str,
 
 
 def expected_seconds(info: ModelInfo, subjects: Iterable[Subject], speed: float) -> float:
-    """About how long the subjects take to measure on a machine of this speed, as `measured_speed` gives it."""
+    """Approximate time to measure the subjects on a machine of this speed, as returned by `measured_speed`."""
     return PRODUCTS * sum(products_by_claim(info, subjects).values()) / speed
 
 
 def measured_speed(seconds: float = 0.2) -> float:
-    """Multiplications with addition per second of float32 matrix products on this machine, now."""
+    """Multiply-adds per second of float32 matrix products on this machine, now."""
     rng = np.random.default_rng(0)
     left, right = (rng.standard_normal((1024, 1024), dtype=np.float32) for _ in range(2))
     out = np.empty_like(left)
@@ -75,7 +75,7 @@ def measured_speed(seconds: float = 0.2) -> float:
 
 
 def _work(info: ModelInfo, claim: str) -> float:
-    """Multiplications that each subject of a claim costs, with factors fitted to measured runs."""
+    """Multiplications for each subject of a claim, with factors fitted to measured runs."""
     V, d, m, h, r = info.d_vocab, info.d_model, info.d_mlp, max(info.n_heads, 1), info.d_head
     match claim:
         case "neurons-beyond-chance":
@@ -112,7 +112,7 @@ def _work(info: ModelInfo, claim: str) -> float:
 
 
 def _once(info: ModelInfo, claim: str) -> float:
-    """Multiplications that a claim costs once in each basis, for all its subjects."""
+    """Multiplications that a claim needs once in each basis, for all its subjects."""
     V, d, m, L = info.d_vocab, info.d_model, info.d_mlp, info.n_layers
     layer = d * (2 * (info.n_heads + info.n_kv_heads) * info.d_head + 3 * m)
     match claim:

@@ -1,4 +1,4 @@
-"""What a measurement depends on beside its subject. If any of it differs, a kept measurement is not used."""
+"""What a measurement depends on besides its subject. If any of it differs, a cached measurement is not used."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ NUMERICAL_VARIABLES = (
 )
 """Prefixes of the environment variables that choose threads and kernels in the libraries."""
 NOT_NUMERICAL = ("KMP_DUPLICATE_LIB_OK",)
-"""scikit-learn sets it when something imports it, in this process and for those that it starts; no number changes."""
+"""scikit-learn sets this when imported, for this process and its children; it changes no numbers."""
 
 
 @cache
 def code_digest() -> str:
-    """Hash of this package's source, so that nothing which another version measured is ever used."""
+    """Hash of this package's source, so that measurements of another version are never used."""
     digest = hashlib.sha256()
     for path in sorted(paths.PACKAGE.rglob("*.py")):
         digest.update(str(path.relative_to(paths.PACKAGE)).encode() + b"\0" + path.read_bytes())
@@ -58,7 +58,7 @@ def model_content(name: str) -> str:
 
 
 def dependencies(name: str, info: ModelInfo, seed: int, device: str) -> dict[str, Any]:
-    """What the measurements of a run depend on, as plain JSON: model, code, seed, device, libraries and machine.
+    """The dependencies of a run's measurements, as plain JSON: model, code, seed, device, libraries and machine.
 
     Raises ModelError, and OSError for a file that cannot be read.
     """
@@ -86,7 +86,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _machine() -> dict[str, Any]:
-    """Processor and threads: on others, kernels add in another order and the last bits differ."""
+    """Processor and threads: others make kernels add in a different order, so the last bits differ."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features().flatten()

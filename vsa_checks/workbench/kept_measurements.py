@@ -1,8 +1,8 @@
-"""Measurements kept on disk between runs, and used again where nothing that they depend on has changed.
+"""Measurements cached on disk between runs, and reused if nothing that they depend on has changed.
 
-Each file starts with the sha256 of its content, and the content names its key: a file that was cut short, altered or
-renamed is ignored. So is one that belongs to another user or that others may write, one that is no regular file, and
-one that does not hold what `stored` asks for. Whoever can write as this user can forge an entry.
+Each file starts with the sha256 of its content, and the content names its key: a truncated, altered or renamed file is
+ignored. So is a file that belongs to another user or is writable by others, that is not a regular file, or that does
+not have the content that `stored` requires. Anyone who can write as this user can forge an entry.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ FOLDER = "measurements"
 MOST_BYTES = 256 * 2**20
 UNUSED_S = 30 * 24 * 3600.0
 USUAL_BYTES = 32_768
-"""As much as a large measurement takes."""
+"""Size of a large measurement."""
 MOST_BYTES_OF_ONE = 16 * 2**20
-"""Far beyond any measurement: a longer file is none."""
+"""Far above the size of any measurement: longer files are ignored."""
 _ENTRY = re.compile(r"[0-9a-f]{64}\.json")
 
 
 class Loaded(TypedDict):
-    """What loading a basis of the weights tells: which steps of processing took effect, a note on what is stored."""
+    """Facts known from loading a basis of the weights: which processing steps took effect, a note on what is stored."""
 
     flags: dict[str, bool]
     note: str
@@ -59,7 +59,7 @@ _THREADS = TypeAdapter(Annotated[int, Field(ge=1, le=100_000)])
 
 
 class KeptMeasurements:
-    """The kept measurements of one run's model. A file that cannot be read or written is passed over."""
+    """The cached measurements of one run's model. A file that cannot be read or written is skipped."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class KeptMeasurements:
     ) -> None:
         """Keep measurements in a folder of `folder`; None keeps nothing.
 
-        depends_on: what the measurements of this run depend on, as plain JSON. text: gives what the model reads.
-        unchanged: tells whether the model's files are still the same; if not, nothing is kept any more. place: path
-        of the model; a reason that names it is not kept, because it holds for that path only.
+        depends_on: what the measurements of this run depend on, as plain JSON. text: returns the text that the model
+        reads. unchanged: tells whether the model's files are still the same; if not, nothing more is kept. place: path
+        of the model; a reason that names it is not kept, because it is true only for that path.
         """
         self._folder = folder / FOLDER if folder is not None else None
         self._depends_on, self._read_text, self._unchanged, self._place = depends_on, text, unchanged, place
@@ -84,7 +84,7 @@ class KeptMeasurements:
         return self._folder is not None
 
     def not_ours(self) -> str:
-        """Why nothing that is kept here could be used again, "" if it can: a mount may show other owners and modes."""
+        """Why nothing kept here could be reused, "" if it can: a mount may show other owners and modes."""
         if self._folder is None:
             return ""
         probe = self._folder / "probe"
@@ -94,43 +94,43 @@ class KeptMeasurements:
                 found = os.fstat(file.fileno())
             os.unlink(probe)
         except (Unreadable, OSError, ValueError):
-            return ""  # what cannot be written is passed over, and what is there may be read
+            return ""  # writing is skipped, but existing files may still be readable
         if _is_ours(found):
             return ""
         return (
-            f"Nothing is kept: files in {self._folder} show as the user {found.st_uid}'s with mode "
-            f"{stat.S_IMODE(found.st_mode):o}, and kept measurements are used where they are this user's and nobody "
-            "else may write them. Name another folder by VSA_CHECKS_CACHE."
+            f"Nothing is cached: files in {self._folder} belong to user {found.st_uid} and have mode "
+            f"{stat.S_IMODE(found.st_mode):o}, and the cache must belong to this user and be writable by nobody "
+            "else. Name another folder with VSA_CHECKS_CACHE."
         )
 
     def lost(self) -> str:
-        """Why not all of what was measured may be kept, "" if it can be: the disk is full, or the folder is shut."""
+        """Why some measurements could not be kept, "" if all could: the disk is full, or the folder is read-only."""
         if self._folder is None:
             return ""
         probe = self._folder / "probe"
         try:
             write_whole(probe, bytes(USUAL_BYTES), private=True)
-            probe.unlink(missing_ok=True)  # another run may have taken it away
+            probe.unlink(missing_ok=True)  # another run may have removed it
         except (OSError, ValueError) as error:
             reason = (isinstance(error, OSError) and error.strerror) or str(error)
             return (
-                f"Not all that was measured could be kept in {self._folder} ({reason}): a later run measures it again. "
-                "Make room there, or name another folder by VSA_CHECKS_CACHE."
+                f"Some measurements could not be cached in {self._folder} ({reason}): a later run measures them again. "
+                "Free some space there, or name another folder with VSA_CHECKS_CACHE."
             )
         return ""
 
     # --- what is kept ---------------------------------------------------------------------------------------------
 
     def loaded(self, basis: Basis) -> Loaded | None:
-        """What loading this basis told; None if that is not kept."""
+        """Facts from loading this basis; None if not kept."""
         return _checked(_LOADED, self._read(self._key(loaded=basis)))
 
     def keep_loaded(self, basis: Basis, found: Loaded) -> None:
-        """Keep what was told when the whole model was loaded."""
+        """Keep the facts from loading the whole model."""
         self._write(self._key(loaded=basis), found)
 
     def threads(self) -> int | None:
-        """How many threads PyTorch uses in such a run; None if that is not kept."""
+        """How many threads PyTorch uses in such a run; None if not kept."""
         return _checked(_THREADS, self._read(self._key(threads="of PyTorch")))
 
     def keep_threads(self, threads: int) -> None:
@@ -140,7 +140,7 @@ class KeptMeasurements:
     def find(
         self, claim: Claim, subject: Subject, flags: Mapping[str, bool], measure: Measure, options: Mapping[str, Any]
     ) -> Outcome | None:
-        """The kept outcome of a subject; None without one, or if the measure is not a function of this package."""
+        """The kept outcome of a subject; None if there is none, or if the measure is not a function of this package."""
         if _name(measure) is None or self._folder is None:
             return None
         for text in (None, self._text):
@@ -158,7 +158,7 @@ class KeptMeasurements:
         options: Mapping[str, Any],
         outcome: Outcome,
     ) -> None:
-        """Keep the outcome of a subject at once: a run that is ended later has not measured it in vain."""
+        """Keep the outcome of a subject immediately, so that it is not lost if the run is interrupted."""
         text = self._text if outcome.text_asked else None
         if _name(measure) is None or not outcome.lasting or (outcome.text_asked and text is None):
             return
@@ -167,7 +167,7 @@ class KeptMeasurements:
         self._write(self._subject_key(claim, subject, flags, measure, options, text), outcome.as_json())
 
     def prune(self) -> None:
-        """Remove what was not used for a month; beyond MOST_BYTES in all, remove first what was unused for longest."""
+        """Remove files not used for a month; above MOST_BYTES in total, remove the least recently used first."""
         if self._folder is None:
             return
         sweep(self._folder)
@@ -213,7 +213,7 @@ class KeptMeasurements:
         )
 
     def _key(self, **more: Any) -> str | None:
-        """Hex sha256 of all that an entry depends on; None if JSON cannot hold it."""
+        """Hex sha256 of everything that an entry depends on; None if JSON cannot hold it."""
         try:
             return hashlib.sha256(json.dumps([self._depends_on, more], sort_keys=True).encode()).hexdigest()
         except TypeError:
@@ -222,7 +222,7 @@ class KeptMeasurements:
     # --- files ----------------------------------------------------------------------------------------------------
 
     def _read(self, key: str | None) -> Any:
-        """The content kept under a key; None if there is none or it is damaged."""
+        """The content stored under a key; None if there is none or it is damaged."""
         if self._folder is None or key is None:
             return None
         path, what = self._folder / f"{key}.json", "The kept measurement"
@@ -244,11 +244,11 @@ class KeptMeasurements:
         return found
 
     def _write(self, key: str | None, content: Any) -> None:
-        """Keep content under a key, whole or not at all."""
+        """Store content under a key, completely or not at all."""
         if self._folder is None or key is None or not self._unchanged():
             return
         body = json.dumps({"key": key, "content": content}).encode()
-        if len(body) + 65 > MOST_BYTES_OF_ONE:  # with its checksum before it
+        if len(body) + 65 > MOST_BYTES_OF_ONE:  # preceded by its checksum
             return
         with suppress(OSError, ValueError):  # ValueError: a folder whose name has a NUL in it
             checksum = hashlib.sha256(body).hexdigest().encode()
@@ -256,7 +256,7 @@ class KeptMeasurements:
 
 
 def _is_ours(found: os.stat_result) -> bool:
-    """Whether a file is this user's and nobody else may write it."""
+    """Whether a file belongs to this user and nobody else may write it."""
     others = stat.S_IWGRP | stat.S_IWOTH
     return found.st_uid == os.geteuid() and not found.st_mode & others
 
@@ -269,7 +269,7 @@ def _checked(wanted: TypeAdapter[R], found: object) -> R | None:
 
 
 def _name(measure: Measure) -> str | None:
-    """Module and name of a function of this package; None for any other, whose code could change unnoticed."""
+    """Module and name of a function of this package; None for others, whose code could change unnoticed."""
     module, name = getattr(measure, "__module__", None) or "", getattr(measure, "__qualname__", "")
     own = module.split(".")[0] == __name__.split(".")[0]
     return f"{module}.{name}" if own and getattr(sys.modules.get(module), name, None) is measure else None

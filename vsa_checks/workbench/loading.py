@@ -1,4 +1,4 @@
-"""What libraries raise while they load or run a model, in words for the person who ran the command."""
+"""Turn errors that libraries raise while loading or running a model into messages for the user."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MODELS = _PACKAGE / "models"
 def load(
     name: str, basis: Basis, device: str, plan: Plan | None = None, layers: Collection[int] | None = None
 ) -> Model:
-    """Load a model in one basis of its weights, to hold as much as is planned; read these layers at once (None: all).
+    """Load a model in one basis of its weights, within the planned memory; read these layers together (None: all).
 
-    Raises ModelError whatever goes wrong, also within a library.
+    Raises ModelError for any failure, including in a library.
     """
     held: dict[str, Any] = {} if plan is None else {"kept_bytes": plan.kept_bytes, "no_run": plan.no_run}
     try:
@@ -35,17 +35,17 @@ def load(
 
 
 def unreadable(name: str, basis: Basis | None, error: Exception) -> ModelError:
-    """The ModelError for what was raised while a model was read, in one basis or at all; to be raised `from` it."""
+    """The ModelError for an error raised while reading a model, in one basis or at all; to be raised `from` it."""
     where = f" in the {basis} basis" if basis else ""
     return ModelError(
-        f"The model {name} could not be loaded{where}: {first_line(error)}. Check that its files are "
-        f"there, whole, and of a kind of model that the installed libraries know, and that memory is free for it; then "
-        f"run the same command again, with --full-trace to see where this was raised."
+        f"The model {name} could not be loaded{where}: {first_line(error)}. Check that its files "
+        f"exist and are complete, that the installed libraries know this kind of model, and that there is enough free "
+        f"memory; then run the same command again, with --full-trace to see where the error was raised."
     )
 
 
 def with_trace(error: BaseException, wanted: bool) -> str:
-    """The message of an error; if wanted, after the traceback of the error that it comes from."""
+    """The message of an error; on request, after the traceback of its cause."""
     cause = error.__cause__
     if not wanted or cause is None:
         return str(error)
@@ -53,9 +53,9 @@ def with_trace(error: BaseException, wanted: bool) -> str:
 
 
 def raised_for_the_model(error: Exception) -> bool:
-    """Whether the code that loads and runs models met this error, in a library or in a file.
+    """Whether this error came from a library or a file while the code that loads and runs models was using it.
 
-    That is not so for errors of a measure, nor for errors of that code itself.
+    False for errors of a measure, and for errors of that code itself.
     """
     files = [Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)]
     own = [place for place, file in enumerate(files) if _PACKAGE in file.parents]

@@ -1,4 +1,4 @@
-"""Measuring one subject, and what comes of it: a measurement, or the reason why there is none."""
+"""Measure one subject. The outcome is a measurement, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Measure = Callable[..., Measurement]
 
 @dataclass(frozen=True)
 class Outcome:
-    """A measurement, or None and the reason; whether it needed the text, tokens read of it, and the seconds it took.
+    """A measurement, or None and the reason; whether it needed the text, how many tokens it read, and its duration.
 
-    lasting: False where a library failed, so that the next run tries again. redrawn: the same measured with the seeds
-    that follow the run's, without details. arrays: what pictures need of it, as `figures.store.as_text` writes it.
+    lasting: False if a library failed, so that the next run tries again. redrawn: the same measured with the seeds
+    that follow the run's, without details. arrays: data for pictures, as written by `figures.store.as_text`.
     """
 
     measurement: Measurement | None
@@ -35,7 +35,7 @@ class Outcome:
     arrays: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The outcome in plain JSON types; no float loses a bit."""
+        """The outcome in plain JSON types; floats keep every bit."""
         return {
             **{name: value for name, value in vars(self).items() if name != "arrays" or value},
             "measurement": None if self.measurement is None else self.measurement.as_json(),
@@ -59,7 +59,7 @@ ON_A_LINE = "its vectors have one dimension, where every cosine is 1 or -1"
 def measure_subject(bench: Workbench, subject: Subject, measure: Measure, options: Mapping[str, Any]) -> Outcome:
     """Measure one subject.
 
-    The result goes through JSON, so that a new measurement and one kept from an earlier run are judged alike.
+    The result goes through JSON, so that a new measurement is judged exactly like one kept from an earlier run.
 
     Parameters
     ----------
@@ -79,13 +79,13 @@ def measure_subject(bench: Workbench, subject: Subject, measure: Measure, option
     Raises
     ------
     ModelError
-        If the model cannot be loaded, or a file of it cannot be read any more.
+        If the model cannot be loaded, or one of its files can no longer be read.
     TypeError
-        If the details of the measurement hold what JSON does not have.
+        If the details of the measurement contain something that JSON does not have.
     Exception
         Whatever else the measure raises.
     """
-    __tracebackhide__ = True  # pytest shows a crash from the measure on
+    __tracebackhide__ = True  # pytest shows the traceback of a crash from the measure on
     measurement, reason, lasting, start = None, "", True, time.perf_counter()
     with bench.use() as use:
         try:
@@ -107,21 +107,21 @@ def measure_subject(bench: Workbench, subject: Subject, measure: Measure, option
 def measure_with_other_seeds(
     bench: Workbench, subject: Subject, measure: Measure, options: Mapping[str, Any], found: Outcome, n_seeds: int
 ) -> Outcome:
-    """Measure a subject with other random numbers as well, as far as that has not been done.
+    """Measure a subject with other random numbers as well, unless that is done already.
 
     Parameters
     ----------
     bench, subject, measure, options
-        As `measure_subject` takes them.
+        As in `measure_subject`.
     found : Outcome
-        What it gave.
+        Its result.
     n_seeds : int
-        How many measurements with seeds after the run's own are wanted.
+        Required number of measurements with seeds after the run's own.
 
     Returns
     -------
     Outcome
-        `found` with so many measurements of other seeds, or more where there were more.
+        `found` with that many measurements of other seeds, or more if there were more.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How much memory a run will take, and what is said of it and of the time before it starts."""
+"""Estimate a run's memory and time, and announce them before it starts."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from vsa_checks.models.memory import GB
 from vsa_checks.workbench.cost import MOST_GRAM, TOKENS_READ, expected_seconds, measured_speed
 
 SHARE = 0.8
-"""Of the free memory, what a run may take unless it is told otherwise."""
+"""Share of the free memory that a run may take by default."""
 LIBRARIES = 520 * 2**20
-"""What the process takes before it reads a weight; measured."""
+"""Memory of the process before it reads any weights; measured."""
 BLOCKS = 700 * 2**20
-"""Most memory for blocks of dot products and copies made on the way, in all claims; measured."""
+"""Most memory for blocks of dot products and temporary copies, in any claim; measured."""
 SEEDS = 5
-"""With so many a subject near a margin is measured, and what was read of the text is kept for each."""
+"""Number of seeds for a subject near a margin; the reading of the text is kept for each."""
 MOST_SAMPLED = 256 * 2**20
-"""For what heads read at some positions of the text, of all layers."""
+"""Memory for the inputs of heads at some positions of the text, in all layers."""
 LEAST_GRAM = 64 * 2**20
 SHORT_S = 90.0
-"""What takes no longer is not told in minutes."""
+"""Shorter times are not given in minutes."""
 SLOW = 2e9
-"""Multiplications per second of a slow machine, or of one that does much else: where these are enough for a short run,
-nothing is measured."""
+"""Multiplications per second of a slow or busy machine: if these are enough for a short run, the speed is not
+measured."""
 SMALL_SHARE = 0.1
-"""Below this share of the time the untrained twin is not worth a word."""
+"""Below this share of the time, the untrained twin is not mentioned."""
 _PURSUES = {
     *("neurons-beyond-chance", "neurons-kurtosis", "neurons-cos50-few", "neurons-cos30-few", "circuits-bound-tokens"),
     *("neuron-or", "neuron-and", "circuits-mlp-to-mlp"),
@@ -40,7 +40,7 @@ _BIND = {"circuits-bound-tokens", "neurons-cos50-bound", "neurons-cos50-bound-fe
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run may hold in memory, and what it is expected to take.
+    """The memory that a run may use, and what it is expected to use.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Plan:
     no_run : str
         Why the model is not run, for claims on activations; "" if it is.
     no_twin : str
-        Why its untrained twin is not made; "" if it is, or needs not be.
+        Why its untrained twin is not made; "" if it is, or is not needed.
     """
 
     limit: int
@@ -69,9 +69,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of a model in float32: its embedding, the tokens that a layer's heads bind, one layer, all of it.
+    """Bytes of a model in float32: its embedding, the tokens bound by a layer's heads, one layer, the whole model.
 
-    In float64 the covariance of a layer.
+    The covariance of a layer is in float64.
     """
 
     embedding: int
@@ -89,7 +89,7 @@ class Sizes:
         layer = 4 * d * (heads + mlp)
         embedding = 4 * info.d_vocab * d
         whole = 2 * embedding + info.n_layers * 4 * d * (heads + mlp * experts)
-        # One head's are there twice while they are turned to their axes, and their squared lengths beside them.
+        # One head's are held twice while they are rotated to their axes, along with their squared lengths.
         bound = 4 * info.d_vocab * ((info.n_heads + 1) * info.d_head + info.n_heads)
         return cls(embedding, bound, layer, whole, 8 * d * d)
 
@@ -101,18 +101,18 @@ def plan(
     limit: int,
     twin: Collection[Subject] = (),
 ) -> Plan:
-    """Share out the memory that a run may take.
+    """Distribute the memory that a run may use.
 
     Parameters
     ----------
     info : ModelInfo
     subjects : iterable of Subject
-        What is to be measured.
+        The subjects to measure.
     claims : dict of str to Claim
     limit : int
-        Bytes that the run may take.
+        Bytes that the run may use.
     twin : collection of Subject
-        What is to be measured of the untrained twin.
+        The subjects to measure on the untrained twin.
 
     Returns
     -------
@@ -121,12 +121,12 @@ def plan(
     Raises
     ------
     UsageError
-        If the run cannot do with so little; says how much it needs.
+        If the limit is too small; says how much the run needs.
     """
     chosen = list(subjects)
     size = Sizes.of(info)
     bases = {subject.basis for subject in chosen}
-    # Without LayerNorm both bases have the same embedding, and share all that is made of it.
+    # Without LayerNorm both bases have the same embedding, and share everything computed from it.
     dictionaries = len(bases) if info.norm == "layer_norm" else min(len(bases), 1)
     pursues = any(subject.claim in _PURSUES for subject in chosen)
     whole_gram = min(info.d_vocab**2, MOST_GRAM) if pursues else 0
@@ -138,13 +138,13 @@ def plan(
     if least > limit:
         one_basis = "" if len(bases) == 1 else ", or check one basis at a time"
         raise UsageError(
-            f"The model {info.name} is expected to take {least / GB:.1f} GB of memory at least, with {info.d_vocab:,} "
-            f"tokens of {info.d_model} dimensions, and may take {limit / GB:.1f} GB. Free memory, or allow more with "
+            f"The model {info.name} is expected to take at least {least / GB:.1f} GB of memory, with {info.d_vocab:,} "
+            f"tokens of {info.d_model} dimensions; the limit is {limit / GB:.1f} GB. Free memory, or allow more with "
             f"--memory-limit{one_basis}."
         )
     left = limit - least
     no_run, running = "", 0
-    # A model without tokenizer is not run either.
+    # A model without a tokenizer is not run either.
     if info.text and any("text" in claims[subject.claim].needs for subject in chosen):
         running = size.whole + len(bases) * (size.embedding + SEEDS * _on_text(info))
         if running > left:
@@ -179,12 +179,12 @@ def _on_text(info: ModelInfo) -> int:
 
 
 def _of_twin(info: ModelInfo, subjects: Collection[Subject], size: Sizes, runs: bool) -> tuple[int, int]:
-    """Bytes that the untrained twin takes, but for its dictionaries' Gram matrices, and how many of these it has."""
+    """Bytes of the untrained twin without its dictionaries' Gram matrices, and the number of these."""
     bases = {subject.basis for subject in subjects}
     own = len(bases) if info.norm == "layer_norm" else min(len(bases), 1)
     measured = (len(bases) + 2 * own) * size.embedding + 3 * size.layer + 4 * size.law
     measured += len({subject.basis for subject in subjects if subject.claim in _BIND}) * size.bound
-    # It is made as a whole, and that is forgotten once it is written.
+    # It is built as a whole, and released once it is written.
     return (max(size.whole, measured + (size.whole if runs else 0)), own) if subjects else (0, 0)
 
 
@@ -195,10 +195,10 @@ def announcement(
     processes: int = 1,
     twin: Collection[Subject] = (),
 ) -> str:
-    """What the run will take with its untrained twin, in one line; measures the machine where that may be long."""
+    """The expected memory and time, with the twin, in one line; measures the machine's speed if the run may be long."""
     twin = () if chosen.no_twin else twin
     short = expected_seconds(info, subjects, SLOW) + expected_seconds(info, twin, SLOW) < SHORT_S
-    speed = SLOW if short else measured_speed()  # the machine's: processes share its cores
+    speed = SLOW if short else measured_speed()  # for the whole machine: processes share its cores
     of_twin = expected_seconds(info, twin, speed)
     seconds = expected_seconds(info, subjects, speed) + of_twin
     if seconds < SHORT_S:
@@ -207,20 +207,20 @@ def announcement(
         time_taken = f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
     peak, limit = processes * chosen.peak / GB, processes * chosen.limit / GB
     text = (
-        f"To measure all this takes about {peak:.1f} GB of memory at most ({limit:.1f} GB are allowed) and about "
-        f"{time_taken} on this machine; what an earlier run has measured takes none."
+        f"Measuring all this takes up to about {peak:.1f} GB of memory ({limit:.1f} GB are allowed) and about "
+        f"{time_taken} on this machine; measurements from an earlier run take no time."
     )
     if of_twin > SMALL_SHARE * seconds:
-        text += f" Its untrained twin takes {of_twin / seconds:.0%} of the time (--no-twin leaves it out)."
+        text += f" Its untrained twin takes {of_twin / seconds:.0%} of the time (--no-twin skips it)."
     if chosen.no_run:
         text += f" The model is not run: {chosen.no_run}."
-    return f"{text} No untrained twin is made: {chosen.no_twin}." if chosen.no_twin else text
+    return f"{text} No untrained twin is measured: {chosen.no_twin}." if chosen.no_twin else text
 
 
 def torch_threads() -> int:
-    """How many threads PyTorch starts with where nothing was computed before; it is imported for that.
+    """PyTorch's default number of threads; imports PyTorch.
 
-    Asked in a new thread: numba's compiled loops set the number for the thread that calls them.
+    Read in a new thread, because numba's compiled loops set the number for the thread that calls them.
     """
     import torch
 

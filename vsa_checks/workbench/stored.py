@@ -1,4 +1,4 @@
-"""What files of outcomes must hold: types and bounds, checked before any of it is used."""
+"""The required content of outcome files: types and bounds, checked before use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vsa_checks.judging.judge import can_be_judged
 from vsa_checks.workbench.outcome import Outcome
 
 _LARGEST = 1e300
-"""Far beyond any measurement; what is multiplied by a threshold or a few spreads stays finite."""
+"""Far above any measurement; products with a threshold or a few spreads stay finite."""
 _Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, le=_LARGEST, allow_inf_nan=False)]
 _Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -77,7 +77,7 @@ def _adapter() -> TypeAdapter[Any]:
 
 
 def stored_outcome(found: object, claim: Claim) -> Outcome | None:
-    """The outcome that a file holds for a claim; None for what `as_json` does not write, or the judge cannot judge."""
+    """A claim's outcome in a file; None if `as_json` cannot have written it, or the judge cannot judge it."""
     try:
         content: Mapping[str, Any] = _adapter().validate_python(found, strict=True)
         json.dumps(content, allow_nan=False)  # details may be of any shape, but not hold what no report may hold

@@ -1,8 +1,7 @@
 """The untrained twin: the model's own architecture with its own initialisation, before any training.
 
-What it meets is given by the shape of the network. It is made by the classes of transformers, written as safetensors
-into a folder that is removed at the end, and read from there as any other model is. Its tokenizer is the trained
-model's.
+Claims that it meets are given by the shape of the network. The twin is built by transformers, written as safetensors
+into a temporary folder, and read from there like any other model. Its tokenizer is the trained model's.
 """
 
 from __future__ import annotations
@@ -34,21 +33,21 @@ if TYPE_CHECKING:
 
 NAME = "untrained twin"
 PREFIX = "vsa-twin-"
-"""Of the temporary folders that twins are written into."""
+"""Prefix of the temporary folders for twins."""
 _NO_SHAPE = (
     *("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache"),
     *("id2label", "label2id", "task_specific_params", "return_dict", "output_attentions", "output_hidden_states"),
 )
-"""What a config.json says that neither shapes nor initialises a network."""
+"""Fields of config.json that neither shape nor initialise a network."""
 _TOKENIZER = (*TOKENIZER_FILES, "added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer_config.json")
 
 
 class NoTwin(Exception):
-    """The twin of a model cannot be made; says why in words that end a sentence."""
+    """The twin of a model cannot be built; the reason is worded as the end of a sentence."""
 
 
 def shape_digest(name: str) -> str:
-    """Hex sha256 of the configuration that an architecture is built from, and of the tokenizer.
+    """Hex sha256 of the configuration that defines an architecture, and of the tokenizer.
 
     Raises ModelError, and OSError for a file that cannot be read.
     """
@@ -105,12 +104,12 @@ def write_twin(name: str, info: ModelInfo, seed: int, folder: Path) -> None:
         try:
             module = getattr(transformers, row.hf_class)(config)
             module.to(torch.float32).save_pretrained(folder, max_shard_size="1TB")
-        except Exception as problem:  # transformers raises whatever it likes
+        except Exception as problem:  # transformers may raise anything
             raise NoTwin(f"transformers cannot build {row.hf_class} untrained ({first_line(problem)})") from problem
 
 
 def _configuration(found: Located, name: str) -> tuple[Any, Architecture]:
-    """The transformers configuration of a model's language model, and what is known of its architecture."""
+    """The transformers configuration of a model's language model, and its entry in the table of architectures."""
     from vsa_checks.models.forward import read_class_config
     from vsa_checks.models.gguf_config import gguf_config
 
@@ -151,15 +150,15 @@ class UntrainedModel(Model):
 
 
 class TwinBench(Workbench):
-    """The twin under measurement, beside the bench of its trained model. Its folder is removed by `close`."""
+    """The twin under measurement, next to the bench of its trained model. `close` removes its folder."""
 
     def __init__(self, trained: Workbench, info: ModelInfo) -> None:
-        """Nothing is made before it is asked for.
+        """Nothing is built before it is needed.
 
         Parameters
         ----------
         trained : Workbench
-            The model's own, which gives seed, device, text, plan and tokenizer.
+            The model's own bench, which provides seed, device, text, plan and tokenizer.
         info : ModelInfo
             The model's description.
         """
@@ -183,7 +182,7 @@ class TwinBench(Workbench):
         return self._models[basis]
 
     def close(self) -> None:
-        """Remove what was written."""
+        """Remove the twin's files."""
         self._models.clear()
         if self._folder is not None:
             self._folder.cleanup()
@@ -225,6 +224,6 @@ class TwinBench(Workbench):
 
 
 def _plan(plan: Plan, info: ModelInfo) -> Plan:
-    """The trained model's plan; of the twin, few layers are looked at."""
+    """The trained model's plan; few layers of the twin are measured."""
     size = Sizes.of(info)
     return replace(plan, kept_bytes=min(plan.kept_bytes, 2 * size.embedding + 3 * size.layer))

@@ -1,7 +1,7 @@
-"""What the untrained twin gives where a subject of the model is measured: known already, or measured when asked for.
+"""Values of the untrained twin for the subjects measured on a model: known already, or measured on demand.
 
-The layers of an untrained network that have one shape obey one law. So a claim on weights is measured on the twin's
-first layer that has the matrix, which stands for all of them (on more layers where the verdict is a near thing); a
+The layers of an untrained network with the same shape have the same distribution. So a claim on weights is measured on
+the twin's first layer that has the matrix, which represents all of them (on more layers if the verdict is close); a
 claim on text is measured layer by layer.
 """
 
@@ -31,7 +31,7 @@ from vsa_checks.workbench.stored import stored_outcome
 from vsa_checks.workbench.twin import NoTwin, TwinBench
 
 LAYERS_NEAR_MARGIN = 5
-"""Where the twin's own verdict might be a matter of luck, that of most of so many layers counts, which are alike."""
+"""If the twin's own verdict might depend on luck, the majority of this many equivalent layers counts."""
 Stored = dict[str, Any]
 MOST_BYTES = 64 * MB
 
@@ -44,10 +44,10 @@ class _File(TypedDict):
 
 @dataclass(frozen=True)
 class Beside:
-    """What stands beside a result.
+    """The twin's part of a result.
 
-    twin: the twin's value and whether it meets the claim; None without. details: which subject of it was measured, and
-    how that was judged, or why it was not. looked_at: all that was measured to know this, as `write_values` takes it.
+    twin: the twin's value and whether it meets the claim; None if there is no twin. details: which of its subjects was
+    measured and how it was judged, or why not. looked_at: everything measured for this, for `write_values`.
     """
 
     twin: dict[str, Any] | None
@@ -56,7 +56,7 @@ class Beside:
 
 
 def stand_ins(claim: Claim, subject: Subject, info: ModelInfo) -> list[Subject]:
-    """The subjects of the twin that obey one law with a subject, and may stand for it; the first that can do."""
+    """The twin's subjects with the same distribution as a subject, any of which can represent it, in order."""
     if subject.layer is None or "text" in claim.needs:
         return [subject]
     return [
@@ -67,7 +67,7 @@ def stand_ins(claim: Claim, subject: Subject, info: ModelInfo) -> list[Subject]:
 
 
 class TwinValues:
-    """The values of one model's twin. Where no twin can be made, `why_not` says why from then on."""
+    """The values of one model's twin. If no twin can be built, `why_not` says why from then on."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class TwinValues:
         text: Text | None = None,
         why_not: str = "",
     ) -> None:
-        """Values come from `shipped` and from `kept`, else they are measured with `text` (None: the shipped one)."""
+        """Values come from `shipped` or `kept`; otherwise they are measured with `text` (None: the shipped text)."""
         self.why_not = why_not
         self._info, self._text = info, text
         self._kept, self._shipped = kept or KeptMeasurements(), dict(shipped or {})
@@ -87,7 +87,7 @@ class TwinValues:
     def beside(
         self, trained: Workbench, claim: Claim, subject: Subject, measure: Measure, options: Mapping[str, Any]
     ) -> Beside:
-        """What the twin gives for a subject that was measured on the trained model.
+        """The twin's value for a subject that was measured on the trained model.
 
         Parameters
         ----------
@@ -103,12 +103,12 @@ class TwinValues:
         Raises
         ------
         Exception
-            Whatever a measure raises that is broken.
+            Whatever a broken measure raises.
         """
         return self._decide(claim, subject, lambda one: self._outcome(trained, claim, one, measure, options))
 
     def shipped(self, claim: Claim, subject: Subject) -> dict[str, Any] | None:
-        """What the twin gives for a subject by the values that ship alone: value, and whether it meets the claim."""
+        """The twin's value for a subject from the shipped values only, and whether it meets the claim."""
         return self._decide(claim, subject, lambda one: self._from_shipped(claim, one)).twin
 
     def _decide(self, claim: Claim, subject: Subject, outcome: Callable[[Subject], Outcome | None]) -> Beside:
@@ -145,7 +145,7 @@ class TwinValues:
         return Beside({"value": value, "met": most == HOLDS}, details, looked_at)
 
     def to_measure(self, claims: Mapping[str, Claim], subjects: Iterable[Subject]) -> list[Subject]:
-        """The subjects of the twin that have to be measured for these, unless an earlier run has kept them."""
+        """The twin's subjects that must be measured for these, unless an earlier run has kept them."""
         if self.why_not:
             return []
         firsts = {stand_ins(claims[one.claim], one, self._info)[0] for one in subjects}
@@ -154,7 +154,7 @@ class TwinValues:
         )
 
     def close(self) -> None:
-        """Remove the twin itself; its values stay."""
+        """Remove the twin itself; its values remain."""
         if self._bench is not None:
             self._bench.close()
             self._bench = None
@@ -197,7 +197,7 @@ class TwinValues:
 
 
 def _plain(found: Outcome) -> Outcome:
-    """An outcome without details, which nobody looks at."""
+    """An outcome without details, which are not needed."""
     return found if found.measurement is None else replace(found, measurement=replace(found.measurement, details={}))
 
 
@@ -205,12 +205,12 @@ def _plain(found: Outcome) -> Outcome:
 
 
 def shipped_path(model: str) -> Path:
-    """The file for what the twin of a registered model gives; it may not exist."""
+    """The file of a registered model's twin values; it may not exist."""
     return paths.TWINS / f"{model}.json"
 
 
 def read_values(path: Path, shape: str, seed: int) -> dict[str, Stored]:
-    """What a file says of the twin of this shape and seed, by subject; nothing if it is of another, or damaged."""
+    """A file's values for the twin of this shape and seed, by subject; empty if it is for another, or damaged."""
     try:
         content = read_json(path, limit=MOST_BYTES, what="The file of the twin's values", schema=_File)
     except Unreadable:
@@ -229,10 +229,10 @@ def values_text(
     claims: Mapping[str, Claim],
     ids: Collection[str],
 ) -> str:
-    """What a file of the twin's values is to hold, one line for each subject.
+    """The new text of a file of twin values, one line for each subject.
 
-    What the file, if there is one to trust, says of the same twin now is kept, where the claim has the same version and
-    the subject exists.
+    Values in the existing file, if it can be trusted, are kept if they are for the same twin and claim version and the
+    subject exists.
     """
     known = {**(read_values(path, shape, seed) if path is not None else {}), **values}
     kept = {

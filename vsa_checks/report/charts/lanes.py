@@ -1,4 +1,4 @@
-"""One subject at a glance: its value, the threshold and what chance gives, one below the other on an axis."""
+"""One subject at a glance: its value, the threshold and the nulls, one below the other on an axis."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def lanes(result: Mapping[str, Any], kind: Quantity) -> list[Lane]:
 
 
 def _zone(scale: Scale, threshold: float, direction: str) -> Markup:
-    """The side of the threshold that the claim asks for, and the threshold as a fine line."""
+    """The claimed side of the threshold, and the threshold as a thin line."""
     edge = scale(threshold)
     left, right = (edge, WIDTH) if direction == ">=" else (0, edge)
     shape = Markup('<rect class="zone" x="{}" width="{}" height="20"/><path class="edge" d="M{} 0v20"/>')

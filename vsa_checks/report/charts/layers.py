@@ -28,7 +28,7 @@ def places(results: Sequence[Result]) -> str:
 
 
 def named_places(results: Sequence[Result], longest: int | None = None) -> str:
-    """The layers that subjects of one matrix stand at: "layers 0, 2–4", "3 experts of layers 0, 1".
+    """The layers of the subjects of one matrix: "layers 0, 2–4", "3 experts of layers 0, 1".
 
     Without experts, a list of more than `longest` characters becomes the number of layers.
     """
@@ -51,7 +51,7 @@ def _expert(result: Result) -> int | None:
 
 
 def verdicts_by_layer(results: Sequence[Result]) -> str:
-    """Which layers carry which verdict: "holds at layers 0, 29; refuted at 1–28"."""
+    """Which layers have which verdict: "holds at layers 0, 29; refuted at 1–28"."""
     parts: list[str] = []
     for verdict in ("holds", "chance", "refuted", "not-checked"):
         own = [result for result in results if result["verdict"] == verdict]
@@ -86,7 +86,7 @@ def bars_by_layer(results: Sequence[Result], title: str, kind: Quantity, alpha: 
 
 
 def shares(counts: Mapping[str, int]) -> Markup:
-    """A bar divided by verdict, for counts that stand beside it in words; empty where there is nothing to divide."""
+    """A bar divided by verdict, shown next to the counts in words; empty if there is nothing to divide."""
     total = sum(counts[verdict] for verdict in WORST_FIRST)
     if total in {counts[verdict] for verdict in WORST_FIRST} and counts["given_by_shape"] in (0, total):
         return Markup("")
@@ -169,7 +169,7 @@ def _layer(
 
 
 def _kind(result: Result) -> str:
-    """The verdict, and of one that holds whether the shape gives it, as class of a bar."""
+    """The CSS class of a bar: the verdict, and for `holds` whether it is given by the shape."""
     return f"{result['verdict']}{' given' if GIVEN in remarks(result) else ''}"
 
 
@@ -200,7 +200,7 @@ def _threshold(result: Result) -> float | None:
 
 
 def _described(results: Sequence[Result], kind: Quantity) -> str:
-    """What a chart shows, in words: the threshold, and which layers carry which verdict."""
+    """A chart's description: the threshold, and which layers have which verdict."""
     rules = {kind.rule(result): None for result in results if result["value"] is not None}
     words = verdicts_by_layer(results)
     start = f"Threshold {next(iter(rules))}. " if len(rules) == 1 else ""

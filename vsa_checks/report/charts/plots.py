@@ -25,7 +25,7 @@ def is_series(value: Any, length: int | None = None) -> bool:
 
 
 def curve(content: Any, title: str) -> Markup | None:
-    """The curves of {x_label, y_label, x, series: [{name, y}]}; None where it has another form."""
+    """The curves of {x_label, y_label, x, series: [{name, y}]}; None if it has another form."""
     if not (isinstance(content, Mapping) and is_series(content.get("x")) and isinstance(content.get("series"), list)):
         return None
     x = content["x"]
@@ -98,7 +98,7 @@ def _merged(shares: Sequence[float], bins: int) -> list[float]:
 
 
 def _filled(*series: Sequence[float]) -> slice:
-    """The bins from the first to the last that can be seen: empty tails would squeeze the rest."""
+    """The bins from the first to the last visible one: empty tails would squeeze the rest."""
     bins = max(len(one) for one in series)
     filled = [i for i in range(bins) if any(one and one[i] > 1e-4 for one in series)]
     return slice(max(filled[0] - 1, 0), min(filled[-1] + 2, bins)) if filled else slice(0, bins)

@@ -1,4 +1,4 @@
-"""Axes: where a number lies, which numbers stand beside the axis, and the frame of every chart."""
+"""Axes: positions of numbers, tick labels, and the frame of every chart."""
 
 import math
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ class Scale:
 
 
 def fit(values: Iterable[float | None], start: float, end: float, from_zero: bool = False) -> Scale:
-    """A scale for all values, with a little room: from 0 where that costs little, to 1 for shares."""
+    """A scale for all values, with a small margin: from 0 if that costs little space, to 1 for shares."""
     known = [min(max(value, -LARGEST), LARGEST) for value in values if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     if low >= 0 and (from_zero or low <= 0.6 * high):

@@ -1,4 +1,4 @@
-"""Several reports beside one another: models by claims, checkpoints as curves, two runs of one model as a diff."""
+"""Compare several reports: models by claims, checkpoints as curves, two runs of one model as a diff."""
 
 from vsa_checks.report.comparison.content import compare, write_comparison
 from vsa_checks.report.comparison.page import render

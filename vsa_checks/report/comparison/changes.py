@@ -1,4 +1,4 @@
-"""Two runs of one model: what changed, by how much, and whether that is more than noise."""
+"""Compare two runs of one model: what changed, by how much, and whether that is more than noise."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vsa_checks.report.comparison.runs import Json, Run
 from vsa_checks.report.summary import hardest_null
 
 ROUNDING, ROUNDING_OF_ZERO = 1e-6, 1e-12
-"""Relative, and absolute near 0: other processors and libraries add numbers in another order."""
+"""Relative, and absolute near 0: other processors and libraries sum numbers in a different order."""
 LISTED = ("verdict", "more than noise", "within noise")
-"""Of these each subject is told; the others are counted, and those with no counterpart named."""
+"""Kinds whose subjects are listed one by one. The others are only counted; `gone` and `new` also give their ids."""
 LEVEL = 0.05
-"""Of the q-values of all values that are compared: beyond it a change is no more than noise."""
+"""A change with a larger q-value is no more than noise."""
 KINDS = ("verdict", "more than noise", "within noise", "rounding", "same", "other version", "gone", "new")
 
 
 def found_changes(runs: Sequence[Run]) -> list[Json]:
-    """Compare all runs of each model with the first one of it, as `changes` does."""
+    """Compare all runs of each model with its first run, using `changes`."""
     first: dict[tuple[Any, ...], int] = {}
     found = []
     for at, run in enumerate(runs):
@@ -42,12 +42,12 @@ def changes(before: Run, after: Run) -> Json:
     Returns
     -------
     dict
-        `circumstances`: what differs between the runs themselves, name to the two values; `same_draws`: whether both
-        have the same seed; `counts` by kind; `subjects`, one entry for each whose verdict or value differs,
-        the most telling first; `gone` and `new`, the ids that one run lacks; `other_versions`, the claims not compared.
-        A value changed by *more than noise* if the interval of the difference of two independent measurements leaves
-        out 0, corrected for how many values are compared (Benjamini-Hochberg at .05). The half width of that interval
-        is what the two intervals give together (Zou and Donner 2008, "MOVER").
+        `circumstances`: differences between the runs themselves, name to the two values; `same_draws`: whether both
+        have the same seed; `counts` by kind; `subjects`, one entry for each whose verdict or value differs, the most
+        important first; `gone` and `new`, the ids that one run lacks; `other_versions`, the claims not compared.
+        A value changed by *more than noise* if the interval for the difference of two independent measurements
+        excludes 0, corrected for the number of values compared (Benjamini-Hochberg at .05). The half width of that
+        interval follows from the two measurements' intervals (Zou and Donner 2008, "MOVER").
     """
     entries = []
     for subject in sorted(before.results.keys() | after.results.keys()):
@@ -99,27 +99,27 @@ def _compared(subject: str, first: Run, second: Run) -> Json:
 
 
 def is_rounding(entry: Json) -> bool:
-    """Whether a subject's value changed by no more than other processors and libraries make of it."""
+    """Whether a subject's value changed by no more than a different processor or library could explain."""
     size = max(abs(entry["before"]["value"]), abs(entry["after"]["value"]))
     return bool(abs(entry["change"]) <= max(ROUNDING * size, ROUNDING_OF_ZERO))
 
 
 def _finite(number: float) -> float:
-    """The largest number in place of an infinite one, which JSON lacks."""
+    """Replace an infinite number, which JSON lacks, by the largest finite one."""
     return max(-sys.float_info.max, min(sys.float_info.max, number))
 
 
 def half_width(before: Json, after: Json) -> float:
-    """How far two independent measurements of the same thing lie apart at most, at the level of their intervals.
+    """The largest difference expected between two independent measurements, at the level of their intervals.
 
-    Each interval counts on the side that faces the other value (MOVER).
+    It uses the side of each interval that faces the other value (MOVER).
     """
     low, high = (before, after) if after["value"] >= before["value"] else (after, before)
     return math.hypot(low["ci"]["high"] - low["value"], high["value"] - high["ci"]["low"])
 
 
 def _tell_noise(entries: Sequence[Json]) -> None:
-    """Set the q-values of all values that were compared, and the kind of changes that are more than noise."""
+    """Set the q-values of all compared values, and mark changes that are more than noise."""
     compared = [entry for entry in entries if entry["change"] is not None]
     if not compared:
         return
@@ -133,7 +133,7 @@ def _tell_noise(entries: Sequence[Json]) -> None:
 
 
 def _p_value(change: float, half: float) -> float:
-    """Of a change, two-sided, if the interval of half width `half` is a normal one of 95%."""
+    """Two-sided p-value of a change, taking `half` as the half width of a normal 95% interval."""
     if change == 0:
         return 1.0
     if half <= 0:
@@ -143,7 +143,7 @@ def _p_value(change: float, half: float) -> float:
 
 
 def _circumstances(before: Run, after: Run) -> dict[str, list[Any]]:
-    """What differs between two runs themselves."""
+    """Differences between the two runs themselves."""
     sides = []
     for run in (before, after):
         environment = run.environment
@@ -162,7 +162,7 @@ def _circumstances(before: Run, after: Run) -> dict[str, list[Any]]:
 
 
 def _draws(before: Run, after: Run) -> dict[str, list[Any]]:
-    """The nulls of subjects that both runs have which were not drawn equally often, and how often they were."""
+    """Nulls with different numbers of draws in the two runs, on subjects that both have, with those numbers."""
     found: dict[str, tuple[set[int | None], set[int | None]]] = {}
     for subject in before.results.keys() & after.results.keys():
         one, other = ({null["name"]: null["n"] for null in run.results[subject]["nulls"]} for run in (before, after))
@@ -173,7 +173,7 @@ def _draws(before: Run, after: Run) -> dict[str, list[Any]]:
 
     def said(counts: set[int | None]) -> Any:
         known = sorted(n for n in counts if n is not None)
-        words = ([] if len(known) == len(counts) else ["by a law"]) + [f"{n:,}" for n in known]
+        words = ([] if len(known) == len(counts) else ["by a formula"]) + [f"{n:,}" for n in known]
         return known[0] if len(counts) == len(known) == 1 else " or ".join(words)
 
     return {f"draws of {name}": [said(side) for side in sides] for name, sides in sorted(found.items())}

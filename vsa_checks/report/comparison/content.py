@@ -1,4 +1,4 @@
-"""compare.json: all that the comparison's page shows, for programs."""
+"""compare.json: everything on the comparison's page, for programs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MODEL = ("name", "source", "sha256", "revision", "architecture", "n_layers", "d_
 
 
 def compare(runs: Sequence[Run], unreadable: Sequence[Json] = ()) -> dict[str, Any]:
-    """Put runs beside one another.
+    """Compare runs.
 
     Parameters
     ----------
     runs, unreadable
-        As `read_runs` gives them.
+        As returned by `read_runs`.
 
     Returns
     -------
@@ -70,26 +70,26 @@ def write_comparison(named: Sequence[str | Path], where: str | Path) -> dict[str
     Parameters
     ----------
     named : sequence of str or Path
-        As `read_runs` takes them.
+        As for `read_runs`.
     where : str or Path
-        The folder to write into; it is made if need be.
+        The folder to write into; created if needed.
 
     Returns
     -------
     dict
-        What compare.json holds.
+        The content of compare.json.
 
     Raises
     ------
     VsaChecksError
-        As `read_runs` does, and where the folder is that of a report.
+        As `read_runs` does, and if the folder is that of a report.
     OSError
         If the folder cannot be written.
     """
     folder = Path(where)
     if os.path.lexists(folder / document.FILE_NAME):
         raise UsageError(
-            f"{folder} is the folder of a report, whose page the comparison would replace. Name another "
+            f"{folder} is the folder of a report, and the comparison would overwrite its page. Name another "
             "folder for the comparison."
         )
     found = compare(*read_runs(named, folder))

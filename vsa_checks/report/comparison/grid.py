@@ -1,4 +1,4 @@
-"""Models by claims: what each run says of each claim, in the words of results.json."""
+"""Models by claims: each run's result for each claim, with the fields of results.json."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def columns(runs: Sequence[Run]) -> list[Json]:
 
 
 def claims(runs: Sequence[Run], across: Sequence[Json]) -> list[Json]:
-    """The claims of all runs in the paper's order, each with a cell for each column, None where it was not run."""
+    """The claims of all runs in the paper's order, each with a cell per column, None if it was not run."""
     records: dict[str, Json] = {}
     for run in runs:
         for claim, record in run.records.items():
@@ -57,7 +57,7 @@ def in_the_paper(section: str) -> tuple[bool, str]:
 
 
 def _cell(run: Run, claim: str, basis: str) -> dict[str, Any] | None:
-    """What a run says of a claim in one basis: its least favourable subject, and how many have each verdict."""
+    """A run's result for a claim in one basis: its least favourable subject, and the counts by verdict."""
     results = [one for one in run.results.values() if one["claim"] == claim and one["basis"] == basis]
     if not results:
         return None
@@ -78,5 +78,5 @@ def _cell(run: Run, claim: str, basis: str) -> dict[str, Any] | None:
 
 
 def link(run: Run, subject: str) -> str:
-    """Where a subject stands on the page of its run; empty where there is no page."""
+    """Address of a subject on the page of its run; empty if there is no page."""
     return f"{run.page}#{anchor(subject)}" if run.page else ""

@@ -27,9 +27,9 @@ KIND_WORDS = {
     "verdict": "another verdict",
     "more than noise": "same verdict, value changed by more than noise",
     "within noise": "same verdict, value changed within noise",
-    "rounding": "the same but for rounding",
+    "rounding": "same except for rounding",
     "same": "the same",
-    "other version": "another version of the claim: not compared",
+    "other version": "different version of the claim: not compared",
     "gone": "only in the first run",
     "new": "only in the second run",
 }
@@ -83,7 +83,7 @@ def _column(comparison: Mapping[str, Any], at: int) -> Json:
 
 
 def _kind(comparison: Mapping[str, Any], claim: str, run: int) -> Quantity:
-    """What the numbers of a claim are on the model of a run."""
+    """The kind of a claim's numbers on the model of a run."""
     metric = next((one["metric"] for one in comparison["claims"] if one["id"] == claim), "")
     return quantity(metric, comparison["runs"][run]["model"]["d_vocab"])
 
@@ -194,12 +194,12 @@ def _pair(before: float | None, after: float | None, kind: Quantity) -> str:
 def _meaning(entry: Json) -> str:
     if entry["kind"] != "verdict":
         return KIND_WORDS[entry["kind"]]
-    unsettled = ", but unsettled: other random numbers change it too" if entry["unsettled"] else ""
+    unsettled = ", but unsettled: the random seed changes it too" if entry["unsettled"] else ""
     if entry["q"] is None:
-        return f"another verdict{unsettled}{'; ' if unsettled else ': '}measured in one run only"
+        return f"different verdict{unsettled}{'; ' if unsettled else ': '}measured in one run only"
     if not entry["change"]:
-        return f"another verdict of the same value: threshold or chance moved{unsettled}"
+        return f"different verdict for the same value: threshold or chance changed{unsettled}"
     if is_rounding(entry):
-        return f"another verdict{unsettled}; the value changed by no more than rounding"
+        return f"different verdict{unsettled}; the value changed by no more than rounding"
     how = "more" if entry["q"] <= LEVEL else "no more"
-    return f"another verdict{unsettled}; the value changed by {how} than noise"
+    return f"different verdict{unsettled}; the value changed by {how} than noise"

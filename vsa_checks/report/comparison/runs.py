@@ -1,4 +1,4 @@
-"""Which reports are compared, and what of each is kept: no details, so that many checkpoints fit into memory."""
+"""Read the reports to compare, without their details, so that many checkpoints fit into memory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def weights(self) -> tuple[Any, ...]:
-        """What two runs of one model have in common."""
+        """What identifies the weights: equal for two runs of one model."""
         sha256 = self.model["sha256"]
         return (sha256,) if sha256 else (self.model["name"], self.model["revision"])
 
@@ -75,7 +75,7 @@ def read_runs(named: Sequence[str | Path], where: Path) -> tuple[list[Run], list
     Raises
     ------
     VsaChecksError
-        For a report that was named itself and cannot be read, and where there is none at all.
+        For a report that was named itself and cannot be read, and if there is no report at all.
     """
     runs: list[Run] = []
     unreadable: list[Json] = []
@@ -91,7 +91,7 @@ def read_runs(named: Sequence[str | Path], where: Path) -> tuple[list[Run], list
         runs += sorted(inside, key=lambda run: (run.series or run.name, -1 if run.step is None else run.step, run.page))
     if not runs:
         raise UsageError(
-            f"There is nothing to compare: {' '.join(map(str, named))} holds no report that can be read. Name folders "
+            f"There is nothing to compare: {' '.join(map(str, named))} contains no readable report. Name folders "
             "of reports, or run `pytest claims/` first."
         )
     return _told_apart(runs), unreadable
@@ -136,7 +136,7 @@ def _read(file: Path, where: Path) -> Run:
 
 
 def last_parts(path: str, most: int = 2) -> str:
-    """The last parts of a path: all of it would tell whose computer it is of."""
+    """The last parts of a path: the whole path could reveal whose computer it is."""
     parts = [part for part in path.split("/") if part]
     return encodable("/".join(parts[-most:])) or "/"
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of compare.json. What it shares with results.json is taken from there."""
+"""The JSON Schema of compare.json. Parts shared with results.json are taken from there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsa_checks.report import document
 
 @cache
 def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of compare.json, whole in itself."""
+    """The JSON Schema (draft 2020-12) of compare.json, self-contained."""
     text = files("vsa_checks.report.comparison").joinpath("compare.schema.json").read_text(encoding="utf-8")
     own: dict[str, Any] = json.loads(text)
     shared = document.schema()["$defs"]

@@ -1,4 +1,4 @@
-"""Checkpoints of one training: the same model at several steps, and each claim's values over them."""
+"""Checkpoints of one training run: the same model at several steps, and each claim's values over them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _curves(checkpoints: Sequence[tuple[int, Run]]) -> list[Json]:
 
 
 def _median(values: Sequence[float]) -> float:
-    """The median, also of numbers whose sum is none any more."""
+    """The median, even if the sum of two values overflows."""
     return median_low(values) / 2 + median_high(values) / 2
 
 

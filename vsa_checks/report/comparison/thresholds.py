@@ -1,4 +1,4 @@
-"""Every threshold for near-orthogonality: how many matrices pass it, and how much of the neurons is explained there."""
+"""For every threshold for near-orthogonality: how many matrices pass it, and what share of neurons is explained."""
 
 from __future__ import annotations
 
