@@ -27,8 +27,8 @@ def counts_table(readers: Mapping[str, Any]) -> str:
 
 
 def write(state: Path) -> int:
-    """Write both files from the counts of a run; the exit status."""
-    counted = json.loads(state.read_text(encoding="utf-8"))
+    """Write both files from the counts of a run, or from those written before if there are none; the exit status."""
+    counted = json.loads((state if state.exists() else DATA).read_text(encoding="utf-8"))
     DATA.write_text(json.dumps(counted, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(render(counted), encoding="utf-8")
     print(f"written: {DATA.relative_to(ROOT)} and {PAGE.relative_to(ROOT)}")

@@ -10,7 +10,7 @@ import torch
 from tests import oracles
 from tests.oracles import Rows
 from vsa_checks.bundles import Dictionary, greedy_pursuit, ranked_scan
-from vsa_checks.engine import dictionary, gram_loops
+from vsa_checks.engine import dictionary, gram_loops, pursuit_steps
 
 
 def example(kind: str, seed: int = 0) -> tuple[Rows, Rows]:
@@ -227,6 +227,18 @@ def test_a_memory_budget_changes_no_answer_and_one_too_small_is_refused() -> Non
         np.testing.assert_array_equal(within.cosines, free.cosines)
     with pytest.raises(ValueError, match=r"needs a budget of 0\.13 GB at least, not 0\.10 GB"):
         greedy_pursuit(neurons, words, 20, memory=10**8)
+
+
+def test_bundles_of_few_tokens_need_no_bound_from_rows_that_are_not_kept() -> None:
+    rng = np.random.default_rng(9)
+    neurons, words = (rng.standard_normal(shape).astype(np.float32) for shape in ((10, 16), (500, 16)))
+    ready = Dictionary.of(words)
+    ready.limit_gram(0)
+    for length, needed in ((5, False), (pursuit_steps.FEW + 1, True)):
+        free, found = greedy_pursuit(neurons, words, length), greedy_pursuit(neurons, ready, length)
+        np.testing.assert_array_equal(found.token_ids, free.token_ids)
+        np.testing.assert_array_equal(found.cosines, free.cosines)
+        assert (~np.isnan(ready.gram.lowest)).any() == needed
 
 
 def test_a_block_is_no_larger_than_the_gram_rows_that_fit() -> None:

@@ -82,7 +82,8 @@ def pursue(
     gram, (n_words, _), (n, length) = words.gram, words.vectors.shape, picked.shape
     step = min(block, max(n, 1))
     keep = gram.capacity >= min(n_words, n * length)
-    gram.prepare(n * (length - 1), keep)
+    if keep or length > pursuit_steps.FEW:
+        gram.prepare(n * (length - 1), keep)
     shared = _shared_arrays(words, keep)
     if gram.complete:
         _pursue_separately(words, shared, target, picked, paths, block, progress, seen)
@@ -166,7 +167,8 @@ def _pursue_in_step(
     pursuit_steps.begin_bundles(work, shared, neurons)
     unsettled = np.empty(len(used), bool)
     for k in range(1, used.shape[1]):
-        gram.find_lowest(used[:, k - 1], keep)
+        if keep or used.shape[1] > pursuit_steps.FEW:  # otherwise each list lasts for one step and needs no bound
+            gram.find_lowest(used[:, k - 1], keep)
         pursuit_steps.include_listed(work, shared, neurons, k, unsettled)
         left = np.flatnonzero(unsettled)
         if keep:

@@ -135,7 +135,8 @@ def _add_from_list(work, at, words, neurons, i, step):  # type: ignore[no-untype
     count, last = work.counts[at], neurons.used[i, step - 1]
     if count == 0:
         return False
-    work.fallen[at] += words.norms[last] * (ROUNDING - words.lowest[last])
+    least = words.lowest[last]
+    work.fallen[at] += words.norms[last] * (ROUNDING - (np.float32(-1.0) if np.isnan(least) else least))
     unit, total = neurons.unit[i], neurons.totals[i]
     along, square = pursuit_loops.project_sum(total, unit)
     below = work.fallen[at]

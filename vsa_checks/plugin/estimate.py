@@ -53,17 +53,19 @@ class Estimate:
 
         at_work: the check that is running. for_s: how many seconds it has been running.
 
-        The first check of a kind often does work for the others, so each is estimated by the median (the lower of two).
-        If the last one came from the cache, those after it are assumed to as well, and take no time.
+        The first check of a kind often does work for the others, so each is estimated by the median (the lower of two),
+        and nothing is known of several that are left after a single one. If the last one came from the cache, those
+        after it are assumed to as well, and take no time.
         """
         left, whole = 0.0, True
         for name, n in Counter(self._waiting.values()).items():
             if self._last_was_kept.get(name):
                 continue
-            if name not in self._measured:
+            measured = self._measured.get(name, [])
+            if len(measured) < min(n, 2):
                 whole = False
                 continue
-            each = median_low(self._measured[name])
+            each = median_low(measured)
             left += each * n
             if at_work is not None and name == kind(at_work):
                 left -= min(each, for_s)
