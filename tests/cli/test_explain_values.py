@@ -274,5 +274,5 @@ def test_a_neuron_that_writes_nothing_is_still_explained(tmp_path: Path, capsys:
 def test_a_layer_of_one_live_neuron_has_no_null() -> None:
     arrays = arrays_of()
     arrays["blocks.0.mlp.W_in"][:, 1:] = 0
-    with pytest.raises(UsageError, match="the only live one of layer 0"):
+    with pytest.raises(UsageError, match="the only live one in layer 0"):
         explain(StandIn(arrays), 0, 0)

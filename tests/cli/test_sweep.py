@@ -86,7 +86,7 @@ def test_a_share_of_memory_is_equal_or_what_the_whole_model_needs(job: Job) -> N
     assert 2 * GB < needed < 6 * GB and share(large, subjects, False, 100 * GB, 4) == 25 * GB
     assert not plan(large, subjects, claims, needed).no_run and plan(large, subjects, claims, needed - GB // 20).no_run
     assert share(large, subjects, False, needed - GB // 20, 4) == needed - GB // 20, "not run, with all there is"
-    with pytest.raises(UsageError, match=r"may take 0\.5 GB"):
+    with pytest.raises(UsageError, match=r"the limit is 0\.5 GB"):
         share(large, subjects, False, GB // 2, 1)
 
 

@@ -57,5 +57,5 @@ def test_variants_stand_beside_that_which_they_differ_from_in_one_thing() -> Non
     (row,) = [line for line in page.splitlines() if line.startswith("| loss | untied |")]
     low, high = difference(*(Over(tuple(run["loss"][-1] for run in some)) for some in (other, plain))) or (0.0, 0.0)
     assert row.endswith(f"| **{low:.3f} to {high:.3f}** |") and low < 1 < high
-    assert f"in none of the other: `{claim}` (untied, not plain)." in page
+    assert f"in no seed of the other: `{claim}` (untied, not plain)." in page
     assert "Not trained yet: wide, rotary, rmsnorm, gated on the grammar's language; plain on English" in page
