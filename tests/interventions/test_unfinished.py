@@ -11,7 +11,7 @@ import pytest
 
 from tests.models import tiny
 from vsa_checks.cli.main import main
-from vsa_checks.interventions import document, figure
+from vsa_checks.interventions import document, figure, page
 from vsa_checks.interventions.trying import Trying
 
 
@@ -49,7 +49,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, capsys: pytest.
     with pytest.MonkeyPatch.context() as patch:
         every = tried(patch)
         intervene(model, tmp_path / "whole")
-    for name in ("same", "other seed"):
+    for name in ("same", "other seed", "other code"):
         with pytest.MonkeyPatch.context() as patch:
             assert tried(patch, stop_after=1) == []
             intervene(model, tmp_path / name)
@@ -66,6 +66,20 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, capsys: pytest.
         intervene(model, tmp_path / "other seed", "--seed", "1")
     assert made == every
     assert results(tmp_path / "other seed") != results(tmp_path / "whole")
+    kept = tmp_path / "other code" / document.UNFINISHED
+    kept.write_text(json.dumps(json.loads(kept.read_text()) | {"code": "of another version"}))
+    with pytest.MonkeyPatch.context() as patch:
+        made = tried(patch)
+        intervene(model, tmp_path / "other code")
+    assert made == every
+
+
+def test_a_run_without_results_leaves_no_older_figure(tmp_path: Path) -> None:
+    (committed,) = [one for name, one in page.committed().items() if "grammar" in name]
+    document.write(committed, tmp_path)
+    assert (tmp_path / figure.FILE_NAME).exists()
+    document.write(committed | {"results": []}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [document.FILE_NAME]
 
 
 def test_the_figure_shows_the_results() -> None:

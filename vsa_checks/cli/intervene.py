@@ -44,7 +44,8 @@ def run(options: argparse.Namespace) -> int:
     model = load(options.model, "processed", "cpu")
     folder = Path(options.out) if options.out else reports() / folder_name(model.info.name)
     try:
-        require_writable(folder / document.FILE_NAME)
+        for name in (document.FILE_NAME, document.UNFINISHED, figure.FILE_NAME):
+            require_writable(folder / name)
     except OSError as error:
         raise _unwritable(folder, error) from error
     import torch

@@ -18,6 +18,7 @@ from vsa_checks.models import ModelInfo
 from vsa_checks.reading import MB, Unreadable, read_json
 from vsa_checks.report.document import PAPER
 from vsa_checks.statistics import LEVEL
+from vsa_checks.workbench.dependencies import code_digest
 from vsa_checks.writing import write_together, write_whole
 
 FILE_NAME = "intervene.json"
@@ -91,13 +92,15 @@ def write(document: Mapping[str, Any], folder: Path) -> Path:
     """
     path, picture = folder / FILE_NAME, figure.draw(document)
     write_together({path: _as_text(document)} | ({} if picture is None else {folder / figure.FILE_NAME: picture}))
+    if picture is None:  # an older one would show other results
+        (folder / figure.FILE_NAME).unlink(missing_ok=True)
     (folder / UNFINISHED).unlink(missing_ok=True)
     return path
 
 
 def keep(document: Mapping[str, Any], folder: Path) -> None:
     """Keep what an unfinished run has found so far. Raises OSError, and ValueError for a document that is invalid."""
-    write_whole(folder / UNFINISHED, _as_text(document))
+    write_whole(folder / UNFINISHED, f'{{"code": "{code_digest()}", "document": {_as_text(document)}}}\n')
 
 
 def _as_text(document: Mapping[str, Any]) -> str:
@@ -108,20 +111,23 @@ def _as_text(document: Mapping[str, Any]) -> str:
 
 
 def unfinished(folder: Path, like: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What an unfinished run has kept, if it was of the same model, libraries, seed and rule as the document `like`.
+    """What an unfinished run has kept, if it was of the same code, model, libraries, seed and rule as `like`.
 
     None if there is none; an unreadable file counts as none, because it can be measured again.
     """
     try:
-        found = read(folder / UNFINISHED)
-    except UsageError:
+        kept = read_json(folder / UNFINISHED, limit=MOST_BYTES, what="An unfinished run", schema=dict[str, Any])
+    except Unreadable:
+        return None
+    found = kept.get("document")
+    if kept.get("code") != code_digest() or validate(found):
         return None
 
     def settings(document: Mapping[str, Any]) -> Any:
         around = {name: document["environment"][name] for name in ("versions", "threads", "seed")}
         return [document["model"], document["rule"], around, TASKS in document["interventions"]]
 
-    return found if settings(found) == settings(like) else None
+    return dict(found) if settings(found) == settings(like) else None
 
 
 def read(path: Path) -> dict[str, Any]:
