@@ -33,13 +33,13 @@ def cosine_tail(d: int, size: float) -> float:
     Exact: (1 + cos)/2 has the distribution Beta((d-1)/2, (d-1)/2).
     """
     half = (d - 1) / 2
-    return float(2.0 * scipy.stats.beta.sf((1.0 + size) / 2.0, half, half))
+    return float(2.0 * scipy.special.betaincc(half, half, min((1.0 + size) / 2.0, 1.0)))
 
 
 def cosine_quantile(d: int, tail: float) -> float:
     """Return the |cos| that two independent vectors exceed with probability `tail`: the inverse of `cosine_tail`."""
     half = (d - 1) / 2
-    return float(2.0 * scipy.stats.beta.isf(tail / 2.0, half, half) - 1.0)
+    return float(2.0 * scipy.special.betainccinv(half, half, tail / 2.0) - 1.0)
 
 
 def largest_cosine(n: int, d: int, quantile: float = 0.5) -> float:
@@ -157,7 +157,7 @@ def chance_bundle_cosine(k: int, n: int, d: int) -> float:
     """
     half = (d - 1) / 2
     places = (np.arange(1, k + 1) - 0.5) / n
-    top = 2.0 * scipy.stats.beta.isf(places, half, half) - 1.0
+    top = 2.0 * scipy.special.betainccinv(half, half, places) - 1.0
     return bundle_cosine(k, float(top.mean()))
 
 

@@ -27,8 +27,8 @@ def beta_shares(edges: NDArray[np.float64], d: int) -> NDArray[np.float64]:
     import scipy
 
     half = (d - 1) / 2
-    below = scipy.stats.beta.cdf((edges + 1) / 2, half, half)
-    above = scipy.stats.beta.sf((edges + 1) / 2, half, half)
+    below = scipy.special.betainc(half, half, (edges + 1) / 2)
+    above = scipy.special.betaincc(half, half, (edges + 1) / 2)
     # Far out on the right, only differences of upper tails keep their digits.
     shares: NDArray[np.float64] = np.where(edges[1:] <= 0, np.diff(below), -np.diff(above))
     return shares

@@ -123,7 +123,7 @@ def cosine_histogram(cosines: PairwiseCosines, d: int) -> dict[str, Any]:
     edges = cosines.bin_edges[::4]
     counts = cosines.histogram.reshape(-1, 4).sum(axis=1)
     half = (d - 1) / 2
-    law = np.diff(scipy.stats.beta.cdf((edges + 1.0) / 2.0, half, half))
+    law = np.diff(scipy.special.betainc(half, half, (edges + 1.0) / 2.0))
     return {
         "histogram": {
             "edges": [round(float(edge), 4) for edge in edges],
