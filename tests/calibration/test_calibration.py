@@ -97,7 +97,7 @@ PURSUED = (
     *("neurons-beyond-chance", "neurons-kurtosis", "neurons-cos50-few", "neurons-cos30-few"),
     *("neurons-cos50-bound", "neurons-cos50-bound-few"),
 )
-FEW_KINDS = 3
+FEW_KINDS = 2
 """Of the null models of a claim that takes longer, the first few kinds: the committed rates are of all."""
 CHEAP = [
     (claim, null.name)

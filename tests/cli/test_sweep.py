@@ -235,6 +235,6 @@ def test_a_folder_that_is_a_report_or_in_use_is_refused(
 @pytest.mark.slow
 def test_a_sweep_on_this_machine_takes_tasks_from_nobody_and_shows_on_loopback_alone() -> None:
     with cluster.local(2, GB) as engine:
-        assert engine.client.scheduler.address.startswith("inproc://")  # type: ignore[union-attr]
+        assert engine.client.scheduler.address.startswith("inproc://")
         found = {one.laddr.ip for one in psutil.Process(os.getpid()).net_connections() if one.status == "LISTEN"}
         assert found == {"127.0.0.1"} and engine.dashboard.startswith("http://127.0.0.1:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -49,9 +50,9 @@ def verdicts(directory: Path, seed: int) -> dict[str, Counter[str]]:
     return dict(found)
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("null", NULLS)
-@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize(
+    ("kind", "null", "seed"), [(kind, null, seed) for seed, (kind, null) in enumerate(product(SIZES, NULLS))]
+)
 def test_no_claim_holds_by_chance(kind: str, null: str, seed: int, tmp_path: Path) -> None:
     """The heads and outputs beside covariance-matched neurons are planted ones, so that those claims rightly hold."""
     found = verdicts(save(tmp_path, SIZES[kind], NULLS[null](SIZES[kind], seed=seed)), seed)

@@ -153,7 +153,7 @@ class ShortOfMemory(torch.utils._python_dispatch.TorchDispatchMode):
 def test_memory_that_runs_out_at_any_call_changes_no_answer(measure: Callable[[Rows, Rows], Any]) -> None:
     """Wherever it happens, the block is done again from its start, and nothing is counted twice."""
     rng = np.random.default_rng(3)
-    neurons, words = (rng.standard_normal(shape).astype(np.float32) for shape in ((9, 12), (40, 12)))
+    neurons, words = (rng.standard_normal(shape).astype(np.float32) for shape in ((4, 8), (20, 8)))
     expected = measure(neurons, words)
     with ShortOfMemory(0, 0) as counting:
         measure(neurons, words)

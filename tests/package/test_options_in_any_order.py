@@ -69,10 +69,17 @@ HOSTILE = {
 }
 
 
-def collected(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+STARTED = {
+    "claims first": "pytest claims/ --model MODEL",
+    "model first": "pytest --model=MODEL claims/",
+    "by the command": "vsa_checks run --model MODEL",
+}
+
+
+def collected(words: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *words, *QUICK, "--collect-only", "-q", "-k", "embedding-mean-zero"],
-        cwd=folder,
+        cwd=ROOT,
         env={**os.environ, **ENVIRONMENT},
         capture_output=True,
         text=True,
@@ -80,24 +87,27 @@ def collected(words: list[str], folder: Path) -> subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.parametrize("case", HOSTILE)
-def test_a_configuration_beside_a_model_is_not_read(case: str, model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("case", "way"),
+    [
+        *(("names a module", way) for way in STARTED),
+        ("switches the plugin off", "model first"),
+        ("switches all plugins off", "claims first"),
+        ("asks for another pytest", "by the command"),
+    ],
+)
+def test_a_configuration_beside_a_model_is_not_read(case: str, way: str, model: Path, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "model")
     folder, ran = tmp_path / "model", tmp_path / "ran"
     (folder / "pytest.ini").write_text(f"[pytest]\n{HOSTILE[case]}\n")
     for name in ("conftest.py", "beside_the_model.py"):
         (folder / name).write_text(f"open({str(ran)!r}, 'w').close()\n")
-    for words, place in (
-        (["pytest", "claims/", "--model", str(folder)], ROOT),
-        (["pytest", f"--model={folder}", "claims/"], ROOT),
-        (["vsa_checks", "run", "--model", str(folder)], ROOT),
-    ):
-        done = collected(words, place)
-        assert done.returncode == 0 and "embedding-mean-zero.processed" in done.stdout, done.stdout + done.stderr
-        assert not ran.exists(), words
+    done = collected([word.replace("MODEL", str(folder)) for word in STARTED[way].split()])
+    assert done.returncode == 0 and "embedding-mean-zero.processed" in done.stdout, done.stdout + done.stderr
+    assert not ran.exists()
 
 
 def test_a_configuration_that_was_read_is_warned_of(model: Path) -> None:
-    done = collected(["pytest", "--model", str(model), "claims/"], ROOT)
+    done = collected(["pytest", "--model", str(model), "claims/"])
     assert done.returncode == 0 and f"read {model / 'pytest.ini'} before the checks" in done.stderr
-    assert "Warning" not in collected(["pytest", "claims/", "--model", str(model)], ROOT).stderr
+    assert "Warning" not in collected(["pytest", "claims/", "--model", str(model)]).stderr

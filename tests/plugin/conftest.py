@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,9 +17,28 @@ from vsa_checks.paths import CACHE_VARIABLE
 
 
 @pytest.fixture(scope="session")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run share: what takes long is done by one of them."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """One worker at a time."""
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def plain(shared: Path) -> Path:
     """A small GPT-2 with planted structure and flaws."""
-    return write_plain(tmp_path_factory.mktemp("models") / "plain")
+    with alone_in(shared):
+        model = shared / "plain"
+        return model if model.exists() else write_plain(model)
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +58,14 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def recorded_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("recorded") / "plain.toml"
+def recorded_file(shared: Path) -> Path:
+    return shared / "recorded" / "plain.toml"
 
 
 @pytest.fixture(scope="session")
-def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache_folder(shared: Path) -> Path:
     """Where `whole` keeps its measurements; all other runs keep none unless they say so."""
-    return tmp_path_factory.mktemp("cache")
+    return shared / "cache"
 
 
 OPENED = """
@@ -62,11 +85,9 @@ def pytest_unconfigure():
 
 
 @pytest.fixture(scope="session")
-def opened_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def opened_files(shared: Path) -> Path:
     """Where a plugin lists the project's files that `whole` opened."""
-    folder = tmp_path_factory.mktemp("opened")
-    (folder / "opened.py").write_text(OPENED)
-    return folder / "opened.txt"
+    return shared / "opened" / "opened.txt"
 
 
 @pytest.fixture(scope="session")
@@ -76,12 +97,22 @@ def whole(
     recorded_file: Path,
     cache_folder: Path,
     opened_files: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    shared: Path,
 ) -> Run:
     """All claims in the raw basis, recorded. Tests that are no claims (of the premise) are left out."""
-    return warm.claims(
-        plain,
-        tmp_path_factory.mktemp("whole"),
-        *("-m", "claim", "--basis", "raw", "-rA", "--record", "--recorded", str(recorded_file), "-p", "opened"),
-        env={CACHE_VARIABLE: str(cache_folder), "PYTHONPATH": str(opened_files.parent)},
-    )
+    with alone_in(shared):
+        kept = shared / "whole.pickle"
+        if kept.exists():
+            earlier: Run = pickle.loads(kept.read_bytes())
+            return earlier
+        for file in (recorded_file, opened_files):
+            file.parent.mkdir(exist_ok=True)
+        opened_files.with_suffix(".py").write_text(OPENED)
+        run = warm.claims(
+            plain,
+            shared / "whole",
+            *("-m", "claim", "--basis", "raw", "-rA", "--record", "--recorded", str(recorded_file), "-p", "opened"),
+            env={CACHE_VARIABLE: str(cache_folder), "PYTHONPATH": str(opened_files.parent)},
+        )
+        kept.write_bytes(pickle.dumps(run))
+        return run

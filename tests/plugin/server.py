@@ -123,6 +123,7 @@ def main() -> None:
             child = os.fork()
             if child == 0:
                 os.setpgid(0, 0)
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
                 own = {} if copy == 0 else {"output": f"{request['output']}.{copy}"}
                 os._exit(run({**request, **own}))
             children.append(child)

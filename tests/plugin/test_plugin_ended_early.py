@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.runs import ENVIRONMENT, SECONDS, Run, Server, arguments
-from vsa_checks.paths import CACHE_VARIABLE, ROOT
+from tests.plugin.runs import Run, Server
+from vsa_checks.paths import CACHE_VARIABLE
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +29,9 @@ measure = mlp.outputs_artifacts
 
 
 def outputs_artifacts(bench, subject):
-    Path(os.environ["AT_WORK"]).touch()
+    place = Path(os.environ["AT_WORK"])
+    place.with_suffix(".partial").write_text(str(os.getpid()))
+    place.with_suffix(".partial").rename(place)
     time.sleep(600)
 
 
@@ -39,37 +40,18 @@ mlp.outputs_artifacts = outputs_artifacts
 """The fourth check never ends: the first of mlp-out-artifacts."""
 
 
-def ended(plain: Path, folder: Path, number: signal.Signals, *more: str) -> Run:
+def ended(plain: Path, folder: Path, number: signal.Signals, warm: Server, *more: str) -> Run:
     """A run that gets this signal while its fourth check is at work."""
     (folder / "stuck.py").write_text(STUCK)
     at_work = folder / "at-work"
-    env = {
-        **os.environ,
-        **ENVIRONMENT,
-        "PYTHONPATH": f"{folder}:{ROOT}",
-        "AT_WORK": str(at_work),
-        CACHE_VARIABLE: str(folder / "cache"),
-    }
-    command = [sys.executable, "-m", "pytest", *arguments((*CHOICE, "-p", "stuck", *more), plain, folder / "report")]
-    start = time.monotonic()
-    with (folder / "output").open("w") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=output, stderr=subprocess.STDOUT, preexec_fn=heed_ctrl_c
-        )
-        try:
-            while not at_work.exists():
-                assert process.poll() is None and time.monotonic() - start < SECONDS, (folder / "output").read_text()
-                time.sleep(0.02)
-            process.send_signal(number)
-            code = process.wait(timeout=60)
-        finally:
-            process.kill()
-    return Run(code, (folder / "output").read_text(), 0.0, folder / "report", frozenset())
-
-
-def heed_ctrl_c() -> None:
-    """A process that was started in the background ignores SIGINT, and so do its children unless told otherwise."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    env = {"PYTHONPATH": str(folder), "AT_WORK": str(at_work), CACHE_VARIABLE: str(folder / "cache")}
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(warm.claims, plain, folder / "report", *CHOICE, "-p", "stuck", *more, env=env)
+        while not at_work.exists():
+            assert not run.done(), run.result().output
+            time.sleep(0.02)
+        os.kill(int(at_work.read_text()), number)
+        return run.result()
 
 
 def resumed(plain: Path, folder: Path, warm: Server) -> Run:
@@ -81,7 +63,7 @@ def resumed(plain: Path, folder: Path, warm: Server) -> Run:
 def test_what_was_finished_is_reported_as_a_part(
     number: signal.Signals, plain: Path, warm: Server, tmp_path: Path
 ) -> None:
-    run = ended(plain, tmp_path, number)
+    run = ended(plain, tmp_path, number, warm)
     assert run.code == 2, run.output
     assert len(run.results) == N_DONE and run.document["environment"]["interrupted"] is True
     assert f"Ended early: {N_DONE} of {N_ALL} checks were done." in run.output
@@ -97,14 +79,14 @@ def test_what_was_finished_is_reported_as_a_part(
 
 
 def test_a_process_that_is_killed_loses_only_what_was_at_work(plain: Path, warm: Server, tmp_path: Path) -> None:
-    run = ended(plain, tmp_path, signal.SIGKILL)
+    run = ended(plain, tmp_path, signal.SIGKILL, warm)
     assert run.code == -signal.SIGKILL and not (run.report_dir / "results.json").exists()
     again = resumed(plain, tmp_path, warm)
     assert f"{N_DONE} of {N_ALL} results taken from the cache" in again.output
 
 
-def test_nothing_is_promised_where_nothing_is_kept(plain: Path, tmp_path: Path) -> None:
-    run = ended(plain, tmp_path, signal.SIGTERM, "--no-cache")
+def test_nothing_is_promised_where_nothing_is_kept(plain: Path, warm: Server, tmp_path: Path) -> None:
+    run = ended(plain, tmp_path, signal.SIGTERM, warm, "--no-cache")
     assert run.code == 2 and len(run.results) == N_DONE
     assert "Nothing is kept (no cache): the same command measures everything again." in run.output
     assert not (tmp_path / "cache").exists()

@@ -32,8 +32,8 @@ def test_too_little_memory_is_refused_with_the_figure(plain: Path, light: Server
     assert_refused(run, "expected to take at least", "the limit is 0.2 GB", "--memory-limit")
 
 
-def test_a_run_says_beforehand_what_it_will_take(plain: Path, light: Server, tmp_path: Path) -> None:
-    run = light.claims(plain, tmp_path / "report", "--memory-limit=2", "--claims=mlp-out-artifacts")
+def test_a_run_says_beforehand_what_it_will_take(plain: Path, warm: Server, tmp_path: Path) -> None:
+    run = warm.claims(plain, tmp_path / "report", "--memory-limit=2", "--claims=mlp-out-artifacts")
     line = next(line for line in run.output.splitlines() if "GB of memory (" in line)
     assert "(2.0 GB are allowed)" in line
     assert "about one or two minutes" in line

@@ -1,6 +1,6 @@
 """One run of all claims on a small GPT-2: every subject once, every value that of a computation from the file.
 
-The model is measured while recording; a second run, cold and over two processes, holds it to what was recorded.
+The model is measured while recording; a second run, over two processes, holds it to what was recorded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from tests import oracles
 from tests.plugin import models
 from tests.plugin.models import D_HEAD, D_MODEL, D_VOCAB, N_HEADS, N_LAYERS, Array
-from tests.plugin.runs import Run, Server, cold
+from tests.plugin.runs import Run, Server
 from tests.report.browser import Browser
 from vsa_checks.figures.store import read_file
 from vsa_checks.judging.claim import load_claims
@@ -146,12 +146,12 @@ def without_times(document: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_two_processes_give_the_same_results_and_find_them_as_recorded(
-    whole: Run, recorded_file: Path, plain: Path, light: Server, tmp_path: Path
+    whole: Run, recorded_file: Path, plain: Path, warm: Server, light: Server, tmp_path: Path
 ) -> None:
-    """`python -m pytest claims/ -n 2 --recorded FILE`, started as a person starts it; both keep what they measure."""
+    """`pytest claims/ -n 2 --recorded FILE`: both processes keep what they measure."""
     arguments = ("-m", "claim", "--basis", "raw", "-rA", "--recorded", str(recorded_file))
     kept = {CACHE_VARIABLE: str(tmp_path / "cache")}
-    again = cold(plain, tmp_path, *arguments, "-n", "2", env=kept)
+    again = warm.claims(plain, tmp_path, *arguments, "-n", "2", env=kept)
     assert again.code == 0, again.output[-3000:]
     assert without_times(again.document) == without_times(whole.document)
     words = {"holds": "PASSED", "chance": "XFAIL", "refuted": "XFAIL"}

@@ -94,7 +94,7 @@ PLAIN: dict[bool, dict[str, Any]] = {}
 @pytest.mark.slow
 @pytest.mark.parametrize("gated", [False, True])
 @settings(
-    max_examples=6,
+    max_examples=4,
     deadline=None,
     derandomize=True,
     database=None,
