@@ -39,7 +39,7 @@ def render(document: Json) -> str:
         tokens=f"{schedule['steps'] * schedule['windows'] * sizes['n_positions']:,}",
         d_vocab=len(grammar.words()),
         not_run=_not_run(runs),
-        short=_in_short(shown) if shown else "",
+        short=_in_short(shown, english) if shown else "",
         variants=_variants(runs, there),
         learned=_learned(runs, there, chance) if there else "",
         draws=DRAWS,
@@ -91,7 +91,7 @@ def _onsets(found: Sequence[int | str]) -> str:
     return ", ".join(str(one) for one in found)
 
 
-def _in_short(runs: Sequence[Json]) -> str:
+def _in_short(runs: Sequence[Json], english: Sequence[Json]) -> str:
     """The answers to the question, of one variant, in one paragraph."""
     shares = {score: [summary.recovered(runs, score, at).mean for at in (0, -1)] for score in (READING, BUNDLE)}
     placebo = sum(run["concepts"][READING][PLACEBO]["recovered"][-1] for run in runs)
@@ -104,8 +104,17 @@ def _in_short(runs: Sequence[Json]) -> str:
         f" networks). The bundles that pursuit finds name {shares[BUNDLE][1]:.1%} of the concepts (untrained:"
         f" {shares[BUNDLE][0]:.1%}). Of {n_claims} claims, {len(lost)} hold for a time but are lost by the end, in"
         f" all seeds; {len(never)} never hold. (Variant {runs[0]['variant']}, seeds"
-        f" {seeds}.)",
+        f" {seeds}.){_english_in_short(english) if english else ''}",
         len("**In short.** "),
+    )
+
+
+def _english_in_short(runs: Sequence[Json]) -> str:
+    come = ", ".join(f"`{claim}`" for claim, _ in _dated(runs)) or "nothing"
+    lost, never = (len(_of_all(runs, which)) for which in (LOST, NEVER))
+    return (
+        f" On English, {lost} of {len(summary.measured_claims(runs))} claims are lost by the end in every one of"
+        f" {len(runs)} trainings, {never} never hold; what comes to hold by training and stays: {come}."
     )
 
 
@@ -334,8 +343,12 @@ def _english(runs: Sequence[Json]) -> str:
     )
 
 
+def _dated(runs: Sequence[Json]) -> list[tuple[str, list[int | str]]]:
+    """Claims that come to hold in every training, after its beginning, and the steps from which they do."""
+    onsets = [(claim, summary.claim_onsets(runs, claim)) for claim in summary.measured_claims(runs)]
+    return [(claim, steps) for claim, steps in onsets if all(isinstance(one, int) for one in steps)]
+
+
 def _first_claims(runs: Sequence[Json]) -> str:
-    dated = [(claim, summary.claim_onsets(runs, claim)) for claim in summary.measured_claims(runs)]
-    found = [(claim, steps) for claim, steps in dated if all(isinstance(one, int) for one in steps)]
-    parts = [f"`{claim}` (steps {_onsets(steps)})" for claim, steps in found]
+    parts = [f"`{claim}` (steps {_onsets(steps)})" for claim, steps in _dated(runs)]
     return "; ".join(parts) + "." if parts else "In no claim do all seeds go from not holding to holding."

@@ -53,6 +53,8 @@ def test_a_small_run_writes_numbers_page_and_figure(small: Small) -> None:
     page = (out / "dynamics.md").read_text()
     assert "numbers from `--small`" in page and "Not trained yet: untied, wide" in page
     assert f"| plain | loss | {plain['loss'][-1]:.3f} |" in page
+    held = english["claims"]["embedding-near-orthogonal"]["holds"]
+    assert held[0] and f"On English, {int(not held[-1])} of 2 claims are lost" in " ".join(page.split())
     assert "</svg>" in (out / "dynamics.svg").read_text()
 
 
