@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from calibration.figure import COLOURS
@@ -25,26 +26,36 @@ def draw(document: Json) -> str:
     import matplotlib.pyplot as plt
 
     runs = document["runs"]
-    there = summary.present(runs, "grammar")
     style: Any = {"svg.hashsalt": "dynamics", "svg.fonttype": "none", "font.size": 9, "path.simplify": False}
     with plt.rc_context(style):
-        chart, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
-        if there:
-            plain = summary.of_kind(runs, "grammar", "plain") or summary.of_kind(runs, "grammar", there[0])
-            name = plain[0]["variant"]
-            _answers(axes[0][0], plain, name)
-            for place, score in ((axes[0][1], READING), (axes[0][2], BUNDLE)):
-                _kinds(place, plain, score, name)
-            _holds(axes[1][0], plain, name)
-            for place, score in ((axes[1][1], READING), (axes[1][2], BUNDLE)):
-                _variants(place, runs, there, score)
-        else:
-            english = summary.of_kind(runs, "english", "plain")
-            _holds(axes[0][0], english, "plain, English")
+        panels = _panels(runs)
+        columns = -(-len(panels) // 2)
+        chart, axes = plt.subplots(2, columns, figsize=(4.4 * columns, 8), layout="constrained", squeeze=False)
+        for place in axes.flat[len(panels) :]:
+            place.set_axis_off()
+        for place, panel in zip(axes.flat, panels, strict=False):
+            panel(place)
         page = io.StringIO()
         chart.savefig(page, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(chart)
     return page.getvalue()
+
+
+def _panels(runs: Sequence[Json]) -> list[Callable[[Any], None]]:
+    """What is drawn of these trainings, each into axes of its own."""
+    there, english = summary.present(runs, "grammar"), summary.of_kind(runs, "english", "plain")
+    of_english: list[Callable[[Any], None]] = [partial(_holds, runs=english, name="English")] if english else []
+    if not there:
+        return of_english
+    shown = summary.of_kind(runs, "grammar", "plain") or summary.of_kind(runs, "grammar", there[0])
+    name = shown[0]["variant"]
+    return [
+        partial(_answers, runs=shown, name=name),
+        *(partial(_kinds, runs=shown, score=score, name=name) for score in (READING, BUNDLE)),
+        partial(_holds, runs=shown, name=name),
+        *of_english,
+        *(partial(_variants, runs=runs, there=there, score=score) for score in (READING, BUNDLE)),
+    ]
 
 
 def _lines(
