@@ -171,6 +171,37 @@ def mean_cosine(unit: NDArray[np.float32]) -> float:
     return float((total @ total - own) / (n * (n - 1)))
 
 
+def mean_square_of_random_signs(unit: NDArray[np.float32]) -> tuple[float, float]:
+    """Compute mean and variance of the mean squared cosine of all pairs if every entry had a random sign, exactly.
+
+    Each pair has cosines sum_i s_i |x_i y_i| then, and pairs are uncorrelated. Magnitudes stay: vectors with few entries
+    in common are nearly orthogonal whatever the signs.
+
+    Parameters
+    ----------
+    unit : float32 array (n, d), rows of unit norm
+
+    Raises
+    ------
+    ValueError : fewer than two rows
+    """
+    n = len(unit)
+    if n < 2:
+        raise ValueError(f"{n} vectors with a direction make no pair")
+    squares = np.square(unit)
+    fourths = np.square(squares)
+    totals, fourth_totals = squares.sum(axis=0, dtype=np.float64), fourths.sum(axis=0, dtype=np.float64)
+    # Sums over pairs, where x and y are two rows: of x^2 y^2, of (x^2 . y^2)^2, and of x^4 y^4.
+    mean = totals @ totals - fourth_totals.sum()
+    own = fourths.sum(axis=1, dtype=np.float64)
+    products = np.square(second_moment(squares)).sum() - own @ own
+    eighths = fourth_totals @ fourth_totals - np.einsum("ij,ij->", fourths, fourths, dtype=np.float64)
+    ordered_pairs = n * (n - 1)
+    # Rounding must not make it negative if no pair has two entries in common.
+    variance = max(2.0 * (products - eighths), 0.0) / ordered_pairs
+    return float(mean / ordered_pairs), float(variance / (ordered_pairs / 2))
+
+
 def rms_cosine(unit: NDArray[np.float32]) -> float:
     """Compute the root mean square cosine of all pairs of vectors, exactly, from their Gram matrix.
 

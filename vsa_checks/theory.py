@@ -77,9 +77,12 @@ def mean_square_law(n: int, d: int) -> Any:
     """
     if n < 2 or d < 2:
         raise ValueError(f"the cosines of {n} vectors in {d} dimensions do not vary")
-    least = welch_bound(n, d) ** 2
-    variance = 2.0 * (d - 1) / (d**2 * (d + 2)) / (n * (n - 1) / 2)
-    above = 1.0 / d - least
+    return shifted_gamma(welch_bound(n, d) ** 2, 1.0 / d, 2.0 * (d - 1) / (d**2 * (d + 2)) / (n * (n - 1) / 2))
+
+
+def shifted_gamma(least: float, mean: float, variance: float) -> Any:
+    """Return the gamma distribution that starts at `least` and has this mean and variance, as a frozen one of scipy."""
+    above = mean - least
     return scipy.stats.gamma(above**2 / variance, loc=least, scale=variance / above)
 
 

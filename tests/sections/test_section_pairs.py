@@ -16,7 +16,7 @@ from vsa_checks import theory
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, Reference
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.orthogonality import PairwiseCosines, pairwise_cosines
+from vsa_checks.orthogonality import PairwiseCosines, mean_square_of_random_signs, pairwise_cosines
 from vsa_checks.sections import pairs
 
 SUBJECT = Subject("a-claim", "raw", 2, "W_Q")
@@ -49,7 +49,7 @@ def test_near_orthogonality_and_what_lies_beyond_random(groups: Rows | None, squ
     assert found.details == {
         "n_pairs": 3, "mean": pytest.approx(5 / 12), "max_abs": pytest.approx(0.5), "more": [1, 2],
     }  # fmt: skip
-    beyond = pairs.beyond_random(bench, SUBJECT, hub, "neurons", groups)
+    beyond = pairs.beyond_random(bench, SUBJECT, hub, HUB, "neurons", groups)
     # Three vectors can be orthogonal: the mean square of 3/16 is set beside 1/49 and 0.
     assert (beyond.value, *ends(beyond)) == pytest.approx(tuple(1 - 49 * one for one in (3 / 16, *squares[::-1])))
     assert (beyond.interval.unit, beyond.n_examined, beyond.n_excluded) == ("neurons", 3, 1)
@@ -75,7 +75,7 @@ def test_intervals_do_not_go_below_zero() -> None:
         found = measure(bench, SUBJECT, measured(twins), "tokens")
         assert ends(found) == pytest.approx((0.0, high)) and found.interval.low == 0.0
         assert "more" not in found.details
-    assert pairs.beyond_random(bench, SUBJECT, measured(twins), "tokens").interval.high == 1.0
+    assert pairs.beyond_random(bench, SUBJECT, measured(twins), twins, "tokens").interval.high == 1.0
 
 
 def test_where_no_cosine_exceeds_the_cut_nothing_is_said() -> None:
@@ -93,14 +93,15 @@ def test_what_is_possible_is_a_tight_frame_and_random_vectors_are_none_of_it() -
     frame = np.concatenate([np.eye(4), turned])
     least = np.sqrt((8 - 4) / (4 * 7))
     for rows, value, lowest in ((frame, 1, least), (np.eye(4), 1, 0), (np.ones((4, 4)), -3, 0)):
-        found = pairs.beyond_random(bench, SUBJECT, measured(rows, 0.9), "neurons")
+        found = pairs.beyond_random(bench, SUBJECT, measured(rows, 0.9), rows, "neurons")
         assert found.value == pytest.approx(value, abs=1e-5)
         assert found.details["least_rms"] == pytest.approx(lowest)
     # As a share of the way from random to the frame, halfway in the mean square.
     half = np.sqrt((1 / 4 + least**2) / 2)
     cosines = dataclasses.replace(measured(frame, 0.9), rms=half)
-    (null,) = pairs.beyond_random(bench, SUBJECT, cosines, "neurons").nulls
-    assert pairs.beyond_random(bench, SUBJECT, cosines, "neurons").value == pytest.approx(0.5)
+    beyond = pairs.beyond_random(bench, SUBJECT, cosines, frame, "neurons")
+    null = beyond.nulls[0]
+    assert beyond.value == pytest.approx(0.5)
     rng = np.random.default_rng(1)
     drawn = np.array([measured(rng.standard_normal((8, 4)), 0.9).rms ** 2 for _ in range(2000)])
     shares = (1 / 4 - drawn) / (1 / 4 - least**2)
@@ -111,16 +112,48 @@ def test_what_is_possible_is_a_tight_frame_and_random_vectors_are_none_of_it() -
 
 
 def test_p_reaches_as_far_as_a_correction_for_many_subjects_needs() -> None:
-    rows = np.eye(WIDTH)[:30] + 0.02 * np.random.default_rng(0).standard_normal((30, WIDTH))
-    (null,) = pairs.beyond_random(bench_of(), SUBJECT, measured(rows), "neurons").nulls
-    assert null.p_value == 1e-9 and null.p_opposite == 1
-    (null,) = pairs.beyond_random(bench_of(), SUBJECT, measured(np.ones((30, 2)) @ rows[:2]), "neurons").nulls
-    assert null.p_value == 1 and null.p_opposite == 1e-9
+    rows = np.linalg.qr(np.random.default_rng(0).standard_normal((WIDTH, WIDTH)))[0][:30]
+    for null in pairs.beyond_random(bench_of(), SUBJECT, measured(rows), rows, "neurons").nulls:
+        assert null.p_value == 1e-9 and null.p_opposite == 1
+    alike = np.ones((30, 2)) @ rows[:2]
+    for null in pairs.beyond_random(bench_of(), SUBJECT, measured(alike), alike, "neurons").nulls:
+        assert null.p_value == 1 and null.p_opposite == 1e-9
+
+
+def test_random_signs_keep_what_few_large_entries_give() -> None:
+    """Beside the same vectors with signs drawn many times; a row without a direction counts in neither."""
+    rng = np.random.default_rng(2)
+    rows = rng.standard_t(1, (12, WIDTH))
+    rows[4] = 0
+    found = pairs.beyond_random(bench_of(), SUBJECT, measured(rows), rows, "neurons")
+    drawn = [measured(rows * rng.choice([-1, 1], rows.shape)).rms ** 2 for _ in range(2000)]
+    shares = 1 - WIDTH * np.array(drawn)
+    gaussian, signs = found.nulls
+    assert (signs.name, signs.n) == ("random signs", None)
+    assert signs.value == pytest.approx(shares.mean(), abs=4 * shares.std() / 2000**0.5)
+    assert signs.spread == pytest.approx(shares.std(), rel=0.1) and signs.spread < 0.6 * gaussian.spread
+    assert signs.p_value == pytest.approx(np.mean(shares >= found.value), abs=0.05)
+    assert signs.p_value + signs.p_opposite == pytest.approx(1)
+
+
+@pytest.mark.parametrize("rows", [np.eye(WIDTH)[:30], np.repeat(np.eye(WIDTH)[:15], 2, axis=0)])
+def test_vectors_that_no_sign_turns_are_not_told_from_random_signs(rows: Rows) -> None:
+    """One entry each: no two vectors share any, or some share theirs."""
+    found = pairs.beyond_random(bench_of(), SUBJECT, measured(rows), rows, "neurons")
+    gaussian, signs = found.nulls
+    assert gaussian.p_value in (1e-9, 1.0)
+    assert signs.value == pytest.approx(found.value, abs=1e-6)
+    assert (signs.spread, signs.p_value, signs.p_opposite) == (0.0, 1.0, 1.0)
 
 
 def test_one_dimension_leaves_no_room() -> None:
     with pytest.raises(NotChecked, match="one dimension"):
-        pairs.beyond_random(bench_of(d_model=1), SUBJECT, measured(np.ones((3, 1)), 0.9), "neurons")
+        pairs.beyond_random(bench_of(d_model=1), SUBJECT, measured(np.ones((3, 1)), 0.9), np.ones((3, 1)), "neurons")
+
+
+def test_one_vector_has_no_pair() -> None:
+    with pytest.raises(ValueError, match="1 vectors with a direction make no pair"):
+        mean_square_of_random_signs(np.ones((1, 2), np.float32))
 
 
 def test_histogram_of_cosines() -> None:

@@ -38,8 +38,10 @@ def heads_artifacts(bench: Workbench, subject: Subject) -> Measurement:
 
 def heads_beyond_random(bench: Workbench, subject: Subject) -> Measurement:
     """How far the mean squared cosine of one attention matrix lies below random, as a share of what is possible."""
+    assert subject.layer is not None and subject.matrix is not None
     cosines, unit, groups = _cosines(bench, subject)
-    return beyond_random(bench, subject, cosines, unit, groups)
+    vectors = _head_vectors(subject.matrix, bench.weight(subject.basis, subject.layer, subject.matrix))
+    return beyond_random(bench, subject, cosines, vectors, unit, groups)
 
 
 def _cosines(bench: Workbench, subject: Subject) -> tuple[PairwiseCosines, str, NDArray[np.int64] | None]:

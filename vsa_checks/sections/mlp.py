@@ -38,7 +38,9 @@ def outputs_artifacts(bench: Workbench, subject: Subject) -> Measurement:
 
 def outputs_beyond_random(bench: Workbench, subject: Subject) -> Measurement:
     """How far the mean squared cosine of the rows of W_out lies below random, as a share of what is possible."""
-    return beyond_random(bench, subject, _cosines(bench, subject), "neurons")
+    assert subject.layer is not None
+    outputs = bench.weight(subject.basis, subject.layer, "W_out", subject.expert)
+    return beyond_random(bench, subject, _cosines(bench, subject), outputs, "neurons")
 
 
 def _cosines(bench: Workbench, subject: Subject) -> PairwiseCosines:

@@ -6,21 +6,23 @@ from typing import Any
 
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks import theory
 from vsa_checks.errors import NotChecked
 from vsa_checks.figures import kept
 from vsa_checks.judging.measurement import Measurement, NullMeasurement, Reference
 from vsa_checks.judging.subjects import Subject
-from vsa_checks.orthogonality import PairwiseCosines
+from vsa_checks.orthogonality import PairwiseCosines, live_rows, mean_square_of_random_signs
 from vsa_checks.statistics import Interval, bootstrap_pairs
 from vsa_checks.theory import artifact_cut as artifact_cut  # others take it from here
 from vsa_checks.workbench.access import Workbench
 
-GAUSSIAN = "Gaussian matrices"
+GAUSSIAN, SIGNS = "Gaussian matrices", "random signs"
 LEAST_P = 1e-9
-"""The smallest p that is reported. The Gaussian law is a good approximation, but unverified further out."""
+"""The smallest p that is reported. The laws are good approximations, but unverified further out."""
+LEAST_ROOM = 1e-6
+"""Random signs that move the mean squared cosine by less than this, of what is possible, do not move it at all."""
 
 
 def near_orthogonal(
@@ -85,11 +87,18 @@ def artifacts(
 
 
 def beyond_random(
-    bench: Workbench, subject: Subject, cosines: PairwiseCosines, unit: str, groups: ArrayLike | None = None
+    bench: Workbench,
+    subject: Subject,
+    cosines: PairwiseCosines,
+    vectors: NDArray[np.floating],
+    unit: str,
+    groups: ArrayLike | None = None,
 ) -> Measurement:
     """How far the mean squared cosine is below that of random directions, as a share of what is possible.
 
-    0 for random directions, 1 for a tight frame (or for orthogonal vectors, if there are at most d). Arguments as for
+    0 for random directions, 1 for a tight frame (or for orthogonal vectors, if there are at most d). The nulls are
+    Gaussian vectors, and these vectors with a random sign for each entry: vectors with few large entries may share few
+    of them by luck, which depends on no sign. vectors (n, d) are those of the cosines, other arguments as for
     near_orthogonal. Raises NotChecked if the cosines of that many vectors do not vary.
     """
     n, d = cosines.n_vectors, _width(bench, subject)
@@ -99,23 +108,28 @@ def beyond_random(
     square, possible = cosines.rms**2, 1.0 / d - least
     interval = _rms_interval(bench, subject, cosines, unit, groups)
     low, high = ((1.0 / d - end**2) / possible for end in (interval.high, interval.low))
+
+    mean, variance = mean_square_of_random_signs(live_rows(vectors).unit)
+    signed_p = (1.0, 1.0)  # a tie, if signs change nothing
+    if np.sqrt(variance) > LEAST_ROOM * possible:
+        signed_p = _tails(theory.shifted_gamma(min(least, mean - variance), mean, variance), square)
+
     return Measurement(
         value=(1.0 / d - square) / possible,
         interval=Interval(low, min(high, 1.0), unit),
         n_examined=n,
         n_excluded=cosines.n_excluded,
         nulls=(
-            NullMeasurement(
-                GAUSSIAN,
-                0.0,
-                float(law.std() / possible),
-                None,
-                max(float(law.cdf(square)), LEAST_P),
-                max(float(law.sf(square)), LEAST_P),
-            ),
+            NullMeasurement(GAUSSIAN, 0.0, float(law.std() / possible), None, *_tails(law, square)),
+            NullMeasurement(SIGNS, (1.0 / d - mean) / possible, float(np.sqrt(variance) / possible), None, *signed_p),
         ),
         details={"rms": cosines.rms, "rms_of_random": float(np.sqrt(1.0 / d)), "least_rms": float(np.sqrt(least))},
     )
+
+
+def _tails(law: Any, value: float) -> tuple[float, float]:
+    """How often a law gives at most a value, and how often more."""
+    return max(float(law.cdf(value)), LEAST_P), max(float(law.sf(value)), LEAST_P)
 
 
 def cosine_histogram(cosines: PairwiseCosines, d: int) -> dict[str, Any]:
