@@ -93,10 +93,15 @@ def known(folder: Path, settings: Json) -> list[Json]:
     return list(found["runs"]) if same else []
 
 
-def of_present_claims(run: Json) -> bool:
-    """Whether each claim of a training was measured in the version that it has now."""
+def earlier_versions(runs: list[Json]) -> dict[str, list[str]]:
+    """Claims that were measured in another version than they have now, and in which trainings."""
     present = {claim.id: claim.version for claim in load_claims().values()}
-    return all(one.get("version") == present.get(claim) for claim, one in run["claims"].items())
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        for claim, one in run["claims"].items():
+            if one.get("version") != present.get(claim):
+                found.setdefault(claim, []).append(f"{run['variant']} {run['language']} {run['seed']}")
+    return found
 
 
 def merged(old: list[Json], new: list[Json], order: list[str]) -> list[Json]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from calibration.page import table
 from dynamics import summary
 from dynamics.answers import guessing
 from dynamics.concepts import BUNDLE, DRAWS, READING
-from dynamics.grammar import PLACEBO, QUESTIONS, Grammar
+from dynamics.grammar import QUESTIONS, Grammar
 from dynamics.models import VARIANTS
+from dynamics.short import earlier, in_short, not_run, wrapped
 from dynamics.summary import LEVEL, LOST, NEVER, Json, Over
-from vsa_checks.judging.claim import load_claims
 
 PAGE = Path(__file__).with_name("page.md.j2")
 
@@ -38,8 +37,9 @@ def render(document: Json) -> str:
         sizes=sizes,
         tokens=f"{schedule['steps'] * schedule['windows'] * sizes['n_positions']:,}",
         d_vocab=len(grammar.words()),
-        not_run=_not_run(runs),
-        short=_in_short(shown, english) if shown else "",
+        not_run=not_run(runs),
+        earlier=earlier(runs),
+        short=in_short(shown, english) if shown else "",
         variants=_variants(runs, there),
         learned=_learned(runs, there, chance) if there else "",
         draws=DRAWS,
@@ -48,7 +48,7 @@ def render(document: Json) -> str:
         conjunctions=_conjunctions(runs, there),
         claims=_claims(shown) if shown else "",
         claims_of=f"The variant {shown[0]['variant']} on the grammar's language" if shown else "",
-        unchecked=_wrapped(_unchecked(shown), len("Could not be checked on these networks: ")) if shown else "",
+        unchecked=wrapped(_unchecked(shown), len("Could not be checked on these networks: ")) if shown else "",
         first=_first(shown, chance) if shown else "",
         never=_listed(shown, NEVER) if shown else "",
         lost=_listed(shown, LOST) if shown else "",
@@ -70,12 +70,6 @@ def render(document: Json) -> str:
     )
 
 
-def _wrapped(words: str, taken: int = 0) -> str:
-    """A paragraph in lines of a readable length, the first after something that takes so many characters."""
-    filled = textwrap.fill("_" * taken + words, 128, break_long_words=False, break_on_hyphens=False)
-    return filled[taken:]
-
-
 def _short(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}"
 
@@ -89,39 +83,6 @@ def _values(over: Over) -> str:
 
 def _onsets(found: Sequence[int | str]) -> str:
     return ", ".join(str(one) for one in found)
-
-
-def _in_short(runs: Sequence[Json], english: Sequence[Json]) -> str:
-    """The answers to the question, of one variant, in one paragraph."""
-    shares = {score: [summary.recovered(runs, score, at).mean for at in (0, -1)] for score in (READING, BUNDLE)}
-    placebo = sum(run["concepts"][READING][PLACEBO]["recovered"][-1] for run in runs)
-    lost, never = (_of_all(runs, which) for which in (LOST, NEVER))
-    n_claims = len(summary.measured_claims(runs))
-    seeds = ", ".join(str(run["seed"]) for run in runs)
-    return _wrapped(
-        f"The weights of layer-0 neurons hold {shares[READING][1]:.0%} of the known concepts in trained networks,"
-        f" and {shares[READING][0]:.0%} in untrained ones ({placebo} placebos are found in {len(runs)}"
-        f" networks). The bundles that pursuit finds name {shares[BUNDLE][1]:.1%} of the concepts (untrained:"
-        f" {shares[BUNDLE][0]:.1%}). Of {n_claims} claims, {len(lost)} hold for a time but are lost by the end, in"
-        f" all seeds; {len(never)} never hold. (Variant {runs[0]['variant']}, seeds"
-        f" {seeds}.){_english_in_short(english) if english else ''}",
-        len("**In short.** "),
-    )
-
-
-def _english_in_short(runs: Sequence[Json]) -> str:
-    come = ", ".join(f"`{claim}`" for claim, _ in _dated(runs)) or "nothing"
-    lost, never = (len(_of_all(runs, which)) for which in (LOST, NEVER))
-    return (
-        f" On English, {lost} of {len(summary.measured_claims(runs))} claims are lost by the end in every one of"
-        f" {len(runs)} trainings, {never} never hold; what comes to hold by training and stays: {come}."
-    )
-
-
-def _not_run(runs: Sequence[Json]) -> list[str]:
-    missing = [name for name in VARIANTS if not summary.of_kind(runs, "grammar", name)]
-    found = [f"{', '.join(missing)} on the grammar's language"] if missing else []
-    return found if summary.of_kind(runs, "english", "plain") else [*found, "plain on English"]
 
 
 def _variants(runs: Sequence[Json], there: Sequence[str]) -> str:
@@ -187,7 +148,7 @@ def _overall(runs: Sequence[Json], there: Sequence[str]) -> str:
                 else f", 95% interval of the mean {max(within[0], 0):.2f} to {min(within[1], 1):.2f}"
             )
             parts.append(f"{name}, {score}: untrained {before.mean:.1%}, trained {after.mean:.1%}{spread}")
-    return _wrapped("; ".join(parts) + ".", len("All concepts except placebos: "))
+    return wrapped("; ".join(parts) + ".", len("All concepts except placebos: "))
 
 
 def _conjunctions(runs: Sequence[Json], there: Sequence[str]) -> str:
@@ -201,14 +162,9 @@ def _conjunctions(runs: Sequence[Json], there: Sequence[str]) -> str:
     )  # fmt: skip
 
 
-def _in_order(claims: Sequence[str]) -> list[str]:
-    records = load_claims()
-    return sorted(claims, key=lambda claim: (records[claim].section, list(records).index(claim)))
-
-
 def _claims(runs: Sequence[Json]) -> str:
     rows = []
-    for claim in _in_order(summary.measured_claims(runs)):
+    for claim in summary.in_order(summary.measured_claims(runs)):
         found = [run["claims"][claim] for run in runs]
         holds = [f"{', '.join(str(one['holds'][at]) for one in found)} of {found[0]['of']}" for at in (0, -1)]
         values = [_median_of(found, "value", at) for at in (0, -1)]
@@ -226,7 +182,9 @@ def _median_of(found: Sequence[Json], name: str, at: int) -> str:
 
 def _unchecked(runs: Sequence[Json]) -> str:
     measured = summary.measured_claims(runs)
-    return ", ".join(f"`{claim}`" for claim in _in_order([one for one in runs[0]["claims"] if one not in measured]))
+    return ", ".join(
+        f"`{claim}`" for claim in summary.in_order([one for one in runs[0]["claims"] if one not in measured])
+    )
 
 
 def _first(runs: Sequence[Json], chance: dict[str, float]) -> str:
@@ -250,24 +208,13 @@ def _first(runs: Sequence[Json], chance: dict[str, float]) -> str:
     parts = [f"{thing} (steps {_onsets(found)})" for thing, found in ordered]
     if not parts:
         return "Nothing, in all seeds."
-    return _wrapped(
-        "In all seeds, ordered by the median step: " + "; ".join(parts) + ".", len("**What comes first.** ")
-    )
-
-
-def _of_all(runs: Sequence[Json], which: str) -> list[str]:
-    """Claims that in all seeds never hold, or are lost."""
-    return [
-        claim
-        for claim in _in_order(summary.measured_claims(runs))
-        if all(one == which for one in summary.claim_onsets(runs, claim))
-    ]
+    return wrapped("In all seeds, ordered by the median step: " + "; ".join(parts) + ".", len("**What comes first.** "))
 
 
 def _listed(runs: Sequence[Json], which: str) -> str:
-    found = [f"`{claim}`" for claim in _of_all(runs, which)]
+    found = [f"`{claim}`" for claim in summary.of_all(runs, which)]
     words = f"In all seeds: {', '.join(found)}." if found else "Nothing, in all seeds."
-    return _wrapped(words, len("**What never comes.** "))
+    return wrapped(words, len("**What never comes.** "))
 
 
 def _headlines(runs: Sequence[Json]) -> dict[str, Over]:
@@ -324,7 +271,7 @@ def _flipped(runs: Sequence[Json], there: Sequence[str]) -> str:
             continue
         ours, theirs = (summary.of_kind(runs, "grammar", one) for one in (name, base))
         both = set(summary.measured_claims(ours)) & set(summary.measured_claims(theirs))
-        for claim in _in_order(sorted(both)):
+        for claim in summary.in_order(sorted(both)):
             here, other = ([holds(run, claim) for run in some] for some in (ours, theirs))
             if len(ours) > 1 and len(theirs) > 1 and all(here) != all(other) and any(here) != any(other):
                 parts.append(f"`{claim}` ({name if all(here) else base}, not {base if all(here) else name})")
@@ -343,12 +290,6 @@ def _english(runs: Sequence[Json]) -> str:
     )
 
 
-def _dated(runs: Sequence[Json]) -> list[tuple[str, list[int | str]]]:
-    """Claims that come to hold in every training, after its beginning, and the steps from which they do."""
-    onsets = [(claim, summary.claim_onsets(runs, claim)) for claim in summary.measured_claims(runs)]
-    return [(claim, steps) for claim, steps in onsets if all(isinstance(one, int) for one in steps)]
-
-
 def _first_claims(runs: Sequence[Json]) -> str:
-    parts = [f"`{claim}` (steps {_onsets(steps)})" for claim, steps in _dated(runs)]
+    parts = [f"`{claim}` (steps {_onsets(steps)})" for claim, steps in summary.dated(runs)]
     return "; ".join(parts) + "." if parts else "In no claim do all seeds go from not holding to holding."

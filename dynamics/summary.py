@@ -12,6 +12,7 @@ from scipy import stats
 from dynamics.concepts import ALPHA, READING
 from dynamics.grammar import PLACEBO
 from dynamics.models import VARIANTS
+from vsa_checks.judging.claim import load_claims
 from vsa_checks.statistics import holm
 
 Json = dict[str, Any]
@@ -93,6 +94,25 @@ def claim_onsets(runs: Sequence[Json], claim: str) -> list[int | str]:
 def measured_claims(runs: Sequence[Json]) -> list[str]:
     """Claims that were measured in every training given."""
     return [claim for claim in runs[0]["claims"] if all("value" in run["claims"][claim] for run in runs)]
+
+
+def in_order(claims: Sequence[str]) -> list[str]:
+    """Claims by section, and within one as they are listed."""
+    records = load_claims()
+    return sorted(claims, key=lambda claim: (records[claim].section, list(records).index(claim)))
+
+
+def of_all(runs: Sequence[Json], which: str) -> list[str]:
+    """Claims that in all seeds never hold, or are lost."""
+    return [
+        claim for claim in in_order(measured_claims(runs)) if all(one == which for one in claim_onsets(runs, claim))
+    ]
+
+
+def dated(runs: Sequence[Json]) -> list[tuple[str, list[int | str]]]:
+    """Claims that come to hold in every training, after its beginning, and the steps from which they do."""
+    onsets = [(claim, claim_onsets(runs, claim)) for claim in measured_claims(runs)]
+    return [(claim, steps) for claim, steps in onsets if all(isinstance(one, int) for one in steps)]
 
 
 def recovered(runs: Sequence[Json], score: str, at: int = -1) -> Over:

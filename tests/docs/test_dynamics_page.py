@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from dynamics.collected import of_present_claims
 from dynamics.command import FULL
 from dynamics.page import render
 from vsa_checks.paths import DOCS
@@ -13,6 +12,5 @@ from vsa_checks.paths import DOCS
 def test_the_page_is_current() -> None:
     document = json.loads((DOCS / "dynamics.json").read_text(encoding="utf-8"))
     assert not document["small"] and document["settings"] == FULL.as_json()
-    assert all(map(of_present_claims, document["runs"])), "claims have new versions: run python -m dynamics"
     assert render(document) == (DOCS / "dynamics.md").read_text(encoding="utf-8")
     assert (DOCS / "dynamics.svg").stat().st_size < 300_000

@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 import vsa_checks
 from dynamics import command, measuring, training, work
 from dynamics.answers import loss
-from dynamics.collected import known, of_present_claims
+from dynamics.collected import earlier_versions, known
 from dynamics.language import of_grammar
 from dynamics.models import VARIANTS, untrained
+from dynamics.page import render
 from vsa_checks.report.comparison.runs import _step
 
 pytestmark = pytest.mark.slow
@@ -180,10 +181,12 @@ def test_a_failed_training_is_named_and_the_rest_is_done(
 
 
 def test_a_training_tells_the_versions_of_the_claims_that_it_measured(small: Small) -> None:
-    run, *_ = json.loads((small[1] / "dynamics.json").read_text())["runs"]
-    assert of_present_claims(run)
-    next(iter(run["claims"].values()))["version"] -= 1
-    assert not of_present_claims(run)
+    document = json.loads((small[1] / "dynamics.json").read_text())
+    runs = document["runs"]
+    assert earlier_versions(runs) == {} and "present version" not in render(document)
+    runs[0]["claims"]["mlp-out-artifacts"]["version"] -= 1
+    assert earlier_versions(runs) == {"mlp-out-artifacts": ["plain grammar 0"]}
+    assert "`mlp-out-artifacts` in plain grammar 0." in render(document)
 
 
 def test_files_that_are_damaged_or_in_the_way_are_told(
