@@ -57,12 +57,23 @@ class Heads:
         """The same, head by head."""
         return [Part(left, right) for left, right in zip(self.left, self.right, strict=True)]
 
+    def within(self, neurons: Rows) -> Rows:
+        """Coordinates of neurons (n, d) on the principal axes of each head (h, n, r)."""
+        turned: Rows = np.einsum("nd,hrd->hnr", neurons, self.right, optimize=True)
+        return turned
+
     def reflections(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw signs (n, h, r): random ones for all principal axes but the first of each head."""
         heads, _, rank = self.left.shape
         signs = (2 * rng.integers(0, 2, (n, heads, rank), dtype=np.int8) - 1).astype(np.float32)
         signs[:, :, : rank // KEPT] = 1.0
         return signs
+
+    def reflected_on(self, axes: Rows, signs: Rows) -> Heads:
+        """The bound tokens with their coordinates on other axes, the columns of (d, d), multiplied by signs (h, d)."""
+        along: Rows = (self.right @ axes).astype(np.float32, copy=False) * signs[:, None, :]
+        turned: Rows = np.asarray(along @ axes.T, np.float32)
+        return Heads(self.left, turned, self.squares)
 
     def reflected(self, signs: Rows) -> Heads:
         """The bound tokens with their coordinates on the principal axes multiplied by signs (h, r)."""

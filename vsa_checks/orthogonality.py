@@ -174,8 +174,8 @@ def mean_cosine(unit: NDArray[np.float32]) -> float:
 def mean_square_of_random_signs(unit: NDArray[np.float32]) -> tuple[float, float]:
     """Compute mean and variance of the mean squared cosine of all pairs if every entry had a random sign, exactly.
 
-    Each pair has cosines sum_i s_i |x_i y_i| then, and pairs are uncorrelated. Magnitudes stay: vectors with few entries
-    in common are nearly orthogonal whatever the signs.
+    Each pair has cosines sum_i s_i |x_i y_i| then, and pairs are uncorrelated. Magnitudes stay: vectors with few
+    entries in common are nearly orthogonal whatever the signs.
 
     Parameters
     ----------

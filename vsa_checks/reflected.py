@@ -14,7 +14,14 @@ Rows = NDArray[np.float32]
 
 
 def pursue_reflected(
-    neurons: Rows, words: Part, heads: Heads, signs: Rows, max_tokens: int, *, progress: Progress | None = None
+    neurons: Rows,
+    words: Part,
+    heads: Heads,
+    signs: Rows,
+    max_tokens: int,
+    *,
+    axes: Rows | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float64]:
     """Cosine of each neuron's bundle of tokens and bound tokens, for several reflections of the bound tokens.
 
@@ -27,6 +34,7 @@ def pursue_reflected(
     words : the tokens, part without factors
     heads : the bound tokens
     signs : array (draws, h, r), of each head's principal axes; all ones leave the bound tokens as they are
+    axes : array (d, d), orthonormal columns; then reflections are on these axes, and signs (draws, h, d)
     max_tokens : vectors per bundle
     progress : called with the number of reflections done and the total
 
@@ -36,12 +44,17 @@ def pursue_reflected(
     """
     neurons = np.ascontiguousarray(neurons, np.float32)
     lister = Lister.of(words, heads)
-    listed, within = lister.tokens(neurons), lister.within(neurons)
+    listed, within = lister.tokens(neurons), heads.within(neurons)
 
     def find(signs: Rows, scratch: Rows) -> NDArray[np.float64]:
         mine, cosines = listed.copy(), np.zeros((len(neurons), max_tokens))
-        lister.add_bound(mine, within * signs[:, None], scratch)
-        lister.pursue(mine, heads.reflected(signs).right, cosines)
+        if axes is None:
+            mirrored, turned = heads.reflected(signs), within * signs[:, None]
+        else:
+            mirrored = heads.reflected_on(axes, signs)
+            turned = mirrored.within(neurons)
+        lister.add_bound(mine, turned, scratch)
+        lister.pursue(mine, mirrored.right, cosines)
         return cosines[:, -1]
 
     width = min(STRIP, heads.left.shape[1])

@@ -57,7 +57,7 @@ def pursue_shortlisted(
     def find(start: int, scratch: Rows) -> None:
         rows = slice(start, min(start + BLOCK, n))
         listed = lister.tokens(neurons[rows])
-        lister.add_bound(listed, lister.within(neurons[rows]), scratch)
+        lister.add_bound(listed, heads.within(neurons[rows]), scratch)
         lister.pursue(listed, heads.right, cosines[rows])
 
     def tell(done: int, _: int) -> None:
@@ -110,11 +110,6 @@ class Lister:
             np.ascontiguousarray(heads.left[:, ::every]),
             heads.squares[:, ::every].ravel(),
         )
-
-    def within(self, neurons: Rows) -> Rows:
-        """Coordinates of neurons (n, d) on the principal axes of each head (h, n, r)."""
-        turned: Rows = np.einsum("nd,hrd->hnr", neurons, self.heads.right, optimize=True)
-        return turned
 
     def tokens(self, neurons: Rows) -> Shortlist:
         """The tokens nearest to neurons (n, d), with room for the same number of bound tokens."""

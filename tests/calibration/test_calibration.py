@@ -33,6 +33,7 @@ from vsa_checks.judging.judge import CHANCE, judge
 from vsa_checks.judging.subjects import enumerate_subjects
 from vsa_checks.orthogonality import live_rows, rms_cosine
 from vsa_checks.paths import DOCS
+from vsa_checks.sections.bound_tokens import REFLECTED
 from vsa_checks.workbench.access import Workbench
 
 pytestmark = pytest.mark.slow
@@ -126,6 +127,15 @@ def test_the_pursuit_does_not_hold_by_chance_either(claim: str) -> None:
     found = job()
     assert found.verdict == CHANCE, found
     assert job() == found
+
+
+@pytest.mark.parametrize("law", ["sparse vectors, heads that select", "the same, rotated"])
+def test_neurons_and_bound_tokens_of_one_law_do_not_hold(law: str) -> None:
+    """A reflection in principal axes alone is beaten: it destroys the law."""
+    names = [null.name for null in CASES["circuits-bound-tokens"].nulls]
+    found = judged_drawn("circuits-bound-tokens", "nulls", names.index(law), model_seed(0, "a quick look"))
+    assert found.verdict == CHANCE, found
+    assert found.p_values[REFLECTED] == 0.01
 
 
 def test_a_judge_that_ignores_p_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,22 @@ def test_with_all_on_the_shortlist_it_is_the_pursuit_over_all(
         assert cosines == pytest.approx(known, abs=1e-5)
 
 
+def test_on_other_axes_all_is_as_in_the_pursuit_over_the_reflected_vectors(
+    words: Part, bound: list[Part], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortlisted, "SHORTLIST", 4 * TOKENS)
+    heads, neurons = Heads.of(list(bound)), nulls.random_directions(20, D, rng)
+    axes = np.linalg.qr(rng.standard_normal((D, D)))[0].astype(np.float32)
+    signs = rng.choice(np.array([-1, 1], np.float32), (2, 3, D))
+    found = pursue_reflected(neurons, words, heads, signs, 5, axes=axes)
+    for cosines, sign in zip(found, signs, strict=True):
+        mirrored = [(vectors(part) @ axes * own) @ axes.T for part, own in zip(bound, sign, strict=True)]
+        for before, part in zip(mirrored, heads.reflected_on(axes, sign).parts, strict=True):
+            assert vectors(part) == pytest.approx(before, abs=1e-4)
+        known = pursue(neurons, [words, *(Part(one.astype(np.float32)) for one in mirrored)], 5).cosines[:, -1]
+        assert cosines == pytest.approx(known, abs=1e-5)
+
+
 @pytest.mark.parametrize("sample", [2**15, 60])
 def test_a_shortlist_holds_the_vectors_of_largest_cosine_and_bundles_become_hardly_worse(
     sample: int, words: Part, bound: list[Part], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch

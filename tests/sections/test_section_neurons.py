@@ -67,6 +67,17 @@ def test_a_nulls_share_its_spread_and_its_p() -> None:
         assert p == pytest.approx(stats.fisher_exact([[6, 4], [2, 6]], alternative=other).pvalue)
 
 
+def test_copies_of_a_neuron_are_no_further_evidence() -> None:
+    """Four clusters of ten, of which three hit; ones of their own make it Fisher's test."""
+    hits, null_hits = np.arange(40) < 30, np.arange(40) < 10
+    rng = np.random.default_rng(0)
+    each = neurons.share_null("a name", hits, null_hits, np.arange(40), rng)
+    assert each == neurons.share_null("a name", hits, null_hits) and each.p_value < 1e-4
+    found = neurons.share_null("a name", hits, null_hits, np.arange(40) // 10, rng)
+    assert (found.value, found.spread, found.n) == (each.value, each.spread, each.n)
+    assert 0.01 < found.p_value < 0.2 and found.p_opposite > 0.8
+
+
 # --- the paper's scan -----------------------------------------------------------------------------------------
 
 

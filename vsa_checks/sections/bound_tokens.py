@@ -12,15 +12,19 @@ from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
+from vsa_checks.nulls_of_signs import ROWS_PER_AXIS, independent_axes
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.reflected import pursue_reflected
 from vsa_checks.sections.neurons import layer_neurons
 from vsa_checks.sections.pursued import PURSUIT_TOKENS, token_bundles
 from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import bootstrap, tail_p
+from vsa_checks.statistics import bootstrap, stream, tail_p
 from vsa_checks.workbench.access import Workbench
 
+Rows = NDArray[np.float32]
+
 REFLECTED = "bound tokens reflected in their principal axes"
+ON_COORDINATES, ON_INDEPENDENT = "bound tokens reflected on coordinates", "bound tokens reflected on independent axes"
 REFLECTIONS = 99
 LEAST_NEURONS, MOST_NEURONS = 48, 128
 """Number of the layer's neurons, drawn at random, for each reflection: fewer for larger models."""
@@ -33,9 +37,10 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
 
     Tokens are the centered token vectors with which the stream starts; W_O is taken as it writes to the stream, with
     the gain of a norm that follows it. All bound tokens of a head are scaled by one factor, to the tokens' rms norm.
-    The null is the rise with the bound tokens of each head reflected in their principal axes. Raises NotChecked if
-    attention and MLP read the same stream, if no head binds tokens to anything, or if there are fewer tokens than a
-    bundle holds.
+    The nulls are the rise with the bound tokens of each head reflected in their principal axes, on the coordinates and
+    on independent axes: what neurons and bound tokens have in common without reading each other, such as heavy tails
+    on the same axes, is kept in one of them. Raises NotChecked if attention and MLP read the same stream, if no head
+    binds tokens to anything, or if there are fewer tokens than a bundle holds.
     """
     assert subject.matrix is not None
     basis, matrix = subject.basis, subject.matrix
@@ -55,19 +60,36 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     gain = real.cosines[:, -1] - alone
     n, wanted = len(gain), min(MOST_NEURONS, max(LEAST_NEURONS, PRODUCTS // bound.left.size))
     asked = np.sort(bench.rng("neurons of the null", subject.id).choice(n, min(n, wanted), replace=False))
-    # All matrices of the layer are compared with the same reflections. The first one changes nothing.
-    signs = np.ones((1 + REFLECTIONS, *bound.right.shape[:2]), np.float32)
-    signs[1:] = bound.reflections(REFLECTIONS, bench.rng("reflections"))
-    means = pursue_reflected(
-        neurons.unit[asked], words, bound, signs, PURSUIT_TOKENS, progress=bench.progress(f"{label}, null")
-    ).mean(axis=1)
+    independent = bench.once(
+        ("independent axes of bound tokens", basis, matrix), lambda: _independent_axes(neurons.unit, words.left, bound)
+    )
+
+    def null(name: str, drawn: Rows, axes: Rows | None) -> NullMeasurement:
+        # The first reflection changes nothing.
+        signs = np.concatenate([np.ones_like(drawn[:1]), drawn])
+        progress = bench.progress(f"{label}, {name}")
+        means = pursue_reflected(
+            neurons.unit[asked], words, bound, signs, PURSUIT_TOKENS, axes=axes, progress=progress
+        ).mean(axis=1)
+        return _among_reflections(name, float(gain.mean()), means[0], means[1:])
+
+    def all_axes(name: str) -> Rows:
+        shape = REFLECTIONS, len(bound.left), neurons.unit.shape[1]
+        return bench.rng("reflections", name).choice(np.array([-1.0, 1.0], np.float32), shape)
+
+    # All matrices of the layer are compared with the same reflections.
+    nulls = (
+        null(REFLECTED, bound.reflections(REFLECTIONS, bench.rng("reflections")), None),
+        null(ON_COORDINATES, all_axes(ON_COORDINATES), np.eye(neurons.unit.shape[1], dtype=np.float32)),
+        null(ON_INDEPENDENT, all_axes(ON_INDEPENDENT), independent),
+    )
     by_part = np.bincount(real.parts.ravel(), minlength=len(bound.left) + 1) / real.parts.size
     return Measurement(
         value=float(gain.mean()),
         interval=bootstrap(gain, "neurons", bench.rng("bootstrap", subject.id)),
         n_examined=n,
         n_excluded=neurons.n_excluded,
-        nulls=(_among_reflections(float(gain.mean()), means[0], means[1:]),),
+        nulls=nulls,
         details={
             "neurons_of_the_null": len(asked),
             "mean_cosine_of_tokens_alone": float(alone.mean()),
@@ -109,14 +131,31 @@ def bound_tokens(bench: Workbench, basis: Basis) -> Heads | None:
     return Heads.of(found) if found else None
 
 
-def _among_reflections(value: float, real: float, drawn: NDArray[np.float64]) -> NullMeasurement:
+def _independent_axes(unit: Rows, words: Rows, bound: Heads) -> Rows:
+    """Axes (d, d) along which neurons, tokens and bound tokens, a third each, have the heaviest tails together."""
+    d, rng = unit.shape[1], stream(0, "independent axes of bound tokens")
+    most = -(-ROWS_PER_AXIS * d // 3)
+    length = np.float32(np.linalg.norm(words) / np.sqrt(len(words)))
+
+    def some(n: int) -> NDArray[np.int64]:
+        return rng.permutation(n)[:most]
+
+    heads, n_bound, _ = bound.left.shape
+    head, place = np.divmod(some(heads * n_bound), n_bound)
+    written = [bound.left[one, place[head == one]] @ bound.right[one] for one in range(heads)]
+    sets = [length * unit[some(len(unit))], words[some(len(words))], *written]
+    rows = np.concatenate([one - one.mean(axis=0) if len(one) else one for one in sets])
+    return independent_axes(rows, rng)
+
+
+def _among_reflections(name: str, value: float, real: float, drawn: NDArray[np.float64]) -> NullMeasurement:
     """Rank the mean cosine of the compared neurons among those with reflected bound tokens.
 
     The cosines with tokens alone are the same in all, so the rise differs by as much as the cosine. The null's rise
     over all neurons is the layer's own minus the mean difference on the compared neurons.
     """
     return NullMeasurement(
-        REFLECTED,
+        name,
         value - float(real - drawn.mean()),
         float(drawn.std(ddof=1)),
         len(drawn),

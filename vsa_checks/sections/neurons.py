@@ -23,7 +23,7 @@ from vsa_checks.judging.subjects import Subject, mlp_inputs
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows, second_moment
 from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import bootstrap, share_p
+from vsa_checks.statistics import bootstrap, relabelled_groups, share_p, tail_p
 from vsa_checks.workbench.access import Workbench
 
 Place = tuple[int, str] | tuple[int, str, int]
@@ -33,6 +33,8 @@ RANDOM, MATCHED = "random directions", "covariance-matched neurons"
 
 NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 5, 10, None)
 """How many neurons a token lists, which the paper does not say. None lists all, and is used for the claim's value."""
+ROUNDING = 1e-9
+"""Rounding of sums must not turn a tie into a win."""
 LEAST_REACH = 0.5
 """With fewer than d/4 tokens, no sum gets near a cosine of .5 with a random direction, and the claim means nothing."""
 
@@ -89,14 +91,17 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
         ),
     )
     hits = real.cosines[-1] >= level
+    labels = neuron_clusters(bench, subject.basis, *place)
     return Measurement(
         value=float(hits.mean()),
         interval=bootstrap(hits, "neurons", bench.rng("bootstrap", subject.id)),
         n_examined=len(hits),
         n_excluded=real.n_dead,
         nulls=(
-            share_null(RANDOM, hits, random.cosines[-1] >= level),
-            share_null(MATCHED, hits, matched.cosines[-1] >= level),
+            *(
+                share_null(name, hits, other.cosines[-1] >= level, labels, bench.rng("relabelled", name, subject.id))
+                for name, other in ((RANDOM, random), (MATCHED, matched))
+            ),
         ),
         details=_scan_details(real, random, matched)
         | _ceiling(bench, subject, neurons, real.cosines[-1])
@@ -182,8 +187,16 @@ def _nbytes(law: nulls.Matched) -> int:
     return law.mean.nbytes + law.root.nbytes
 
 
-def share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_]) -> NullMeasurement:
+def share_null(
+    name: str,
+    hits: NDArray[np.bool_],
+    null_hits: NDArray[np.bool_],
+    labels: NDArray[np.int64] | None = None,
+    rng: np.random.Generator | None = None,
+) -> NullMeasurement:
     """Compare the share of a layer's neurons that hit with that of null neurons.
+
+    p is of Fisher's exact test or, if neurons are near-copies, of exchanges of whole clusters at random.
 
     Parameters
     ----------
@@ -192,15 +205,30 @@ def share_null(name: str, hits: NDArray[np.bool_], null_hits: NDArray[np.bool_])
     hits : ndarray of bool, shape (n,)
         The layer's neurons.
     null_hits : ndarray of bool, shape (m,)
-        The null neurons.
+        The null neurons, which are independent of each other.
+    labels : ndarray of int, shape (n,), optional
+        The cluster of each of the layer's neurons; by default, no two are in the same.
+    rng : numpy.random.Generator, optional
+        Draws the exchanges.
 
     Returns
     -------
     NullMeasurement
-        The null's share, its standard deviation over layers of n neurons, and p of the exact permutation test.
+        The null's share, its standard deviation over layers of n neurons, and p.
     """
     share = float(null_hits.mean())
     counts = (int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits))
+    if labels is not None and rng is not None and len(np.unique(labels)) < len(labels):
+        gap = float(hits.mean()) - share
+        drawn = relabelled_groups(hits, labels, null_hits, np.arange(len(null_hits)), rng)
+        return NullMeasurement(
+            name,
+            share,
+            float(np.sqrt(share * (1 - share) / len(hits))),
+            len(null_hits),
+            tail_p(gap - ROUNDING, drawn, ">="),
+            tail_p(gap + ROUNDING, drawn, "<="),
+        )
     return NullMeasurement(
         name,
         share,
