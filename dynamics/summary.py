@@ -45,8 +45,11 @@ def difference(one: Over, other: Over) -> tuple[float, float] | None:
     """Welch's interval of the difference of two means; None where a side has a single value, or nothing varies."""
     if min(len(one.values), len(other.values)) < 2 or stdev(one.values) == stdev(other.values) == 0:
         return None
-    found = stats.ttest_ind(one.values, other.values, equal_var=False).confidence_interval(LEVEL)
-    return float(found.low), float(found.high)
+    # scipy's test warns where the values of one side are equal.
+    first, second = (stdev(side.values) ** 2 / len(side.values) for side in (one, other))
+    freedom = (first + second) ** 2 / (first**2 / (len(one.values) - 1) + second**2 / (len(other.values) - 1))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * (first + second) ** 0.5
+    return one.mean - other.mean - half, one.mean - other.mean + half
 
 
 def of_kind(runs: Sequence[Json], language: str, variant: str) -> list[Json]:
