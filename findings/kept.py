@@ -70,6 +70,8 @@ def slim(found: Mapping[str, Any]) -> Json:
         for result in found["results"]
     ]
     model = {**found["model"], "name": Path(found["model"]["name"]).name}
+    if model["source"] == "path":  # where it lies on this machine says nothing elsewhere
+        model["location"] = model["name"]
     return {**found, "model": model, "results": results}
 
 

@@ -240,7 +240,7 @@ def test_the_page_covers_all_claims_as_they_are_now(committed: dict[str, Any]) -
     assert list(shown) == [claim for claim in DECISIVE if claim not in waiting], STALE
     page = (DOCS / "calibration.md").read_text()
     listed = ", ".join(f"`{claim}`" for claim in waiting)
-    assert not waiting or f"**Not measured yet in their present version:** {listed}." in page
+    assert not waiting or f"**Not measured yet in their current version:** {listed}." in page
     for claim in shown:
         record, entry = load_claims()[claim], shown[claim]
         for name in ("version", "threshold", "alpha", "delta"):
