@@ -238,7 +238,7 @@ def test_the_page_of_48_layers_stays_small(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(factory, "INFO", replace(INFO, n_layers=48))
     document = factory.large(("processed", "raw"))
     page = render(document)
-    assert len(page.encode()) < 4_000_000
+    assert len(page.encode()) < 4_100_000
     assert page.count('<tbody id="s-') == len(document["results"]) > 3_000
     assert len(re.findall("<[a-z]", page)) < 110_000
     views = {claim["id"]: claim for claim in claim_views(document)}
