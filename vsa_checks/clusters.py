@@ -14,7 +14,7 @@ BLOCK = 1024
 """Rows whose cosines with all others are computed at a time."""
 
 
-def clusters(unit: NDArray[np.float32]) -> NDArray[np.int64]:
+def clusters(unit: NDArray[np.float32], *, few_large: bool = False) -> NDArray[np.int64]:
     """Put neurons that are alike into one cluster.
 
     Before taking cosines, the mean is subtracted and every principal axis of the layer is divided by sqrt(its variance
@@ -25,6 +25,9 @@ def clusters(unit: NDArray[np.float32]) -> NDArray[np.int64]:
     Parameters
     ----------
     unit : float32 array (m, d), rows of unit norm
+    few_large : also count neurons as alike by their cosine as it is
+        The centers of a few large clusters are strong axes themselves. But then a strong direction that all neurons
+        share joins them all.
 
     Returns
     -------
@@ -32,9 +35,10 @@ def clusters(unit: NDArray[np.float32]) -> NDArray[np.int64]:
     """
     m, links = len(unit), []
     with threads():
-        even = _evened(unit)
+        sets = [_evened(unit), unit] if few_large else [_evened(unit)]
         for start in range(0, m, BLOCK):
-            first, second = np.nonzero(np.abs(even[start : start + BLOCK] @ even.T) > ALIKE)
+            alike = [np.abs(rows[start : start + BLOCK] @ rows.T) > ALIKE for rows in sets]
+            first, second = np.nonzero(np.logical_or.reduce(alike))
             links.append(np.stack([first + start, second]))
     first, second = np.concatenate(links, axis=1)
     ends = np.searchsorted(first, np.arange(m + 1))
@@ -42,8 +46,8 @@ def clusters(unit: NDArray[np.float32]) -> NDArray[np.int64]:
     n_found = 0
     for leader in np.argsort(-np.diff(ends), kind="stable"):
         if labels[leader] < 0:
-            alike = second[ends[leader] : ends[leader + 1]]
-            labels[alike[labels[alike] < 0]] = n_found
+            like_it = second[ends[leader] : ends[leader + 1]]
+            labels[like_it[labels[like_it] < 0]] = n_found
             labels[leader] = n_found
             n_found += 1
     return labels

@@ -160,17 +160,20 @@ def shared_axes(moments: Iterable[NDArray[np.float64]]) -> Rows:
     return np.ascontiguousarray(np.linalg.eigh(whole)[1][:, ::-1][:, :KEPT_AXES], np.float32)
 
 
-def flipped_on_own_axes(unit: Rows, shared: Rows, rng: np.random.Generator) -> Rows:
+def flipped_on_own_axes(unit: Rows, shared: Rows | None, rng: np.random.Generator) -> Rows:
     """Give each vector a random sign along each principal axis of its layer, except the first KEPT_AXES.
 
     Parts along the axes `shared` (d, k) by all layers are also kept: if a layer has little of them, they are not among
     its own first axes. So each vector keeps its energy along every axis, and what many vectors share; the direction of
     the single vector is lost. Axes are those of the second moment, so that the mean counts as shared.
 
+    Without `shared`, vectors stay in the space of their layer. With it they may leave this space, if it is oblique to
+    the shared axes.
+
     Parameters
     ----------
     unit : array (n, d)
-    shared : array (d, k), orthonormal columns
+    shared : array (d, k), orthonormal columns, or None to keep nothing but the layer's own first axes
 
     Returns
     -------
@@ -178,7 +181,7 @@ def flipped_on_own_axes(unit: Rows, shared: Rows, rng: np.random.Generator) -> R
     """
     signs = _signs((len(unit), max(unit.shape[1] - KEPT_AXES, 0)), rng)
     with threads():  # one thread: on matrices of this size, several mostly wait for each other
-        common = np.asarray(unit @ shared @ shared.T, np.float32)
+        common = np.zeros_like(unit) if shared is None else np.asarray(unit @ shared @ shared.T, np.float32)
         rest: Rows = unit - common
         axes = np.linalg.eigh(rest.T.astype(np.float64) @ rest)[1][:, ::-1].astype(np.float32)
         along: Rows = rest @ axes

@@ -163,6 +163,24 @@ def test_what_layers_share_links_as_many_readers_after_flips(name: str) -> None:
     assert np.mean(kept) == pytest.approx(np.mean(found), rel=0.07)
 
 
+@pytest.mark.parametrize("rank", [16, 24])
+def test_a_wide_space_that_drifts_links_as_many_readers_if_vectors_stay_in_it(rank: int) -> None:
+    """The axes that all layers share are oblique to it: to keep what lies along them leads out of the space."""
+    found: list[float] = []
+    left: list[float] = []
+    stayed: list[float] = []
+    for seed in range(8):
+        writers, readers = layers_of(null_circuits.drifting_subspace(EIGHT, rank=rank, seed=seed))
+        axes = shared_axes(rows.T.astype(np.float64) @ rows for rows in writers + readers)
+        found.append(excess(leads(shares_of(writers, readers)), 8))
+        for kept, shared in ((left, axes), (stayed, None)):
+            rng = np.random.default_rng([seed, 1])
+            flipped = [flipped_on_own_axes(rows, shared, rng) for rows in writers]
+            kept.append(excess(leads(shares_of(flipped, readers)), 8))
+    assert np.mean(left) < 0.9 * np.mean(found)
+    assert np.mean(stayed) == pytest.approx(np.mean(found), rel=0.07)
+
+
 def test_heavy_tails_link_as_many_readers_after_flips_of_coordinates() -> None:
     found, kept = [], []
     for seed in range(6):

@@ -34,12 +34,13 @@ from vsa_checks.sections.unions import gain_of_unions
 from vsa_checks.statistics import RESAMPLES, Interval, orders, tail_p
 from vsa_checks.workbench.access import Workbench
 
-OWN_AXES, COORDINATES = "signs flipped on the layer's axes", "signs flipped on the coordinates"
+OWN_AXES, OWN_SPACE = "signs flipped on the layer's axes", "signs flipped in the layer's own space"
+COORDINATES = "signs flipped on the coordinates"
 TENDENCIES = "layers' own tendencies to write and to read"
 LEAST_LAYERS = 3
 MOST_LINKS = 200
 """Number of closest pairs of neurons kept for pictures."""
-NULL_READERS = 768
+NULL_READERS = 512
 """Most readers of a layer, drawn at random, that are compared with layers with flipped signs."""
 MARGIN = 0.1
 """p tests whether the excess is beyond the null's by more than this share of it. What layers have in common is known
@@ -96,16 +97,17 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
 
     def flipped(name: str) -> NDArray[np.float64]:
         def writers(layer: int) -> Rows:
-            rng = bench.rng(name, layer)
-            own = name == OWN_AXES
-            return flipped_on_own_axes(outputs(layer), axes, rng) if own else flipped_coordinates(outputs(layer), rng)
+            unit, rng = outputs(layer), bench.rng(name, layer)
+            if name == COORDINATES:
+                return flipped_coordinates(unit, rng)
+            return flipped_on_own_axes(unit, axes if name == OWN_AXES else None, rng)
 
         def readers(layer: int) -> Rows:
             return inputs(layer)[chosen[layer]]
 
         return linked_readers(writers, readers, n_layers, bench.progress(f"{label}, {name}"), held).shares()
 
-    null_shares = {name: flipped(name) for name in (OWN_AXES, COORDINATES)}
+    null_shares = {name: flipped(name) for name in (OWN_AXES, OWN_SPACE, COORDINATES)}
     rng = bench.rng("bootstrap", subject.id)
     tendencies = from_tendencies(shares)
     against = {name: (some, leads(null)) for name, null in null_shares.items()} | {

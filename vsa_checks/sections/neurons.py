@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from vsa_checks import nulls
 from vsa_checks.bundles import Dictionary, ranked_scans
-from vsa_checks.clusters import clusters
+from vsa_checks.clusters import bootstrap_share, clusters
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject, mlp_inputs
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows, second_moment
 from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import bootstrap, relabelled_groups, share_p, tail_p
+from vsa_checks.statistics import relabelled_groups, share_p, tail_p
 from vsa_checks.workbench.access import Workbench
 
 Place = tuple[int, str] | tuple[int, str, int]
@@ -91,10 +91,10 @@ def share_at(bench: Workbench, subject: Subject, level: float) -> Measurement:
         ),
     )
     hits = real.cosines[-1] >= level
-    labels = neuron_clusters(bench, subject.basis, *place)
+    labels = dependent_neurons(bench, subject.basis, *place)
     return Measurement(
         value=float(hits.mean()),
-        interval=bootstrap(hits, "neurons", bench.rng("bootstrap", subject.id)),
+        interval=bootstrap_share(hits, labels, bench.rng("bootstrap", subject.id)),
         n_examined=len(hits),
         n_excluded=real.n_dead,
         nulls=(
@@ -137,6 +137,14 @@ def neuron_clusters(bench: Workbench, basis: Basis, *place: Any) -> NDArray[np.i
     """The cluster of each live neuron at a place (n,), found once."""
     return bench.once(
         ("clusters", basis, *place), lambda: clusters(live_rows(layer_neurons(bench, basis, *place)).unit)
+    )
+
+
+def dependent_neurons(bench: Workbench, basis: Basis, *place: Any) -> NDArray[np.int64]:
+    """The same for shares of a layer that are compared with independent vectors: a few large clusters count as well."""
+    return bench.once(
+        ("dependent neurons", basis, *place),
+        lambda: clusters(live_rows(layer_neurons(bench, basis, *place)).unit, few_large=True),
     )
 
 
@@ -196,7 +204,9 @@ def share_null(
 ) -> NullMeasurement:
     """Compare the share of a layer's neurons that hit with that of null neurons.
 
-    p is of Fisher's exact test or, if neurons are near-copies, of exchanges of whole clusters at random.
+    p is of Fisher's exact test or, if neurons are near-copies, of exchanges of whole clusters at random. Each cluster
+    then counts as one neuron that hits in part: weighted by size, a few large clusters could not be exchanged for
+    single null neurons.
 
     Parameters
     ----------
@@ -219,8 +229,10 @@ def share_null(
     share = float(null_hits.mean())
     counts = (int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits))
     if labels is not None and rng is not None and len(np.unique(labels)) < len(labels):
-        gap = float(hits.mean()) - share
-        drawn = relabelled_groups(hits, labels, null_hits, np.arange(len(null_hits)), rng)
+        places = np.unique(labels, return_inverse=True)[1]
+        means = np.bincount(places, hits) / np.bincount(places)
+        gap = float(means.mean()) - share
+        drawn = relabelled_groups(means, np.arange(len(means)), null_hits, np.arange(len(null_hits)), rng)
         return NullMeasurement(
             name,
             share,

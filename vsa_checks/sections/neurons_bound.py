@@ -13,6 +13,7 @@ from vsa_checks import nulls
 from vsa_checks.bound_heads import Heads
 from vsa_checks.bound_scan import BoundScan, scan_with_bound
 from vsa_checks.bound_tokens import Part
+from vsa_checks.clusters import bootstrap_share
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
@@ -22,6 +23,7 @@ from vsa_checks.sections.neurons import (
     LEAST_REACH,
     MATCHED,
     RANDOM,
+    dependent_neurons,
     in_words,
     layer_neurons,
     matched_neurons,
@@ -30,7 +32,6 @@ from vsa_checks.sections.neurons import (
 )
 from vsa_checks.sections.stand_ins import stand_in_null
 from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
 NEURONS = 256
@@ -64,7 +65,9 @@ def share_at_with_bound(bench: Workbench, subject: Subject, level: float) -> Mea
         return bench.rng("scan with bound tokens", purpose, basis, *place)
 
     n = min(len(rows.unit), NEURONS)
-    neurons = rows.unit[np.sort(rng("neurons").choice(len(rows.unit), n, replace=False))]
+    chosen = np.sort(rng("neurons").choice(len(rows.unit), n, replace=False))
+    neurons = rows.unit[chosen]
+    labels = np.unique(dependent_neurons(bench, basis, *place)[chosen], return_inverse=True)[1]
     mirrored = heads.reflected(heads.reflections(1, rng(REFLECTED))[0])
     found = {
         "neurons": scan(neurons, heads, "neurons"),
@@ -77,13 +80,12 @@ def share_at_with_bound(bench: Workbench, subject: Subject, level: float) -> Mea
     levels = [round(step, 2) for step in np.arange(0.0, 1.01, 0.05).tolist()]
     return Measurement(
         value=float(real.mean()),
-        interval=bootstrap(real, "neurons", rng("bootstrap")),
+        interval=bootstrap_share(real, labels, rng("bootstrap")),
         n_examined=n,
         n_excluded=rows.n_excluded,
         nulls=(
-            share_null(RANDOM, real, hits[RANDOM]),
-            share_null(MATCHED, real, hits[MATCHED]),
-            stand_in_null(REFLECTED, np.arange(n), beside, 1.0 * real - beside, 1.0),
+            *(share_null(name, real, hits[name], labels, rng(f"relabelled, {name}")) for name in (RANDOM, MATCHED)),
+            stand_in_null(REFLECTED, labels, beside, 1.0 * real - beside, 1.0),
         ),
         details={
             "mean_tokens": float(found["neurons"].n_plain.mean()),

@@ -100,7 +100,7 @@ def _work(info: ModelInfo, claim: str) -> float:
         case "attention-next-token":
             return 3e9
         case "circuits-mlp-to-mlp":
-            return 0.4 * info.n_layers**2 * d * (m**2 + 2 * m * min(m, 768))
+            return 0.4 * info.n_layers**2 * d * (m**2 + 3 * m * min(m, 512))
         case "binding-preserves-similarity":
             return 1.0 * V * d * h * r
         case "attention-near-orthogonal" | "attention-artifacts":
