@@ -33,6 +33,17 @@ def test_a_direction_that_all_neurons_share_makes_no_cluster(size: float, turned
     assert len(set(clusters(unit(rows)))) > 150
 
 
+def test_a_few_large_clusters_are_found_on_demand() -> None:
+    """Their centers are strong axes, as what all neurons share is; then a strong direction of all joins all."""
+    rng = np.random.default_rng(4)
+    rows = np.repeat(rng.standard_normal((5, 64)), 40, axis=0) + 0.3 * rng.standard_normal((200, 64))
+    assert len(set(clusters(unit(rows)))) > 50
+    assert clusters(unit(rows), few_large=True).reshape(5, 40).std(axis=1).tolist() == [0] * 5
+    alone = rng.standard_normal((200, 64))
+    assert len(set(clusters(unit(alone), few_large=True))) > 150
+    assert len(set(clusters(unit(alone + 3 * rng.standard_normal(64)), few_large=True))) == 1
+
+
 def test_copies_are_found_beside_such_a_direction() -> None:
     rng = np.random.default_rng(2)
     rows = rng.standard_normal((200, 64))

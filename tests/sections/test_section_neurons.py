@@ -68,14 +68,17 @@ def test_a_nulls_share_its_spread_and_its_p() -> None:
 
 
 def test_copies_of_a_neuron_are_no_further_evidence() -> None:
-    """Four clusters of ten, of which three hit; ones of their own make it Fisher's test."""
+    """Four clusters, of which three hit, count as four neurons of whatever size; ones of their own make it Fisher's."""
     hits, null_hits = np.arange(40) < 30, np.arange(40) < 10
     rng = np.random.default_rng(0)
     each = neurons.share_null("a name", hits, null_hits, np.arange(40), rng)
     assert each == neurons.share_null("a name", hits, null_hits) and each.p_value < 1e-4
     found = neurons.share_null("a name", hits, null_hits, np.arange(40) // 10, rng)
     assert (found.value, found.spread, found.n) == (each.value, each.spread, each.n)
-    assert 0.01 < found.p_value < 0.2 and found.p_opposite > 0.8
+    assert found.p_value == pytest.approx(stats.hypergeom(44, 13, 4).sf(2), abs=0.01)
+    assert found.p_opposite == pytest.approx(stats.hypergeom(44, 13, 4).cdf(3), abs=0.01)
+    uneven = np.repeat([0, 1, 2, 3], [28, 1, 1, 10])
+    assert neurons.share_null("a name", hits, null_hits, uneven, rng).p_value == pytest.approx(found.p_value, abs=0.01)
 
 
 # --- the paper's scan -----------------------------------------------------------------------------------------
@@ -98,7 +101,7 @@ def test_share_of_neurons_at_a_cosine(level: float) -> None:
     assert (found.value, *(null.value for null in found.nulls)) == pytest.approx(tuple(shares))
     names = ["neurons", "random directions", "covariance-matched neurons"]
     assert [null.name for null in found.nulls] == names[1:]
-    assert (found.n_examined, found.n_excluded, found.interval.unit) == (39, 1, "neurons")
+    assert (found.n_examined, found.n_excluded, found.interval.unit) == (39, 1, "clusters of neurons")
     assert ("bootstrap", "a-claim/raw/L0/W_in") in one.drawn_for
     curve, sweep = found.details["curve"], found.details["sweep"]
     assert (curve["x_label"], curve["y_label"]) == ("cosine at least", "share of neurons (K = all)")
