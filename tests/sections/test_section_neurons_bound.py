@@ -92,6 +92,20 @@ def test_the_scan_is_that_over_all_vectors(monkeypatch: pytest.MonkeyPatch) -> N
     assert share == [found.value, random.value, matched.value, mirrored.value]
 
 
+def test_copies_of_a_sum_are_exchanged_as_wholes() -> None:
+    """Four sums, ten near-copies each, all reached: as much evidence against random directions as four neurons."""
+    arrays = weights(noise=0.3)
+    sums, rng = arrays["blocks.0.mlp.W_in"].T[:4], np.random.default_rng(1)
+    copies = np.repeat(sums, 10, axis=0) + 0.02 * rng.standard_normal((N, D)).astype(np.float32)
+    found = neurons_bound.share_at_with_bound(bench(arrays | {"blocks.0.mlp.W_in": copies.T.copy()}), SUBJECT, 0.35)
+    random = found.nulls[0]
+    reached = round(random.value * N)
+    assert found.value == 1.0 and found.interval is not None and found.interval.unit == "clusters of neurons"
+    assert random.p_value == pytest.approx(stats.hypergeom(4 + N, 4 + reached, 4).sf(3), abs=0.01)
+    fisher = stats.fisher_exact([[N, 0], [reached, N - reached]], alternative="greater").pvalue
+    assert fisher < 1e-3 < random.p_value
+
+
 def test_few_tokens_and_bound_tokens_are_those_of_the_obvious_pursuit() -> None:
     arrays = weights(noise=0.8)
     one, vectors = bench(arrays), stacked(arrays)
