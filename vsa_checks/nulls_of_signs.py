@@ -11,21 +11,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vsa_checks.engine.threads import share_out, threads, workers
+from vsa_checks.engine.threads import threads
 from vsa_checks.orthogonality import second_moment
 
 KEPT = 8
 """Number of first principal axes that stay unchanged: they hold the mean, and most of what groups share."""
 NEIGHBOURS = 16
 """Signs are exchanged within groups of this many neurons, whose entries on the axis have similar magnitudes."""
-ROWS_PER_AXIS = 16
-"""Vectors per dimension from which the independent axes are found."""
-STEPS, SETTLED = 60, 1e-3
-"""The search for independent axes ends when no axis turns by more than this (1 - |cos|), or after this many steps."""
-LEAST_VARIANCE = 1e-6
-"""Axes with less than this share of the largest variance are left out of the search."""
-ROWS, COLUMNS = 1024, 64
-"""Rows that a thread works on at a time, and axes whose signs are exchanged at a time."""
+COLUMNS = 64
+"""Axes whose signs are exchanged at a time."""
 
 
 def principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -41,69 +35,6 @@ def principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def kept_axes(d: int) -> int:
     """How many of d principal axes stay unchanged: KEPT, or an eighth of them if d is small."""
     return min(KEPT, d // 8)
-
-
-def independent_axes(vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Find axes along which vectors have the heaviest tails: the columns of an orthogonal matrix (d, d).
-
-    If vectors had independent entries on some orthogonal axes, or used whole groups of them together, and were then
-    rotated, this recovers these axes (for a group, any axes within it). The method is independent component analysis of
-    the whitened vectors with the contrast log cosh, followed by the closest orthogonal matrix.
-
-    Parameters
-    ----------
-    vectors : float32 array (n, d), centered; at most 16 d of them are used
-    rng : draws these vectors and the start of the search
-
-    References
-    ----------
-    Hyvärinen 1999, Fast and robust fixed-point algorithms for independent component analysis, IEEE Trans. Neural
-    Networks 10 (symmetric orthogonalization).
-    """
-    n, d = vectors.shape
-    some = vectors if n <= ROWS_PER_AXIS * d else vectors[np.sort(rng.choice(n, ROWS_PER_AXIS * d, replace=False))]
-    start = rng.standard_normal((d, d))
-    with threads():
-        values, axes = np.linalg.eigh(second_moment(some) / len(some))
-        used = values > values.max() * LEAST_VARIANCE
-        spanned, scale = axes[:, used], np.sqrt(values[used])
-        even = (some @ (spanned / scale).astype(np.float32)).astype(np.float32)
-        # The search starts in the vectors' own coordinates, so that the signs of the principal axes do not matter.
-        turn = _orthogonal(spanned.T @ start[:, : len(scale)])
-        for _ in range(STEPS):
-            turned = _orthogonal(_step(even, turn))
-            moved = np.abs(np.abs(np.einsum("ij,ij->j", turned, turn)) - 1.0).max()
-            turn = turned
-            if moved < SETTLED:
-                break
-        mixing = (spanned * scale) @ turn
-        found = _orthogonal(mixing / np.linalg.norm(mixing, axis=0))
-    return np.concatenate([found, axes[:, ~used]], axis=1).astype(np.float32)
-
-
-def _step(even: NDArray[np.float32], turn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One step of the fixed-point search for all axes (r, r) at once."""
-    single = turn.astype(np.float32)
-
-    def part(start: int, _: None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        rows = even[start : start + ROWS]
-        bent = np.tanh(rows @ single)
-        slope = np.float32(len(rows)) - np.einsum("ij,ij->j", bent, bent)
-        return rows.T @ bent, slope
-
-    starts = range(0, len(even), ROWS)
-    drawn, slopes = np.zeros(turn.shape), np.zeros(len(turn))
-    for one, slope in share_out(part, starts, [None] * workers(len(starts))):
-        drawn += one
-        slopes += slope
-    return (drawn - turn * slopes) / len(even)
-
-
-def _orthogonal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The closest matrix with orthonormal columns."""
-    left, _, right = np.linalg.svd(matrix, full_matrices=False)
-    closest: NDArray[np.float64] = left @ right
-    return closest
 
 
 def exchange_signs(

@@ -9,10 +9,10 @@ from vsa_checks.bound_heads import Heads
 from vsa_checks.bound_tokens import Part, Pursued, pursue
 from vsa_checks.engine.scale import near_one
 from vsa_checks.errors import NotChecked
+from vsa_checks.independent_axes import ROWS_PER_AXIS, independent_axes, refined_axes
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
-from vsa_checks.nulls_of_signs import ROWS_PER_AXIS, independent_axes
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.reflected import pursue_reflected
 from vsa_checks.sections.neurons import layer_neurons
@@ -30,6 +30,9 @@ LEAST_NEURONS, MOST_NEURONS = 48, 128
 """Number of the layer's neurons, drawn at random, for each reflection: fewer for larger models."""
 PRODUCTS = 2**30
 """Up to this many products, for all neurons with one reflection, more than the minimum of neurons are used."""
+
+SEARCHED = 2**30
+"""In few dimensions, as many vectors are searched for independent axes as take this many products with all axes."""
 
 
 def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
@@ -134,7 +137,7 @@ def bound_tokens(bench: Workbench, basis: Basis) -> Heads | None:
 def _independent_axes(unit: Rows, words: Rows, bound: Heads) -> Rows:
     """Axes (d, d) along which neurons, tokens and bound tokens, a third each, have the heaviest tails together."""
     d, rng = unit.shape[1], stream(0, "independent axes of bound tokens")
-    most = -(-ROWS_PER_AXIS * d // 3)
+    most = -(-max(ROWS_PER_AXIS * d, SEARCHED // d**2) // 3)
     length = np.float32(np.linalg.norm(words) / np.sqrt(len(words)))
 
     def some(n: int) -> NDArray[np.int64]:
@@ -145,7 +148,7 @@ def _independent_axes(unit: Rows, words: Rows, bound: Heads) -> Rows:
     written = [bound.left[one, place[head == one]] @ bound.right[one] for one in range(heads)]
     sets = [length * unit[some(len(unit))], words[some(len(words))], *written]
     rows = np.concatenate([one - one.mean(axis=0) if len(one) else one for one in sets])
-    return independent_axes(rows, rng)
+    return refined_axes(rows, independent_axes(rows, rng))
 
 
 def _among_reflections(name: str, value: float, real: float, drawn: NDArray[np.float64]) -> NullMeasurement:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks.independent_axes import ROWS_PER_AXIS, independent_axes
 from vsa_checks.judging.measurement import NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
-from vsa_checks.nulls_of_signs import ROWS_PER_AXIS, exchange_signs, independent_axes, kept_axes, principal_axes
+from vsa_checks.nulls_of_signs import exchange_signs, kept_axes, principal_axes
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.paired import paired_p
 from vsa_checks.sections.neurons import Place, in_words, layer_neurons, neuron_clusters

@@ -1,0 +1,120 @@
+"""Axes of heavy tails are found again, the refined ones closer than the first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vsa_checks.independent_axes import independent_axes, refined_axes
+
+D = 24
+
+
+def rotation(d: int, seed: int = 1) -> np.ndarray:
+    return stats.ortho_group.rvs(d, random_state=seed).astype(np.float32)
+
+
+def found_again(rows: np.ndarray, turn: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Cosines (d, d) of the axes found with the true ones."""
+    rows = (rows @ turn.T).astype(np.float32)
+    found = independent_axes(rows - rows.mean(axis=0), np.random.default_rng(seed))
+    assert found.T @ found == pytest.approx(np.eye(len(turn)), abs=1e-5)
+    return np.abs(turn.T @ found)
+
+
+@pytest.mark.parametrize("law", ["t", "laplace", "sparse", "one-sided"])
+def test_rotated_axes_of_heavy_tails_are_found_again(law: str) -> None:
+    rng = np.random.default_rng(13)
+    shape = (3000, D)
+    rows = {
+        "t": lambda: rng.standard_t(3, shape),
+        "laplace": lambda: rng.laplace(size=shape),
+        "sparse": lambda: rng.standard_normal(shape) * (rng.random(shape) < 0.1),
+        "one-sided": lambda: np.abs(rng.standard_t(3, shape)),
+    }[law]()
+    cosines = found_again(rows, rotation(D))
+    assert np.median(cosines.max(axis=0)) > 0.93 and np.median(cosines.max(axis=1)) > 0.93
+
+
+def test_of_groups_of_axes_the_groups_are_found_again() -> None:
+    rng = np.random.default_rng(14)
+    group = np.arange(D) // 6
+    rows = rng.standard_normal((3000, D)) * np.where(rng.integers(4, size=(3000, 1)) == group, 4, 1)
+    energy = (found_again(rows, rotation(D)) ** 2).reshape(4, 6, D).sum(axis=1)
+    assert np.median(energy.max(axis=0)) > 0.95
+
+
+def test_fewer_vectors_than_dimensions_leave_the_rest_of_space_as_it_is() -> None:
+    rows = np.random.default_rng(15).standard_normal((10, D)).astype(np.float32)
+    found = independent_axes(rows - rows.mean(axis=0), np.random.default_rng(0))
+    assert found.shape == (D, D) and found.T @ found == pytest.approx(np.eye(D), abs=1e-5)
+
+
+def test_the_signs_of_principal_axes_do_not_matter_to_independent_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(16).standard_t(3, (2000, D)).astype(np.float32)
+    rows -= rows.mean(axis=0)
+    first = independent_axes(rows, np.random.default_rng(0))
+    plain = np.linalg.eigh
+
+    def turned(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, axes = plain(matrix)
+        return values, axes * np.where(np.arange(len(values)) % 3, 1, -1)
+
+    monkeypatch.setattr(np.linalg, "eigh", turned)
+    assert independent_axes(rows, np.random.default_rng(0)) == pytest.approx(first, abs=1e-3)
+
+
+def centered(rows: np.ndarray) -> np.ndarray:
+    return (rows - rows.mean(axis=0)).astype(np.float32)
+
+
+LAWS = {
+    "sparse": (lambda rng, shape: rng.standard_normal(shape) * (rng.random(shape) < 0.1), 1e-3),
+    "t": (lambda rng, shape: rng.standard_t(3, shape), 0.035),
+}
+
+
+@pytest.mark.parametrize("spread", [1.0, 5.0])
+@pytest.mark.parametrize("law", LAWS)
+def test_refined_axes_are_several_times_as_close(law: str, spread: float) -> None:
+    draw, most = LAWS[law]
+    before: list[float] = []
+    after: list[float] = []
+    for seed in range(5):
+        rng, turn = np.random.default_rng([20, seed]), rotation(D, seed)
+        rows = centered((draw(rng, (600, D)) * np.geomspace(1, spread, D)) @ turn.T)
+        first = independent_axes(rows, np.random.default_rng(0))
+        found = refined_axes(rows, first)
+        assert found.T @ found == pytest.approx(np.eye(D), abs=1e-5)
+        for kept, axes in ((before, first), (after, found)):
+            kept.append(float(np.mean(1 - np.abs(turn.T @ axes).max(axis=1) ** 2)))
+    assert np.mean(after) < most
+    assert np.mean(after) < 0.7 * np.mean(before)
+
+
+def test_two_axes_halfway_between_the_true_ones_are_told_apart() -> None:
+    """There the slope of the contrast is zero, and a step along it leads nowhere."""
+    rows = centered(np.random.default_rng(21).laplace(size=(4000, D)))
+    halfway = np.eye(D, dtype=np.float32)
+    halfway[:2, :2] = np.array([[1, -1], [1, 1]]) / np.sqrt(2)
+    found = np.abs(refined_axes(rows, halfway))
+    assert (found.max(axis=1) > 0.99).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_a_plane_refined_axes_are_those_of_a_search_over_all_angles(seed: int) -> None:
+    rng = np.random.default_rng([22, seed])
+    rows = centered(rng.laplace(size=(400, 2)) @ rotation(2, seed))
+
+    def axes(angle: float) -> np.ndarray:
+        return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+    def contrast(angle: float) -> float:
+        entries = rows @ axes(angle)
+        return float(np.log(np.cosh(2 * entries / rows.std())).mean())
+
+    angles = np.linspace(0, np.pi / 2, 2001)
+    best = axes(angles[np.argmin([contrast(angle) for angle in angles])])
+    found = refined_axes(rows, axes(rng.uniform(0, np.pi)).astype(np.float32))
+    assert np.abs(best.T @ found).max(axis=0) == pytest.approx(1.0, abs=2e-4)

@@ -1,0 +1,165 @@
+"""Axes on which vectors have the heaviest tails: independent component analysis with orthogonal axes.
+
+If vectors have independent entries on some orthogonal axes, or use whole groups of axes together, no other axes show
+it as well. Nulls that exchange or reflect signs there keep what any such vectors have in common.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsa_checks.engine.threads import share_out, threads, workers
+from vsa_checks.orthogonality import second_moment
+
+ROWS_PER_AXIS = 16
+"""Vectors per dimension from which the axes are found."""
+STEPS, SETTLED = 60, 1e-3
+"""The search ends when no axis turns by more than this (1 - |cos|), or after this many steps."""
+SHARPNESS, TURNS, REFINED = (1.0, 2.0), 20, 1e-4
+"""Axes are refined with the contrasts log cosh(s x / deviation), one after the other, each in at most so many steps or
+until no axis turns by more than this."""
+LARGEST_TURN = 0.3
+"""Radians in each plane, per step of the refinement."""
+LEAST_CURVATURE, HALFWAY = 0.05, 0.5
+"""As shares of the mean product of an entry and its slope: the least curvature that divides a slope, and the negative
+one by which two axes halfway between two true ones are known."""
+LEAST_VARIANCE = 1e-6
+"""Axes with less than this share of the largest variance are left out."""
+ROWS = 1024
+"""Rows that a thread works on at a time."""
+
+
+def independent_axes(vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Find axes along which vectors have the heaviest tails: the columns of an orthogonal matrix (d, d).
+
+    If vectors had independent entries on some orthogonal axes, or used whole groups of them together, and were then
+    rotated, this recovers these axes (for a group, any axes within it). The method is independent component analysis of
+    the whitened vectors with the contrast log cosh, followed by the closest orthogonal matrix.
+
+    Parameters
+    ----------
+    vectors : float32 array (n, d), centered; at most 16 d of them are used
+    rng : draws these vectors and the start of the search
+
+    References
+    ----------
+    Hyvärinen 1999, Fast and robust fixed-point algorithms for independent component analysis, IEEE Trans. Neural
+    Networks 10 (symmetric orthogonalization).
+    """
+    n, d = vectors.shape
+    some = vectors if n <= ROWS_PER_AXIS * d else vectors[np.sort(rng.choice(n, ROWS_PER_AXIS * d, replace=False))]
+    start = rng.standard_normal((d, d))
+    with threads():
+        values, axes = np.linalg.eigh(second_moment(some) / len(some))
+        used = values > values.max() * LEAST_VARIANCE
+        spanned, scale = axes[:, used], np.sqrt(values[used])
+        even = (some @ (spanned / scale).astype(np.float32)).astype(np.float32)
+        # The search starts in the vectors' own coordinates, so that the signs of the principal axes do not matter.
+        turn = _orthogonal(spanned.T @ start[:, : len(scale)])
+        for _ in range(STEPS):
+            turned = _orthogonal(_step(even, turn))
+            moved = _moved(turned, turn)
+            turn = turned
+            if moved < SETTLED:
+                break
+        mixing = (spanned * scale) @ turn
+        found = _orthogonal(mixing / np.linalg.norm(mixing, axis=0))
+    return np.concatenate([found, axes[:, ~used]], axis=1).astype(np.float32)
+
+
+def _step(even: NDArray[np.float32], turn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One step of the fixed-point search for all axes (r, r) at once."""
+    single = turn.astype(np.float32)
+
+    def part(start: int, _: None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        rows = even[start : start + ROWS]
+        bent = np.tanh(rows @ single)
+        slope = np.float32(len(rows)) - np.einsum("ij,ij->j", bent, bent)
+        return rows.T @ bent, slope
+
+    starts = range(0, len(even), ROWS)
+    drawn, slopes = np.zeros(turn.shape), np.zeros(len(turn))
+    for one, slope in share_out(part, starts, [None] * workers(len(starts))):
+        drawn += one
+        slopes += slope
+    return (drawn - turn * slopes) / len(even)
+
+
+def refined_axes(vectors: NDArray[np.float32], axes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn axes to where the contrast of the vectors is best, without whitening them first.
+
+    Whitened vectors of a sample are uncorrelated on the axes found even if the true ones are not in this sample, which
+    limits `independent_axes`. Each step is Newton's for every plane of two axes, as if there were no other.
+
+    Parameters
+    ----------
+    vectors : float32 array (n, d), centered
+    axes : float32 array (d, d), orthonormal columns from which to start
+
+    Returns
+    -------
+    float32 array (d, d), orthonormal columns
+
+    References
+    ----------
+    Ablin, Cardoso and Gramfort 2018, Faster ICA under orthogonal constraint, ICASSP.
+    """
+    with threads():
+        moment = second_moment(vectors) / len(vectors)
+        turn = axes.astype(np.float64)
+        for sharpness in SHARPNESS:
+            for _ in range(TURNS):
+                turned = _orthogonal(turn + turn @ _turn(vectors, moment, turn, sharpness))
+                moved = _moved(turned, turn)
+                turn = turned
+                if moved < REFINED:
+                    break
+    return turn.astype(np.float32)
+
+
+def _turn(
+    vectors: NDArray[np.float32], moment: NDArray[np.float64], axes: NDArray[np.float64], sharpness: float
+) -> NDArray[np.float64]:
+    """Skew-symmetric matrix (d, d) of the angles by which to turn each axis towards each other."""
+    variance = np.einsum("ij,ij->j", axes, moment @ axes)
+    factors = sharpness / np.sqrt(np.maximum(variance, variance.max() * LEAST_VARIANCE))
+    single = (axes * factors).astype(np.float32)
+
+    def part(start: int, _: None) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        entries = vectors[start : start + ROWS] @ single
+        bent = np.tanh(entries)
+        bend = 1 - bent * bent
+        return entries.T @ bent, (entries * entries).T @ bend, bend.sum(axis=0)
+
+    starts = range(0, len(vectors), ROWS)
+    slopes, bends, mean = np.zeros(axes.shape), np.zeros(axes.shape), np.zeros(len(axes))
+    for slope, bend, sums in share_out(part, starts, [None] * workers(len(starts))):
+        slopes += slope
+        bends += bend
+        mean += sums
+    # Entry (i, j): the mean of entry i times the derivative of the contrast at entry j, and the same once more.
+    n = len(vectors)
+    scale = factors / factors[:, None]
+    slopes, bends, expected = slopes * scale / n, bends * scale**2 / n, np.outer(variance, factors**2 * mean / n)
+    own = np.diag(slopes)
+    both = own[:, None] + own
+    curvature, if_independent, downhill = bends + bends.T - both, expected + expected.T - both, slopes.T - slopes
+    least = LEAST_CURVATURE * own.mean()
+    angles = np.clip(downhill / np.maximum(if_independent, least), -LARGEST_TURN, LARGEST_TURN)
+    # Two axes halfway between two true ones hardly have a slope: their curvature shows it.
+    halfway = curvature < -HALFWAY * own.mean()
+    found: NDArray[np.float64] = np.where(halfway, LARGEST_TURN * np.sign(downhill), angles)
+    return found
+
+
+def _moved(turned: NDArray[np.float64], turn: NDArray[np.float64]) -> float:
+    """How far the axis that turned most has turned: 1 - |cos|."""
+    return float(np.abs(np.abs(np.einsum("ij,ij->j", turned, turn)) - 1.0).max())
+
+
+def _orthogonal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The closest matrix with orthonormal columns."""
+    left, _, right = np.linalg.svd(matrix, full_matrices=False)
+    closest: NDArray[np.float64] = left @ right
+    return closest
