@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from vsa_checks.statistics import Interval, tail_p
 
+ROUNDING = 1e-9
+"""Bound of the rounding in a mean of values up to 1."""
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -46,6 +49,18 @@ class NullMeasurement:
         opposite = ">=" if direction == "<=" else "<="
         p_value, p_opposite = (tail_p(value, drawn, side) for side in (direction, opposite))
         return cls(name, middle, float(drawn.std(ddof=1)), len(drawn), p_value, p_opposite)
+
+    @classmethod
+    def of_exchanges(
+        cls, name: str, value: float, spread: float, n: int, gap: float, drawn: NDArray[np.float64]
+    ) -> NullMeasurement:
+        """Compare the gap between two means with its draws (r,) after groups were exchanged; more is claimed.
+
+        The null's value, spread and n are those of the second mean.
+        """
+        # Rounding of the sums must not turn a tie into a win.
+        p_value, p_opposite = tail_p(gap - ROUNDING, drawn, ">="), tail_p(gap + ROUNDING, drawn, "<=")
+        return cls(name, value, spread, n, p_value, p_opposite)
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,9 @@ from vsa_checks.sections.neurons import layer_neurons, neuron_clusters, place_of
 from vsa_checks.sections.pursued import PURSUIT_TOKENS, token_bundles
 from vsa_checks.sections.stand_ins import NULL_NEURONS, SIGN_NULLS, exchanged
 from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import Interval, relabelled_groups, tail_p
+from vsa_checks.statistics import Interval, relabelled_groups
 from vsa_checks.workbench.access import Workbench
 from vsa_checks.workbench.activations import in_text, read
-
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -192,15 +190,7 @@ def _compare(
     gap = float(first.mean() - second.mean())
     groups = np.unique(labels[tested], return_inverse=True)[1]
     spread = float(np.sqrt(np.sum(np.bincount(groups, second - second.mean()) ** 2)) / len(second))
-    # Rounding of the sums must not turn a tie into a win.
-    return NullMeasurement(
-        name,
-        float(second.mean()),
-        spread,
-        len(second),
-        tail_p(gap - ROUNDING, drawn, ">="),
-        tail_p(gap + ROUNDING, drawn, "<="),
-    )
+    return NullMeasurement.of_exchanges(name, float(second.mean()), spread, len(second), gap, drawn)
 
 
 def _about(layer: Layer) -> dict[str, int]:

@@ -23,7 +23,7 @@ from vsa_checks.judging.subjects import Subject, mlp_inputs
 from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows, second_moment
 from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import relabelled_groups, share_p, tail_p
+from vsa_checks.statistics import relabelled_groups, share_p
 from vsa_checks.workbench.access import Workbench
 
 Place = tuple[int, str] | tuple[int, str, int]
@@ -33,8 +33,6 @@ RANDOM, MATCHED = "random directions", "covariance-matched neurons"
 
 NEURONS_PER_TOKEN: tuple[int | None, ...] = (1, 2, 3, 5, 10, None)
 """How many neurons a token lists, which the paper does not say. None lists all, and is used for the claim's value."""
-ROUNDING = 1e-9
-"""Rounding of sums must not turn a tie into a win."""
 LEAST_REACH = 0.5
 """With fewer than d/4 tokens, no sum gets near a cosine of .5 with a random direction, and the claim means nothing."""
 
@@ -227,28 +225,15 @@ def share_null(
         The null's share, its standard deviation over layers of n neurons, and p.
     """
     share = float(null_hits.mean())
+    spread = float(np.sqrt(share * (1 - share) / len(hits)))
     counts = (int(hits.sum()), len(hits), int(null_hits.sum()), len(null_hits))
     if labels is not None and rng is not None and len(np.unique(labels)) < len(labels):
         places = np.unique(labels, return_inverse=True)[1]
         means = np.bincount(places, hits) / np.bincount(places)
         gap = float(means.mean()) - share
         drawn = relabelled_groups(means, np.arange(len(means)), null_hits, np.arange(len(null_hits)), rng)
-        return NullMeasurement(
-            name,
-            share,
-            float(np.sqrt(share * (1 - share) / len(hits))),
-            len(null_hits),
-            tail_p(gap - ROUNDING, drawn, ">="),
-            tail_p(gap + ROUNDING, drawn, "<="),
-        )
-    return NullMeasurement(
-        name,
-        share,
-        float(np.sqrt(share * (1 - share) / len(hits))),
-        len(null_hits),
-        share_p(*counts),
-        share_p(*counts, direction="<="),
-    )
+        return NullMeasurement.of_exchanges(name, share, spread, len(null_hits), gap, drawn)
+    return NullMeasurement(name, share, spread, len(null_hits), share_p(*counts), share_p(*counts, direction="<="))
 
 
 def _scan_details(real: Scans, random: Scans, matched: Scans) -> dict[str, Any]:
