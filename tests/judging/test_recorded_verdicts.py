@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 
 from vsa_checks import paths
 from vsa_checks.errors import RecordedError
-from vsa_checks.judging.judge import VERDICTS
+from vsa_checks.judging.claim import load_claims
+from vsa_checks.judging.judge import NOT_CHECKED, VERDICTS
 from vsa_checks.judging.recorded import Known, read_recorded, recorded_path, write_recorded
+from vsa_checks.workbench.twin_values import shipped_path
 
 SHA = "ab" * 32
 KNOWN = {
@@ -145,3 +149,21 @@ def test_an_unknown_id_cannot_act_on_the_terminal(tmp_path: Path) -> None:
 
 def test_registered_models_have_their_file_in_fixtures() -> None:
     assert recorded_path("smollm2-135m") == paths.VERDICTS / "smollm2-135m.toml"
+
+
+@pytest.mark.parametrize("model", sorted(path.stem for path in paths.VERDICTS.glob("*.toml")))
+def test_the_twin_that_ships_has_each_checked_claim_in_its_present_version(model: str) -> None:
+    """Otherwise each first run would measure it again."""
+    recorded = tomllib.loads(recorded_path(model).read_text())
+    text = shipped_path(model).read_text()
+    assert recorded["twin"] == hashlib.sha256(text.encode()).hexdigest()
+    values = json.loads(text)["values"]
+    checked = {claim_and_basis(one) for one, known in recorded["verdicts"].items() if known["verdict"] != NOT_CHECKED}
+    assert len(checked) > 20 and {claim_and_basis(one) for one in values} == checked
+    assert {
+        one for one, value in values.items() if value["version"] != load_claims()[one.split("/")[0]].version
+    } == set()
+
+
+def claim_and_basis(subject: str) -> tuple[str, ...]:
+    return tuple(subject.split("/")[:2])
