@@ -42,17 +42,19 @@ def plain(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def warm(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def warm(plain: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Starts runs that measure: everything they need is imported."""
-    server = Server(tmp_path_factory.mktemp("warm"), warm=plain)
+    with alone_in(shared):
+        server = Server(tmp_path_factory.mktemp("warm"), shared, plain)
     yield server
     server.close()
 
 
 @pytest.fixture(scope="session")
-def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def light(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Starts runs that need no model: neither torch nor any library of models is imported."""
-    server = Server(tmp_path_factory.mktemp("light"))
+    with alone_in(shared):
+        server = Server(tmp_path_factory.mktemp("light"), shared)
     yield server
     server.close()
 

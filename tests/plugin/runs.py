@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import html
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -92,21 +94,50 @@ def arguments(args: tuple[str, ...], model: str | Path | None, report_dir: Path)
 
 
 class Server:
-    """A process that forks a pytest run for each request."""
+    """A process that forks a pytest run for each request. One serves all that name the same `shared` folder.
 
-    def __init__(self, folder: Path, warm: Path | None = None) -> None:
+    They are to create it one after another.
+    """
+
+    def __init__(self, folder: Path, shared: Path, warm: Path | None = None) -> None:
         self.folder, self.runs = folder, 0
-        environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, str(SERVER), *([] if warm is None else ["--warm", str(warm)])]
-        with (folder / "server.log").open("w") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-            )
+        self._name, self._shared = ("light" if warm is None else "warm"), shared
+        self._users = (shared / f"{self._name}.users").open("w")
+        fcntl.flock(self._users, fcntl.LOCK_SH)  # the server stays as long as somebody holds it
+        found = self._connected()
+        if found is None:
+            environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+            command = [sys.executable, str(SERVER), self._name, *([] if warm is None else ["--warm", str(warm)])]
+            with self._log.open("w") as log:
+                self.process = subprocess.Popen(
+                    command, cwd=shared, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+            while (found := self._connected()) is None:
+                assert self.process.poll() is None, f"the server ended: {self._log.read_text()}"
+                time.sleep(0.05)
+        self._lines = found.makefile("rw")
+        found.close()  # once the lines are closed
+
+    @property
+    def _log(self) -> Path:
+        return self._shared / f"{self._name}.log"
+
+    def _connected(self) -> socket.socket | None:
+        """A connection; None if no server listens. The folder by number: the path of a socket must be short."""
+        folder = os.open(self._shared, os.O_RDONLY)
+        found = socket.socket(socket.AF_UNIX)
+        try:
+            found.connect(f"/proc/self/fd/{folder}/{self._name}.socket")
+        except (FileNotFoundError, ConnectionRefusedError):
+            found.close()
+            return None
+        finally:
+            os.close(folder)
+        return found
 
     def _answer(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, f"the server ended: {(self.folder / 'server.log').read_text()}"
+        line = self._lines.readline()
+        assert line, f"the server ended: {self._log.read_text()}"
         return json.loads(line)
 
     def pytest(
@@ -115,12 +146,16 @@ class Server:
         env: Mapping[str, str | None] | None = None,
         report_dir: Path | None = None,
         modules: bool = False,
-        copies: int = 1,
+        **request: Any,
     ) -> Run:
-        """Run pytest with these arguments in the root of the project; with copies, as many at once."""
+        """Run pytest with these arguments in the root of the project.
+
+        What else can be asked for stands in `_start`; of a run with another `stdout` the output is what it says on
+        stderr.
+        """
         listing = self.folder / f"modules-{self.runs + 1}.txt"
         output = self.folder / f"output-{self.runs + 1}.txt"
-        self._start(args, env, str(output), str(listing) if modules else "", copies)
+        self._start(args, env, str(output), modules=str(listing) if modules else "", **request)
         answer = self._answer()
         loaded = frozenset(listing.read_text().split()) if modules else frozenset()
         assert {*answer["others"]} <= {answer["code"]}, "not all copies ended alike"
@@ -128,9 +163,11 @@ class Server:
             answer["code"], output.read_text(errors="replace"), answer["seconds"], report_dir or self.folder, loaded
         )
 
-    def on_terminal(self, args: list[str], env: Mapping[str, str | None], terminal: int) -> Callable[[], int]:
-        """Run pytest on a terminal; returns a function that waits for the exit code."""
-        self._start(args, env, os.ttyname(terminal))
+    def on_terminal(
+        self, args: list[str], env: Mapping[str, str | None], terminal: int, stdout: str = ""
+    ) -> Callable[[], int]:
+        """Run pytest on a terminal, or with stderr alone there; returns a function that waits for the exit code."""
+        self._start(args, env, os.ttyname(terminal), stdout=stdout)
         held = os.dup(terminal)  # until the run is over: it opens the terminal a little later
         codes: list[int] = []
 
@@ -148,23 +185,31 @@ class Server:
         return code
 
     def _start(
-        self, args: list[str], env: Mapping[str, str | None] | None, output: str, modules: str = "", copies: int = 1
+        self,
+        args: list[str],
+        env: Mapping[str, str | None] | None,
+        output: str,
+        *,
+        stdout: str = "",
+        module: str = "pytest",
+        cwd: Path = ROOT,
+        modules: str = "",
+        copies: int = 1,
     ) -> None:
-        if self.runs == 0:
-            assert self._answer() == "ready"
         self.runs += 1
         request = {
             "args": args,
             "env": {**ENVIRONMENT, **(env or {})},
-            "cwd": str(ROOT),
+            "cwd": str(cwd),
+            "module": module,
             "output": output,
+            "stdout": stdout,
             "modules": modules,
             "timeout": SECONDS,
             "copies": copies,
         }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
+        self._lines.write(json.dumps(request) + "\n")
+        self._lines.flush()
 
     def claims(
         self, model: str | Path | None, report_dir: Path, *args: str, env: Mapping[str, str] | None = None
@@ -173,9 +218,9 @@ class Server:
         return self.pytest(arguments(args, model, report_dir), env, report_dir)
 
     def close(self) -> None:
-        """End the server; its runs have ended before."""
-        self.process.kill()
-        self.process.wait()
+        """Let the server end if nobody else needs it; the runs have ended before."""
+        self._lines.close()
+        self._users.close()
 
 
 def cold(model: str | Path | None, report_dir: Path, *args: str, env: Mapping[str, str] | None = None) -> Run:

@@ -1,12 +1,14 @@
 """Starts pytest runs in forks of a process that has imported what they need.
 
 A run is a process of its own, with its own environment, directory and output, as `python -m pytest` is; only the
-seconds for importing PyTorch and TransformerLens are spent once. Requests and answers are lines of JSON on standard
-input and output. Usage: server.py [--warm DIRECTORY], where DIRECTORY is a model to load beforehand.
+seconds for importing PyTorch and TransformerLens are spent once, for all workers of the tests. Requests and answers are
+lines of JSON on a socket. Usage: server.py NAME [--warm DIRECTORY], where DIRECTORY is a model to load beforehand. The
+socket NAME.socket is in the current folder, and so is NAME.users: the server ends when nobody holds a lock on it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib
 import json
@@ -14,6 +16,7 @@ import os
 import pkgutil
 import runpy
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -57,11 +60,11 @@ def warm_up(model: str) -> None:
 
 
 def run(request: dict[str, Any]) -> int:
-    """Be `python -m pytest` with these arguments; returns its exit code."""
+    """Be `python -m` with this module and these arguments; returns its exit code."""
     output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(output, 1)
     os.dup2(output, 2)
+    os.dup2(os.open(request["stdout"], os.O_WRONLY) if request["stdout"] else output, 1)
     for name, value in request["env"].items():
         if value is None:
             os.environ.pop(name, None)
@@ -71,10 +74,10 @@ def run(request: dict[str, Any]) -> int:
     # as `python -m` and PYTHONPATH would have it
     sys.path[:0] = [request["cwd"], *filter(None, (request["env"].get("PYTHONPATH") or "").split(os.pathsep))]
     prepared(request["args"])
-    sys.argv = ["pytest", *request["args"]]
+    sys.argv = [request["module"], *request["args"]]
     code = 0
     try:
-        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
     except SystemExit as done:
         code = int(done.code or 0)
     except BaseException:
@@ -100,37 +103,61 @@ def wait(child: int, seconds: float) -> int:
     return -9
 
 
+def answer(connection: socket.socket) -> None:
+    """Do what one worker asks for, until it hangs up."""
+    with connection.makefile("rw") as lines:
+        for line in lines:
+            request = json.loads(line)
+            start = time.monotonic()
+            children = []
+            for copy in range(request["copies"]):
+                child = os.fork()
+                if child == 0:
+                    os.setpgid(0, 0)
+                    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
+                    own = {} if copy == 0 else {"output": f"{request['output']}.{copy}"}
+                    os._exit(run({**request, **own}))
+                children.append(child)
+            code, *others = [wait(child, request["timeout"]) for child in children]
+            print(json.dumps({"code": code, "others": others, "seconds": time.monotonic() - start}), file=lines)
+            lines.flush()
+
+
 def main() -> None:
-    if sys.argv[1:2] == ["--warm"]:
-        warm_up(sys.argv[2])
+    name = sys.argv[1]
+    if sys.argv[2:3] == ["--warm"]:
+        warm_up(sys.argv[3])
     else:
         import numba  # noqa: F401
         import scipy.stats  # noqa: F401
-    for name in ("anyio", "hypothesis.extra.numpy", "jinja2", "pytest_html.plugin", "xdist.plugin"):
-        importlib.import_module(name)
+    for module in ("anyio", "hypothesis.extra.numpy", "jinja2", "pytest_html.plugin", "xdist.plugin"):
+        importlib.import_module(module)
     # What is there is there for good: a run that looks for garbage would copy every page of it.
     gc.collect()
     gc.freeze()
 
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # nothing else may write between the answers
-    print(json.dumps("ready"), file=answers, flush=True)
-    for line in sys.stdin:
-        request = json.loads(line)
-        start = time.monotonic()
-        children = []
-        for copy in range(request.get("copies", 1)):
-            child = os.fork()
-            if child == 0:
-                os.setpgid(0, 0)
-                signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
-                own = {} if copy == 0 else {"output": f"{request['output']}.{copy}"}
-                os._exit(run({**request, **own}))
-            children.append(child)
-        code, *others = [wait(child, request["timeout"]) for child in children]
-        print(
-            json.dumps({"code": code, "others": others, "seconds": time.monotonic() - start}), file=answers, flush=True
-        )
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listening, open(f"{name}.users") as users:
+        listening.bind(f"{name}.socket")
+        listening.listen()
+        listening.settimeout(1.0)
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except TimeoutError:
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                os.unlink(f"{name}.socket")  # who comes now waits for the lock, and starts another
+                return
+            if os.fork() == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                listening.close()
+                users.close()
+                answer(connection)
+                os._exit(0)
+            connection.close()
 
 
 if __name__ == "__main__":

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.runs import ENVIRONMENT, Server, arguments
+from tests.plugin.runs import Server, arguments
 from tests.plugin.test_plugin_bad_input import assert_refused
 from tests.plugin.test_plugin_faults import plugin
-from vsa_checks.paths import CLAIMS_FILE, PUBLISHED_FILE, ROOT
+from vsa_checks.paths import CLAIMS_FILE, PUBLISHED_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -120,22 +118,12 @@ def test_a_model_that_cannot_be_loaded_leaves_nothing_behind(plain: Path, warm: 
     assert "Generated html report" not in run.output
 
 
-def test_the_report_is_written_where_stdout_is_full(plain: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", *arguments((*ONLY, "--no-recorded"), plain, tmp_path)]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **ENVIRONMENT},
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=240,
-        )
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+def test_the_report_is_written_where_stdout_is_full(plain: Path, warm: Server, tmp_path: Path) -> None:
+    run = warm.pytest(arguments((*ONLY, "--no-recorded"), plain, tmp_path), stdout="/dev/full")
+    assert run.code == 1 and "Traceback" not in run.output
     assert (
-        "Part of the output could not be printed (No space left on device)" in done.stderr
-        and str(tmp_path) in done.stderr
+        "Part of the output could not be printed (No space left on device)" in run.output
+        and str(tmp_path) in run.output
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "figures.npz",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.models import tiny
-from tests.plugin.runs import ENVIRONMENT, QUICK
+from tests.plugin.runs import QUICK, Run, Server
 from vsa_checks.paths import CLAIMS, ROOT
 from vsa_checks.plugin.options import settled
 
@@ -21,6 +18,13 @@ pytestmark = pytest.mark.slow
 def test_values_are_joined_to_their_options_and_nothing_else() -> None:
     given = ["--model", "D", "-k", "x", "--record", "--seed=3", "--basis", "raw", "claims/", "--text"]
     assert settled(given) == ["--model=D", "-k", "x", "--record", "--seed=3", "--basis=raw", "claims/", "--text"]
+
+
+def collected(light: Server, words: list[str], folder: Path = ROOT) -> Run:
+    """What `python -m` with these words collects in this folder."""
+    module, *arguments = words
+    arguments += [*QUICK, "--collect-only", "-q", "-k", "embedding-mean-zero"]
+    return light.pytest(arguments, module=module, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +48,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["model first", "a module", "from elsewhere", "in the folder of claims"],
 )
-def test_the_order_of_options_does_not_matter(folder: Path, words: str, model: Path) -> None:
-    arguments = [str(model) if word == "MODEL" else word for word in words.split()]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, *QUICK, "--collect-only", "-q", "-k", "embedding-mean-zero"],
-        cwd=folder,
-        env={**os.environ, **ENVIRONMENT},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    basis = "raw" if "raw" in arguments else "processed"
+def test_the_order_of_options_does_not_matter(folder: Path, words: str, model: Path, light: Server) -> None:
+    run = collected(light, ["pytest", *words.replace("MODEL", str(model)).split()], folder)
+    assert run.code == 0, run.output
+    basis = "raw" if "raw" in words else "processed"
     line = f"claims/test_2_1_embeddings.py::test_embedding_mean_zero[embedding-mean-zero.{basis}]"
-    assert line in done.stdout.splitlines()
+    assert line in run.output.splitlines()
     assert not (model.parent / "ran").exists(), "code in the model's folder was run"
 
 
@@ -76,17 +72,6 @@ STARTED = {
 }
 
 
-def collected(words: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *words, *QUICK, "--collect-only", "-q", "-k", "embedding-mean-zero"],
-        cwd=ROOT,
-        env={**os.environ, **ENVIRONMENT},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
 @pytest.mark.parametrize(
     ("case", "way"),
     [
@@ -96,18 +81,20 @@ def collected(words: list[str]) -> subprocess.CompletedProcess[str]:
         ("asks for another pytest", "by the command"),
     ],
 )
-def test_a_configuration_beside_a_model_is_not_read(case: str, way: str, model: Path, tmp_path: Path) -> None:
+def test_a_configuration_beside_a_model_is_not_read(
+    case: str, way: str, model: Path, light: Server, tmp_path: Path
+) -> None:
     shutil.copytree(model, tmp_path / "model")
     folder, ran = tmp_path / "model", tmp_path / "ran"
     (folder / "pytest.ini").write_text(f"[pytest]\n{HOSTILE[case]}\n")
     for name in ("conftest.py", "beside_the_model.py"):
         (folder / name).write_text(f"open({str(ran)!r}, 'w').close()\n")
-    done = collected([word.replace("MODEL", str(folder)) for word in STARTED[way].split()])
-    assert done.returncode == 0 and "embedding-mean-zero.processed" in done.stdout, done.stdout + done.stderr
+    run = collected(light, STARTED[way].replace("MODEL", str(folder)).split())
+    assert run.code == 0 and "embedding-mean-zero.processed" in run.output, run.output
     assert not ran.exists()
 
 
-def test_a_configuration_that_was_read_is_warned_of(model: Path) -> None:
-    done = collected(["pytest", "--model", str(model), "claims/"])
-    assert done.returncode == 0 and f"read {model / 'pytest.ini'} before the checks" in done.stderr
-    assert "Warning" not in collected(["pytest", "claims/", "--model", str(model)]).stderr
+def test_a_configuration_that_was_read_is_warned_of(model: Path, light: Server) -> None:
+    run = collected(light, ["pytest", "--model", str(model), "claims/"])
+    assert run.code == 0 and f"read {model / 'pytest.ini'} before the checks" in run.output
+    assert "Warning: pytest took" not in collected(light, ["pytest", "claims/", "--model", str(model)]).output
