@@ -20,7 +20,10 @@ HOLDS, CHANCE, REFUTED, NOT_CHECKED = SUBJECTS = (
     "neurons-table1/raw",
 )
 MEASURED = dict(zip(SUBJECTS, ("holds", "chance", "refuted", "not-checked"), strict=True))
-CHOICE = ("--basis", "raw", "-rA", "-k", "mean-zero or (cos50 and not bound) or mlp-out-artifacts or table1")
+CHOICE = (
+    *("--basis", "raw", "-rA", "--no-twin", "--claims"),
+    "embedding-mean-zero,neurons-cos50,mlp-out-artifacts,neurons-table1",
+)
 
 
 def write(path: Path, model: Path, verdicts: dict[str, str], sha256: str | None = None) -> Path:

@@ -14,28 +14,42 @@ from vsa_checks.plugin.check import REDRAWS
 
 pytestmark = pytest.mark.slow
 
-CHOICE = ("--basis", "raw", "-rA", "--claims", "neurons-*,attention-beyond-random,bundle-recall")
+QUICK = "neurons-cos50,neurons-kurtosis,neurons-table1,attention-beyond-random,bundle-recall"
+CHOICE = ("--basis", "raw", "-rA", "--no-twin", "--claims", QUICK)
 SEEDS = 3
 
 
 @pytest.fixture(scope="module")
-def alone(plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each seed measured by itself: judged again, it needs not be measured again."""
+    return {CACHE_VARIABLE: str(tmp_path_factory.mktemp("cache"))}
+
+
+@pytest.fixture(scope="module")
+def alone(plain: Path, warm: Server, cache: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """A run with each seed by itself."""
     folder = tmp_path_factory.mktemp("alone")
-    return [warm.claims(plain, folder / str(seed), *CHOICE, "--seed", str(seed)) for seed in range(SEEDS)]
+    return [warm.claims(plain, folder / str(seed), *CHOICE, "--seed", str(seed), env=cache) for seed in range(SEEDS)]
+
+
+@pytest.fixture(scope="module")
+def together(plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A run with all seeds, which measures everything itself, and the file of the verdicts that it recorded."""
+    folder = tmp_path_factory.mktemp("together")
+    file = folder / "known.toml"
+    options = ("--seeds", str(SEEDS), "--record", "--recorded", str(file))
+    return warm.claims(plain, folder / "report", *CHOICE, *options), file
 
 
 def verdicts(run: Run) -> dict[str, str]:
     return {name: result["verdict"] for name, result in run.results.items()}
 
 
-def test_a_run_with_several_seeds_counts_what_each_of_them_gives(
-    plain: Path, warm: Server, alone: list[Run], tmp_path: Path
-) -> None:
-    run = warm.claims(plain, tmp_path / "report", *CHOICE, "--seeds", str(SEEDS))
+def test_a_run_with_several_seeds_counts_what_each_of_them_gives(together: tuple[Run, Path], alone: list[Run]) -> None:
+    run, _ = together
     assert verdicts(run) == verdicts(alone[0])
     checked = {name: result for name, result in run.results.items() if result["verdict"] != "not-checked"}
-    assert len(checked) > 5
+    assert len(checked) > 5 and any(result["unsettled"] for result in checked.values())
     for name, result in checked.items():
         seeds = result["details"]["seeds"]
         if seeds["n"] == SEEDS:
@@ -52,20 +66,18 @@ def test_a_run_with_several_seeds_counts_what_each_of_them_gives(
 
 
 def test_what_is_recorded_does_not_hang_on_the_seed(
-    plain: Path, warm: Server, alone: list[Run], tmp_path: Path
+    together: tuple[Run, Path], alone: list[Run], plain: Path, warm: Server, cache: dict[str, str], tmp_path: Path
 ) -> None:
     """Recorded with several seeds, each of them is as recorded; a verdict that none of them gave is not."""
-    file = tmp_path / "known.toml"
-    recorded = warm.claims(
-        plain, tmp_path / "first", *CHOICE, "--seeds", str(SEEDS), "--record", "--recorded", str(file)
-    )
+    recorded, file = together
     assert recorded.code == 0, recorded.output
     known = read_recorded(file, None, recorded.results)
     for name, one in known.items():
         if one.verdict != "not-checked":
             assert {other.results[name]["verdict"] for other in alone} <= set(one.verdicts)
     for seed in range(1, SEEDS):
-        again = warm.claims(plain, tmp_path / str(seed), *CHOICE, "--seed", str(seed), "--recorded", str(file))
+        options = ("--seed", str(seed), "--recorded", str(file))
+        again = warm.claims(plain, tmp_path / str(seed), *CHOICE, *options, env=cache)
         assert again.code == 0, again.output
 
 
