@@ -94,7 +94,7 @@ def broken(plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) 
     return warm.claims(
         plain,
         folder / "report",
-        *("--basis", "raw", "-rA", "-k", CHOICE, "-p", "faulty", "--recorded", str(folder / "f.toml")),
+        *("--basis", "raw", "-rA", "--no-twin", "-k", CHOICE, "-p", "faulty", "--recorded", str(folder / "f.toml")),
         env=plugin(folder, "faulty", FAULTS),
     )
 
@@ -178,10 +178,11 @@ def test_a_claim_that_never_asks_to_be_checked_is_not_run(plain: Path, warm: Ser
 
 def test_nothing_is_recorded_from_a_run_with_a_crash(plain: Path, warm: Server, tmp_path: Path) -> None:
     file = tmp_path / "f.toml"
+    chosen = ("--basis", "raw", "--no-twin", "--claims", "attention-ov-isometry,attention-qk-isometry")
     run = warm.claims(
         plain,
         tmp_path / "report",
-        *("--basis", "raw", "-k", "ov-isometry or qk-isometry", "-p", "faulty", "--record", "--recorded", str(file)),
+        *(*chosen, "-p", "faulty", "--record", "--recorded", str(file)),
         env=plugin(tmp_path, "faulty", FAULTS),
     )
     assert run.code == 1
