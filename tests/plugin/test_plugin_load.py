@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.plugin.runs import Run, Server, arguments, cold
+from tests.plugin.runs import Run, Server, arguments
 from tests.plugin.test_plugin_cache import FEW, N_FEW, but_for_the_run, n_from_cache, results_of, with_cache
 from tests.plugin.test_plugin_faults import plugin
 from vsa_checks import report
@@ -53,18 +53,18 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item, nextitem):
-    if "mlp-out-artifacts.raw.L1" in item.nodeid and os.environ.get("PYTEST_XDIST_WORKER"):
+    if "mlp-out-artifacts.raw.L1" in item.nodeid and hasattr(item.config, "workerinput"):
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def test_a_worker_that_is_lost_fails_the_run_and_the_rest_is_reported(
-    whole: Run, plain: Path, cache_folder: Path, tmp_path: Path
+    whole: Run, plain: Path, warm: Server, cache_folder: Path, tmp_path: Path
 ) -> None:
     only = ("--basis", "raw", "--no-recorded", "--claims", "mlp-out-*")
     env = with_cache(cache_folder, **plugin(tmp_path, "loses", LOSES))
-    env["PYTHONPATH"] += f":{ROOT}"  # the worker is a process that starts anew
-    run = cold(plain, tmp_path / "report", *only, "-n", "1", "-p", "loses", env=env)
+    env["PYTHONPATH"] += f":{ROOT}"  # the worker in its place is a process that starts anew
+    run = warm.claims(plain, tmp_path / "report", *only, "-n", "1", "-p", "loses", env=env)
     assert run.code == 1 and "INTERNALERROR" not in run.output, run.output[-3000:]
     lost = "mlp-out-artifacts/raw/L1"
     expected = {name for name in whole.results if name.startswith("mlp-out-")} - {lost}

@@ -100,26 +100,24 @@ def test_the_twins_values_are_kept(
 
 def test_what_was_planted_is_found_unless_the_shape_gives_it(warm: Server, tmp_path: Path) -> None:
     planted = planted_model(tmp_path / "planted").path
-    run = warm.claims(planted, tmp_path / "report", *OPTIONS)
+    run = warm.claims(
+        planted, tmp_path, *OPTIONS[:-1], "embedding-near-orthogonal,mlp-out-near-orthogonal,neurons-beyond-chance"
+    )
     found = run.results["neurons-beyond-chance/raw/L0/W_in"]
     assert found["verdict"] == "holds" and found["twin"]["met"] is False
     assert run.results["embedding-near-orthogonal/raw"]["twin"]["met"] is True
     assert counts(run, "holds") > counts(run, "given_by_shape") > 0
 
 
-def test_without_a_twin_nothing_of_it_is_measured_or_shown(untrained: Path, warm: Server, tmp_path: Path) -> None:
-    run = warm.claims(untrained, tmp_path, *OPTIONS, "--no-twin")
+def test_without_a_twin_nothing_of_it_is_measured_or_shown(
+    ran: Run, untrained: Path, warm: Server, cache: dict[str, str], tmp_path: Path
+) -> None:
+    """Also where its values are kept."""
+    run = warm.claims(untrained, tmp_path, *OPTIONS, "--no-twin", env=cache)
     assert all(result["twin"] is None and "twin" not in result["details"] for result in run.results.values())
     assert counts(run, "given_by_shape") == 0 < counts(run, "holds")
     assert run.document["environment"]["no_twin"] == "--no-twin was given"
     assert run.output.count("The results have no untrained twin: --no-twin was given.") == 1
-
-
-def test_another_process_tells_the_same(ran: Run, untrained: Path, warm: Server, tmp_path: Path) -> None:
-    run = warm.claims(untrained, tmp_path, *OPTIONS, "-n", "1")
-    assert {name: one["twin"] for name, one in run.results.items()} == {
-        name: one["twin"] for name, one in ran.results.items()
-    }
 
 
 def test_recording_a_registered_model_writes_its_twin(

@@ -200,7 +200,7 @@ def test_both_bases_are_measured_side_by_side(whole: Run, part: Run) -> None:
 def test_another_seed_moves_what_is_simulated_and_nothing_else(
     part: Run, plain: Path, warm: Server, tmp_path: Path
 ) -> None:
-    other = warm.claims(plain, tmp_path, "-k", SOME, "--basis", "raw", "--seed", "7")
+    other = warm.claims(plain, tmp_path, "-k", SOME, "--basis", "raw", "--seed", "7", "--no-twin")
     assert other.document["environment"]["seed"] == 7
     moved = set()
     for name, result in other.results.items():
