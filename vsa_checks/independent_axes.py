@@ -6,11 +6,16 @@ it as well. Nulls that exchange or reflect signs there keep what any such vector
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from vsa_checks.engine.threads import share_out, threads, workers
 from vsa_checks.orthogonality import second_moment
+
+Made = TypeVar("Made")
 
 ROWS_PER_AXIS = 16
 """Vectors per dimension from which the axes are found."""
@@ -18,7 +23,7 @@ STEPS, SETTLED = 60, 1e-3
 """The search ends when no axis turns by more than this (1 - |cos|), or after this many steps."""
 SHARPNESS, TURNS, REFINED = (1.0, 2.0), 20, 1e-4
 """Axes are refined with the contrasts log cosh(s x / deviation), one after the other, each in at most so many steps or
-until no axis turns by more than this."""
+until no axis turns by more than this (1 - |cos|)."""
 LARGEST_TURN = 0.3
 """Radians in each plane, per step of the refinement."""
 LEAST_CURVATURE, HALFWAY = 0.05, 0.5
@@ -26,8 +31,8 @@ LEAST_CURVATURE, HALFWAY = 0.05, 0.5
 one by which two axes halfway between two true ones are known."""
 LEAST_VARIANCE = 1e-6
 """Axes with less than this share of the largest variance are left out."""
-ROWS = 1024
-"""Rows that a thread works on at a time."""
+ROWS, PARTS = 1024, 8
+"""Rows that a thread works on at a time, and how many such parts are in memory at once: each is as large as d x d."""
 
 
 def independent_axes(vectors: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -78,9 +83,8 @@ def _step(even: NDArray[np.float32], turn: NDArray[np.float64]) -> NDArray[np.fl
         slope = np.float32(len(rows)) - np.einsum("ij,ij->j", bent, bent)
         return rows.T @ bent, slope
 
-    starts = range(0, len(even), ROWS)
     drawn, slopes = np.zeros(turn.shape), np.zeros(len(turn))
-    for one, slope in share_out(part, starts, [None] * workers(len(starts))):
+    for one, slope in _in_parts(part, len(even)):
         drawn += one
         slopes += slope
     return (drawn - turn * slopes) / len(even)
@@ -90,7 +94,9 @@ def refined_axes(vectors: NDArray[np.float32], axes: NDArray[np.float32]) -> NDA
     """Turn axes to where the contrast of the vectors is best, without whitening them first.
 
     Whitened vectors of a sample are uncorrelated on the axes found even if the true ones are not in this sample, which
-    limits `independent_axes`. Each step is Newton's for every plane of two axes, as if there were no other.
+    limits `independent_axes`. Each step is Newton's for every plane of two axes as if there were no other, with the
+    curvature that independent entries would have and with the deviations as they were before it. Nothing makes sure
+    that a step improves the contrast; tests show that the axes end closer to the true ones.
 
     Parameters
     ----------
@@ -132,9 +138,8 @@ def _turn(
         bend = 1 - bent * bent
         return entries.T @ bent, (entries * entries).T @ bend, bend.sum(axis=0)
 
-    starts = range(0, len(vectors), ROWS)
     slopes, bends, mean = np.zeros(axes.shape), np.zeros(axes.shape), np.zeros(len(axes))
-    for slope, bend, sums in share_out(part, starts, [None] * workers(len(starts))):
+    for slope, bend, sums in _in_parts(part, len(vectors)):
         slopes += slope
         bends += bend
         mean += sums
@@ -151,6 +156,14 @@ def _turn(
     halfway = curvature < -HALFWAY * own.mean()
     found: NDArray[np.float64] = np.where(halfway, LARGEST_TURN * np.sign(downhill), angles)
     return found
+
+
+def _in_parts(part: Callable[[int, None], Made], n: int) -> Iterator[Made]:
+    """What `part` makes of the rows that follow each start below n, in order, by several threads."""
+    starts = range(0, n, ROWS)
+    for first in range(0, len(starts), PARTS):
+        some = starts[first : first + PARTS]
+        yield from share_out(part, some, [None] * workers(len(some)))
 
 
 def _moved(turned: NDArray[np.float64], turn: NDArray[np.float64]) -> float:

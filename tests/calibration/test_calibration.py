@@ -38,7 +38,7 @@ from vsa_checks.workbench.access import Workbench
 
 pytestmark = pytest.mark.slow
 
-SLOWER = {*attention.CASES, *boolean.CASES, *residual.CASES, "circuits-bound-tokens"}
+SLOWER = {*attention.CASES, *boolean.CASES, *residual.CASES}
 DECISIVE = [claim.id for claim in load_claims().values() if claim.decisive]
 SHAPES = {"like GPT-2": SMALL, "gated": replace(GATED, n_layers=1)}
 
@@ -96,7 +96,7 @@ def rates_on(claim: str, model: str, n: int = 20) -> dict[str, Any]:
 
 PURSUED = (
     *("neurons-beyond-chance", "neurons-kurtosis", "neurons-cos50-few", "neurons-cos30-few"),
-    *("neurons-cos50-bound", "neurons-cos50-bound-few"),
+    *("neurons-cos50-bound", "neurons-cos50-bound-few", "circuits-bound-tokens"),
 )
 FEW_KINDS = 2
 """Of the null models of a claim that takes longer, the first few kinds: the committed rates are of all."""

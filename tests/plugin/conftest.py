@@ -26,10 +26,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, lock: str = ".lock") -> Iterator[None]:
     """One worker at a time."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (folder / lock).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
         yield
 
 
@@ -44,7 +44,7 @@ def plain(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def warm(plain: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Starts runs that measure: everything they need is imported."""
-    with alone_in(shared):
+    with alone_in(shared, ".warm.lock"):
         server = Server(tmp_path_factory.mktemp("warm"), shared, plain)
     yield server
     server.close()
@@ -53,7 +53,7 @@ def warm(plain: Path, shared: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def light(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Starts runs that need no model: neither torch nor any library of models is imported."""
-    with alone_in(shared):
+    with alone_in(shared, ".light.lock"):
         server = Server(tmp_path_factory.mktemp("light"), shared)
     yield server
     server.close()

@@ -96,7 +96,7 @@ def arguments(args: tuple[str, ...], model: str | Path | None, report_dir: Path)
 class Server:
     """A process that forks a pytest run for each request. One serves all that name the same `shared` folder.
 
-    They are to create it one after another.
+    Callers hold a lock while they create it.
     """
 
     def __init__(self, folder: Path, shared: Path, warm: Path | None = None) -> None:
@@ -106,6 +106,7 @@ class Server:
         fcntl.flock(self._users, fcntl.LOCK_SH)  # the server stays as long as somebody holds it
         found = self._connected()
         if found is None:
+            (shared / f"{self._name}.socket").unlink(missing_ok=True)  # of a server that was killed
             environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
             command = [sys.executable, str(SERVER), self._name, *([] if warm is None else ["--warm", str(warm)])]
             with self._log.open("w") as log:

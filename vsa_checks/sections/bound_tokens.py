@@ -31,9 +31,6 @@ LEAST_NEURONS, MOST_NEURONS = 48, 128
 PRODUCTS = 2**30
 """Up to this many products, for all neurons with one reflection, more than the minimum of neurons are used."""
 
-SEARCHED = 2**30
-"""In few dimensions, as many vectors are searched for independent axes as take this many products with all axes."""
-
 
 def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     """Mean rise of the pursuit cosine at k = 5 when tokens bound by layer 0's W_V W_O join the tokens.
@@ -135,9 +132,13 @@ def bound_tokens(bench: Workbench, basis: Basis) -> Heads | None:
 
 
 def _independent_axes(unit: Rows, words: Rows, bound: Heads) -> Rows:
-    """Axes (d, d) along which neurons, tokens and bound tokens, a third each, have the heaviest tails together."""
+    """Axes (d, d) along which neurons, tokens and bound tokens have the heaviest tails together.
+
+    At most a third of the vectors are bound tokens: heads with few large entries bind tokens to vectors whose entries
+    are not independent on any axes, and they must not decide.
+    """
     d, rng = unit.shape[1], stream(0, "independent axes of bound tokens")
-    most = -(-max(ROWS_PER_AXIS * d, SEARCHED // d**2) // 3)
+    most = -(-ROWS_PER_AXIS * d // 3)
     length = np.float32(np.linalg.norm(words) / np.sqrt(len(words)))
 
     def some(n: int) -> NDArray[np.int64]:
