@@ -77,7 +77,7 @@ LAWS = {
 
 @pytest.mark.parametrize("spread", [1.0, 5.0])
 @pytest.mark.parametrize("law", LAWS)
-def test_refined_axes_are_several_times_as_close(law: str, spread: float) -> None:
+def test_refined_axes_are_closer_to_the_true_ones(law: str, spread: float) -> None:
     draw, most = LAWS[law]
     before: list[float] = []
     after: list[float] = []

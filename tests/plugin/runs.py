@@ -164,11 +164,9 @@ class Server:
             answer["code"], output.read_text(errors="replace"), answer["seconds"], report_dir or self.folder, loaded
         )
 
-    def on_terminal(
-        self, args: list[str], env: Mapping[str, str | None], terminal: int, stdout: str = ""
-    ) -> Callable[[], int]:
-        """Run pytest on a terminal, or with stderr alone there; returns a function that waits for the exit code."""
-        self._start(args, env, os.ttyname(terminal), stdout=stdout)
+    def on_terminal(self, args: list[str], env: Mapping[str, str | None], terminal: int) -> Callable[[], int]:
+        """Run pytest on a terminal; returns a function that waits for the exit code."""
+        self._start(args, env, os.ttyname(terminal))
         held = os.dup(terminal)  # until the run is over: it opens the terminal a little later
         codes: list[int] = []
 

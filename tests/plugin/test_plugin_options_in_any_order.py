@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.models import tiny
-from tests.plugin.runs import QUICK, Run, Server
+from tests.plugin.runs import ENVIRONMENT, QUICK, Run, Server
 from vsa_checks.paths import CLAIMS, ROOT
 from vsa_checks.plugin.options import settled
 
@@ -43,10 +46,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (ROOT, "--model MODEL claims/"),
         (ROOT, "--model MODEL --seed 3 claims/test_2_1_embeddings.py"),
-        (ROOT.parent, f"--basis raw --model MODEL {CLAIMS}"),
+        (ROOT, "--basis raw --model MODEL claims/"),
         (CLAIMS, "--model MODEL"),
     ],
-    ids=["model first", "a module", "from elsewhere", "in the folder of claims"],
+    ids=["model first", "a module", "basis first", "in the folder of claims"],
 )
 def test_the_order_of_options_does_not_matter(folder: Path, words: str, model: Path, light: Server) -> None:
     run = collected(light, ["pytest", *words.replace("MODEL", str(model)).split()], folder)
@@ -55,6 +58,19 @@ def test_the_order_of_options_does_not_matter(folder: Path, words: str, model: P
     line = f"claims/test_2_1_embeddings.py::test_embedding_mean_zero[embedding-mean-zero.{basis}]"
     assert line in run.output.splitlines()
     assert not (model.parent / "ran").exists(), "code in the model's folder was run"
+
+
+def test_a_new_process_elsewhere_finds_the_package(model: Path, tmp_path: Path) -> None:
+    chosen = ["--basis", "raw", "--model", str(model), str(CLAIMS), *QUICK, "--collect-only", "-q", "-k", "mean-zero"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *chosen],
+        cwd=tmp_path,
+        env={**os.environ, **ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0 and "[embedding-mean-zero.raw]" in done.stdout, done.stdout + done.stderr
 
 
 HOSTILE = {

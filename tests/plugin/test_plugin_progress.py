@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.plugin.runs import SECONDS, Server, arguments
+from tests.plugin.runs import ENVIRONMENT, Server, arguments
 from tests.plugin.terminal import watched
 from vsa_checks.paths import ROOT
 from vsa_checks.plugin.estimate import Estimate, in_words
@@ -144,7 +145,7 @@ def test_on_a_terminal_one_line_is_rewritten_in_place(
 def test_elsewhere_a_plain_line_comes_now_and_then(terminal: str, plain: Path, warm: Server, tmp_path: Path) -> None:
     chosen, environment = slowly(plain, tmp_path)
     if terminal == "none":
-        _, screen, _ = watched(partial(piped, warm, chosen, environment, tmp_path / "pipe"), 40, 100)
+        _, screen, _ = watched(partial(piped, chosen, environment), 40, 100)
     else:
         _, screen, _ = watched(partial(warm.on_terminal, chosen, environment | {"TERM": terminal}), 40, 100)
     lines = [line for line in screen.scrolled + screen.lines if "checks done" in line]
@@ -153,19 +154,12 @@ def test_elsewhere_a_plain_line_comes_now_and_then(terminal: str, plain: Path, w
     assert any("mlp-out-artifacts/raw/L0 (a step" in line for line in lines)
 
 
-def piped(
-    warm: Server, chosen: list[str], environment: Mapping[str, str | None], pipe: Path, terminal: int
-) -> Callable[[], int]:
+def piped(chosen: list[str], changed: Mapping[str, str | None], terminal: int) -> Callable[[], int]:
     """Start a run as a shell does whose line ends in `| cat`: standard error alone is the terminal."""
-    os.mkfifo(pipe)
-    cat = subprocess.Popen(["cat", pipe], stdout=terminal)
-    ended = warm.on_terminal(chosen, environment, terminal, stdout=str(pipe))
-
-    def code() -> int:
-        assert cat.wait(SECONDS) == 0
-        return ended()
-
-    return code
+    environment = {key: value for key, value in ({**os.environ, **ENVIRONMENT} | dict(changed)).items() if value}
+    command = ["bash", "-c", '"$@" | cat', "bash", sys.executable, "-m", "pytest", *chosen]
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal)
+    return process.wait
 
 
 @pytest.mark.slow
