@@ -118,3 +118,12 @@ def test_in_a_plane_refined_axes_are_those_of_a_search_over_all_angles(seed: int
     best = axes(angles[np.argmin([contrast(angle) for angle in angles])])
     found = refined_axes(rows, axes(rng.uniform(0, np.pi)).astype(np.float32))
     assert np.abs(best.T @ found).max(axis=0) == pytest.approx(1.0, abs=2e-4)
+
+
+def test_how_many_parts_are_in_memory_at_once_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = centered(np.random.default_rng(23).laplace(size=(5000, D)))
+    found = []
+    for parts in (8, 2):
+        monkeypatch.setattr("vsa_checks.independent_axes.PARTS", parts)
+        found.append(refined_axes(rows, independent_axes(rows, np.random.default_rng(0))))
+    assert np.array_equal(*found)
