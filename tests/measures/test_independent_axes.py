@@ -126,4 +126,4 @@ def test_how_many_parts_are_in_memory_at_once_changes_no_bit(monkeypatch: pytest
     for parts in (8, 2):
         monkeypatch.setattr("vsa_checks.independent_axes.PARTS", parts)
         found.append(refined_axes(rows, independent_axes(rows, np.random.default_rng(0))))
-    assert np.array_equal(*found)
+    assert np.array_equal(found[0], found[1])
