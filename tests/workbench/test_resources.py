@@ -102,8 +102,8 @@ def test_more_work_takes_longer_and_slower_machines_too() -> None:
     )
     assert 0 < expected_seconds(GPT2, few, 1e9) < expected_seconds(GPT2, all_of_them, 1e9)
     assert expected_seconds(GPT2, few, 1e9) == pytest.approx(2 * expected_seconds(GPT2, few, 2e9))
-    # All pairs of tokens, centered and not: V^2 d multiplications.
-    assert expected_seconds(GPT2, few, 1e9) == pytest.approx(PRODUCTS * 50257**2 * 768 / 1e9, rel=0.01)
+    # All pairs of tokens, centered and not: V^2 d multiplications, with nothing else to do beside them.
+    assert expected_seconds(GPT2, few, 1e9) == pytest.approx(50257**2 * 768 / 1e9, rel=0.2)
     assert measured_speed(0.05) > 1e8
 
 
