@@ -134,8 +134,8 @@ def bound_tokens(bench: Workbench, basis: Basis) -> Heads | None:
 def _independent_axes(unit: Rows, words: Rows, bound: Heads) -> Rows:
     """Axes (d, d) along which neurons, tokens and bound tokens have the heaviest tails together.
 
-    At most a third of the vectors are bound tokens: heads with few large entries bind tokens to vectors whose entries
-    are not independent on any axes, and they must not decide.
+    At most 16 d / 3 of each: heads with few large entries bind tokens to vectors whose entries are not independent on
+    any axes, and too many of these would decide.
     """
     d, rng = unit.shape[1], stream(0, "independent axes of bound tokens")
     most = -(-ROWS_PER_AXIS * d // 3)
