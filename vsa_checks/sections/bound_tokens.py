@@ -18,7 +18,7 @@ from vsa_checks.reflected import pursue_reflected
 from vsa_checks.sections.neurons import layer_neurons
 from vsa_checks.sections.pursued import PURSUIT_TOKENS, token_bundles
 from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import bootstrap, stream, tail_p
+from vsa_checks.statistics import bootstrap, stream
 from vsa_checks.workbench.access import Workbench
 
 Rows = NDArray[np.float32]
@@ -158,11 +158,4 @@ def _among_reflections(name: str, value: float, real: float, drawn: NDArray[np.f
     The cosines with tokens alone are the same in all, so the rise differs by as much as the cosine. The null's rise
     over all neurons is the layer's own minus the mean difference on the compared neurons.
     """
-    return NullMeasurement(
-        name,
-        value - float(real - drawn.mean()),
-        float(drawn.std(ddof=1)),
-        len(drawn),
-        tail_p(real, drawn, ">="),
-        tail_p(real, drawn, "<="),
-    )
+    return NullMeasurement.of_draws(name, real, drawn, ">=", center=value - float(real - drawn.mean()))
