@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pickletools
 import struct
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -40,13 +41,36 @@ def change_pickled(content: bytes, draw: Random, others: Sequence[bytes] = ()) -
         parts = {one.filename: archive.read(one) for one in archive.infolist()}
     pickles = [name for name in parts if name.endswith("data.pkl")]
     chosen = draw.choice(pickles if pickles and draw.random() < 0.8 else list(parts))
-    if draw.random() < 0.85:
+    kind = draw.random()
+    if kind < 0.2 and chosen in pickles:
+        parts[chosen] = _with_steps(parts[chosen], draw)
+    elif kind < 0.85:
         parts[chosen] = change_bytes(parts[chosen], draw, [parts[name] for name in pickles])
     elif draw.random() < 0.5:
         del parts[chosen]
     else:
         parts[draw.choice((*WORDS[:6], *parts))] = parts.pop(chosen)
     return archived(parts, zipfile.ZIP_STORED if draw.random() < 0.95 else zipfile.ZIP_DEFLATED)
+
+
+_STEPS = (
+    *(b"N", b"(", b"t", b")", b"]", b"}", b"\x85", b"\x86", b"R", b"b", b"a", b"s", b"u", b"e", b"Q", b"0", b"2", b"."),
+    *(b"q\x00", b"h\x00", b"h\x05", b"j\xff\xff\xff\x7f", b"r\xff\xff\xff\x7f", b"X\x01\x00\x00\x00x"),
+    *(b"X\xff\xff\xff\x7f", b"\x8a\x08" + b"\xff" * 7 + b"\x7f", b"\x8a\x05\x00\x00\x00\x00\x04", b"J\xff\xff\xff\xff"),
+    *(b"cbuiltins\nbytearray\n", b"ctorch\nFloatStorage\n", b"ctorch\nTensor\n", b"ctorch\nSize\n", b"cos\nsystem\n"),
+    *(b"ctorch._utils\n_rebuild_tensor_v2\n", b"ccollections\nOrderedDict\n", b"ctorch\n" + b"x" * 20_000 + b"\n"),
+    b")q\x01" + b"h\x01\x86q\x01" * 60,
+)
+"""Steps of a pickle: containers, calls, memos, lengths that lie, functions, names, tuples doubled 60 times."""
+
+
+def _with_steps(content: bytes, draw: Random) -> bytes:
+    """A pickle with a few steps put in between its own."""
+    places = [at for _, _, at in pickletools.genops(content)]
+    for _ in range(draw.choice((1, 1, 2, 3))):
+        at = draw.choice(places)  # right for the first, and anywhere after that
+        content = content[:at] + b"".join(draw.choices(_STEPS, k=draw.choice((1, 2, 4)))) + content[at:]
+    return content
 
 
 def archived(parts: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:

@@ -151,6 +151,15 @@ def test_a_wrong_list_of_models_is_an_error(tmp_path: Path, text: str, message: 
     assert str(path) in str(caught.value)
 
 
+def test_a_list_of_models_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    for id_ in ("a/b", "a/c"):
+        path = tiny.write_registry(tmp_path / "models.toml", x={"source": "hub", "id": id_})
+        found = read_registry(path)
+        assert [(name, entry.id) for name, entry in found.items()] == [("x", id_)]
+        found.clear()  # what one caller does with it changes nothing for others
+        assert list(read_registry(path)) == ["x"]
+
+
 def test_the_list_of_models_can_be_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VSA_CHECKS_MODELS", str(tmp_path / "none.toml"))
     with pytest.raises(ModelError, match=r"none\.toml"):

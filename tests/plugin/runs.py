@@ -49,7 +49,6 @@ class Run:
 
     code: int
     output: str
-    seconds: float
     report_dir: Path
     modules: frozenset[str]
 
@@ -160,9 +159,7 @@ class Server:
         answer = self._answer()
         loaded = frozenset(listing.read_text().split()) if modules else frozenset()
         assert {*answer["others"]} <= {answer["code"]}, "not all copies ended alike"
-        return Run(
-            answer["code"], output.read_text(errors="replace"), answer["seconds"], report_dir or self.folder, loaded
-        )
+        return Run(answer["code"], output.read_text(errors="replace"), report_dir or self.folder, loaded)
 
     def on_terminal(self, args: list[str], env: Mapping[str, str | None], terminal: int) -> Callable[[], int]:
         """Run pytest on a terminal; returns a function that waits for the exit code."""
@@ -225,7 +222,6 @@ class Server:
 def cold(model: str | Path | None, report_dir: Path, *args: str, env: Mapping[str, str] | None = None) -> Run:
     """`python -m pytest claims/` started as a person starts it."""
     environment = {**os.environ, **ENVIRONMENT, **(env or {})}
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments(args, model, report_dir)],
         cwd=ROOT,
@@ -236,4 +232,4 @@ def cold(model: str | Path | None, report_dir: Path, *args: str, env: Mapping[st
         text=True,
         timeout=SECONDS,
     )
-    return Run(done.returncode, done.stdout, time.monotonic() - start, report_dir, frozenset())
+    return Run(done.returncode, done.stdout, report_dir, frozenset())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from vsa_checks.errors import ModelError, first_line
+from vsa_checks.errors import ModelError, first_line, visible
 from vsa_checks.models.files import refuse_pointer
+from vsa_checks.models.plain_pickles import LONGEST, check_plain
 from vsa_checks.reading import GB, open_regular
 
 if TYPE_CHECKING:
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 # What torch writes around each of the files in its archive.
 _AROUND_EACH, _AROUND_ALL = 1024, 1 << 20
-_LONGEST_PICKLE, _LONGEST_OLD = 100_000_000, 20 * GB
+_LONGEST_OLD = 20 * GB
+# The older format: a number, its version, the machine's sizes, the tensors, and the names of their numbers.
+_OLD_PICKLES = 5
 
 
 def all_pickled(files: tuple[Path, ...], model: str) -> dict[str, torch.Tensor]:
@@ -44,12 +48,15 @@ def _pickled(file: Path, model: str) -> dict[str, torch.Tensor]:
 
     check_archive(file, model)
     try:
+        _check_content(file)
+    except pickle.UnpicklingError as problem:
+        raise _refused(file, model, f" ({visible(str(problem)):.200})") from None
+    except Exception as problem:
+        raise _damaged(file, model, first_line(problem)) from None
+    try:
         content = _load(file)
     except pickle.UnpicklingError:  # its words advise to run what is in the file
-        raise ModelError(
-            f"The model {model} is refused: {file.name} in {file.parent} is a pickle that asks to run code or "
-            "is damaged, and only plain tensors are read. Convert it to safetensors where you trust it."
-        ) from None
+        raise _refused(file, model) from None
     except Exception as problem:  # whatever is wrong with the file, it is the same to the person
         raise _damaged(file, model, first_line(problem)) from None
     if not isinstance(content, dict):
@@ -84,7 +91,7 @@ def check_archive(file: Path, model: str) -> None:
         raise _damaged(file, model, first_line(problem)) from None
     if any(one.compress_type != zipfile.ZIP_STORED for one in held):
         raise _damaged(file, model, "its archive is compressed, as torch never does")
-    if any(one.filename.endswith(".pkl") and one.file_size > _LONGEST_PICKLE for one in held):
+    if any(one.filename.endswith(".pkl") and one.file_size > LONGEST for one in held):
         raise _damaged(file, model, "the list of its tensors is too long")
     named = sum(one.file_size for one in held)
     if not named <= size <= named + _AROUND_EACH * len(held) + _AROUND_ALL:
@@ -98,6 +105,32 @@ def _damaged(file: Path, model: str, why: str) -> ModelError:
     )
 
 
+def _refused(file: Path, model: str, why: str = "") -> ModelError:
+    return ModelError(
+        f"The model {model} is refused: {file.name} in {file.parent} is a pickle that asks to run code, holds more "
+        f"than tensors or is damaged{why}, and only plain tensors are read. Convert it to safetensors where you trust "
+        "it."
+    )
+
+
+def _check_content(file: Path) -> None:
+    """Follow the pickles that torch will read. Raises pickle.UnpicklingError for more than tensors."""
+    import torch
+
+    with open_regular(file, what="the file") as opened:
+        if opened.read(4) != b"PK\x03\x04":
+            with _mapped(opened) as mapped:
+                check_plain(mapped, _OLD_PICKLES)
+            return
+    # torch's own reader of archives, because another might find another file of that name in it
+    check_plain(io.BytesIO(torch._C.PyTorchFileReader(str(file)).get_record("data.pkl")))
+
+
+def _mapped(opened: BinaryIO) -> mmap.mmap:
+    """A file that gives no more than it has, whatever length is asked for: another makes room for all of it first."""
+    return mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 def _load(file: Path) -> Any:
     import torch
 
@@ -106,10 +139,6 @@ def _load(file: Path) -> Any:
     except (RuntimeError, ValueError) as problem:
         if "mmap" not in str(problem):
             raise
-    # The older format, which is no zip archive. A file that is mapped gives no more than it has, whatever length is
-    # asked for: another makes room for all of it first.
-    with (
-        open_regular(file, what="the file") as opened,
-        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-    ):
+    # the older format, which is no zip archive
+    with open_regular(file, what="the file") as opened, _mapped(opened) as mapped:
         return torch.load(mapped, map_location="cpu", weights_only=True)  # type: ignore[arg-type]

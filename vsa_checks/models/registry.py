@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,6 +92,15 @@ def registry_path() -> Path:
 def read_registry(path: str | os.PathLike[str] | None = None) -> dict[str, RegistryEntry]:
     """All named models, by name. Raises ModelError if the file is missing, is not TOML, or an entry lacks a field."""
     file = Path(path) if path is not None else registry_path()
+    try:
+        found = os.stat(file)
+    except (OSError, ValueError):  # which reading says better
+        return _read(file, None)
+    return dict(_read(file, (found.st_ino, found.st_size, found.st_mtime_ns)))
+
+
+@lru_cache(maxsize=4)  # every look for a model asks for it, and it takes longer than the look
+def _read(file: Path, _state: tuple[int, int, int] | None) -> dict[str, RegistryEntry]:
     try:
         tables = read_toml(file, limit=_LONGEST, what=_WHAT, schema=dict[str, _Table])
     except Unreadable as problem:
