@@ -55,7 +55,8 @@ def share_out(
 
     made = []
     with threads() as pool:
-        for result in pool.map(do, items):
+        # A thread of its own for all the work would only be waited for.
+        for result in map(do, items) if workers(len(items)) == 1 else pool.map(do, items):
             made.append(result)
             if progress is not None:
                 progress(len(made), len(items))

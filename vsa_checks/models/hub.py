@@ -39,7 +39,7 @@ _SMALL_FILES = (
     "vocab.txt",
     "merges.txt",
 )
-# Pickles, read with weights_only, only where there is nothing better.
+# Pickles only where there is nothing better.
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 _T = TypeVar("_T")

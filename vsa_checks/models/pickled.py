@@ -1,30 +1,50 @@
-"""The tensors of .bin files, which are pickles: only plain ones are taken, and nothing of a file is run."""
+"""The tensors of .bin files, which are archives of a pickle and of numbers, or pickles with numbers after them."""
 
 from __future__ import annotations
 
 import io
+import math
 import mmap
+import struct
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vsa_checks.errors import ModelError, first_line, visible
 from vsa_checks.models.files import refuse_pointer
-from vsa_checks.models.plain_pickles import LONGEST, check_plain
+from vsa_checks.models.plain_pickles import LONGEST, NotPlain, Pairs, Stored, Strided, read_plain
 from vsa_checks.reading import GB, open_regular
 
 if TYPE_CHECKING:
     import torch
 
-# What torch writes around each of the files in its archive.
-_AROUND_EACH, _AROUND_ALL = 1024, 1 << 20
-_LONGEST_OLD = 20 * GB
-# The older format: a number, its version, the machine's sizes, the tensors, and the names of their numbers.
-_OLD_PICKLES = 5
+_ARCHIVE = b"PK\x03\x04"
+# What torch writes around each of the files in its archive, and around all.
+_AROUND_EACH, _AROUND_ALL = 8192, 1 << 20
+_LONGEST_LIST, _LOCAL_HEADER = 8_000_000, struct.Struct("<4s22xHH")
+# The older format: a number, its version, the machine's sizes, the tensors, and the keys of their numbers.
+_OLD_PICKLES, _OLD_NUMBER, _OLD_VERSION, _LONGEST_OLD = 5, 0x1950A86A20F9469CFC6C, 1001, 20 * GB
+_KINDS = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "UntypedStorage": "uint8",
+    "BoolStorage": "bool",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+}
 
 
 def all_pickled(files: tuple[Path, ...], model: str) -> dict[str, torch.Tensor]:
-    """The tensors of .bin files by name.
+    """The tensors of .bin files by name, mapped from there.
 
     Raises ModelError for a pickle that is damaged or holds more than tensors, and for a tensor that is in two files.
     """
@@ -41,104 +61,185 @@ def all_pickled(files: tuple[Path, ...], model: str) -> dict[str, torch.Tensor]:
     return found
 
 
-def _pickled(file: Path, model: str) -> dict[str, torch.Tensor]:
-    import pickle
-
-    import torch
-
-    check_archive(file, model)
-    try:
-        _check_content(file)
-    except pickle.UnpicklingError as problem:
-        raise _refused(file, model, f" ({visible(str(problem)):.200})") from None
-    except Exception as problem:
-        raise _damaged(file, model, first_line(problem)) from None
-    try:
-        content = _load(file)
-    except pickle.UnpicklingError:  # its words advise to run what is in the file
-        raise _refused(file, model) from None
-    except Exception as problem:  # whatever is wrong with the file, it is the same to the person
-        raise _damaged(file, model, first_line(problem)) from None
-    if not isinstance(content, dict):
-        raise ModelError(
-            f"The model {model} cannot be loaded: {file} holds a {type(content).__name__} where named tensors "
-            "are needed. Save the model's state_dict again."
-        )
-    tensors = {str(name): one for name, one in content.items() if isinstance(one, torch.Tensor)}
-    for name, one in tensors.items():
-        plain = one.layout == torch.strided and one.device.type == "cpu"
-        if not plain or one.numel() * one.element_size() > one.untyped_storage().nbytes():
-            raise _damaged(file, model, f"{name:.200} claims the shape {tuple(one.shape)} and has fewer numbers")
-    return tensors
-
-
 def check_archive(file: Path, model: str) -> None:
     """Compare a .bin file's size with what it says to hold, before it is hashed or read. Raises ModelError."""
     refuse_pointer(file, model)
+    with _said(file, model), open_regular(file, what="the file") as opened:
+        _listed(opened)
+
+
+def _pickled(file: Path, model: str) -> dict[str, torch.Tensor]:
+    refuse_pointer(file, model)
+    with _said(file, model), open_regular(file, what="the file") as opened:
+        held = _listed(opened)
+        # Copied where it is written to, which torch wants to be possible; nothing here does.
+        mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_COPY)
+        content, places = _of_archive(held, mapped) if held is not None else _of_older(mapped)
+        if not isinstance(content, Pairs):
+            kind = type(content).__name__
+            raise ModelError(
+                f"The model {model} cannot be loaded: {file} holds a {kind} where named tensors are needed. Save the "
+                "model's state_dict again."
+            )
+        found: dict[str, torch.Tensor] = {}
+        for name, one in content.pairs:
+            if isinstance(one, Strided):
+                if not isinstance(name, str) or name in found:
+                    raise NotPlain("it holds a tensor that has no name of its own")
+                found[name] = _mapped(name, one, mapped, places)
+    return found
+
+
+@contextmanager
+def _said(file: Path, model: str) -> Iterator[None]:
+    """Whatever is wrong with the file, it is the same to the person."""
     try:
-        with open_regular(file, what="the file") as opened:
-            size = opened.seek(0, 2)
-            opened.seek(0)
-            if opened.read(4) != b"PK\x03\x04":  # the older format, which says nothing of its length
-                if size > _LONGEST_OLD:
-                    raise _damaged(file, model, f"it has {size:,} bytes and is no archive")
-                return
-            with zipfile.ZipFile(opened) as archive:
-                held = archive.infolist()
+        yield
     except ModelError:
         raise
-    except Exception as problem:  # zipfile raises NotImplementedError too, for what it takes for another version
-        raise _damaged(file, model, first_line(problem)) from None
-    if any(one.compress_type != zipfile.ZIP_STORED for one in held):
-        raise _damaged(file, model, "its archive is compressed, as torch never does")
+    except NotPlain as problem:
+        raise ModelError(
+            f"The model {model} is refused: {file.name} in {file.parent} is a pickle that asks to run code, holds more "
+            f"than tensors or is damaged ({visible(str(problem)):.200}), and only plain tensors are read. Convert it "
+            "to safetensors where you trust it."
+        ) from None
+    except Exception as problem:  # zipfile and genops raise all kinds
+        why = visible(str(problem)) if isinstance(problem, _Damaged) else first_line(problem)
+        raise ModelError(
+            f"The model {model} cannot be loaded: {file.name} in {file.parent} cannot be read ({why}). Fetch, save or "
+            "convert the model again."
+        ) from None
+
+
+class _Damaged(Exception):
+    """What the file says of itself does not agree with it."""
+
+
+# --- archives ---------------------------------------------------------------------------------------------------------
+
+
+class _InPieces(io.BufferedIOBase):
+    """A file that is not read in longer pieces than the list of an archive's files needs."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = self._file.read(_LONGEST_LIST + 1 if size is None or size < 0 else min(size, _LONGEST_LIST + 1))
+        if len(found) > _LONGEST_LIST:
+            raise _Damaged("the list of its files is too long")
+        return found
+
+
+def _listed(opened: BinaryIO) -> list[zipfile.ZipInfo] | None:
+    """The files in an archive; None for the older format, which is none."""
+    size = opened.seek(0, 2)
+    opened.seek(0)
+    if opened.read(4) != _ARCHIVE:  # which says nothing of its length
+        if size > _LONGEST_OLD:
+            raise _Damaged(f"it has {size:,} bytes and is no archive")
+        return None
+    with zipfile.ZipFile(_InPieces(opened)) as archive:
+        held = archive.infolist()
+    if any(one.compress_type != zipfile.ZIP_STORED or one.flag_bits & 1 for one in held):
+        raise _Damaged("its archive is compressed, as torch never does")
+    if any(one.compress_size != one.file_size for one in held) or len({one.filename for one in held}) < len(held):
+        raise _Damaged("its archive does not say clearly what it holds")
     if any(one.filename.endswith(".pkl") and one.file_size > LONGEST for one in held):
-        raise _damaged(file, model, "the list of its tensors is too long")
+        raise _Damaged("the list of its tensors is too long")
     named = sum(one.file_size for one in held)
     if not named <= size <= named + _AROUND_EACH * len(held) + _AROUND_ALL:
-        raise _damaged(file, model, f"it has {size:,} bytes for {named:,} bytes of content")
+        raise _Damaged(f"it has {size:,} bytes for {named:,} bytes of content")
+    return held
 
 
-def _damaged(file: Path, model: str, why: str) -> ModelError:
-    return ModelError(
-        f"The model {model} cannot be loaded: {file.name} in {file.parent} cannot be read ({why}). Fetch, save or "
-        "convert the model again."
-    )
+def _of_archive(held: list[zipfile.ZipInfo], mapped: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
+    """What the pickle in an archive holds, and where in the file the numbers of each key start, with their length."""
+    places = {one.filename: (_start(one, mapped), one.file_size) for one in held}
+    (pickled,) = [name for name in places if name.count("/") == 1 and name.endswith("/data.pkl")] or [""]
+    if not pickled:
+        raise _Damaged("its archive has no data.pkl")
+    folder = pickled.removesuffix("data.pkl")
+    start, length = places.get(f"{folder}byteorder", (0, 0))
+    if mapped[start : start + min(length, 8)] not in (b"", b"little"):
+        raise _Damaged("its numbers are not little-endian")
+    start, length = places[pickled]
+    (content,), _ = read_plain(io.BytesIO(mapped[start : start + length]), 1)
+    data = f"{folder}data/"
+    return content, {name.removeprefix(data): place for name, place in places.items() if name.startswith(data)}
 
 
-def _refused(file: Path, model: str, why: str = "") -> ModelError:
-    return ModelError(
-        f"The model {model} is refused: {file.name} in {file.parent} is a pickle that asks to run code, holds more "
-        f"than tensors or is damaged{why}, and only plain tensors are read. Convert it to safetensors where you trust "
-        "it."
-    )
+def _start(one: zipfile.ZipInfo, mapped: mmap.mmap) -> int:
+    """Where the content of a stored file begins."""
+    known, name, extra = _LOCAL_HEADER.unpack_from(mapped, max(one.header_offset, 0))
+    start: int = one.header_offset + _LOCAL_HEADER.size + name + extra
+    if known != _ARCHIVE or start + one.file_size > len(mapped):
+        raise _Damaged(f"{one.filename:.200} is not where its archive says")
+    return start
 
 
-def _check_content(file: Path) -> None:
-    """Follow the pickles that torch will read. Raises pickle.UnpicklingError for more than tensors."""
+# --- the older format -------------------------------------------------------------------------------------------------
+
+
+def _of_older(mapped: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
+    """The same of a file of pickles, behind which each key's numbers follow their count."""
+    (number, version, machine, content, keys), referred = read_plain(mapped, _OLD_PICKLES)
+    if (number, version) != (_OLD_NUMBER, _OLD_VERSION) or not isinstance(machine, Pairs):
+        raise _Damaged("it is no file of torch's")
+    if any(name == "little_endian" and value is False for name, value in machine.pairs):
+        raise _Damaged("its numbers are not little-endian")
+    kinds: dict[str, Stored] = {}
+    for stored in referred:
+        other = kinds.setdefault(stored.key, stored)
+        if (other.kind, other.numel) != (stored.kind, stored.numel):
+            raise _Damaged(f"{stored.key:.200} stands for numbers of two kinds")
+    places: dict[str, tuple[int, int]] = {}
+    at = mapped.tell()
+    for key in keys if isinstance(keys, list) else []:
+        if not isinstance(key, str) or key in places or key not in kinds:
+            raise _Damaged("the list of its numbers is another than that of its tensors")
+        (count,) = struct.unpack_from("<q", mapped, at)
+        length = count * _type_of(kinds[key].kind).itemsize
+        if count != kinds[key].numel or at + 8 + length > len(mapped):
+            raise _Damaged(f"it has other numbers than its tensors need ({key:.200})")
+        places[key] = (at + 8, length)
+        at += 8 + length
+    return content, places
+
+
+# --- tensors ----------------------------------------------------------------------------------------------------------
+
+
+def _type_of(kind: str) -> torch.dtype:
     import torch
 
-    with open_regular(file, what="the file") as opened:
-        if opened.read(4) != b"PK\x03\x04":
-            with _mapped(opened) as mapped:
-                check_plain(mapped, _OLD_PICKLES)
-            return
-    # torch's own reader of archives, because another might find another file of that name in it
-    check_plain(io.BytesIO(torch._C.PyTorchFileReader(str(file)).get_record("data.pkl")))
+    found = vars(torch).get(_KINDS.get(kind, kind))
+    if not isinstance(found, torch.dtype):
+        raise NotPlain(f"it holds numbers of the kind {kind:.100}")
+    return found
 
 
-def _mapped(opened: BinaryIO) -> mmap.mmap:
-    """A file that gives no more than it has, whatever length is asked for: another makes room for all of it first."""
-    return mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _load(file: Path) -> Any:
+def _mapped(name: str, one: Strided, mapped: mmap.mmap, places: dict[str, tuple[int, int]]) -> torch.Tensor:
+    """A tensor of the numbers in the file."""
     import torch
 
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, ValueError) as problem:
-        if "mmap" not in str(problem):
-            raise
-    # the older format, which is no zip archive
-    with open_regular(file, what="the file") as opened, _mapped(opened) as mapped:
-        return torch.load(mapped, map_location="cpu", weights_only=True)  # type: ignore[arg-type]
+    stored, dtype = one.stored, _type_of(one.dtype or one.stored.kind)
+    start, length = places.get(stored.key, (0, -1))
+    if length != stored.numel * _type_of(stored.kind).itemsize:
+        raise _Damaged(f"it has other numbers than {name:.200} needs")
+    count = math.prod(one.size)
+    reach = one.offset + sum((n - 1) * step for n, step in zip(one.size, one.stride, strict=True)) + 1 if count else 0
+    if max(count, reach) * dtype.itemsize > length or max(one.size, default=0) >= 1 << 40:
+        raise _Damaged(f"{name:.200} claims the shape {visible(str(one.size)):.100} and has fewer numbers")
+    if count == 0:
+        return torch.empty(one.size, dtype=dtype)
+    whole = torch.frombuffer(mapped, dtype=torch.uint8, offset=start, count=length)
+    if start % dtype.itemsize:  # numbers start anywhere in the older format
+        whole = whole.clone()
+    return whole[: length - length % dtype.itemsize].view(dtype).as_strided(one.size, one.stride, one.offset)

@@ -1,187 +1,280 @@
-"""What a pickle asks for, followed before torch reads it: tensors and plain values, each spelled out.
+"""Reads pickles of named tensors without calling, importing, hashing or comparing anything that they hold.
 
-torch's own reader with weights_only runs no code, and still a small file can keep it busy without end: tuples of tuples
-of tuples that are held twice each, names whose length it takes the square of, a function that makes room for gigabytes.
+torch.load with weights_only runs no code, but a file made for it can keep it busy without end, have it make room for
+gigabytes, or have it read and write memory that is not the tensor's. Here a pickle gives words, numbers, containers and
+descriptions of tensors; everything else that torch would take is passed over, and the rest is refused.
 """
 
 from __future__ import annotations
 
 import mmap
 import pickletools
-import re
-from pickle import UnpicklingError
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
 
 LONGEST = 10_000_000
 """The most bytes in the pickles of one file. A tensor takes some 200, and 30 steps."""
-_MOST_STEPS = 500_000
+_MOST_STEPS = 800_000
 _LONGEST_WORD, _LONGEST_NAME = 1_000_000, 1000
+_MOST_AXES = 16
 
-_TYPES = re.compile(r"torch\.((cuda\.)?\w+Storage|storage\.\w+Storage|bool|u?int\d+|b?float\d\w*|complex\d+)", re.ASCII)
-"""Of numbers and of what holds them; torch refuses those that are none."""
-_ORDERED = "collections.OrderedDict"
-_FUNCTIONS = {f"torch._utils._rebuild_{word}" for word in ("tensor", "tensor_v2", "tensor_v3", "parameter")}
-_FUNCTIONS |= {_ORDERED, "torch.Size", "builtins.set", "__builtin__.set"}
-
-_PLAIN = {"NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1"}
-_WORDS = {"BINUNICODE", "SHORT_BINSTRING"}
-_EMPTY = {"EMPTY_LIST": "list", "EMPTY_DICT": "dict", "EMPTY_SET": "set", "EMPTY_TUPLE": "tuple"}
+_REBUILT = {
+    "torch._utils._rebuild_tensor": 4,
+    "torch._utils._rebuild_tensor_v2": 6,
+    "torch._utils._rebuild_tensor_v3": 7,
+}
+"""Functions that make a tensor, and how many arguments they have at least."""
+_PARAMETERS = {"torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"}
+_OF_TYPE, _ORDERED = "torch._tensor._rebuild_from_type_v2", "collections.OrderedDict"
+_PASSED_OVER = {
+    *("torch.Size", "torch.device", "torch.serialization._get_layout", "_codecs.encode", "collections.Counter"),
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "bytearray", "complex")),
+}
+_TYPES = {"torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.storage.UntypedStorage"}
+_PLAIN = {"BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1", "BINUNICODE", "SHORT_BINSTRING"}
+_MADE: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_TAKES_IN = {"APPEND": ("list", 1), "SETITEM": ("dict", 2), "APPENDS": ("list", None), "SETITEMS": ("dict", None)}
 
 
-def check_plain(file: BinaryIO | mmap.mmap, pickles: int = 1) -> None:
-    """Follow the pickles that stand one after another in a file.
+class NotPlain(Exception):
+    """A pickle asks for more than named tensors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """A function or a type that a pickle names."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """Numbers that stand in the file under a key: how many of which type, by the storage's name."""
+
+    kind: str
+    key: str
+    numel: int
+
+
+@dataclass(frozen=True, eq=False)
+class Strided:
+    """A tensor of stored numbers; its type by name, where it is not that of the storage."""
+
+    stored: Stored
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: str | None = None
+
+
+@dataclass(eq=False)
+class Pairs:
+    """A dictionary, as the keys and values that were put into it."""
+
+    pairs: list[tuple[Any, Any]] = field(default_factory=list)
+
+
+class Other:
+    """Something that no tensor needs."""
+
+
+def read_plain(file: BinaryIO | mmap.mmap, pickles: int) -> tuple[list[Any], list[Stored]]:
+    """What the pickles that stand one after another in a file hold, and all stored numbers that they refer to.
 
     Parameters
     ----------
     file
-        Stands at the first byte of the first pickle.
+        Stands at the first byte of the first pickle, and afterwards behind the last.
     pickles
         How many there are.
 
     Raises
     ------
-    pickle.UnpicklingError
-        For anything but tensors, words, numbers and containers of them, and for more than the bounds of this module.
-        The file is damaged in another way, if another error is raised.
+    NotPlain
+        For what torch would refuse too, and for more than the bounds of this module. The file is damaged in another
+        way, if another error is raised.
     """
     bounded = _Bounded(file)
-    for _ in range(pickles):
-        _Followed(bounded).run()
+    return [_Reader(bounded).read() for _ in range(pickles)], bounded.stored
 
 
 class _Bounded:
-    """The first bytes of a file, in pieces of bounded length."""
+    """The first bytes of a file, in pieces of bounded length, and the first steps."""
 
     def __init__(self, file: BinaryIO | mmap.mmap) -> None:
-        self._file, self.left, self.steps_left = file, LONGEST, _MOST_STEPS
+        self._file, self._bytes_left, self._steps_left = file, LONGEST, _MOST_STEPS
+        self.stored: list[Stored] = []
+
+    def step(self) -> None:
+        self._steps_left -= 1
+        if self._steps_left < 0:
+            raise NotPlain("the list of its tensors is too long")
 
     def read(self, size: int) -> bytes:
         if size > _LONGEST_WORD:
-            raise UnpicklingError("it holds a word that is too long")
+            raise NotPlain("it holds a word that is too long")
         return self._counted(self._file.read(size))
 
     def readline(self) -> bytes:
         at = self._file.tell()
         line, ended, _ = self._file.read(_LONGEST_NAME).partition(b"\n")
         if not ended:
-            raise UnpicklingError("it holds a name that is too long")
+            raise NotPlain("it holds a name that is too long")
         self._file.seek(at + len(line) + 1)
         return self._counted(line + ended)
 
     def _counted(self, content: bytes) -> bytes:
-        self.left -= len(content)
-        if self.left < 0:
-            raise UnpicklingError("the list of its tensors is too long")
+        self._bytes_left -= len(content)
+        if self._bytes_left < 0:
+            raise NotPlain("the list of its tensors is too long")
         return content
 
 
-class _Value:
-    """A value that the pickle makes: its kind, and its size, which counts every part as often as it occurs in it."""
-
-    __slots__ = ("fetched", "kind", "size")
-
-    def __init__(self, kind: str, size: int = 1) -> None:
-        self.kind, self.size, self.fetched = kind, size, False
-
-
-class _Followed:
-    """The stack and the memo of one pickle, of sizes in place of values."""
+class _Reader:
+    """The stack and the memo of one pickle."""
 
     def __init__(self, file: _Bounded) -> None:
         self._file = file
-        self._stack: list[_Value] = []
-        self._below: list[list[_Value]] = []
-        self._memo: dict[int, _Value] = {}
-        self._size_left = LONGEST
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
 
-    def run(self) -> None:
+    def read(self) -> Any:
         for step, argument, _ in pickletools.genops(self._file):  # type: ignore[arg-type]
-            self._file.steps_left -= 1
-            if self._file.steps_left < 0:
-                raise UnpicklingError("the list of its tensors is too long")
+            self._file.step()
             self._take(step.name, argument)
+        return self._popped(1)[0]
 
-    def _take(self, step: str, argument: object) -> None:
-        stack = self._stack
+    def _take(self, step: str, argument: Any) -> None:
         if step in _PLAIN:
-            stack.append(_Value("plain"))
-        elif step in _WORDS:
-            assert isinstance(argument, str)
-            stack.append(_Value("word", 1 + len(argument)))
-        elif step in _EMPTY:
-            stack.append(_Value(_EMPTY[step]))
+            self._stack.append(argument)
+        elif step in _MADE:
+            self._stack.append(_MADE[step])
         elif step in ("BINPUT", "LONG_BINPUT"):
-            assert isinstance(argument, int)
-            self._memo[argument] = stack[-1]
+            self._memo[argument] = self._stack[-1]
         elif step in ("BINGET", "LONG_BINGET"):
-            assert isinstance(argument, int)
-            self._fetch(self._memo[argument])
+            self._stack.append(self._memo[argument])
         elif step == "MARK":
-            self._below.append(stack)
+            self._below.append(self._stack)
             self._stack = []
         elif step == "TUPLE":
-            items = self._above_mark()
-            self._stack.append(_Value("tuple", 1 + _size(items)))
+            made = tuple(self._above_mark())
+            self._stack.append(made)
         elif step in _TUPLES:
-            stack.append(_Value("tuple", 1 + _size(self._popped(_TUPLES[step]))))
-        elif step in _TAKES_IN:
-            kind, count = _TAKES_IN[step]
-            items = self._above_mark() if count is None else self._popped(count)
-            self._put_into(kind, items)
+            self._stack.append(tuple(self._popped(_TUPLES[step])))
+        elif step == "EMPTY_LIST":
+            self._stack.append([])
+        elif step == "EMPTY_DICT":
+            self._stack.append(Pairs())
+        elif step == "EMPTY_SET":
+            self._stack.append(Other())
+        elif step in ("APPEND", "APPENDS"):
+            items = self._popped(1) if step == "APPEND" else self._above_mark()
+            self._top(list).extend(items)
+        elif step in ("SETITEM", "SETITEMS"):
+            items = self._popped(2) if step == "SETITEM" else self._above_mark()
+            self._top(Pairs).pairs.extend(zip(items[::2], items[1::2], strict=True))
         elif step == "GLOBAL":
-            assert isinstance(argument, str)
-            stack.append(_Value(_global(argument)))
+            self._stack.append(_named(argument))
         elif step == "REDUCE":
             function, arguments = self._popped(2)
-            if function.kind not in _FUNCTIONS or arguments.kind != "tuple":
-                raise UnpicklingError("it calls what is no function of tensors")
-            stack.append(_Value("dict" if function.kind == _ORDERED else "tensor", 1 + arguments.size))
+            self._stack.append(_called(function, arguments))
         elif step == "BUILD":  # an ordered dictionary with attributes, as a state_dict is
-            self._put_into("dict", self._popped(1))
+            self._popped(1)
+            self._top(Pairs)
         elif step == "BINPERSID":
-            (storage,) = self._popped(1)
-            if storage.kind != "tuple":
-                raise UnpicklingError("it refers to what is no storage")
-            stack.append(_Value("storage", 1 + storage.size))
+            found = _stored(*self._popped(1))
+            self._file.stored.append(found)
+            self._stack.append(found)
         elif step not in ("PROTO", "STOP"):
-            raise UnpicklingError("it holds more than tensors")
+            raise NotPlain("it holds more than tensors")
 
-    def _fetch(self, value: _Value) -> None:
-        self._size_left -= value.size
-        if self._size_left < 0:
-            raise UnpicklingError("it holds the same parts too often")
-        value.fetched = True
-        self._stack.append(value)
+    def _top(self, kind: type[Any]) -> Any:
+        found = self._stack[-1]
+        if not isinstance(found, kind):
+            raise NotPlain("it changes what is no container")
+        return found
 
-    def _put_into(self, kind: str, items: list[_Value]) -> None:
-        into = self._stack[-1]
-        if into.kind != kind or into.fetched:  # what is in two places stays as it is, so that sizes stay right
-            raise UnpicklingError("it changes what cannot be changed")
-        into.size += _size(items)
-
-    def _popped(self, count: int) -> list[_Value]:
+    def _popped(self, count: int) -> list[Any]:
         if len(self._stack) < count:
-            raise UnpicklingError("it takes more than there is")
+            raise NotPlain("it takes more than there is")
         items = self._stack[-count:]
         del self._stack[-count:]
         return items
 
-    def _above_mark(self) -> list[_Value]:
+    def _above_mark(self) -> list[Any]:
         items, self._stack = self._stack, self._below.pop()
         return items
 
 
-def _size(items: list[_Value]) -> int:
-    return sum(one.size for one in items)
-
-
-def _global(argument: str) -> str:
-    """The kind of value that a name stands for: a function's is its name."""
+def _named(argument: str) -> Named:
     name = argument.replace(" ", ".", 1)
-    if name in _FUNCTIONS:
-        return name
-    if _TYPES.fullmatch(name):
-        return "type"
-    raise UnpicklingError(f"it asks for {name}")
+    known = _TYPES | _PASSED_OVER | _PARAMETERS | _REBUILT.keys() | {_OF_TYPE, _ORDERED}
+    module, _, last = name.rpartition(".")
+    if name not in known and not (module in ("torch", "torch.cuda") and last.isidentifier()):
+        raise NotPlain(f"it asks for {name}")
+    return Named(name)
+
+
+def _called(function: Any, arguments: Any) -> Any:
+    """What calling a named function would give, which is not done."""
+    if not isinstance(function, Named) or not isinstance(arguments, tuple):
+        raise NotPlain("it calls what is no function")
+    name = function.name
+    if name == _OF_TYPE:  # a tensor with attributes of its own, or of a class of its own
+        if len(arguments) != 4 or not isinstance(arguments[0], Named) or arguments[0].name == _OF_TYPE:
+            raise NotPlain("it makes a tensor from other things")
+        return _called(arguments[0], arguments[2])
+    if name == _ORDERED:
+        return _ordered(arguments)
+    if name in _PARAMETERS:
+        if not arguments or not isinstance(arguments[0], Strided):
+            raise NotPlain("it makes a parameter of what is no tensor")
+        return arguments[0]
+    if name in _REBUILT:
+        return _tensor(name, arguments)
+    if name in _PASSED_OVER:
+        return Other()
+    raise NotPlain(f"it calls {name}")
+
+
+def _ordered(arguments: tuple[Any, ...]) -> Pairs:
+    """An ordered dictionary: empty, or of pairs, as Python 2 wrote it."""
+    items = arguments[0] if arguments else []
+    if len(arguments) > 1 or not isinstance(items, list):
+        raise NotPlain("it makes a dictionary of what is no list")
+    if any(not isinstance(item, tuple | list) or len(item) != 2 for item in items):
+        raise NotPlain("it makes a dictionary of what are no pairs")
+    return Pairs([(key, value) for key, value in items])
+
+
+def _stored(described: Any) -> Stored:
+    """The numbers that a tuple refers to: the word storage, type, key, device, how many, and no view of others."""
+    if not isinstance(described, tuple) or len(described) not in (5, 6) or described[5:] not in ((), (None,)):
+        raise NotPlain("it refers to what is no storage")
+    word, kind, key, _, numel = described[:5]
+    if word != "storage" or not isinstance(kind, Named) or not isinstance(key, str) or not _is_count(numel):
+        raise NotPlain("it refers to what is no storage")
+    return Stored(kind.name.rpartition(".")[2], key, numel)
+
+
+def _tensor(name: str, arguments: tuple[Any, ...]) -> Strided | Other:
+    stored, offset, size, stride = arguments[:4] if len(arguments) >= _REBUILT[name] else (None, 0, (), ())
+    counts = (isinstance(one, tuple) and all(map(_is_count, one)) for one in (size, stride))
+    if not isinstance(stored, Stored) or not _is_count(offset) or not all(counts):
+        raise NotPlain("it makes a tensor from other things")
+    if len(size) != len(stride) or len(size) > _MOST_AXES:
+        raise NotPlain("it makes a tensor with axes of no known length")
+    dtype = None
+    if name.endswith("_v3"):
+        if not isinstance(arguments[6], Named):
+            raise NotPlain("it makes a tensor from other things")
+        dtype = arguments[6].name.rpartition(".")[2]
+    metadata = arguments[7 if dtype else 6 :]
+    if any(not isinstance(one, Pairs) or one.pairs for one in metadata if one is not None):
+        return Other()  # conjugate or negative, and stored as it is not
+    return Strided(stored, offset, size, stride, dtype)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 62
