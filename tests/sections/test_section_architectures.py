@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.oracles import Rows, cosine
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
+from vsa_checks.models.texts import shipped_text
 from vsa_checks.sections.heads_on_text import on_text
 from vsa_checks.sections.pursued import token_bundles
 from vsa_checks.workbench.access import Workbench
@@ -148,7 +150,8 @@ def test_bound_tokens_on_text_pass_the_norm_after_attention(kind: str, post: flo
         module.state_dict()[name].copy_(torch.from_numpy(by - post))
     module.save_pretrained(tmp_path)
     write_tokenizer(tmp_path, 300)
-    bench = Workbench(str(tmp_path))
+    text = shipped_text()
+    bench = Workbench(str(tmp_path), text=replace(text, passages=tuple(one[:1000] for one in text.passages)))
     found = on_text(bench, "raw")[1]
     W_V = state["model.layers.1.self_attn.v_proj.weight"]
     W_O = state["model.layers.1.self_attn.o_proj.weight"]
