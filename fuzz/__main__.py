@@ -12,6 +12,7 @@ import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 from fuzz import page, trial
 from fuzz.cases import Reader
@@ -80,23 +81,29 @@ def run(total: int, seed: int, state: Path, only: list[str], jobs: int) -> int:
         for one in chosen:
             counted.setdefault(one, Counts())
         start, before = time.monotonic(), sum(counted[one].tried for one in chosen)
-        while any(counted[one].tried < wanted[one] for one in chosen):
-            left = {one: wanted[one] - counted[one].tried for one in chosen}
-            # those first that are furthest behind their share
-            order = sorted((one for one in chosen if left[one] > 0), key=lambda one: counted[one].tried / wanted[one])
-            tasks = [
-                (one, range(counted[one].tried, counted[one].tried + min(BATCH, left[one])), root)
-                for one, root in zip(order, roots, strict=False)
-            ]
-            with ThreadPoolExecutor(jobs) as pool:
-                done = pool.map(lambda task: trial.run(readers[task[0]], seed, task[1], task[2]), tasks)
-                for (one, _, _), counts in zip(tasks, done, strict=True):
+        # The next inputs of a reader follow those that were counted, so that none is at work twice.
+        idle, turn = set(chosen), Lock()
+
+        def next_reader() -> str | None:
+            with turn:
+                behind = [one for one in idle if counted[one].tried < wanted[one]]
+                found = min(behind, key=lambda one: counted[one].tried / wanted[one], default=None)
+                idle.discard(found or "")
+                return found
+
+        def work(root: Path) -> None:
+            while (one := next_reader()) is not None:
+                first = counted[one].tried
+                counts = trial.run(readers[one], seed, range(first, min(first + BATCH, wanted[one])), root)
+                with turn:
                     counted[one].add(counts)
-                    for finding in counts.findings:
-                        print(
-                            f"FOUND: {finding.reader} {finding.number}: {finding.what} at {finding.place}", flush=True
-                        )
-            write_state(state, seed, counted)
+                    idle.add(one)
+                    write_state(state, seed, counted)
+                for finding in counts.findings:
+                    print(f"FOUND: {finding.reader} {finding.number}: {finding.what} at {finding.place}", flush=True)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(work, roots))
         tried = sum(counted[one].tried for one in chosen)
         print(f"{tried:,} inputs, {tried - before:,} of them now, in {time.monotonic() - start:.0f} s")
     print(page.counts_table({one: counted[one].as_json() for one in chosen}))
