@@ -127,15 +127,16 @@ def _stored(directory: Path) -> None:
     """Every stored tensor, of the shape that is stated."""
     from vsa_checks.models.checksums import content_sha256
     from vsa_checks.models.files import check_folder, find_weights
-    from vsa_checks.models.safetensors_files import stored_dtype
     from vsa_checks.models.storage import open_weights
+    from vsa_checks.models.stored_facts import shapes_and_dtype
 
     check_folder(directory, str(directory))
     weights = find_weights(directory, str(directory))
     stored = open_weights(weights, str(directory))
+    shapes, _ = shapes_and_dtype(weights, str(directory))
+    assert shapes.keys() == set(stored.names)
     for name in stored.names:
-        assert stored.read(name).shape == stored.shape(name), name
-    stored_dtype(weights, {}, str(directory))
+        assert stored.read(name).shape == stored.shape(name) == shapes[name], name
     assert len(content_sha256(directory)) == 64
 
 

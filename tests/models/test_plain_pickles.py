@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 import struct
@@ -19,8 +20,8 @@ from hypothesis import strategies as st
 from fuzz.containers import archived
 from tests.models import tiny
 from vsa_checks.errors import ModelError
-from vsa_checks.models import load
-from vsa_checks.models.pickled import all_pickled, check_archive
+from vsa_checks.models import describe, load
+from vsa_checks.models.pickled import all_pickled
 
 NONE, FALSE, MARK, STOP, EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT = b"N", b"\x89", b"(", b".", b")", b"]", b"}"
 TUPLE, TUPLE1, TUPLE2, REDUCE, BUILD, APPEND, SETITEM, STORED = b"t", b"\x85", b"\x86", b"R", b"b", b"a", b"s", b"Q"
@@ -100,7 +101,6 @@ WRITERS: dict[str, Callable[[Path, bytes], None]] = {"archive": archive, "older 
 
 def refusal(path: Path) -> str:
     with pytest.raises(ModelError) as caught:
-        check_archive(path, "x")
         all_pickled((path,), "x")
     return str(caught.value)
 
@@ -301,7 +301,6 @@ def test_plain_tensors_are_those_that_torch_reads(tmp_path: Path, kind: str, old
 
 
 def assert_as_torch_reads(path: Path) -> None:
-    check_archive(path, "x")
     found = all_pickled((path,), "x")
     wanted = {name: one for name, one in torch.load(path, weights_only=True).items() if isinstance(one, torch.Tensor)}
     assert found.keys() == wanted.keys() and len(wanted) > 0
@@ -349,3 +348,13 @@ def test_a_model_with_pickled_weights_is_run_as_with_others(tmp_path: Path) -> N
     tokens = torch.tensor([[1, 5, 200, 7]])
     one, other = (load(folder, "processed").run_with_cache(tokens)[0] for folder in (plain, pickled))
     assert torch.equal(one, other)
+
+
+def test_a_model_with_pickled_weights_is_described_by_them(tmp_path: Path) -> None:
+    folder = tiny.write_pickled(tiny.write_hf(tmp_path, "llama", dtype=torch.float16))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    assert describe(folder).dtype == "float16"
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 400}))
+    with pytest.raises(ModelError, match=r"has the shape \(300, 24\), its configuration asks for 400 tokens"):
+        describe(folder)

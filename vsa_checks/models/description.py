@@ -26,11 +26,10 @@ from vsa_checks.models.gguf_description import (
 from vsa_checks.models.gguf_parts import read_parts
 from vsa_checks.models.gguf_weights import unused_note
 from vsa_checks.models.info import ModelInfo
-from vsa_checks.models.pickled import check_archive
 from vsa_checks.models.registry import RegistryEntry
-from vsa_checks.models.safetensors_files import stored_dtype, stored_shapes
 from vsa_checks.models.shapes import check_numbers, effective_config, expert_count, row_for, shape_from_config
 from vsa_checks.models.sources import Located, Registry, locate, registry_entry, with_config
+from vsa_checks.models.stored_facts import shapes_and_dtype
 from vsa_checks.models.tensor_names import by_module_name, check_experts, check_sizes, expert_layers, stored_layout
 from vsa_checks.models.vocabulary import TOKENIZER_FILES, directory_text_state, gguf_text_state
 
@@ -104,21 +103,19 @@ def _from_directory(found: Located, directory: Path) -> ModelInfo:
         check_folder(directory, found.name)
     config = read_config(directory, found.name)
     weights = find_weights(directory, found.name)
-    for file in weights.files if weights.pickle else ():
-        check_archive(file, found.name)
-    shapes = None if weights.pickle else stored_shapes(weights, found.name)
-    check_numbers(config, None if shapes is None else len(shapes), found.name)
+    shapes, dtype = shapes_and_dtype(weights, found.name)
+    check_numbers(config, len(shapes), found.name)
     shape = shape_from_config(config, found.name)
     effective = effective_config(config)
-    layout = stored_layout(row_for(effective, found.name).layout, shapes or ())
-    if shapes is not None and layout.embed:
+    layout = stored_layout(row_for(effective, found.name).layout, shapes)
+    if layout.embed:
         check_sizes(shapes, layout, shape, found.name, directory)
         check_experts(shapes, layout, shape.n_layers, expert_count(effective), found.name, directory)
     return _from_config(
         found,
         config,
         sha256=weights_sha256(weights.files),
-        dtype=stored_dtype(weights, config, found.name),
+        dtype=dtype,
         text=_text_of(directory, shape.d_vocab),
         names=shapes,
     )

@@ -1,4 +1,7 @@
-"""The tensors of .bin files, which are archives of a pickle and of numbers, or pickles with numbers after them."""
+"""The tensors of .bin files, which are archives of a pickle and of numbers, or pickles with numbers after them.
+
+What a file holds is found without torch.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -41,14 +45,42 @@ _KINDS = {
     "ComplexFloatStorage": "complex64",
     "ComplexDoubleStorage": "complex128",
 }
+_BYTES = {
+    **dict.fromkeys(("complex128",), 16),
+    **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
+    **dict.fromkeys(("float32", "int32", "uint32"), 4),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
+    **dict.fromkeys(("int8", "uint8", "bool", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"), 1),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A tensor in a file: the name of its type in torch, and where its numbers start, with their length in bytes."""
+
+    tensor: Strided
+    dtype: str
+    file: mmap.mmap
+    start: int
+    length: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.tensor.size
 
 
 def all_pickled(files: tuple[Path, ...], model: str) -> dict[str, torch.Tensor]:
-    """The tensors of .bin files by name, mapped from there.
+    """The tensors of .bin files by name, mapped from there. Raises ModelError as `all_held` does."""
+    return {name: _mapped(one) for name, one in all_held(files, model).items()}
+
+
+def all_held(files: tuple[Path, ...], model: str) -> dict[str, Held]:
+    """What .bin files hold, by name.
 
     Raises ModelError for a pickle that is damaged or holds more than tensors, and for a tensor that is in two files.
     """
-    found: dict[str, torch.Tensor] = {}
+    found: dict[str, Held] = {}
     for file in files:
         own = _pickled(file, model)
         twice = sorted(found.keys() & own.keys())
@@ -61,14 +93,7 @@ def all_pickled(files: tuple[Path, ...], model: str) -> dict[str, torch.Tensor]:
     return found
 
 
-def check_archive(file: Path, model: str) -> None:
-    """Compare a .bin file's size with what it says to hold, before it is hashed or read. Raises ModelError."""
-    refuse_pointer(file, model)
-    with _said(file, model), open_regular(file, what="the file") as opened:
-        _listed(opened)
-
-
-def _pickled(file: Path, model: str) -> dict[str, torch.Tensor]:
+def _pickled(file: Path, model: str) -> dict[str, Held]:
     refuse_pointer(file, model)
     with _said(file, model), open_regular(file, what="the file") as opened:
         held = _listed(opened)
@@ -81,12 +106,12 @@ def _pickled(file: Path, model: str) -> dict[str, torch.Tensor]:
                 f"The model {model} cannot be loaded: {file} holds a {kind} where named tensors are needed. Save the "
                 "model's state_dict again."
             )
-        found: dict[str, torch.Tensor] = {}
+        found: dict[str, Held] = {}
         for name, one in content.pairs:
             if isinstance(one, Strided):
                 if not isinstance(name, str) or name in found:
                     raise NotPlain("it holds a tensor that has no name of its own")
-                found[name] = _mapped(name, one, mapped, places)
+                found[name] = _held(name, one, mapped, places)
     return found
 
 
@@ -205,7 +230,7 @@ def _of_older(mapped: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
         if not isinstance(key, str) or key in places or key not in kinds:
             raise _Damaged("the list of its numbers is another than that of its tensors")
         (count,) = struct.unpack_from("<q", mapped, at)
-        length = count * _type_of(kinds[key].kind).itemsize
+        length = count * _BYTES[_type_of(kinds[key].kind)]
         if count != kinds[key].numel or at + 8 + length > len(mapped):
             raise _Damaged(f"it has other numbers than its tensors need ({key:.200})")
         places[key] = (at + 8, length)
@@ -216,30 +241,34 @@ def _of_older(mapped: mmap.mmap) -> tuple[Any, dict[str, tuple[int, int]]]:
 # --- tensors ----------------------------------------------------------------------------------------------------------
 
 
-def _type_of(kind: str) -> torch.dtype:
-    import torch
-
-    found = vars(torch).get(_KINDS.get(kind, kind))
-    if not isinstance(found, torch.dtype):
+def _type_of(kind: str) -> str:
+    found = _KINDS.get(kind, kind)
+    if found not in _BYTES:
         raise NotPlain(f"it holds numbers of the kind {kind:.100}")
     return found
 
 
-def _mapped(name: str, one: Strided, mapped: mmap.mmap, places: dict[str, tuple[int, int]]) -> torch.Tensor:
-    """A tensor of the numbers in the file."""
-    import torch
-
+def _held(name: str, one: Strided, mapped: mmap.mmap, places: dict[str, tuple[int, int]]) -> Held:
+    """A tensor whose numbers are all there."""
     stored, dtype = one.stored, _type_of(one.dtype or one.stored.kind)
     start, length = places.get(stored.key, (0, -1))
-    if length != stored.numel * _type_of(stored.kind).itemsize:
+    if length != stored.numel * _BYTES[_type_of(stored.kind)]:
         raise _Damaged(f"it has other numbers than {name:.200} needs")
     count = math.prod(one.size)
     reach = one.offset + sum((n - 1) * step for n, step in zip(one.size, one.stride, strict=True)) + 1 if count else 0
-    if max(count, reach) * dtype.itemsize > length or max(one.size, default=0) >= 1 << 40:
+    if max(count, reach) * _BYTES[dtype] > length or max(one.size, default=0) >= 1 << 40:
         raise _Damaged(f"{name:.200} claims the shape {visible(str(one.size)):.100} and has fewer numbers")
-    if count == 0:
+    return Held(one, dtype, mapped, start, length)
+
+
+def _mapped(held: Held) -> torch.Tensor:
+    """A tensor of the numbers in the file."""
+    import torch
+
+    one, dtype, size = held.tensor, getattr(torch, held.dtype), _BYTES[held.dtype]
+    if not math.prod(one.size):
         return torch.empty(one.size, dtype=dtype)
-    whole = torch.frombuffer(mapped, dtype=torch.uint8, offset=start, count=length)
-    if start % dtype.itemsize:  # numbers start anywhere in the older format
+    whole = torch.frombuffer(held.file, dtype=torch.uint8, offset=held.start, count=held.length)
+    if held.start % size:  # numbers start anywhere in the older format
         whole = whole.clone()
-    return whole[: length - length % dtype.itemsize].view(dtype).as_strided(one.size, one.stride, one.offset)
+    return whole[: held.length - held.length % size].view(dtype).as_strided(one.size, one.stride, one.offset)

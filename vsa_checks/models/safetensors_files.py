@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from vsa_checks.errors import ModelError
-from vsa_checks.models.files import WeightFiles, refuse_pointer
+from vsa_checks.models.files import refuse_pointer
 from vsa_checks.reading import Unreadable, check, open_regular, parse_json
 
 FLOAT_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -28,18 +27,6 @@ class Entry(TypedDict):
     dtype: Annotated[str, Field(max_length=16)]
     shape: Annotated[list[_Whole], Field(max_length=_MOST_AXES)]
     data_offsets: Annotated[list[_Whole], Field(min_length=2, max_length=2)]
-
-
-def stored_dtype(weights: WeightFiles, config: dict[str, Any], model: str) -> str:
-    """Name of the type in which most weights are stored. Raises ModelError for a damaged safetensors file."""
-    if weights.pickle:
-        return str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    sizes: Counter[str] = Counter()
-    for file in weights.files:
-        for entry in safetensors_header(file, model)[0].values():
-            sizes[entry["dtype"]] += prod(entry["shape"])
-    kind = sizes.most_common(1)[0][0] if sizes else "F32"
-    return FLOAT_NAMES.get(kind, kind)
 
 
 def all_entries(files: tuple[Path, ...], model: str) -> dict[str, tuple[Path, int, Entry]]:
@@ -58,11 +45,6 @@ def all_entries(files: tuple[Path, ...], model: str) -> dict[str, tuple[Path, in
             )
         found |= {name: (file, data_start, entry) for name, entry in header.items()}
     return found
-
-
-def stored_shapes(weights: WeightFiles, model: str) -> dict[str, tuple[int, ...]]:
-    """Name of each tensor in safetensors files -> its shape. Raises ModelError as `all_entries` does."""
-    return {name: tuple(entry["shape"]) for name, (_, _, entry) in all_entries(weights.files, model).items()}
 
 
 def safetensors_header(path: Path, model: str) -> tuple[dict[str, Entry], int]:
