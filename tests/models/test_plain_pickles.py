@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import struct
@@ -21,7 +22,7 @@ from fuzz.containers import archived
 from tests.models import tiny
 from vsa_checks.errors import ModelError
 from vsa_checks.models import describe, load
-from vsa_checks.models.pickled import all_pickled
+from vsa_checks.models.pickled import all_held, all_tensors, one_tensor
 
 NONE, FALSE, MARK, STOP, EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT = b"N", b"\x89", b"(", b".", b")", b"]", b"}"
 TUPLE, TUPLE1, TUPLE2, REDUCE, BUILD, APPEND, SETITEM, STORED = b"t", b"\x85", b"\x86", b"R", b"b", b"a", b"s", b"Q"
@@ -99,9 +100,26 @@ def older(
 WRITERS: dict[str, Callable[[Path, bytes], None]] = {"archive": archive, "older format": older}
 
 
+def read(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a file, which are the same one by one and part by part."""
+    held = all_held((path,), "x")
+    found = all_tensors(held, "x")
+    for name, tensor in found.items():
+        for part, other in [(None, tensor), *enumerate(tensor if tensor.ndim else [])][:4]:
+            assert same(one_tensor(held[name], "x", part), other), name
+    return found
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    bits = (torch.view_as_real(x) if x.is_complex() else x for x in (one, other))
+    return torch.equal(*(x.double() for x in bits))
+
+
 def refusal(path: Path) -> str:
     with pytest.raises(ModelError) as caught:
-        all_pickled((path,), "x")
+        read(path)
     return str(caught.value)
 
 
@@ -109,7 +127,7 @@ def refusal(path: Path) -> str:
 def test_the_builders_of_these_tests_write_what_torch_reads(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "pytorch_model.bin"
     WRITERS[kind](path, named_a(tensor(stored(word("0"), value(2), *([NONE] if kind == "older format" else [])))))
-    for found in (torch.load(path, weights_only=True), all_pickled((path,), "x")):
+    for found in (torch.load(path, weights_only=True), read(path)):
         assert found["a"].tolist() == [1.0, 2.0]
 
 
@@ -132,7 +150,7 @@ PASSED_OVER = {
 def test_what_no_tensor_needs_is_passed_over(tmp_path: Path, kind: str, writer: str) -> None:
     path = tmp_path / "pytorch_model.bin"
     WRITERS[writer](path, named_a(tensor(stored())) + word("rest") + PASSED_OVER[kind] + SETITEM)
-    found = all_pickled((path,), "x")
+    found = read(path)
     assert {name: one.tolist() for name, one in found.items()} == {"a": [1.0, 2.0]}
 
 
@@ -147,6 +165,26 @@ REFUSED = {
     "a function of the system": (call("os.system", word("true")), "it asks for os.system"),
     "a function of torch": (call("torch.load", word("x")), "it calls torch.load"),
     "a storage of gigabytes": (call("torch.FloatStorage", value(1 << 33)), "it calls torch.FloatStorage"),
+    "an ordered dictionary of one long list many times": (
+        MARK
+        + named("collections.OrderedDict")
+        + put(0)
+        + tuple_of(EMPTY_LIST + MARK + (NONE + NONE + TUPLE2) * 60_000 + b"e")
+        + put(1)
+        + REDUCE
+        + (get(0) + get(1) + REDUCE) * 400
+        + TUPLE,
+        "the list of its tensors is too long",
+    ),
+    "a tensor of many arguments many times": (
+        named("torch._utils._rebuild_tensor_v2") + tuple_of(stored(), NONE * 300_000) + REDUCE,
+        "from other things",
+    ),
+    "names and nothing else": (named("torch.a") * 50_000, "the list of its tensors is too long"),
+    "no numbers along axes beyond number": (
+        named_a(tensor(stored(), value(0), value((0, 1 << 39, 1 << 39)), value((1, 1, 1)))),
+        "has fewer numbers",
+    ),
     "a name in another alphabet": (named("torch.ＦloatStorage"), "cannot be read"),
     "a word that is called": (word("w" * 900_000) + EMPTY_TUPLE + REDUCE, "it calls what is no function"),
     "a tensor without a name": (under(DOUBLED, tensor(stored())), "no name of its own"),
@@ -160,9 +198,9 @@ REFUSED = {
     "a tensor of a word": (tensor(word("0")), "from other things"),
     "a tensor of attributes": (tensor(ORDERED + under(word("dtype"), NONE) + BUILD), "from other things"),
     "a parameter of nothing": (call("torch._utils._rebuild_parameter", NONE, FALSE, ORDERED), "what is no tensor"),
-    "a negative stride": (tensor(stored(), value(1), value((2,)), value((-1,))), "from other things"),
-    "a size of truth": (tensor(stored(), value(0), value((True,))), "from other things"),
-    "many axes": (tensor(stored(), value(0), value((1,) * 300), value((1,) * 300)), "axes of no known length"),
+    "a negative stride": (tensor(stored(), value(1), value((2,)), value((-1,))), "axes of no known length"),
+    "a size of truth": (tensor(stored(), value(0), value((True,))), "axes of no known length"),
+    "many axes": (tensor(stored(), value(0), value((1,) * 300), value((1,) * 300)), "from other things"),
     "a tensor made anew": (
         tensor(stored()) + tuple_of(NONE, value(0), *SIZES) + BUILD,
         "changes what is no container",
@@ -211,6 +249,28 @@ def test_an_archive_with_two_lists_of_its_files(tmp_path: Path) -> None:
     assert "is not where its archive says" in refusal(path)
 
 
+def test_an_archive_whose_files_lie_before_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    archive(path, named_a(tensor(stored())))
+    content = bytearray(path.read_bytes())
+    end = content.index(b"PK\x05\x06")
+    listed = [at + 42 for at in range(len(content)) if content.startswith(b"PK\x01\x02", at)]
+    for at in (end + 16, *listed[:-1]):
+        struct.pack_into("<I", content, at, struct.unpack_from("<I", content, at)[0] + 1000)
+    path.write_bytes(content)
+    assert "is not where its archive says" in refusal(path)
+
+
+def test_a_file_that_is_cut_after_it_was_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    older(path, named_a(tensor(stored())))
+    held = all_held((path,), "x")
+    os.truncate(path, path.stat().st_size - 1)
+    for call in (lambda: all_tensors(held, "x"), lambda: one_tensor(held["a"], "x")):
+        with pytest.raises(ModelError, match="ends before the numbers"):
+            call()
+
+
 def test_an_archive_that_holds_a_file_twice(tmp_path: Path) -> None:
     path = tmp_path / "pytorch_model.bin"
     archive(path, named_a(tensor(stored())))
@@ -234,7 +294,7 @@ def test_an_archive_beside_its_pickle(tmp_path: Path, other: dict[str, bytes], s
     if said:
         assert said in refusal(path)
     else:
-        assert all_pickled((path,), "x")["a"].tolist() == [1.0, 2.0]
+        assert read(path)["a"].tolist() == [1.0, 2.0]
 
 
 COUNT = struct.pack("<q", 2)
@@ -287,6 +347,7 @@ def _sound() -> dict[str, Any]:
             "plain": [None, True, 2.5, 2**70, 1j, (1, 2, 3, 4), {"x": ()}, OrderedDict(a=1)],
             "training": torch.optim.Adam(layer.parameters()).state_dict(),
             3: "a number as a key",
+            4: shared,
         },
     }
 
@@ -301,15 +362,14 @@ def test_plain_tensors_are_those_that_torch_reads(tmp_path: Path, kind: str, old
 
 
 def assert_as_torch_reads(path: Path) -> None:
-    found = all_pickled((path,), "x")
-    wanted = {name: one for name, one in torch.load(path, weights_only=True).items() if isinstance(one, torch.Tensor)}
+    found = read(path)
+    loaded = torch.load(path, weights_only=True).items()
+    wanted = {str(name): one for name, one in loaded if isinstance(one, torch.Tensor)}
     assert found.keys() == wanted.keys() and len(wanted) > 0
     for name, one in wanted.items():
         mine = found[name]
-        assert (mine.dtype, mine.shape) == (one.dtype, one.shape), name
+        assert same(mine, one.detach()), name
         assert mine.stride() == one.stride() or not one.numel(), name
-        bits = (torch.view_as_real(x) if x.is_complex() else x for x in (mine, one.detach()))
-        assert torch.equal(*(x.double() for x in bits)), name
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
@@ -339,7 +399,7 @@ def test_as_many_tensors_as_the_largest_models_have_in_a_file(tmp_path: Path) ->
     number = torch.ones(1)
     names = [f"model.layers.{at}.mlp.experts.{at}.down_proj.weight" for at in range(20_000)]
     torch.save(dict.fromkeys(names, number[:]), tmp_path / "pytorch_model.bin")
-    assert list(all_pickled((tmp_path / "pytorch_model.bin",), "x")) == names
+    assert list(read(tmp_path / "pytorch_model.bin")) == names
 
 
 def test_a_model_with_pickled_weights_is_run_as_with_others(tmp_path: Path) -> None:

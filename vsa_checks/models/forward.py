@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vsa_checks.errors import ModelError, first_line
 from vsa_checks.models.architecture import Architecture
 from vsa_checks.models.files import find_weights
-from vsa_checks.models.pickled import all_pickled
+from vsa_checks.models.pickled import all_held, all_tensors
 from vsa_checks.models.shapes import ONE_KEY_HEAD_EACH
 from vsa_checks.models.sources import Located
 from vsa_checks.models.tensor_names import by_module_name
@@ -94,7 +94,7 @@ def module_from_directory(directory: Path, model: str, row: Architecture, unembe
         del config.num_key_value_heads  # the class does not look at it, and transformer_lens does
     weights = find_weights(directory, model)
     if weights.pickle:  # read here, never by a library that unpickles
-        tensors = all_pickled(weights.files, model)
+        tensors = all_tensors(all_held(weights.files, model), model)
         return _build(
             model, directory, row, unembedding, config=config, pretrained_model_name_or_path=None, state_dict=tensors
         )

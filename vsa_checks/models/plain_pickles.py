@@ -7,23 +7,22 @@ descriptions of tensors; everything else that torch would take is passed over, a
 
 from __future__ import annotations
 
-import mmap
 import pickletools
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 LONGEST = 10_000_000
 """The most bytes in the pickles of one file. A tensor takes some 200, and 30 steps."""
-_MOST_STEPS = 800_000
+_MOST_STEPS, _STEPS_OF_A_NAME = 800_000, 20
 _LONGEST_WORD, _LONGEST_NAME = 1_000_000, 1000
 _MOST_AXES = 16
 
 _REBUILT = {
-    "torch._utils._rebuild_tensor": 4,
-    "torch._utils._rebuild_tensor_v2": 6,
-    "torch._utils._rebuild_tensor_v3": 7,
+    "torch._utils._rebuild_tensor": (4, 4),
+    "torch._utils._rebuild_tensor_v2": (6, 7),
+    "torch._utils._rebuild_tensor_v3": (7, 8),
 }
-"""Functions that make a tensor, and how many arguments they have at least."""
+"""Functions that make a tensor, and how many arguments they have at least and at most."""
 _PARAMETERS = {"torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"}
 _OF_TYPE, _ORDERED = "torch._tensor._rebuild_from_type_v2", "collections.OrderedDict"
 _PASSED_OVER = {
@@ -31,6 +30,7 @@ _PASSED_OVER = {
     *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "bytearray", "complex")),
 }
 _TYPES = {"torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer", "torch.storage.UntypedStorage"}
+_KNOWN = _TYPES | _PASSED_OVER | _PARAMETERS | _REBUILT.keys() | {_OF_TYPE, _ORDERED}
 _PLAIN = {"BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1", "BINUNICODE", "SHORT_BINSTRING"}
 _MADE: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -78,7 +78,7 @@ class Other:
     """Something that no tensor needs."""
 
 
-def read_plain(file: BinaryIO | mmap.mmap, pickles: int) -> tuple[list[Any], list[Stored]]:
+def read_plain(file: BinaryIO, pickles: int) -> tuple[list[Any], list[Stored]]:
     """What the pickles that stand one after another in a file hold, and all stored numbers that they refer to.
 
     Parameters
@@ -101,12 +101,12 @@ def read_plain(file: BinaryIO | mmap.mmap, pickles: int) -> tuple[list[Any], lis
 class _Bounded:
     """The first bytes of a file, in pieces of bounded length, and the first steps."""
 
-    def __init__(self, file: BinaryIO | mmap.mmap) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self._file, self._bytes_left, self._steps_left = file, LONGEST, _MOST_STEPS
         self.stored: list[Stored] = []
 
-    def step(self) -> None:
-        self._steps_left -= 1
+    def step(self, count: int = 1) -> None:
+        self._steps_left -= count
         if self._steps_left < 0:
             raise NotPlain("the list of its tensors is too long")
 
@@ -116,12 +116,10 @@ class _Bounded:
         return self._counted(self._file.read(size))
 
     def readline(self) -> bytes:
-        at = self._file.tell()
-        line, ended, _ = self._file.read(_LONGEST_NAME).partition(b"\n")
-        if not ended:
+        line = self._file.readline(_LONGEST_NAME)
+        if not line.endswith(b"\n"):
             raise NotPlain("it holds a name that is too long")
-        self._file.seek(at + len(line) + 1)
-        return self._counted(line + ended)
+        return self._counted(line)
 
     def _counted(self, content: bytes) -> bytes:
         self._bytes_left -= len(content)
@@ -175,9 +173,12 @@ class _Reader:
             items = self._popped(2) if step == "SETITEM" else self._above_mark()
             self._top(Pairs).pairs.extend(zip(items[::2], items[1::2], strict=True))
         elif step == "GLOBAL":
+            self._file.step(_STEPS_OF_A_NAME)
             self._stack.append(_named(argument))
         elif step == "REDUCE":
             function, arguments = self._popped(2)
+            if isinstance(arguments, tuple) and arguments and isinstance(arguments[0], list):
+                self._file.step(len(arguments[0]))  # a list of pairs is copied each time
             self._stack.append(_called(function, arguments))
         elif step == "BUILD":  # an ordered dictionary with attributes, as a state_dict is
             self._popped(1)
@@ -209,9 +210,8 @@ class _Reader:
 
 def _named(argument: str) -> Named:
     name = argument.replace(" ", ".", 1)
-    known = _TYPES | _PASSED_OVER | _PARAMETERS | _REBUILT.keys() | {_OF_TYPE, _ORDERED}
     module, _, last = name.rpartition(".")
-    if name not in known and not (module in ("torch", "torch.cuda") and last.isidentifier()):
+    if name not in _KNOWN and not (module in ("torch", "torch.cuda") and last.isidentifier()):
         raise NotPlain(f"it asks for {name}")
     return Named(name)
 
@@ -259,11 +259,12 @@ def _stored(described: Any) -> Stored:
 
 
 def _tensor(name: str, arguments: tuple[Any, ...]) -> Strided | Other:
-    stored, offset, size, stride = arguments[:4] if len(arguments) >= _REBUILT[name] else (None, 0, (), ())
-    counts = (isinstance(one, tuple) and all(map(_is_count, one)) for one in (size, stride))
-    if not isinstance(stored, Stored) or not _is_count(offset) or not all(counts):
+    least, most = _REBUILT[name]
+    stored, offset, size, stride = arguments[:4] if least <= len(arguments) <= most else (None, 0, (), ())
+    lengths = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= _MOST_AXES
+    if not isinstance(stored, Stored) or not _is_count(offset) or not lengths:
         raise NotPlain("it makes a tensor from other things")
-    if len(size) != len(stride) or len(size) > _MOST_AXES:
+    if not all(map(_is_count, size + stride)):
         raise NotPlain("it makes a tensor with axes of no known length")
     dtype = None
     if name.endswith("_v3"):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vsa_checks.errors import ModelError
 from vsa_checks.models.files import WeightFiles
-from vsa_checks.models.pickled import all_pickled
+from vsa_checks.models.pickled import all_held, one_tensor
 from vsa_checks.models.safetensors_files import FLOAT_NAMES, Entry, all_entries
 
 Array = NDArray[np.float32]
@@ -97,26 +97,26 @@ class Pickled:
 
     def __init__(self, files: tuple[Path, ...], model: str) -> None:
         """Open the files. Raises ModelError for a pickle that is damaged or holds more than tensors."""
-        self._tensors, self._model = all_pickled(files, model), model
+        self._held, self._model = all_held(files, model), model
 
     @property
     def names(self) -> Collection[str]:
         """Names of all tensors."""
-        return self._tensors.keys()
+        return self._held.keys()
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of one tensor."""
-        return tuple(self._tensors[name].shape)
+        return self._held[name].shape
 
     def read(self, name: str, index: int | None = None) -> Array:
         """One tensor as float32, or its part `index` along the first axis."""
-        tensor = self._tensors[name] if index is None else self._tensors[name][index]
-        if str(tensor.dtype).removeprefix("torch.") not in FLOAT_NAMES.values():
+        held = self._held[name]
+        if held.dtype not in FLOAT_NAMES.values():
             raise ModelError(
-                f"The model {self._model} cannot be loaded: {name} is stored as {tensor.dtype}, which means nothing "
-                "without the scales that were taken out of it. Give the model in float32, bfloat16 or float16."
+                f"The model {self._model} cannot be loaded: {name} is stored as torch.{held.dtype}, which means "
+                "nothing without the scales that were taken out of it. Give the model in float32, bfloat16 or float16."
             )
-        values: Array = tensor.detach().float().contiguous().numpy()
+        values: Array = one_tensor(held, self._model, index).float().contiguous().numpy()
         return values if values.base is None else values.copy()
 
 
