@@ -261,6 +261,22 @@ def test_an_archive_whose_files_lie_before_its_beginning(tmp_path: Path) -> None
     assert "is not where its archive says" in refusal(path)
 
 
+def test_two_storages_of_an_archive_that_begin_together(tmp_path: Path) -> None:
+    """The list of its files may give the same numbers two names and lengths."""
+    path = tmp_path / "pytorch_model.bin"
+    both = named_a(tensor(stored(word("1"), value(0)), value(0), value((0,)))) + word("b") + tensor(stored()) + SETITEM
+    archive(path, both, **{"data/1": b""})
+    content = bytearray(path.read_bytes())
+    listed = {}
+    for at in (at for at in range(len(content)) if content.startswith(b"PK\x01\x02", at)):
+        (length,) = struct.unpack_from("<H", content, at + 28)
+        listed[bytes(content[at + 46 : at + 46 + length])] = at + 42
+    one, other = (listed[name] for name in (b"archive/data/0", b"archive/data/1"))
+    content[other : other + 4] = content[one : one + 4]
+    path.write_bytes(content)
+    assert {name: found.tolist() for name, found in read(path).items()} == {"a": [], "b": [1.0, 2.0]}
+
+
 def test_a_file_that_is_cut_after_it_was_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "pytorch_model.bin"
     older(path, named_a(tensor(stored())))

@@ -73,12 +73,12 @@ class Held:
 
 def all_tensors(held: Mapping[str, Held], model: str) -> dict[str, torch.Tensor]:
     """Tensors from their files; those of one storage share it. Raises ModelError for a file that has changed."""
-    storages: dict[tuple[Path, int], bytearray] = {}
+    storages: dict[tuple[Path, int, int], bytearray] = {}
     found = {}
     for name, one in held.items():
-        place = one.file, one.start
+        place = one.file, one.start, one.length
         if place not in storages:
-            storages[place] = _read(one.file, one.start, one.length, model)
+            storages[place] = _read(*place, model)
         found[name] = _strided(one, storages[place], one.tensor.offset)
     return found
 
