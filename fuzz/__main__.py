@@ -11,6 +11,7 @@ import time
 import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from pathlib import Path
 from threading import Lock
 
@@ -41,9 +42,9 @@ def prepared(folder: Path) -> dict[str, Reader]:
 
 
 def shares(readers: dict[str, Reader], total: int) -> dict[str, int]:
-    """How many of all inputs go to each reader."""
+    """How many of all inputs, or one more, go to each reader."""
     whole = sum(reader.share for reader in readers.values())
-    return {name: round(total * reader.share / whole) for name, reader in readers.items()}
+    return {name: ceil(total * reader.share / whole) for name, reader in readers.items()}
 
 
 def read_state(path: Path, seed: int) -> dict[str, Counts]:
