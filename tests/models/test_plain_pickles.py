@@ -413,7 +413,7 @@ def test_any_view_of_any_numbers(
 
 def test_as_many_tensors_as_the_largest_models_have_in_a_file(tmp_path: Path) -> None:
     number = torch.ones(1)
-    names = [f"model.layers.{at}.mlp.experts.{at}.down_proj.weight" for at in range(20_000)]
+    names = [f"model.layers.{at}.mlp.experts.{at}.down_proj.weight" for at in range(8_000)]
     torch.save(dict.fromkeys(names, number[:]), tmp_path / "pytorch_model.bin")
     assert list(read(tmp_path / "pytorch_model.bin")) == names
 
