@@ -89,7 +89,8 @@ def run(total: int, seed: int, state: Path, only: list[str], jobs: int) -> int:
             with turn:
                 behind = [one for one in idle if counted[one].tried < wanted[one]]
                 found = min(behind, key=lambda one: counted[one].tried / wanted[one], default=None)
-                idle.discard(found or "")
+                if found is not None:
+                    idle.remove(found)
                 return found
 
         def work(root: Path) -> None:

@@ -225,7 +225,7 @@ def values(sizes: Sizes, weights: Weights) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sizes", "scales"), [(SMALL, WHOLE[:1]), (SMALL_GATED, WHOLE[-1:])], ids=["like GPT-2", "like Llama"]
+    ("sizes", "scales"), [(SMALL, WHOLE[::2]), (SMALL_GATED, WHOLE[1:2])], ids=["like GPT-2", "like Llama"]
 )
 def test_no_claim_sees_how_large_a_matrix_is(sizes: Sizes, scales: list[float]) -> None:
     weights = planted_weights(sizes, bundle=3)

@@ -1,4 +1,4 @@
-"""Reads pickles of named tensors without calling, importing, hashing or comparing anything that they hold.
+"""Reads pickles of named tensors: calls and imports nothing that they name, hashes and compares no container of them.
 
 torch.load with weights_only runs no code, but a file made for it can keep it busy without end, have it make room for
 gigabytes, or have it read and write memory that is not the tensor's. Here a pickle gives words, numbers, containers and
