@@ -1,6 +1,7 @@
 # make verify    set up if needed, then check the claims on a model and write the report
 # make test      set up if needed, then run linters, type checks and the tests of the checks themselves
 # make quick     the same without slow tests, for use between edits
+# make thorough  the tests that `make test` leaves out: further cases of what it tries
 # `make help` lists the rest.
 
 MODEL         ?= smollm2-135m
@@ -25,7 +26,7 @@ PROPERTY_TESTS ?= claims/test_2_bundling.py claims/test_2_2_binding.py
 MAKEFLAGS += --no-print-directory
 .SUFFIXES:
 .DEFAULT_GOAL := help
-.PHONY: help setup set-up-steps verify test quick lint calibration benchmarks dynamics mutants fuzz findings lock sbom audit clean distclean
+.PHONY: help setup set-up-steps verify test quick thorough lint calibration benchmarks dynamics mutants fuzz findings lock sbom audit clean distclean
 
 # Relative paths throughout: the checkout's path may contain a space.
 VENV   := .venv
@@ -59,6 +60,7 @@ help:
 	@echo "               check the claims on a model (a name or a path); the report goes to reports/"
 	@echo "make test [TEST_ARGS=...]   linters, type checks, and the tests of the checks themselves"
 	@echo "make quick     the same without tests marked slow or browser: about a minute, for use between edits"
+	@echo "make thorough  the tests that make test leaves out: further cases, whole models (before a release)"
 	@echo "make lint      ruff, mypy and deptry only"
 	@echo "make mutants [MUTANTS='vsa_checks.judging.judge*']   change the checks, and count the changes that no test catches"
 	@echo "make calibration   measure how often claims hold by chance and on planted structure, into docs/"
@@ -170,12 +172,15 @@ test: setup
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(FIRST_TESTS) >$(VENV)/first-tests.log 2>&1 & first=$$!; \
 	{ $(LINTERS); }; status=$$?; \
 	wait $$first || status=$$?; cat $(VENV)/first-tests.log; exit $$status
-	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ $(FIRST_TESTS:%=--ignore=%) $(TEST_ARGS)
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ $(FIRST_TESTS:%=--ignore=%) -m "not thorough" $(TEST_ARGS)
 	@# no:html: do not overwrite the log of the last run on a model, under reports/
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html $(TEST_ARGS)
 
 quick: lint
-	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ -m "not slow and not browser" $(TEST_ARGS)
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ -m "not slow and not browser and not thorough" $(TEST_ARGS)
+
+thorough: setup
+	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ -m thorough $(TEST_ARGS)
 
 # The compiled loops run as plain Python here; otherwise they would be compiled once for each mutant.
 mutants: setup

@@ -26,7 +26,10 @@ pytestmark = pytest.mark.slow
 TINY = replace(SMALL, rounds=1)
 
 
-@pytest.mark.parametrize("name", [name for name in PIECES if name not in ("memory", "real-weights", "whole-run")])
+QUICK = [name for name in PIECES if name not in ("memory", "real-weights", "whole-run", "cost")]
+
+
+@pytest.mark.parametrize("name", [*QUICK, pytest.param("cost", marks=pytest.mark.thorough)])
 def test_every_piece_runs_and_its_answers_agree(name: str) -> None:
     found = PIECES[name](TINY, 0, lambda line: None)
     assert found["agrees"]
@@ -104,6 +107,7 @@ def test_answers_on_real_weights_agree_but_for_rounding(
     assert agree([fine, one]) == agrees
 
 
+@pytest.mark.thorough
 def test_every_claim_is_timed(tmp_path: Path) -> None:
     save(tmp_path, GATED, gaussian_weights(GATED, np.random.default_rng(1)))
     found = PIECES["whole-run"](replace(TINY, model=str(tmp_path)), 1, lambda line: None)
@@ -118,6 +122,7 @@ def test_budgets_give_the_same_answers() -> None:
     assert len(digests) == 1
 
 
+@pytest.mark.thorough
 def test_the_peak_of_a_budget_is_that_of_its_own_process() -> None:
     held = np.ones(10**8)  # 800 MB: a process begun by this one is not to count them
     asked = [sys.executable, "-m", "benchmarks.growth", "small", str(2 * 10**9)]
@@ -134,6 +139,7 @@ def test_the_obvious_pursuit_is_ours() -> None:
     assert len(seconds) == 9
 
 
+@pytest.mark.thorough
 def test_the_command_writes_page_figure_and_numbers_without_naming_the_host(tmp_path: Path) -> None:
     settings = os.environ | {"OPENBLAS_CORETYPE": "Nonsense", "OPENBLAS_L2_SIZE": "1"}
     done = subprocess.run(

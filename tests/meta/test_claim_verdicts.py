@@ -9,8 +9,20 @@ from fixtures.cases.entry import Case, raw, reads
 from fixtures.claim_tests import verdict_on
 from tests.meta.benches import Benches, as_paper_model
 
+DEAR = {
+    *("neurons-beyond-chance", "neurons-kurtosis", "neurons-cos50-few", "neurons-cos50-bound-few"),
+    *("circuits-bound-tokens", "neuron-or", "neuron-and"),
+    *("attention-rebinds", "attention-next-token", "residual-keeps-token", "residual-components"),
+}
+"""Claims whose cases take a second or more each: of each verdict `make test` tries one, `make thorough` the others."""
+
+
+def marks(claim: str, further: int) -> list[pytest.MarkDecorator]:
+    return [] if not further else [pytest.mark.thorough if claim in DEAR else pytest.mark.slow]
+
+
 ALL_CASES = [
-    pytest.param(claim, verdict, case, id=f"{claim}-{verdict}-{case}", marks=[pytest.mark.slow] if further else [])
+    pytest.param(claim, verdict, case, id=f"{claim}-{verdict}-{case}", marks=marks(claim, further))
     for claim, entry in CASES.items()
     for verdict, cases in entry.by_verdict.items()
     for further, case in enumerate(cases)

@@ -49,7 +49,13 @@ def verdicts(directory: Path, seed: int) -> dict[str, Counter[str]]:
     return dict(found)
 
 
-@pytest.mark.parametrize(("kind", "null"), list(zip(SIZES, NULLS, strict=True)))
+@pytest.mark.parametrize(
+    ("kind", "null"),
+    [
+        ("like GPT-2", "random initialisation"),
+        pytest.param("gated", "covariance-matched neurons", marks=pytest.mark.thorough),
+    ],
+)
 def test_no_claim_holds_by_chance(kind: str, null: str, tmp_path: Path) -> None:
     """The heads and outputs beside covariance-matched neurons are planted ones, so that those claims rightly hold."""
     found = verdicts(save(tmp_path, SIZES[kind], NULLS[null](SIZES[kind], seed=0)), 0)

@@ -21,6 +21,7 @@ def smollm2() -> Any:
     return load("smollm2-135m", "raw")
 
 
+@pytest.mark.thorough
 def test_the_embedded_model_equals_what_transformers_reads(smollm2: Any) -> None:
     from transformers import AutoModelForCausalLM
 

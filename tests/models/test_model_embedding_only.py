@@ -98,6 +98,7 @@ def test_the_embeddings_are_those_of_the_class(tmp_path: Path, model_type: str) 
             model.run_with_cache(torch.tensor([[1, 2]]))
 
 
+@pytest.mark.thorough
 def test_no_type_is_in_both_tables() -> None:
     import transformers
 

@@ -169,6 +169,7 @@ def test_unused_tensors_are_noted(tmp_path: Path) -> None:
     assert "blk.0.attn_sinks.weight" in load(path, "raw").info.notes
 
 
+@pytest.mark.thorough
 def test_a_large_vocabulary_stays_small_in_memory_and_nothing_is_printed(tmp_path: Path) -> None:
     # In a process of its own: the peak of this one says nothing. 262,144 tokens are 64 MiB in 64 dimensions.
     path = tiny_gguf.write_gguf(tmp_path / "model.gguf", "gemma3_text", "Q8_0", tokenizer=False, vocab_size=262_144)

@@ -99,7 +99,10 @@ def test_what_does_not_run_says_why_and_gives_its_weights(tmp_path: Path, name: 
 LINEAR = {"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0}
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "smollm3", "olmo2", "granite", "starcoder2"])
+SCALED = ("qwen2", "qwen3", "smollm3", "olmo2", "granite", "starcoder2")
+
+
+@pytest.mark.parametrize("name", ["llama", *(pytest.param(name, marks=pytest.mark.thorough) for name in SCALED)])
 def test_linear_scaling_of_positions_gives_the_same_patterns(tmp_path: Path, name: str) -> None:
     module = tiny.random_module(name, rope_parameters=LINEAR)
     plain = tiny.random_module(name, rope_parameters={**LINEAR, "rope_type": "default"})

@@ -131,6 +131,7 @@ def test_the_command_runs_claims_and_nothing_of_the_models_folder(
     assert not (model.parent / "ran").exists()
 
 
+@pytest.mark.thorough
 def test_pytest_runs_the_claims_by_their_name(installed: Installed, model: Path, tmp_path: Path) -> None:
     (model / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
     words = ("--model", str(model), "--basis", "raw", "--pyargs", "vsa_checks.claims", "-k", "component_mean")
@@ -138,6 +139,7 @@ def test_pytest_runs_the_claims_by_their_name(installed: Installed, model: Path,
     assert_reported(installed, tmp_path, "embedding-component-mean")
 
 
+@pytest.mark.thorough
 def test_models_are_listed_and_a_neuron_is_explained(installed: Installed, model: Path, tmp_path: Path) -> None:
     assert "smollm2-135m" in installed.run("vsa-checks", "models", cwd=tmp_path)
     output = installed.run("vsa-checks", "explain", str(model), "0", "3", "--max-tokens", "2", cwd=tmp_path)

@@ -113,7 +113,8 @@ def whole(
         run = warm.claims(
             plain,
             shared / "whole",
-            *("-m", "claim", "--basis", "raw", "-rA", "--record", "--recorded", str(recorded_file), "-p", "opened"),
+            *("-m", "claim", "--basis", "raw", "--no-twin", "-rA", "-p", "opened"),
+            *("--record", "--recorded", str(recorded_file)),
             env={CACHE_VARIABLE: str(cache_folder), "PYTHONPATH": str(opened_files.parent)},
         )
         kept.write_bytes(pickle.dumps(run))

@@ -22,7 +22,7 @@ from vsa_checks.paths import CACHE_VARIABLE, ROOT
 
 pytestmark = pytest.mark.slow
 
-ALL = ("-m", "claim", "--basis", "raw", "-rA", "--no-recorded")
+ALL = ("-m", "claim", "--basis", "raw", "--no-twin", "-rA", "--no-recorded")
 FEW = ("-k", "mean-zero or component-mean or table1 or mlp-out-near", "--basis", "raw", "-rA", "--no-recorded")
 WAYS: dict[str, tuple[str, ...]] = {"measured": (), "kept": (), "worker": ("-n", "1")}
 N_FEW = 5
@@ -97,6 +97,7 @@ def test_a_part_of_the_claims_says_what_it_read(
     assert n_from_cache(run) == 1 and "text" not in run.document["environment"]
 
 
+@pytest.mark.thorough
 def test_two_processes_take_from_the_cache_what_one_kept(
     whole: Run, plain: Path, cache_folder: Path, light: Server, tmp_path: Path
 ) -> None:
@@ -233,6 +234,7 @@ def test_another_run_is_measured(change: str, kept: Path, plain: Path, warm: Ser
     assert n_from_cache(again) == N_FEW
 
 
+@pytest.mark.thorough
 def test_another_text_is_read_again_and_numbers_of_weights_alone_are_not(
     plain: Path, warm: Server, tmp_path: Path
 ) -> None:

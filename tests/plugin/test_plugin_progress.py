@@ -141,7 +141,7 @@ def test_on_a_terminal_one_line_is_rewritten_in_place(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("terminal", ["none", "dumb"])
+@pytest.mark.parametrize("terminal", [pytest.param("none", marks=pytest.mark.thorough), "dumb"])
 def test_elsewhere_a_plain_line_comes_now_and_then(terminal: str, plain: Path, warm: Server, tmp_path: Path) -> None:
     chosen, environment = slowly(plain, tmp_path)
     if terminal == "none":

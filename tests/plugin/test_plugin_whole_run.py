@@ -149,7 +149,7 @@ def test_two_processes_give_the_same_results_and_find_them_as_recorded(
     whole: Run, recorded_file: Path, plain: Path, warm: Server, light: Server, tmp_path: Path
 ) -> None:
     """`pytest claims/ -n 2 --recorded FILE`: both processes keep what they measure."""
-    arguments = ("-m", "claim", "--basis", "raw", "-rA", "--recorded", str(recorded_file))
+    arguments = ("-m", "claim", "--basis", "raw", "--no-twin", "-rA", "--recorded", str(recorded_file))
     kept = {CACHE_VARIABLE: str(tmp_path / "cache")}
     again = warm.claims(plain, tmp_path, *arguments, "-n", "2", env=kept)
     assert again.code == 0, again.output[-3000:]
@@ -173,7 +173,7 @@ SOME = "embedding-mean-zero or mlp-out or ov-isometry or neurons-cos"
 @pytest.fixture(scope="session")
 def part(plain: Path, warm: Server, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Some claims only, with nothing recorded."""
-    return warm.claims(plain, tmp_path_factory.mktemp("part"), "-k", SOME, "--basis", "both", "-rA")
+    return warm.claims(plain, tmp_path_factory.mktemp("part"), "-k", SOME, "--basis", "both", "--no-twin", "-rA")
 
 
 def test_a_part_of_the_claims_gives_the_same_numbers(whole: Run, part: Run) -> None:

@@ -232,6 +232,7 @@ def test_the_page_is_the_same_for_the_document_read_back(tmp_path: Path) -> None
     assert render(read(write(document, tmp_path))) == render(document)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_page_of_48_layers_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """In both bases. Bytes are what loads, elements what a browser lays out."""
