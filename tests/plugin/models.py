@@ -20,8 +20,8 @@ D_HEAD = D_MODEL // N_HEADS
 
 def write_plain(directory: Path, seed: int = 0) -> Path:
     """Writes the model: duplicated and dead rows, layer-0 neurons that are sums of five tokens, one dead neuron."""
-    # Windows of text as long as any model's: with fewer positions, a run would read them four times as often.
-    tiny.write_hf(directory, "gpt2", seed=seed, n_embd=D_MODEL, n_inner=D_MLP, n_positions=128)
+    # Windows of text nearly as long as any: with 32 positions, a run would read four times as many.
+    tiny.write_hf(directory, "gpt2", seed=seed, n_embd=D_MODEL, n_inner=D_MLP, n_positions=127)
     stored = load_file(directory / "model.safetensors")
     prefix = "transformer." if any(name.startswith("transformer.") for name in stored) else ""
     rng = np.random.default_rng(seed)

@@ -117,6 +117,7 @@ def machine(folder: Path) -> Iterator[Machine]:
         yield Machine(folder, stack)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_nothing_is_lost_and_nothing_measured_twice_whatever_is_killed(warm: Server, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()  # of its own: what lies beside a GGUF file counts as the model

@@ -133,6 +133,7 @@ WRONG: dict[type, tuple[Any, ...]] = {
 }  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_every_part_has_its_type() -> None:
     tried = 0

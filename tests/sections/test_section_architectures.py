@@ -139,7 +139,14 @@ def test_an_encoders_heads_are_not_said_to_copy(tmp_path: Path) -> None:
     assert "prediction head" in found.details["notes"][1]
 
 
-@pytest.mark.parametrize(("kind", "post"), [("gemma2", 1.0), ("olmo2", 0.0), ("llama", None)])
+@pytest.mark.parametrize(
+    ("kind", "post"),
+    [
+        ("gemma2", 1.0),
+        pytest.param("olmo2", 0.0, marks=pytest.mark.thorough),
+        pytest.param("llama", None, marks=pytest.mark.thorough),
+    ],
+)
 def test_bound_tokens_on_text_pass_the_norm_after_attention(kind: str, post: float | None, tmp_path: Path) -> None:
     """cos^2 of what each head adds to the stream with its most attended token, bound, from the state dict."""
     module = random_module(kind)

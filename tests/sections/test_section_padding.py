@@ -91,7 +91,9 @@ def near(value: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sizes", [SMALL, SMALL_GATED], ids=["GPT-2", "gated"])
+@pytest.mark.parametrize(
+    "sizes", [pytest.param(SMALL, id="GPT-2", marks=pytest.mark.thorough), pytest.param(SMALL_GATED, id="gated")]
+)
 def test_no_claim_on_the_weights_sees_padding(sizes: Sizes, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, rng = planted_weights(sizes, bundle=3), np.random.default_rng(8)
     kinds = [str(kind) for kind in rng.permutation(np.repeat(KINDS, 7))]
@@ -107,7 +109,13 @@ def test_no_claim_on_the_weights_sees_padding(sizes: Sizes, monkeypatch: pytest.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sizes", [Sizes(n_layers=2), dataclasses.replace(GATED, n_layers=2)], ids=["GPT-2", "Llama"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param(Sizes(n_layers=2), id="GPT-2"),
+        pytest.param(dataclasses.replace(GATED, n_layers=2), id="Llama", marks=pytest.mark.thorough),
+    ],
+)
 def test_no_claim_on_text_sees_padding(sizes: Sizes, tmp_path: Path) -> None:
     weights, kinds = planted_weights(sizes), [kind for kind in ("copies", "zero", "unnamed") for _ in range(7)]
     weights.b_in[:] = 0.1
