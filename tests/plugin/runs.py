@@ -38,9 +38,11 @@ ENVIRONMENT = {
 }
 
 
-QUICK = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--deselect=claims/test_2_bundling.py")
-"""No cache: a run must not touch that of the run that its test is part of. The other plugin reads every module. Tests
-of the premise, on random vectors alone, would take half of a small model's run; `make test` runs them by themselves."""
+OTHERS = ("hypothesispytest", "anyio", "jaxtyping", "typeguard")
+QUICK = ("-p", "no:cacheprovider", *(f"-pno:{name}" for name in OTHERS), "--deselect=claims/test_2_bundling.py")
+"""No cache: a run must not touch that of the run that its test is part of. Plugins of other libraries take as long to
+load as many a run takes. Tests of the premise, on random vectors alone, would take half of a small model's run;
+`make test` runs them by themselves."""
 
 
 @dataclass(frozen=True)

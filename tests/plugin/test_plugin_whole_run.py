@@ -73,7 +73,11 @@ def test_the_model_and_the_run_are_described(whole: Run, plain: Path) -> None:
 
 def test_the_recorded_file_holds_what_was_measured(whole: Run, recorded_file: Path, plain: Path) -> None:
     known = read_recorded(recorded_file, whole.document["model"]["sha256"], whole.results)
-    assert known == {name: Known(result["verdict"], result["reason"]) for name, result in whole.results.items()}
+    expected = {}
+    for name, result in whole.results.items():  # near a margin, other draws may give other verdicts
+        others = result["details"].get("seeds", {}).get("verdicts", {}).keys() - {result["verdict"]}
+        expected[name] = Known(result["verdict"], result["reason"], tuple(sorted(others)))
+    assert known == expected
 
 
 def test_pages_are_written_beside_the_results(whole: Run) -> None:
