@@ -59,7 +59,7 @@ help:
 	@echo "make verify [MODEL=smollm2-135m] [BASIS=processed|raw|both] [PYTEST_ARGS=...]"
 	@echo "               check the claims on a model (a name or a path); the report goes to reports/"
 	@echo "make test [TEST_ARGS=...]   linters, type checks, and the tests of the checks themselves"
-	@echo "make quick     the same without tests marked slow or browser: about a minute, for use between edits"
+	@echo "make quick     the same without tests marked slow or browser: a few minutes, for use between edits"
 	@echo "make thorough  the tests that make test leaves out: further cases, whole models, many processes"
 	@echo "make lint      ruff, mypy and deptry only"
 	@echo "make mutants [MUTANTS='vsa_checks.judging.judge*']   change the checks, and count the changes that no test catches"
