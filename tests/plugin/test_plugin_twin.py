@@ -99,10 +99,11 @@ def test_the_twins_values_are_kept(
 
 
 def test_what_was_planted_is_found_unless_the_shape_gives_it(warm: Server, tmp_path: Path) -> None:
+    """Measured by two processes, each of which needs the twin."""
     planted = planted_model(tmp_path / "planted").path
-    run = warm.claims(
-        planted, tmp_path, *OPTIONS[:-1], "embedding-near-orthogonal,mlp-out-near-orthogonal,neurons-beyond-chance"
-    )
+    claims = "embedding-near-orthogonal,mlp-out-near-orthogonal,neurons-beyond-chance"
+    run = warm.claims(planted, tmp_path, *OPTIONS[:-1], claims, "-n", "2")
+    assert all((result["twin"] is None) is (result["verdict"] == "not-checked") for result in run.results.values())
     found = run.results["neurons-beyond-chance/raw/L0/W_in"]
     assert found["verdict"] == "holds" and found["twin"]["met"] is False
     assert run.results["embedding-near-orthogonal/raw"]["twin"]["met"] is True
