@@ -1,7 +1,7 @@
 # make verify    set up if needed, then check the claims on a model and write the report
 # make test      set up if needed, then run linters, type checks and the tests of the checks themselves
 # make quick     the same without slow tests, for use between edits
-# make thorough  the tests that `make test` leaves out: further cases of what it tries
+# make thorough  the tests that `make test` leaves out: further cases, whole models, many processes
 # `make help` lists the rest.
 
 MODEL         ?= smollm2-135m

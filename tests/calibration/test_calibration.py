@@ -113,7 +113,7 @@ CHEAP = [
     if claim not in PURSUED
     for further, null in enumerate(CASES[claim].nulls)
 ]
-"""The first null models of each claim are tried in `make test`, all kinds in `make thorough`."""
+"""The first kind of null models of each claim is tried in `make test`, the others in `make thorough`."""
 
 
 @pytest.mark.parametrize(("claim", "model"), CHEAP)
