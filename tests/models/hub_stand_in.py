@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 LARGE = (".safetensors", ".bin", ".h5", ".msgpack", ".gguf", ".onnx")
@@ -48,6 +49,7 @@ class HubStandIn:
         self.answer: tuple[int, dict[str, str]] | None = None
         """Status and headers for every request."""
         self.silent_for = 0.0
+        self.over = threading.Event()
         self.cuts: list[int] = []
         """For each of the next downloads of a large file, after how many bytes the connection breaks off."""
         stand_in = self
@@ -55,7 +57,7 @@ class HubStandIn:
         class Handler(_Handler):
             hub = stand_in
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -83,8 +85,18 @@ class HubStandIn:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.over.set()
         self._server.shutdown()
-        self._server.server_close()
+        self._server.server_close()  # waits for its threads: none is at work in a later test
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say what went wrong, but for a client that is gone: some tests are about clients that give up waiting."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -94,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.hub
         url = urlsplit(self.path)
         hub.log.append(Request(self.command, url.path, {key.lower(): value for key, value in self.headers.items()}))
-        time.sleep(hub.silent_for)
+        hub.over.wait(hub.silent_for)
         if hub.answer is not None:
             return self._error(*hub.answer)
         if url.path.startswith("/cdn/"):

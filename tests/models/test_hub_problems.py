@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import shutil
+import socket
+import struct
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -210,6 +213,18 @@ def test_a_connection_that_breaks_off_for_good(
     server.log.clear()
     assert ensure_available("people/tiny").complete, "the same command goes on"
     assert server.files_asked() == ["model.safetensors"]
+
+
+def test_the_stand_in_does_nothing_after_its_test(capsys: pytest.CaptureFixture[str]) -> None:
+    with HubStandIn() as hub:
+        hub.silent_for = 30
+        with socket.create_connection(("127.0.0.1", hub.port)) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            while not hub.log:
+                time.sleep(0.01)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+    assert not [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_hub_that_takes_the_connection_and_is_silent(server: HubStandIn) -> None:
