@@ -80,6 +80,7 @@ help:
 
 # --- set-up ---------------------------------------------------------------------------------------------------
 
+# The pip that comes with Python is older, and takes half as long again for requirements.lock.
 # $(call pip_step,what,hint,arguments): run pip with its output in a log, shown if it fails. --no-compile, because
 # compiling everything takes a minute and Python compiles what it imports.
 define pip_step
@@ -133,6 +134,7 @@ $(VENV_STAMP):
 
 $(REQ_STAMP): | $(VENV_STAMP)
 	@rm -f $(STAMPS)/requirements-*
+	$(call pip_step,pip,,'$(shell grep '^pip==' requirements.lock)')
 	$(call pip_step,requirements.lock, (the first time: several minutes and gigabytes),-r requirements.lock)
 	@touch $@
 
@@ -213,12 +215,12 @@ findings: setup
 lock:
 	@rm -rf .venv-lock
 	@"$(PYTHON)" -m venv .venv-lock
-	@.venv-lock/bin/python -m pip install --no-input $(PIP_ARGS) '.[dev]'
+	@.venv-lock/bin/python -m pip install --no-input $(PIP_ARGS) --upgrade pip '.[dev]'
 	@.venv-lock/bin/python -m pip freeze --all >.venv-lock/frozen
 	@{ echo "# Everything that the checks and their tests need, pinned, for Linux and Python 3.11 or newer."; \
 	   echo "# Written by 'make lock': in a new virtual environment, pip install '.[dev]', then pip freeze --all, less"; \
-	   echo "# pip, this package, PyTorch's CUDA packages and local version suffixes."; \
-	   grep -vE '^(pip|vsa[-_]checks|triton|(nvidia|cuda)-[a-z0-9-]+)([ =]|$$)' .venv-lock/frozen \
+	   echo "# this package, PyTorch's CUDA packages and local version suffixes."; \
+	   grep -vE '^(vsa[-_]checks|triton|(nvidia|cuda)-[a-z0-9-]+)([ =]|$$)' .venv-lock/frozen \
 	       | sed 's/+[A-Za-z0-9.]*$$//'; } >.venv-lock/requirements.lock
 	@mv .venv-lock/requirements.lock requirements.lock
 	@rm -rf .venv-lock build
