@@ -8,7 +8,7 @@ from functools import cache
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import vsa_checks
 from vsa_checks.errors import UsageError
@@ -17,9 +17,13 @@ from vsa_checks.interventions.judging import BESIDE, DRAWS, KEPT, LEAST, LEAST_U
 from vsa_checks.models import ModelInfo
 from vsa_checks.reading import MB, Unreadable, read_json
 from vsa_checks.report.document import PAPER
+from vsa_checks.schemas import outermost_error, validator
 from vsa_checks.statistics import LEVEL
 from vsa_checks.workbench.dependencies import code_digest
 from vsa_checks.writing import write_together, write_whole
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
 
 FILE_NAME = "intervene.json"
 UNFINISHED = "intervene-unfinished.json"
@@ -49,6 +53,11 @@ def schema() -> dict[str, Any]:
     return dict(json.loads(files("vsa_checks.interventions").joinpath("intervene.schema.json").read_text("utf-8")))
 
 
+@cache
+def _validator() -> Draft202012Validator:
+    return validator(schema())
+
+
 def assemble(
     info: ModelInfo, chosen: Sequence[str], seed: int, threads: int, duration_s: float, found: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -76,13 +85,11 @@ def assemble(
 
 def validate(document: Any) -> str:
     """What is wrong with the content of intervene.json, "" if nothing is."""
-    from jsonschema import Draft202012Validator
-
-    errors = sorted(Draft202012Validator(schema()).iter_errors(document), key=lambda error: len(error.absolute_path))
-    if not errors:
+    wrong = outermost_error(_validator(), document)
+    if wrong is None:
         return ""
-    place = "/".join(map(str, errors[0].absolute_path)) or "the document"
-    return f"{place}: {errors[0].message[:200]}"
+    path, _, message = wrong
+    return f"{'/'.join(map(str, path)) or 'the document'}: {message[:200]}"
 
 
 def write(document: Mapping[str, Any], folder: Path) -> Path:

@@ -1,5 +1,7 @@
 """results.json, the source of truth of a run: builds, validates, writes and reads it."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import math
@@ -9,13 +11,17 @@ from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsa_checks.errors import VsaChecksError
 from vsa_checks.reading import MB, Unreadable, parse_json, read_bytes
 from vsa_checks.report.summary import add_q_values, summarize
 from vsa_checks.report.versions import READ, SCHEMA_VERSION, brought_up_to_date
+from vsa_checks.schemas import outermost_error, validator
 from vsa_checks.writing import write_whole
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
 
 PAPER = "arXiv:2412.07947"
 FILE_NAME = "results.json"
@@ -35,6 +41,11 @@ def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of results.json."""
     text = files("vsa_checks.report").joinpath("results.schema.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return validator(schema())
 
 
 def assemble(
@@ -101,16 +112,14 @@ def validate(document: Mapping[str, Any]) -> None:
         Names the first place that is wrong.
     """
     _no_infinities(document)
-    from jsonschema import Draft202012Validator
-
-    errors = list(Draft202012Validator(schema()).iter_errors(document))
-    if errors:
-        # The outermost error first: a missing key explains more than what follows from it.
-        first = min(errors, key=lambda error: (len(error.absolute_path), list(map(str, error.absolute_path))))
-        message = first.message if len(first.message) < 300 else first.message[:150] + " … " + first.message[-120:]
-        if first.validator == "anyOf" and list(first.absolute_path) == ["model"]:
+    wrong = outermost_error(_validator(), document)
+    if wrong is not None:
+        path, keyword, message = wrong
+        if len(message) >= 300:
+            message = message[:150] + " … " + message[-120:]
+        if keyword == "anyOf" and path == ["model"]:
             message = "neither sha256 nor revision says which weights these are"
-        raise _invalid(document, list(first.absolute_path), message)
+        raise _invalid(document, path, message)
     _consistent(document)
 
 
