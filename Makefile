@@ -10,7 +10,8 @@ PYTHON        ?= python3
 PIP_ARGS      ?=
 PYTEST_ARGS   ?=
 # Three processes suit two cores, because many tests wait for processes that they start. TEST_ARGS= runs one process.
-TEST_ARGS     ?= -n 3 --dist worksteal
+# no:logging: pytest's own handlers make all loggers of all libraries forget their levels, six times for each test.
+TEST_ARGS     ?= -n 3 --dist worksteal -p no:logging
 MUTANTS       ?=
 CALIBRATION_ARGS ?=
 BENCHMARK_ARGS ?=
@@ -170,13 +171,16 @@ lint: setup
 	@$(LINTERS)
 
 # The linters use one core; meanwhile run the tests that compile all loops, so that the others find them compiled.
+# The tests are collected once by one process, because each of several would compile all of their modules.
+# no:html: do not overwrite the log of the last run on a model, under reports/
+test: export HF_HUB_OFFLINE := 1
 test: setup
-	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(FIRST_TESTS) >$(VENV)/first-tests.log 2>&1 & first=$$!; \
-	{ $(LINTERS); }; status=$$?; \
+	@{ $(PY) -m pytest $(FIRST_TESTS) && $(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html; } \
+	    >$(VENV)/first-tests.log 2>&1 & first=$$!; \
+	{ $(LINTERS); } && { $(PY) -m pytest tests/ --collect-only -qq >$(VENV)/collected.log 2>&1 || \
+	    { tail -n 40 $(VENV)/collected.log; false; }; }; status=$$?; \
 	wait $$first || status=$$?; cat $(VENV)/first-tests.log; exit $$status
-	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ $(FIRST_TESTS:%=--ignore=%) -m "not thorough" $(TEST_ARGS)
-	@# no:html: do not overwrite the log of the last run on a model, under reports/
-	@HF_HUB_OFFLINE=1 $(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html $(TEST_ARGS)
+	@$(PY) -m pytest tests/ $(FIRST_TESTS:%=--ignore=%) -m "not thorough" $(TEST_ARGS)
 
 quick: lint
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ -m "not slow and not browser and not thorough" $(TEST_ARGS)

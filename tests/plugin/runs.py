@@ -38,9 +38,9 @@ ENVIRONMENT = {
 }
 
 
-OTHERS = ("hypothesispytest", "anyio", "jaxtyping", "typeguard")
+OTHERS = ("hypothesispytest", "anyio", "jaxtyping", "typeguard", "logging")
 QUICK = ("-p", "no:cacheprovider", *(f"-pno:{name}" for name in OTHERS), "--deselect=claims/test_2_bundling.py")
-"""No cache: a run must not touch that of the run that its test is part of. Plugins of other libraries take as long to
+"""No cache: a run must not touch that of the run that its test is part of. Plugins that no claim needs take as long to
 load as many a run takes. Tests of the premise, on random vectors alone, would take half of a small model's run;
 `make test` runs them by themselves."""
 

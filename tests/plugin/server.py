@@ -27,8 +27,9 @@ from typing import Any
 from tests.plugin.forked_workers import prepared
 
 LIBRARIES = (
-    *("jsonschema", "numba", "scipy.stats", "mpl_toolkits.mplot3d", "PIL.PngImagePlugin"),
+    *("jsonschema_rs", "numba", "scipy.stats", "mpl_toolkits.mplot3d", "PIL.PngImagePlugin"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg"),
+    "transformer_lens.model_bridge",
 )
 """What a run imports when it needs it."""
 

@@ -140,9 +140,10 @@ def class_parameters(config: Any, row: Architecture, model: str) -> set[str]:
     """
     import torch
     import transformers
+    from transformers.initialization import no_init_weights
 
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), no_init_weights():  # numbers for weights that are not there take most of the time
             names = set(getattr(transformers, row.hf_class)(config).state_dict())
     except Exception as problem:  # any complaint about the configuration is the same to the person
         raise ModelError(
