@@ -113,6 +113,7 @@ def assert_pursued(found: Bundles, neurons: Rows, dictionary: Rows, max_tokens: 
     """
     targets, words = neurons.astype(np.float64), dictionary.astype(np.float64)
     live = [t for t in range(len(words)) if words[t].any()]
+    row = np.unique(words + 0.0, axis=0, return_inverse=True)[1].ravel()  # equal for equal tokens; -0 + 0 is 0
     assert len(found) == len(targets)
     assert found.n_dictionary_excluded == len(words) - len(live)
     for i, target in enumerate(targets):
@@ -124,14 +125,14 @@ def assert_pursued(found: Bundles, neurons: Rows, dictionary: Rows, max_tokens: 
         assert len(set(tokens)) == len(tokens) and set(tokens) <= set(live), f"neuron {i}: {tokens}"
         total, left = np.zeros_like(target), list(live)
         for step, token in enumerate(tokens):
-            scores = dict(zip(left, _scores(target, total + words[left]), strict=True))
-            best = max(scores.values())
-            first = min(t for t in left if scores[t] == best)
-            where = f"neuron {i}, step {step}: token {token} gives {scores[token]}, token {first} gives {best}"
-            assert scores[token] >= best - CLOSE, where
-            twins = [t for t in left if t < token and (words[t] == words[token]).all()]
+            scores, at = _scores(target, total + words[left]), left.index(token)
+            best = scores.max()
+            first = left[int(scores.argmax())]
+            where = f"neuron {i}, step {step}: token {token} gives {scores[at]}, token {first} gives {best}"
+            assert scores[at] >= best - CLOSE, where
+            twins = [t for t in left[:at] if row[t] == row[token]]
             assert not twins, f"neuron {i}, step {step}: token {token} stands before its duplicate {twins[0]}"
-            assert abs(found.path(i)[step] - scores[token]) < CLOSE, where
+            assert abs(found.path(i)[step] - scores[at]) < CLOSE, where
             total = total + words[token]
             left.remove(token)
 
@@ -155,7 +156,7 @@ def _score(neuron: Rows, total: Rows) -> float:
     return float(_scores(neuron, total[None])[0])
 
 
-def _scores(neuron: Rows, totals: Rows) -> list[float]:
+def _scores(neuron: Rows, totals: Rows) -> Rows:
     """Cosines of sums with the neuron; a sum that is nothing has none and counts as 0."""
     sizes = np.sqrt((neuron @ neuron) * (totals**2).sum(axis=1))
-    return [float(along / size) if size > 0 else 0.0 for along, size in zip(totals @ neuron, sizes, strict=True)]
+    return np.divide(totals @ neuron, sizes, out=np.zeros(len(totals)), where=sizes > 0)

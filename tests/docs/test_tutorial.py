@@ -20,7 +20,7 @@ from tests.plugin.runs import ENVIRONMENT, QUICK
 from vsa_checks.cli.main import main
 from vsa_checks.paths import DOCS, README
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 NAMED = "smollm2-135m"
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SIZES = Sizes(n_layers=2, n_kv_heads=2, d_head=12, d_mlp=744, gated=True)

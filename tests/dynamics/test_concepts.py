@@ -111,6 +111,7 @@ def test_a_reader_of_one_category_recovers_no_union(rows: NDArray[np.float32]) -
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_untrained_networks_give_chance() -> None:
     """Over 20 seeds: so many kinds with a recovery as alpha allows, and p as uniform as ties leave it."""
     kinds, hits, p = 0, 0, []

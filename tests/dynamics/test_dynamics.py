@@ -38,6 +38,7 @@ def _train(folder: Path, **more: Any) -> Path:
     return training.checkpoint(folder, schedule.steps)
 
 
+@pytest.mark.thorough
 def test_a_small_run_writes_numbers_page_and_figure(small: Small) -> None:
     _, out, _ = small
     document = json.loads((out / "dynamics.json").read_text())
@@ -59,6 +60,7 @@ def test_a_small_run_writes_numbers_page_and_figure(small: Small) -> None:
     assert "</svg>" in (out / "dynamics.svg").read_text()
 
 
+@pytest.mark.thorough
 def test_checkpoints_are_models_and_those_of_a_training_are_a_series(small: Small) -> None:
     folder = small[2] / SETTINGS.digest("grammar") / "grammar-plain-seed0"
     model = vsa_checks.load(folder / "step16", basis="raw")
@@ -73,6 +75,7 @@ def test_checkpoints_are_models_and_those_of_a_training_are_a_series(small: Smal
     assert {step for step, _ in steps} == {4, 16} and len({series for _, series in steps}) == 1
 
 
+@pytest.mark.thorough
 def test_what_is_done_is_not_done_again(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments, out, _ = small
     before = (out / "dynamics.json").read_bytes()
@@ -86,6 +89,7 @@ def test_what_is_done_is_not_done_again(small: Small, monkeypatch: pytest.Monkey
     assert (out / "dynamics.json").read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_a_measurement_with_other_code_is_made_anew(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = small[2] / SETTINGS.digest("grammar") / "grammar-plain-seed0" / "step16"
     made: list[Path] = []
@@ -161,6 +165,7 @@ def test_loss_is_that_of_its_definition() -> None:
     assert loss(module, tokens, 32) == pytest.approx(np.mean(total), abs=1e-5)
 
 
+@pytest.mark.thorough
 def test_a_failed_training_is_named_and_the_rest_is_done(
     small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +185,7 @@ def test_a_failed_training_is_named_and_the_rest_is_done(
     assert known(out, SETTINGS.as_json()) and known(out, command.FULL.as_json()) == []
 
 
+@pytest.mark.thorough
 def test_a_training_tells_the_versions_of_the_claims_that_it_measured(small: Small) -> None:
     document = json.loads((small[1] / "dynamics.json").read_text())
     runs = document["runs"]
@@ -189,6 +195,7 @@ def test_a_training_tells_the_versions_of_the_claims_that_it_measured(small: Sma
     assert "`mlp-out-artifacts` in plain grammar 0." in render(document)
 
 
+@pytest.mark.thorough
 def test_files_that_are_damaged_or_in_the_way_are_told(
     small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -204,6 +211,7 @@ def test_files_that_are_damaged_or_in_the_way_are_told(
     assert "Not a directory" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 def test_a_damaged_measurement_is_made_anew(small: Small) -> None:
     kept = small[2] / SETTINGS.digest("grammar") / "grammar-plain-seed0" / "step0" / measuring.FILE
     before = json.loads(kept.read_text())

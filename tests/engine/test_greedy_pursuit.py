@@ -65,7 +65,7 @@ KINDS = (
 )
 
 
-@pytest.mark.parametrize("max_tokens", [1, 2, 5, 40, 60])
+@pytest.mark.parametrize("max_tokens", [1, 2, 5, 60])
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_step_takes_the_token_that_gives_the_highest_cosine(
     kind: str, max_tokens: int, device: torch.device | None

@@ -100,6 +100,7 @@ def optional(owner: Any, name: str) -> Any:
 
 
 def test_every_architecture_of_the_table_is_tried() -> None:
+    assert tiny.CONFIGS.keys() >= tiny.KINDS
     assert {name.split("#")[0] for name in tiny.CONFIGS} == set(ARCHITECTURES)
 
 
@@ -126,7 +127,7 @@ def test_raw_weights_are_those_of_transformer_lens(model_of: TinyModels, name: s
     assert compared >= (0 if model.info.n_heads == 0 else 5)
 
 
-@pytest.mark.parametrize("name", [name for name in RUN if name not in PROCESSED_OTHERWISE])
+@pytest.mark.parametrize("name", tiny.kinds_first(name for name in RUN if name not in PROCESSED_OTHERWISE))
 def test_processed_weights_and_activations_are_those_of_transformer_lens(model_of: TinyModels, name: str) -> None:
     ours, raw = model_of(name, "processed"), load(model_of.directory(name), "raw")
     with quiet():
@@ -188,7 +189,7 @@ def test_processing_is_what_its_formulas_say(model_of: TinyModels, name: str) ->
         np.testing.assert_allclose(processed.array("unembed.W_U"), W_U, atol=NOISE)
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", tiny.kinds_first(RUN))
 def test_what_the_mlp_reads_goes_through_its_weights_to_the_same_in_both_bases(model_of, name: str) -> None:
     """Pre-activations must not depend on the basis: what is folded into W_in is taken out of what is read."""
     found = []

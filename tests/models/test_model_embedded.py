@@ -54,6 +54,7 @@ def test_the_embedded_model_equals_what_transformers_reads(smollm2: Any) -> None
     torch.testing.assert_close(logits, expected, atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_it_knows_the_capital_of_france(smollm2: Any) -> None:
     assert smollm2.token_name(7042) == " Paris"
     logits, cache = smollm2.run_with_cache(TEXT, names_filter=lambda name: name.endswith("hook_pattern"))

@@ -73,7 +73,7 @@ def test_weights_are_those_of_the_directory(tmp_path: Path, name: str) -> None:
     assert "does not use" not in ours.notes
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in NOT_CONVERTED])
+@pytest.mark.parametrize("name", tiny.kinds_first(name for name in NAMES if name not in NOT_CONVERTED))
 def test_quantized_weights_are_those_of_the_directory(tmp_path: Path, name: str) -> None:
     directory, path = pair(tmp_path, name, "Q8_0")
     assert "Q8_0" in (describe(path).quantization or "")

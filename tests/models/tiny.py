@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from tests.models.tiny_configs import CONFIGS as CONFIGS  # others take it from here
 
 D_VOCAB = 300
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
+
+
+KINDS = {
+    *("gpt2", "gpt_neox", "gptj", "opt", "bloom", "falcon", "phi#grouped", "mpt", "cohere", "cohere#qk_norm"),
+    *("llama", "mixtral", "gpt_oss", "gemma2", "gemma3_text", "olmo2", "granitemoehybrid", "qwen2_moe", "deepseek_v3"),
+    *("bamba", "lfm2", "mamba", "bert", "t5", "t5#gated", "bart"),
+}
+"""One architecture of each kind of norms, biases, blocks in parallel, experts, states and encoders."""
+
+
+def kinds_first(names: Iterable[str]) -> list[Any]:
+    """Architectures to try: one of each kind in `make test`, the others in `make thorough`."""
+    return [name if name in KINDS else pytest.param(name, marks=pytest.mark.thorough) for name in names]
 
 
 def random_module(model_type: str, seed: int = 0, **overrides: Any) -> Any:

@@ -90,13 +90,8 @@ def assert_as_compiled(
     return {subject.claim for subject, (verdict, _) in zip(subjects, expected, strict=True) if verdict != NOT_CHECKED}
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("planted, gated", None),
-        pytest.param("reader, heads on the token before", "pairs", marks=pytest.mark.thorough),
-    ],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize(("name", "text"), [("planted, gated", None), ("reader, heads on the token before", "pairs")])
 def test_every_claim_comes_out_as_with_the_compiled_engine(
     name: str, text: str | None, loaded: Callable[[str], Model], device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:

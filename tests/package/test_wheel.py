@@ -122,6 +122,7 @@ def test_the_wheel_holds_every_file_but_trained_models(wheel: Path) -> None:
     assert held == expected
 
 
+@pytest.mark.thorough
 def test_the_command_runs_claims_and_nothing_of_the_models_folder(
     installed: Installed, model: Path, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def pytest_runtest_protocol(item, nextitem):
 """
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_lost_fails_the_run_and_the_rest_is_reported(
     whole: Run, plain: Path, warm: Server, cache_folder: Path, tmp_path: Path
 ) -> None:
