@@ -223,13 +223,9 @@ def values(sizes: Sizes, weights: Weights) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize(
-    ("sizes", "scales"),
-    [
-        pytest.param(SMALL, WHOLE[::2], id="like GPT-2", marks=pytest.mark.thorough),
-        pytest.param(SMALL_GATED, WHOLE[1:2], id="like Llama"),
-    ],
+    ("sizes", "scales"), [(SMALL, WHOLE[::2]), (SMALL_GATED, WHOLE[1:2])], ids=["like GPT-2", "like Llama"]
 )
 def test_no_claim_sees_how_large_a_matrix_is(sizes: Sizes, scales: list[float]) -> None:
     weights = planted_weights(sizes, bundle=3)

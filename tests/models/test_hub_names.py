@@ -278,6 +278,7 @@ def test_code_in_a_repository_is_neither_fetched_nor_run(server: HubStandIn, lla
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_states_the_commit_and_the_second_needs_no_hub(server: HubStandIn, llama: Path, tmp_path: Path) -> None:
     server.add("people/tiny", llama, FIRST, "main", "v1")
     command = [sys.executable, "-m", "vsa_checks", "run", "--model", "people/tiny@v1", "-k", "embedding-mean-zero"]

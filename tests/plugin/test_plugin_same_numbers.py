@@ -31,6 +31,7 @@ def but_for_times(part: Any) -> Any:
     return [but_for_times(value) for value in part] if isinstance(part, list) else part
 
 
+@pytest.mark.thorough
 def test_threads_and_order_change_no_bit(plain: Path, warm: Server, tmp_path: Path) -> None:
     """One thread, in order, against two threads, in reverse, neither with a cache. Processes: test_plugin_whole_run."""
     (tmp_path / "turned.py").write_text(TURNED)

@@ -108,14 +108,8 @@ def test_no_claim_on_the_weights_sees_padding(sizes: Sizes, monkeypatch: pytest.
     assert_same_but_for_padding(plain, measured(Workbench("padded", loaded=model), False), kinds)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "sizes",
-    [
-        pytest.param(Sizes(n_layers=2), id="GPT-2"),
-        pytest.param(dataclasses.replace(GATED, n_layers=2), id="Llama", marks=pytest.mark.thorough),
-    ],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("sizes", [Sizes(n_layers=2), dataclasses.replace(GATED, n_layers=2)], ids=["GPT-2", "Llama"])
 def test_no_claim_on_text_sees_padding(sizes: Sizes, tmp_path: Path) -> None:
     weights, kinds = planted_weights(sizes), [kind for kind in ("copies", "zero", "unnamed") for _ in range(7)]
     weights.b_in[:] = 0.1

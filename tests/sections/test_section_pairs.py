@@ -103,7 +103,10 @@ def test_what_is_possible_is_a_tight_frame_and_random_vectors_are_none_of_it() -
     null = beyond.nulls[0]
     assert beyond.value == pytest.approx(0.5)
     rng = np.random.default_rng(1)
-    drawn = np.array([measured(rng.standard_normal((8, 4)), 0.9).rms ** 2 for _ in range(2000)])
+    vectors = rng.standard_normal((2000, 8, 4))
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    drawn = (vectors @ vectors.transpose(0, 2, 1))[:, ~np.eye(8, dtype=bool)] ** 2
+    drawn = drawn.mean(axis=1)
     shares = (1 / 4 - drawn) / (1 / 4 - least**2)
     assert (null.name, null.value, null.n) == ("Gaussian matrices", 0.0, None)
     assert null.spread == pytest.approx(shares.std(), rel=0.1)
