@@ -175,12 +175,13 @@ lint: setup
 # no:html: do not overwrite the log of the last run on a model, under reports/
 test: export HF_HUB_OFFLINE := 1
 test: setup
-	@{ $(PY) -m pytest $(FIRST_TESTS) && $(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html; } \
-	    >$(VENV)/first-tests.log 2>&1 & first=$$!; \
+	@$(PY) -m pytest $(FIRST_TESTS) >$(VENV)/first-tests.log 2>&1 & first=$$!; \
 	{ $(LINTERS); } && { $(PY) -m pytest tests/ --collect-only -qq >$(VENV)/collected.log 2>&1 || \
 	    { tail -n 40 $(VENV)/collected.log; false; }; }; status=$$?; \
 	wait $$first || status=$$?; cat $(VENV)/first-tests.log; exit $$status
-	@$(PY) -m pytest tests/ $(FIRST_TESTS:%=--ignore=%) -m "not thorough" $(TEST_ARGS)
+	@$(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html >$(VENV)/property-tests.log 2>&1 & properties=$$!; \
+	$(PY) -m pytest tests/ $(FIRST_TESTS:%=--ignore=%) -m "not thorough" $(TEST_ARGS); status=$$?; \
+	wait $$properties || status=$$?; cat $(VENV)/property-tests.log; exit $$status
 
 quick: lint
 	@HF_HUB_OFFLINE=1 $(PY) -m pytest tests/ -m "not slow and not browser and not thorough" $(TEST_ARGS)
