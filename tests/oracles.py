@@ -98,10 +98,10 @@ def pursuit(neuron: Rows, dictionary: Rows, max_tokens: int) -> tuple[list[int],
     left = [t for t in range(len(dictionary)) if dictionary[t].any()]
     total, tokens, path = np.zeros_like(neuron), [], []
     for _ in range(min(max_tokens, len(left))):
-        scores = [_score(neuron, total + dictionary[t]) for t in left]
+        scores = _scores(neuron, total + dictionary[left])
         best = int(np.argmax(scores))
         tokens.append(left[best])
-        path.append(scores[best])
+        path.append(float(scores[best]))
         total = total + dictionary[left.pop(best)]
     return tokens, path
 
@@ -152,11 +152,7 @@ def assert_scanned(found: Bundles, neurons: Rows, expected: list[Scan]) -> None:
             assert np.isnan(found.cosine[i])
 
 
-def _score(neuron: Rows, total: Rows) -> float:
-    return float(_scores(neuron, total[None])[0])
-
-
 def _scores(neuron: Rows, totals: Rows) -> Rows:
-    """Cosines of sums with the neuron; a sum that is nothing has none and counts as 0."""
+    """Cosines of sums with the neuron, row by row alike; a sum that is nothing has none and counts as 0."""
     sizes = np.sqrt((neuron @ neuron) * (totals**2).sum(axis=1))
-    return np.divide(totals @ neuron, sizes, out=np.zeros(len(totals)), where=sizes > 0)
+    return np.divide((totals * neuron).sum(axis=1), sizes, out=np.zeros(len(totals)), where=sizes > 0)

@@ -127,11 +127,11 @@ def test_closed_forms_by_hand() -> None:
 def mean_squares(n: int, d: int, draws: int, seed: int) -> Rows:
     """Mean squared cosine over the pairs of n Gaussian vectors, pair by pair."""
     rng = np.random.default_rng(seed)
-    found = np.empty(draws)
+    found, pairs = np.empty(draws), np.triu_indices(n, 1)
     for draw in range(draws):
         rows = rng.standard_normal((n, d))
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        found[draw] = np.mean((rows @ rows.T)[np.triu_indices(n, 1)] ** 2)
+        found[draw] = np.mean((rows @ rows.T)[pairs] ** 2)
     return found
 
 
