@@ -81,7 +81,7 @@ help:
 
 # --- set-up ---------------------------------------------------------------------------------------------------
 
-# The pip that comes with Python is older, and takes half as long again for requirements.lock.
+# The pip that comes with Python is older and slower.
 # $(call pip_step,what,hint,arguments): run pip with its output in a log, shown if it fails. --no-compile, because
 # compiling everything takes a minute and Python compiles what it imports.
 define pip_step
