@@ -40,8 +40,8 @@ ENVIRONMENT = {
 
 OTHERS = ("hypothesispytest", "anyio", "jaxtyping", "typeguard", "logging")
 QUICK = ("-p", "no:cacheprovider", *(f"-pno:{name}" for name in OTHERS), "--deselect=claims/test_2_bundling.py")
-"""No cache: a run must not touch that of the run that its test is part of. Plugins that no claim needs take as long to
-load as many a run takes. Tests of the premise, on random vectors alone, would take half of a small model's run;
+"""No cache: a run must not touch that of the run that its test is part of. Plugins that no claim needs take as
+long as many a run. Tests of the premise, on random vectors alone, would take half of a small model's run;
 `make test` runs them by themselves."""
 
 
