@@ -39,6 +39,9 @@ def test_the_other_questions_are_answered_in_the_words_of_their_pages(tmp_path: 
     assert answers(tmp_path).strip() == (
         "## How it comes about in training\n\nIt comes\nlate. ([dynamics.md](dynamics.md))"
     )
+    table = "| a |\n| --- |\n| 1 |"
+    (tmp_path / "dynamics.md").write_text(f"**In short.** It comes.\n\n{table}\n\nmore\n")
+    assert answers(tmp_path).strip().endswith(f"\n\nIt comes. ([dynamics.md](dynamics.md))\n\n{table}")
     (tmp_path / "other.md").write_text("nothing")
     with pytest.raises(UsageError, match="In short"):
         short_answer(tmp_path / "other.md")

@@ -41,3 +41,24 @@ def test_sentences_say_what_was_found_and_no_more() -> None:
     )
     assert "`whole` costs +1.00, 50% of that, more than cheap." in found[1]
     assert found[1].endswith("- **Task copying**: carries 1, does not carry 0, cannot tell 0. Carries: `heads/half`.")
+
+
+def test_the_short_answer_has_the_strongest_dose_of_each_kind_and_bundles_of_five() -> None:
+    def result(name: str, part: str, cost: float, nulls: list[float], verdict: str | None) -> dict[str, Any]:
+        others = [{"cost": {"value": value}} for value in nulls]
+        whole = {"id": name, "part": part, "aim": "idealise", "verdict": verdict, "nulls": others}
+        return whole | {"cost": {"value": cost}, "without": {"cost": {"value": 5.0}}}
+
+    results = [
+        result("neurons/W_in/k=1", "neurons/W_in", 4.0, [3.0], None),
+        result("neurons/W_in/k=5", "neurons/W_in", 2.0, [3.0, 1.0], "carries"),
+        result("neurons/W_in/k=20", "neurons/W_in", 1.0, [3.0], "cannot tell"),
+        result("embeddings/low rank/0.5", "embeddings", 0.5, [0.25], "carries"),
+        result("embeddings/low rank/0.25", "embeddings", 0.75, [0.25], None),
+    ]
+    found = prose.in_short([{"model": {"name": "folder/a_b"}, "results": results}])
+    assert found.startswith("**In short.** a\\_b: 3 changes were judged: carries 2, does not carry 0, cannot tell 1. ")
+    assert found.splitlines()[4:] == [
+        "| a\\_b | neurons/W\\_in/k=5 | idealise | +2.00 | +1.00 to +3.00 | +5.00 | carries |",
+        "| a\\_b | embeddings/low rank/0.25 | idealise | +0.75 | +0.25 | +5.00 | – |",
+    ]

@@ -74,6 +74,25 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, capsys: pytest.
     assert made == every
 
 
+@pytest.mark.slow
+def test_a_run_that_asks_for_more_keeps_what_it_has_not_come_to_yet(tmp_path: Path) -> None:
+    model, kept = tiny.write_hf(tmp_path / "tiny", "llama"), tmp_path / document.UNFINISHED
+    for asked in ("embeddings", "heads,embeddings"):
+        with pytest.MonkeyPatch.context() as patch:
+            tried(patch, stop_after=1)
+            intervene(model, tmp_path, "--interventions", asked)
+    whole = json.loads(kept.read_text())
+    assert [one["part"] for one in whole["document"]["results"]] == ["heads/W_V W_O", "embeddings"]
+    whole["document"]["environment"]["duration_s"] = 7000.0
+    kept.write_text(json.dumps(whole))
+    with pytest.MonkeyPatch.context() as patch:
+        made = tried(patch)
+        intervene(model, tmp_path, "--interventions", "heads,embeddings")
+    assert len(made) == 6 and len(results(tmp_path)) == 8
+    found = document.read(tmp_path / document.FILE_NAME)
+    assert 7000 < found["environment"]["duration_s"] < 8000, "the time of unfinished runs counts"
+
+
 def test_a_run_without_results_leaves_no_older_figure(tmp_path: Path) -> None:
     (committed,) = [one for name, one in page.committed().items() if "grammar" in name]
     document.write(committed, tmp_path)

@@ -95,7 +95,7 @@ def measure(
         }
     trying, setting = made[0]
     of_the_model = {"text": _text(text, trying), "unchanged": _unchanged(trying)}
-    same = earlier is not None and all(earlier[name] == value for name, value in of_the_model.items())
+    same = earlier is not None and same_unchanged(earlier, of_the_model)
     known = {one["id"]: one for one in earlier["results"]} if earlier is not None and same else {}
 
     def so_far() -> dict[str, Any]:
@@ -108,7 +108,9 @@ def measure(
             return
         tell(plan.id)
         found.results.append(trying.record(plan.make(), away))
-        keep(so_far())
+        made = {one["id"] for one in found.results}
+        # What this run has not come to yet would be lost if it is interrupted as well.
+        keep(so_far() | {"results": [*found.results, *(one for name, one in known.items() if name not in made)]})
 
     def try_all(group: str) -> None:
         plans, away = _plans(group, setting)
@@ -120,6 +122,11 @@ def measure(
     for group in groups:
         found.attempt(group, partial(try_all, group))
     return so_far()
+
+
+def same_unchanged(earlier: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether the model, unchanged, gave an unfinished run the same on the same text."""
+    return all(earlier[name] == found[name] for name in ("text", "unchanged"))
 
 
 def _text(text: Text, trying: Trying) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def written(page: str, documents: Mapping[str, Mapping[str, Any]]) -> str:
     if not start or not end:
         raise UsageError(f"The marks for the results are missing: put back {START!r} and {END!r}.")
     blocks = [block(document, picture) for picture, document in documents.items()]
-    between = "\n\n".join([f"**In short.** {' '.join(map(prose.in_short, documents.values()))}", *blocks])
+    between = "\n\n".join([prose.in_short([*documents.values()]), *blocks])
     return f"{before}{START}\n\n{between}\n\n{END}{after}"
 
 

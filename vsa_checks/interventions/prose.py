@@ -11,6 +11,13 @@ from vsa_checks.report.escaping import markdown
 
 Result = Mapping[str, Any]
 VERDICTS = ("carries", "does not carry", "cannot tell")
+BEGINS = "**In short.**"
+LEAD = (
+    "Below is the strongest dose of each kind of change, and for neurons bundles of five tokens. Idealised parts fit "
+    "the theory better, spoiled ones worse. Costs are in nats per token: of the change, of other changes of the same "
+    "size, and of the part's absence."
+)
+HEADS = ("model", "change", "aim", "cost", "same size", "part gone", "verdict")
 
 
 def paragraphs(document: Mapping[str, Any]) -> list[str]:
@@ -35,20 +42,26 @@ def paragraphs(document: Mapping[str, Any]) -> list[str]:
     return [*said, "\n".join(items)] if items else said
 
 
-def in_short(document: Mapping[str, Any]) -> str:
-    """One model's verdicts, and the cost of replacing layer-0 neurons by bundles of five tokens."""
-    name = document["model"]["name"].rsplit("/", 1)[-1]
-    judged = [one for one in document["results"] if one["verdict"]]
-    said = [f"{markdown(name)}: {len(judged)} changes were judged: {counts(judged)}."]
-    for one in document["results"]:
-        if one["part"].startswith("neurons/") and one["id"].endswith("/k=5"):
-            others = sorted(null["cost"]["value"] for null in one["nulls"])
-            said.append(
-                f"Replacing {one['part'].removeprefix('neurons/')} of layer 0 by bundles of five tokens costs "
-                f"{one['cost']['value']:+.2f} nats per token; other changes of the same size cost {others[0]:+.2f} to "
-                f"{others[-1]:+.2f}, and its absence costs {one['without']['cost']['value']:+.2f}."
-            )
-    return " ".join(said)
+def in_short(documents: Sequence[Mapping[str, Any]]) -> str:
+    """How many changes of each model have each verdict, and a table with one dose of each kind of change."""
+    said, rows = [], []
+    for document in documents:
+        results = document["results"]
+        judged = [one for one in results if one["verdict"]]
+        name = document["model"]["name"].rsplit("/", 1)[-1]
+        said.append(f"{markdown(name)}: {len(judged)} changes were judged: {counts(judged)}.")
+        fives = [one for one in results if not one["part"].startswith("neurons/") or one["id"].endswith("/k=5")]
+        strongest = {one["id"].rpartition("/")[0]: one for one in fives}
+        rows += [_row(name, one) for one in strongest.values()]
+    table = ["| " + " | ".join(map(markdown, row)) + " |" for row in (HEADS, ("---",) * len(HEADS), *rows)]
+    return "\n\n".join([f"{BEGINS} {' '.join(said)} {LEAD}", "\n".join(table)])
+
+
+def _row(name: str, result: Result) -> tuple[str, ...]:
+    nulls = [null["cost"]["value"] for null in result["nulls"]]
+    same_size = " to ".join(dict.fromkeys(f"{value:+.2f}" for value in (min(nulls), max(nulls))))
+    cost, gone = (f"{one['cost']['value']:+.2f}" for one in (result, result["without"]))
+    return name, result["id"], result["aim"], cost, same_size, gone, result["verdict"] or "–"
 
 
 def counts(some: Sequence[Result]) -> str:
