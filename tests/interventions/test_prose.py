@@ -45,7 +45,9 @@ def test_sentences_say_what_was_found_and_no_more() -> None:
 
 def test_the_short_answer_has_the_strongest_dose_of_each_kind_and_bundles_of_five() -> None:
     def result(name: str, part: str, cost: float, nulls: list[float], verdict: str | None) -> dict[str, Any]:
-        others = [{"cost": {"value": value}} for value in nulls]
+        others = [
+            {"cost": {"value": value}, **_null("", value - cost - 0.1, value - cost + 0.1, [])} for value in nulls
+        ]
         whole = {"id": name, "part": part, "aim": "idealise", "verdict": verdict, "nulls": others}
         return whole | {"cost": {"value": cost}, "without": {"cost": {"value": 5.0}}}
 
@@ -57,8 +59,12 @@ def test_the_short_answer_has_the_strongest_dose_of_each_kind_and_bundles_of_fiv
         result("embeddings/low rank/0.25", "embeddings", 0.75, [0.25], None),
     ]
     found = prose.in_short([{"model": {"name": "folder/a_b"}, "results": results}])
-    assert found.startswith("**In short.** a\\_b: 3 changes were judged: carries 2, does not carry 0, cannot tell 1. ")
-    assert found.splitlines()[4:] == [
+    assert found.splitlines()[1] == (
+        "- a\\_b: 3 changes were judged: carries 2, does not carry 0, cannot tell 1. Compared with each other change "
+        "of the same size, of 3 that idealise neurons 1 cost less and 1 more; of 2 that idealise embeddings 0 cost "
+        "less and 2 more."
+    )
+    assert found.splitlines()[5:] == [
         "| a\\_b | neurons/W\\_in/k=5 | idealise | +2.00 | +1.00 to +3.00 | +5.00 | carries |",
         "| a\\_b | embeddings/low rank/0.25 | idealise | +0.75 | +0.25 | +5.00 | – |",
     ]

@@ -13,10 +13,11 @@ Result = Mapping[str, Any]
 VERDICTS = ("carries", "does not carry", "cannot tell")
 BEGINS = "**In short.**"
 LEAD = (
-    "Below is the strongest dose of each kind of change, and for neurons bundles of five tokens. Idealised parts fit "
-    "the theory better, spoiled ones worse. Costs are in nats per token: of the change, of other changes of the same "
-    "size, and of the part's absence."
+    "Idealised parts fit the theory better, spoiled ones worse. The table has the strongest dose of each kind of "
+    "change, and for neurons bundles of five tokens. Costs are in nats per token: of the change, of other changes of "
+    "the same size, and of the part's absence."
 )
+LESS, MORE = "less than", "more than"
 HEADS = ("model", "change", "aim", "cost", "same size", "part gone", "verdict")
 
 
@@ -49,12 +50,12 @@ def in_short(documents: Sequence[Mapping[str, Any]]) -> str:
         results = document["results"]
         judged = [one for one in results if one["verdict"]]
         name = document["model"]["name"].rsplit("/", 1)[-1]
-        said.append(f"{markdown(name)}: {len(judged)} changes were judged: {counts(judged)}.")
+        said.append(f"- {markdown(name)}: {len(judged)} changes were judged: {counts(judged)}. {_beside_all(results)}")
         fives = [one for one in results if not one["part"].startswith("neurons/") or one["id"].endswith("/k=5")]
         strongest = {one["id"].rpartition("/")[0]: one for one in fives}
         rows += [_row(name, one) for one in strongest.values()]
     table = ["| " + " | ".join(map(markdown, row)) + " |" for row in (HEADS, ("---",) * len(HEADS), *rows)]
-    return "\n\n".join([f"{BEGINS} {' '.join(said)} {LEAD}", "\n".join(table)])
+    return "\n\n".join(["\n".join([f"{BEGINS} {LEAD}", *said]), "\n".join(table)])
 
 
 def _row(name: str, result: Result) -> tuple[str, ...]:
@@ -71,18 +72,30 @@ def counts(some: Sequence[Result]) -> str:
 
 
 def beside(result: Result) -> str:
-    """How a change compares with its nulls: a comparison counts where interval and draws lie on one side."""
-    sides: dict[str, list[str]] = {"less than": [], "more than": [], "not clearly different from": []}
+    """How a change compares with its nulls."""
+    sides: dict[str, list[str]] = {LESS: [], MORE: [], "not clearly different from": []}
     for null in result["nulls"]:
-        found = null["above_change"]
-        drawn = found["draws"] or [found["value"]]
-        if found["low"] > 0 and min(drawn) > 0:
-            sides["less than"].append(null["name"])
-        elif found["high"] < 0 and max(drawn) < 0:
-            sides["more than"].append(null["name"])
-        else:
-            sides["not clearly different from"].append(null["name"])
+        sides[_side(null)].append(null["name"])
     return "; ".join(f"{side} {joined(names)}" for side, names in sides.items() if names)
+
+
+def _side(null: Result) -> str:
+    """Whether a change costs less or more than a null: it counts where interval and draws lie on one side."""
+    found = null["above_change"]
+    drawn = found["draws"] or [found["value"]]
+    if found["low"] > 0 and min(drawn) > 0:
+        return LESS
+    return MORE if found["high"] < 0 and max(drawn) < 0 else "not clearly different from"
+
+
+def _beside_all(results: Sequence[Result]) -> str:
+    """How many changes of each kind of part clearly cost less, or more, than each of their nulls."""
+    said = []
+    for aim, part in dict.fromkeys((one["aim"], one["part"].partition("/")[0]) for one in results):
+        some = [one for one in results if (one["aim"], one["part"].partition("/")[0]) == (aim, part)]
+        less, more = (sum(all(_side(null) == side for null in one["nulls"]) for one in some) for side in (LESS, MORE))
+        said.append(f"of {len(some)} that {aim} {part} {less} cost less and {more} more")
+    return f"Compared with each other change of the same size, {'; '.join(said)}."
 
 
 def _sentence(result: Result, gone: float) -> str:
