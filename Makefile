@@ -173,13 +173,16 @@ lint: setup
 # The linters use one core; meanwhile run the tests that compile all loops, so that the others find them compiled.
 # The tests are collected once by one process, because each of several would compile all of their modules.
 # no:html: do not overwrite the log of the last run on a model, under reports/
+# trap: a shell that reads commands from no terminal starts what runs beside with Ctrl-C ignored.
 test: export HF_HUB_OFFLINE := 1
 test: setup
 	@$(PY) -m pytest $(FIRST_TESTS) >$(VENV)/first-tests.log 2>&1 & first=$$!; \
+	trap "kill $$first 2>/dev/null" INT TERM; \
 	{ $(LINTERS); } && { $(PY) -m pytest tests/ --collect-only -qq >$(VENV)/collected.log 2>&1 || \
 	    { tail -n 40 $(VENV)/collected.log; false; }; }; status=$$?; \
 	wait $$first || status=$$?; cat $(VENV)/first-tests.log; exit $$status
 	@$(PY) -m pytest $(PROPERTY_TESTS) --model smollm2-135m -p no:html >$(VENV)/property-tests.log 2>&1 & properties=$$!; \
+	trap "kill $$properties 2>/dev/null" INT TERM; \
 	$(PY) -m pytest tests/ $(FIRST_TESTS:%=--ignore=%) -m "not thorough" $(TEST_ARGS); status=$$?; \
 	wait $$properties || status=$$?; cat $(VENV)/property-tests.log; exit $$status
 

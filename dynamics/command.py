@@ -45,6 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--only", metavar="NAMES", help=f"variants, of {', '.join(VARIANTS)}, and {ENGLISH}; others stay as they were"
     )
+    parser.add_argument("--missing", action="store_true", help="only trainings that the .json does not have yet")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"trainings of each kind (default {SEEDS})")
     parser.add_argument("--out", type=Path, help="folder to write into (default docs/; none with --small)")
     parser.add_argument("--work", type=Path, help="folder of checkpoints (default reports/dynamics/)")
@@ -81,7 +82,13 @@ def _measure(settings: Settings, wanted: Sequence[str], options: argparse.Namesp
         for seed in range(options.seeds)
         for name in wanted
     ]
-    if ENGLISH in wanted:
+    if options.missing:
+        have = {(run["language"], run["variant"], run["seed"]) for run in runs}
+        jobs = [job for job in jobs if (job.language, job.variant, job.seed) not in have]
+        if not jobs:
+            _say(f"Nothing is missing from {out / FILE if out else 'a run that keeps nothing'}.")
+            return 0
+    if any(job.language == ENGLISH for job in jobs):
         settings.language(ENGLISH)  # a text that cannot be used is told before anything is done
     failed, document = 0, {}
     with closing(do_all(jobs, settings, options.work or reports() / "dynamics", options.workers, _say)) as results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 from vsa_checks.errors import UsageError
@@ -17,21 +18,21 @@ QUESTIONS = {
 
 def answers(docs: Path = DOCS) -> str:
     """Markdown: the short answer of each page that is there, with a link to it."""
-    parts = []
-    for name, title in QUESTIONS.items():
-        if (docs / name).exists():
-            said, table = short_answer(docs / name)
-            parts.append("\n\n".join([f"## {title}", f"{said} ([{name}]({name}))", *table]) + "\n")
+    parts = [
+        f"## {title}\n\n{short_answer(docs / name)}\n\nMore: [{name}]({name}).\n"
+        for name, title in QUESTIONS.items()
+        if (docs / name).exists()
+    ]
     return "\n".join(["", *parts])
 
 
-def short_answer(page: Path) -> tuple[str, list[str]]:
-    """The paragraph that a page begins its answer with, and the table after it in a list, which is empty without one.
+def short_answer(page: Path) -> str:
+    """The paragraph that a page begins its answer with, and the lists and tables that follow it.
 
     Raises UsageError for a page without such a paragraph.
     """
     _, begins, rest = page.read_text(encoding="utf-8").partition(BEGINS)
     if not begins:
         raise UsageError(f"{page} has no paragraph that begins with {BEGINS!r}: write it anew by its own command.")
-    said, _, after = rest.strip().partition("\n\n")
-    return said, [after.partition("\n\n")[0]] if after.startswith("|") else []
+    said, *after = rest.strip().split("\n\n")
+    return "\n\n".join([said, *takewhile(lambda block: block.startswith(("- ", "|")), after)])

@@ -37,11 +37,11 @@ def test_the_page_knows_whether_the_papers_model_is_there() -> None:
 def test_the_other_questions_are_answered_in_the_words_of_their_pages(tmp_path: Path) -> None:
     (tmp_path / "dynamics.md").write_text("# A\n\nwords\n\n**In short.** It comes\nlate.\n\nmore\n")
     assert answers(tmp_path).strip() == (
-        "## How it comes about in training\n\nIt comes\nlate. ([dynamics.md](dynamics.md))"
+        "## How it comes about in training\n\nIt comes\nlate.\n\nMore: [dynamics.md](dynamics.md)."
     )
-    table = "| a |\n| --- |\n| 1 |"
-    (tmp_path / "dynamics.md").write_text(f"**In short.** It comes.\n\n{table}\n\nmore\n")
-    assert answers(tmp_path).strip().endswith(f"\n\nIt comes. ([dynamics.md](dynamics.md))\n\n{table}")
+    lists = "- one\n- two\n\n| a |\n| --- |\n| 1 |"
+    (tmp_path / "dynamics.md").write_text(f"**In short.** It comes.\n\n{lists}\n\nmore\n\n- three\n")
+    assert short_answer(tmp_path / "dynamics.md") == f"It comes.\n\n{lists}"
     (tmp_path / "other.md").write_text("nothing")
     with pytest.raises(UsageError, match="In short"):
         short_answer(tmp_path / "other.md")

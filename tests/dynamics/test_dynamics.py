@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from dynamics.collected import earlier_versions, known
 from dynamics.language import of_grammar
 from dynamics.models import VARIANTS, untrained
 from dynamics.page import render
+from dynamics.work import Job
+from vsa_checks.paths import DOCS
 from vsa_checks.report.comparison.runs import _step
 
 pytestmark = pytest.mark.slow
@@ -87,6 +90,25 @@ def test_what_is_done_is_not_done_again(small: Small, monkeypatch: pytest.Monkey
     monkeypatch.setattr(training, "untrained", never)
     assert command.run(arguments) == 0
     assert (out / "dynamics.json").read_bytes() == before
+
+
+def test_only_what_is_missing_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def noted(jobs: list[Job], *more: object) -> Iterator[tuple[Job, None, str]]:
+        asked.extend(job.name for job in jobs)
+        yield from ()
+
+    monkeypatch.setattr(command, "do_all", noted)
+    kept = shutil.copy(DOCS / command.FILE, tmp_path)
+    arguments = ["--missing", "--only", "plain", "--out", str(tmp_path)]
+    assert command.run([*arguments, "--seeds", "4"]) == 0
+    assert asked == ["grammar-plain-seed3"]
+    assert command.run([*arguments, "--seeds", "3"]) == 0
+    assert len(asked) == 1 and "Nothing is missing" in capsys.readouterr().err
+    assert Path(kept).read_bytes() == (DOCS / command.FILE).read_bytes()
 
 
 @pytest.mark.thorough

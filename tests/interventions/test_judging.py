@@ -19,6 +19,8 @@ IDEALISED = {
     "better than a null, but not by far": (0.2, 0.5, ABLATED, 1.0, NOT),
     "worse than half of ablation": (0.7, 2.0, ABLATED, 1.0, NOT),
     "nulls are cheap as well": (0.0, 0.005, ABLATED, 1.0, UNKNOWN),
+    "dearer than a cheap null, but by little": (0.1, 0.005, ABLATED, 1.0, UNKNOWN),
+    "worse than half of ablation, whatever nulls cost": (0.7, 0.0, ABLATED, 1.0, NOT),
     "ablation is free": (0.01, 0.6, 0.0, 1.0, UNKNOWN),
     "the model knows nothing": (0.01, 0.6, ABLATED, -0.1, UNKNOWN),
 }

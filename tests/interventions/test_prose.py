@@ -59,12 +59,14 @@ def test_the_short_answer_has_the_strongest_dose_of_each_kind_and_bundles_of_fiv
         result("embeddings/low rank/0.25", "embeddings", 0.75, [0.25], None),
     ]
     found = prose.in_short([{"model": {"name": "folder/a_b"}, "results": results}])
-    assert found.splitlines()[1] == (
-        "- a\\_b: 3 changes were judged: carries 2, does not carry 0, cannot tell 1. Compared with each other change "
-        "of the same size, of 3 that idealise neurons 1 cost less and 1 more; of 2 that idealise embeddings 0 cost "
-        "less and 2 more."
+    assert found.split("\n\n")[1] == (
+        "- a\\_b. Idealised: 3 judged, carries 2, does not carry 0, cannot tell 1. Of 3 changes with idealised neurons "
+        "(1 of them not judged), 1 clearly cost less than every null and 1 more than every null. Of 2 changes with "
+        "idealised embeddings (1 of them not judged), 0 clearly cost less than every null and 2 more than every null."
     )
-    assert found.splitlines()[5:] == [
+    assert found.split("\n\n")[2].splitlines()[2:] == [
         "| a\\_b | neurons/W\\_in/k=5 | idealise | +2.00 | +1.00 to +3.00 | +5.00 | carries |",
         "| a\\_b | embeddings/low rank/0.25 | idealise | +0.75 | +0.25 | +5.00 | – |",
     ]
+    empty = prose.in_short([{"model": {"name": "a"}, "results": []}])
+    assert empty.endswith("\n\n- a."), "no table without rows"

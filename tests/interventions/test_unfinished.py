@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.models import tiny
 from vsa_checks.cli.main import main
-from vsa_checks.interventions import document, figure, page
+from vsa_checks.interventions import document, figure, page, trying
 from vsa_checks.interventions.trying import Trying
 
 
@@ -35,12 +36,19 @@ def intervene(model: Path, out: Path, *more: str) -> None:
         main(["intervene", str(model), "--windows", "2", "--interventions", "heads", "--out", str(out), *more])
 
 
+def parts(kept: Path) -> list[str]:
+    """The part of each trial that an unfinished run has kept."""
+    return [one["part"] for one in json.loads(kept.read_text())["document"]["results"]]
+
+
 def points(line: Any) -> Any:
     return line.get_xydata().tolist()
 
 
 def results(out: Path) -> Any:
-    return json.loads((out / document.FILE_NAME).read_text(encoding="utf-8"))["results"]
+    """What was found, without the time that it took."""
+    found = json.loads((out / document.FILE_NAME).read_text(encoding="utf-8"))["results"]
+    return [{name: value for name, value in one.items() if name != "duration_s"} for one in found]
 
 
 @pytest.mark.slow
@@ -81,16 +89,31 @@ def test_a_run_that_asks_for_more_keeps_what_it_has_not_come_to_yet(tmp_path: Pa
         with pytest.MonkeyPatch.context() as patch:
             tried(patch, stop_after=1)
             intervene(model, tmp_path, "--interventions", asked)
-    whole = json.loads(kept.read_text())
-    assert [one["part"] for one in whole["document"]["results"]] == ["heads/W_V W_O", "embeddings"]
-    whole["document"]["environment"]["duration_s"] = 7000.0
-    kept.write_text(json.dumps(whole))
+    assert parts(kept) == ["heads/W_V W_O", "embeddings"]
+    with pytest.MonkeyPatch.context() as patch:
+        made = tried(patch)
+        intervene(model, tmp_path, "--interventions", "heads")
+    assert len(made) == 3 and len(results(tmp_path)) == 4
+    assert "embeddings" in parts(kept), "what the finished run was not asked for is still there"
     with pytest.MonkeyPatch.context() as patch:
         made = tried(patch)
         intervene(model, tmp_path, "--interventions", "heads,embeddings")
-    assert len(made) == 6 and len(results(tmp_path)) == 8
+    assert len(made) == 3 and len(results(tmp_path)) == 8
+    assert not kept.exists()
+
+
+@pytest.mark.slow
+def test_a_change_whose_losses_are_not_finite_is_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, calls = trying.window_losses, iter(range(1000))
+
+    def fourth_is_infinite(*given: Any) -> Any:
+        return own(*given) + (np.inf if next(calls) == 3 else 0.0)
+
+    monkeypatch.setattr(trying, "window_losses", fourth_is_infinite)
+    intervene(tiny.write_hf(tmp_path / "tiny", "llama"), tmp_path)
     found = document.read(tmp_path / document.FILE_NAME)
-    assert 7000 < found["environment"]["duration_s"] < 8000, "the time of unfinished runs counts"
+    assert found["not_checked"] == {"heads/W_V W_O/degree=0.5": "its loss is not a finite number"}
+    assert len(found["results"]) == 3
 
 
 def test_a_run_without_results_leaves_no_older_figure(tmp_path: Path) -> None:

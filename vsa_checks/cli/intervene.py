@@ -50,12 +50,8 @@ def run(options: argparse.Namespace) -> int:
         raise _unwritable(folder, error) from error
     import torch
 
-    earlier: dict[str, Any] | None = None
-
     def made_of(found: dict[str, Any]) -> dict[str, Any]:
         duration_s = time.monotonic() - started
-        if earlier is not None and found and measuring.same_unchanged(earlier, found):
-            duration_s += earlier["environment"]["duration_s"]
         return document.assemble(model.info, chosen, options.seed, torch.get_num_threads(), duration_s, found)
 
     def keep(found: dict[str, Any]) -> None:
@@ -65,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
             raise _unwritable(folder, error) from error
 
     earlier = document.unfinished(folder, made_of({}))
+    if earlier is None and (folder / document.UNFINISHED).exists():
+        print(f"{visible(folder / document.UNFINISHED)} is of another run: this one starts anew", file=sys.stderr)
     made = made_of(_measured(measuring, model, text, chosen, options, earlier, keep))
     try:
         path = document.write(made, folder)

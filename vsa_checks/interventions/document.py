@@ -93,15 +93,16 @@ def validate(document: Any) -> str:
 
 
 def write(document: Mapping[str, Any], folder: Path) -> Path:
-    """Validate a document, and write it and its figure together, replacing the results of an unfinished run.
+    """Validate a document, and write it and its figure together, with which an unfinished run is finished.
 
-    Raises OSError, and ValueError for a document that is invalid.
+    What that had kept stays if the document lacks some of it. Raises OSError, and ValueError for an invalid document.
     """
     path, picture = folder / FILE_NAME, figure.draw(document)
     write_together({path: _as_text(document)} | ({} if picture is None else {folder / figure.FILE_NAME: picture}))
     if picture is None:  # an older one would show other results
         (folder / figure.FILE_NAME).unlink(missing_ok=True)
-    (folder / UNFINISHED).unlink(missing_ok=True)
+    if _kept_trials(folder) <= {one["id"] for one in document["results"]}:
+        (folder / UNFINISHED).unlink(missing_ok=True)
     return path
 
 
@@ -122,12 +123,8 @@ def unfinished(folder: Path, like: Mapping[str, Any]) -> dict[str, Any] | None:
 
     None if there is none; an unreadable file counts as none, because it can be measured again.
     """
-    try:
-        kept = read_json(folder / UNFINISHED, limit=MOST_BYTES, what="An unfinished run", schema=dict[str, Any])
-    except Unreadable:
-        return None
-    found = kept.get("document")
-    if kept.get("code") != code_digest() or validate(found):
+    code, found = _read_unfinished(folder)
+    if code != code_digest() or found is None:
         return None
 
     def settings(document: Mapping[str, Any]) -> Any:
@@ -135,6 +132,21 @@ def unfinished(folder: Path, like: Mapping[str, Any]) -> dict[str, Any] | None:
         return [document["model"], document["rule"], around, TASKS in document["interventions"]]
 
     return dict(found) if settings(found) == settings(like) else None
+
+
+def _read_unfinished(folder: Path) -> tuple[Any, dict[str, Any] | None]:
+    """The digest of the code of an unfinished run, and its document; None if there is none that is valid."""
+    try:
+        kept = read_json(folder / UNFINISHED, limit=MOST_BYTES, what="An unfinished run", schema=dict[str, Any])
+    except Unreadable:
+        return None, None
+    found = kept.get("document")
+    return kept.get("code"), None if validate(found) else found
+
+
+def _kept_trials(folder: Path) -> set[str]:
+    _, found = _read_unfinished(folder)
+    return set() if found is None else {one["id"] for one in found["results"]}
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def judge_idealised(cost: Table, nulls: Mapping[str, Table], ablated: Table, ski
     It carries if it costs less than KEPT of what mean ablation costs, and less than BESIDE of what each null of the
     same size costs. It does not if it costs more than one of these. All costs are paired differences of losses to the
     unchanged model, by window; how each comparison decides is RULE. It cannot tell if the model does no better than
-    without the context, if taking the part away costs nothing, or if the change is so small that a null costs less than
-    LEAST of that.
+    without the context, or if taking the part away costs nothing. Unless it costs more than KEPT of that, it cannot
+    tell either if the change is so small that a null costs less than LEAST of that.
 
     Parameters
     ----------
@@ -83,11 +83,14 @@ def judge_idealised(cost: Table, nulls: Mapping[str, Table], ablated: Table, ski
     ValueError : no nulls, which could not fail, or fewer draws of one than DRAWS
     """
     _require(nulls)
-    blocked = _cannot_tell(ablated, skill, nulls, within)
+    blocked = _cannot_tell(ablated, skill, within)
     if blocked:
         return blocked
     if within.below(KEPT * ablated - cost):
         return Ruling(NOT, f"it costs more than {KEPT:.0%} of what taking the part away costs")
+    small = _too_small(ablated, nulls, within)
+    if small:
+        return small
     beaten = [name for name, null in nulls.items() if within.above(BESIDE * null - cost)]
     unbeaten = [name for name, null in nulls.items() if within.below(BESIDE * null - cost)]
     if unbeaten:
@@ -109,10 +112,11 @@ def judge_spoiled(cost: Table, nulls: Mapping[str, Table], ablated: Table, skill
     """Judge whether what a change spoils does work: whether the loss rises more than by other changes of its size.
 
     It carries if the change costs, by MARGIN, more than each null; it does not if it costs no more than that than some
-    null; it cannot tell otherwise, and where `judge_idealised` cannot. Parameters and errors are the same.
+    null; it cannot tell otherwise, and where `judge_idealised` cannot, or if the change itself may cost less than LEAST
+    of what taking the part away does. Parameters and errors are the same.
     """
     _require(nulls)
-    blocked = _cannot_tell(ablated, skill, {"the change itself": cost}, within)
+    blocked = _cannot_tell(ablated, skill, within) or _too_small(ablated, {"the change itself": cost}, within)
     if blocked:
         return blocked
     no_more = [name for name, null in nulls.items() if within.below(cost - (1 + MARGIN) * null)]
@@ -123,7 +127,7 @@ def judge_spoiled(cost: Table, nulls: Mapping[str, Table], ablated: Table, skill
     return Ruling(UNKNOWN, "the comparison includes no difference, or hangs on the draw")
 
 
-def _cannot_tell(ablated: Table, skill: Table, nulls: Mapping[str, Table], within: Sides) -> Ruling | None:
+def _cannot_tell(ablated: Table, skill: Table, within: Sides) -> Ruling | None:
     units = ablated.shape[1]
     if units < LEAST_UNITS:
         return Ruling(UNKNOWN, f"there are only {units} {within.unit}; {LEAST_UNITS} are needed")
@@ -131,7 +135,11 @@ def _cannot_tell(ablated: Table, skill: Table, nulls: Mapping[str, Table], withi
         return Ruling(UNKNOWN, "the unchanged model does no better than a guess that knows no context")
     if not within.above(ablated):
         return Ruling(UNKNOWN, "taking the part away altogether costs nothing that could be told from zero")
-    small = [name for name, null in nulls.items() if not within.above(null - LEAST * ablated)]
+    return None
+
+
+def _too_small(ablated: Table, changes: Mapping[str, Table], within: Sides) -> Ruling | None:
+    small = [name for name, cost in changes.items() if not within.above(cost - LEAST * ablated)]
     if small:
         least = f"{LEAST:.0%} of what taking the part away costs"
         return Ruling(UNKNOWN, f"so small a change cannot tell: less than {least} cannot be excluded ({small[0]})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -95,8 +96,10 @@ def measure(
         }
     trying, setting = made[0]
     of_the_model = {"text": _text(text, trying), "unchanged": _unchanged(trying)}
-    same = earlier is not None and same_unchanged(earlier, of_the_model)
+    same = earlier is not None and all(earlier[name] == value for name, value in of_the_model.items())
     known = {one["id"]: one for one in earlier["results"]} if earlier is not None and same else {}
+    if earlier is not None and not same:
+        tell("the unfinished run read other text, or gave other losses on it: this one starts anew")
 
     def so_far() -> dict[str, Any]:
         return of_the_model | asdict(found)
@@ -107,7 +110,9 @@ def measure(
             found.results.append(known[plan.id])
             return
         tell(plan.id)
-        found.results.append(trying.record(plan.make(), away))
+        started = time.monotonic()
+        one = trying.record(plan.make(), away)
+        found.results.append(one | {"duration_s": round(time.monotonic() - started, 1)})
         made = {one["id"] for one in found.results}
         # What this run has not come to yet would be lost if it is interrupted as well.
         keep(so_far() | {"results": [*found.results, *(one for name, one in known.items() if name not in made)]})
@@ -122,11 +127,6 @@ def measure(
     for group in groups:
         found.attempt(group, partial(try_all, group))
     return so_far()
-
-
-def same_unchanged(earlier: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Whether the model, unchanged, gave an unfinished run the same on the same text."""
-    return all(earlier[name] == found[name] for name in ("text", "unchanged"))
 
 
 def _text(text: Text, trying: Trying) -> dict[str, Any]:

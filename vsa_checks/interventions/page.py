@@ -33,7 +33,8 @@ def block(document: Mapping[str, Any], picture: str = "") -> str:
         f"Seed {around['seed']}, {document['rule']['draws']} draws of each random null or change: {text['windows']} "
         f"windows of {read_from}, {text['tokens']:,} tokens predicted. Loss of the unchanged model: "
         f"{unchanged['loss']:.3f} nats per token; of the best guess without context: {unchanged['guess']:.3f}. "
-        f"The run took {duration(around['duration_s'])} on {threads} thread{'' if threads == 1 else 's'}.",
+        f"All trials took {duration(sum(one['duration_s'] for one in document['results']))} on {threads} "
+        f"thread{'' if threads == 1 else 's'}.",
         *reasons,
         *prose.paragraphs(document),
         *([f"![What each dose costs, beside changes of the same size]({picture})"] if picture else []),

@@ -10,15 +10,20 @@ from vsa_checks.report.answers import joined
 from vsa_checks.report.escaping import markdown
 
 Result = Mapping[str, Any]
+VERBS = {"idealise": "idealised", "spoil": "spoiled"}
 VERDICTS = ("carries", "does not carry", "cannot tell")
 BEGINS = "**In short.**"
 LEAD = (
-    "Idealised parts fit the theory better, spoiled ones worse. The table has the strongest dose of each kind of "
-    "change, and for neurons bundles of five tokens. Costs are in nats per token: of the change, of other changes of "
-    "the same size, and of the part's absence."
+    "An *idealised* part is changed towards the theory in one respect, a *spoiled* one away from it. Neurons are "
+    "those of layer 0, heads those of all layers. What is idealised *carries* if it still does the part's work; "
+    "what is spoiled *carries* if that costs more than nulls do, which are other changes of the same size. "
+    "*Cannot tell* includes changes too small to judge. The table has the strongest dose of each kind of change, "
+    "for neurons the strongest that is judged (k = 5). Its numbers are rises of the loss in nats per token; where "
+    "a part is gone, its mean replaces it, or zero for queries."
 )
 LESS, MORE = "less than", "more than"
-HEADS = ("model", "change", "aim", "cost", "same size", "part gone", "verdict")
+NEITHER = "not clearly different from"
+HEADS = ("model", "change", "aim", "loss rises by", "with nulls, means from lowest to highest", "part gone", "verdict")
 
 
 def paragraphs(document: Mapping[str, Any]) -> list[str]:
@@ -30,9 +35,8 @@ def paragraphs(document: Mapping[str, Any]) -> list[str]:
     for part, aim in dict.fromkeys((one["part"], one["aim"]) for one in results):
         some = [one for one in results if (one["part"], one["aim"]) == (part, aim)]
         gone = some[0]["without"]["cost"]["value"]
-        verb = "idealised" if aim == "idealise" else "spoiled"
         items.append(
-            f"- **{part}**, {verb}. Without this part the loss rises by {gone:+.2f} nats per token. "
+            f"- **{part}**, {VERBS[aim]}. Without this part the loss rises by {gone:+.2f} nats per token. "
             + " ".join(_sentence(one, gone) for one in some)
         )
     tasks: dict[str, list[Result]] = {}
@@ -44,18 +48,42 @@ def paragraphs(document: Mapping[str, Any]) -> list[str]:
 
 
 def in_short(documents: Sequence[Mapping[str, Any]]) -> str:
-    """How many changes of each model have each verdict, and a table with one dose of each kind of change."""
+    """A list of each model's verdicts and comparisons, and a table with one dose of each kind of change."""
     said, rows = [], []
     for document in documents:
         results = document["results"]
-        judged = [one for one in results if one["verdict"]]
         name = document["model"]["name"].rsplit("/", 1)[-1]
-        said.append(f"- {markdown(name)}: {len(judged)} changes were judged: {counts(judged)}. {_beside_all(results)}")
+        said.append(f"- {markdown(name)}. {' '.join([*_verdicts(results), *_beside_all(results)])}".rstrip())
         fives = [one for one in results if not one["part"].startswith("neurons/") or one["id"].endswith("/k=5")]
         strongest = {one["id"].rpartition("/")[0]: one for one in fives}
         rows += [_row(name, one) for one in strongest.values()]
     table = ["| " + " | ".join(map(markdown, row)) + " |" for row in (HEADS, ("---",) * len(HEADS), *rows)]
-    return "\n\n".join(["\n".join([f"{BEGINS} {LEAD}", *said]), "\n".join(table)])
+    return "\n\n".join([f"{BEGINS} {LEAD}", "\n".join(said), *(["\n".join(table)] if rows else [])])
+
+
+def _verdicts(results: Sequence[Result]) -> list[str]:
+    """The verdicts on what is idealised, and on what is spoiled."""
+    said = []
+    for aim, verb in VERBS.items():
+        judged = [one for one in results if one["verdict"] and one["aim"] == aim]
+        if judged:
+            said.append(f"{verb.capitalize()}: {len(judged)} judged, {counts(judged)}.")
+    return said
+
+
+def _beside_all(results: Sequence[Result]) -> list[str]:
+    """How many changes of each kind of part clearly cost less, or more, than every null."""
+    said = []
+    for aim, part in dict.fromkeys((one["aim"], one["part"].partition("/")[0]) for one in results):
+        some = [one for one in results if (one["aim"], one["part"].partition("/")[0]) == (aim, part)]
+        less, more = (sum(all(_side(null) == side for null in one["nulls"]) for one in some) for side in (LESS, MORE))
+        unjudged = sum(not one["verdict"] for one in some)
+        beside = f" ({unjudged} of them not judged)" if unjudged else ""
+        said.append(
+            f"Of {len(some)} changes with {VERBS[aim]} {part}{beside}, {less} clearly cost less than every null and "
+            f"{more} more than every null."
+        )
+    return said
 
 
 def _row(name: str, result: Result) -> tuple[str, ...]:
@@ -73,7 +101,7 @@ def counts(some: Sequence[Result]) -> str:
 
 def beside(result: Result) -> str:
     """How a change compares with its nulls."""
-    sides: dict[str, list[str]] = {LESS: [], MORE: [], "not clearly different from": []}
+    sides: dict[str, list[str]] = {LESS: [], MORE: [], NEITHER: []}
     for null in result["nulls"]:
         sides[_side(null)].append(null["name"])
     return "; ".join(f"{side} {joined(names)}" for side, names in sides.items() if names)
@@ -85,17 +113,7 @@ def _side(null: Result) -> str:
     drawn = found["draws"] or [found["value"]]
     if found["low"] > 0 and min(drawn) > 0:
         return LESS
-    return MORE if found["high"] < 0 and max(drawn) < 0 else "not clearly different from"
-
-
-def _beside_all(results: Sequence[Result]) -> str:
-    """How many changes of each kind of part clearly cost less, or more, than each of their nulls."""
-    said = []
-    for aim, part in dict.fromkeys((one["aim"], one["part"].partition("/")[0]) for one in results):
-        some = [one for one in results if (one["aim"], one["part"].partition("/")[0]) == (aim, part)]
-        less, more = (sum(all(_side(null) == side for null in one["nulls"]) for one in some) for side in (LESS, MORE))
-        said.append(f"of {len(some)} that {aim} {part} {less} cost less and {more} more")
-    return f"Compared with each other change of the same size, {'; '.join(said)}."
+    return MORE if found["high"] < 0 and max(drawn) < 0 else NEITHER
 
 
 def _sentence(result: Result, gone: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks.errors import NotChecked
 from vsa_checks.interventions.crossed import Mean, Table
 from vsa_checks.interventions.judging import Ruling, Sides, judge_idealised, judge_spoiled
 from vsa_checks.interventions.losses import Item, blind_losses, fixed_guess, item_scores, predicted, window_losses
@@ -40,7 +41,7 @@ class Asked:
 class Trying:
     """One model on one text: runs it, as it is and changed, and keeps what it gave as it is.
 
-    Raises CannotRun where the model cannot be run.
+    Raises CannotRun where the model cannot be run, and NotChecked where a loss is not finite.
     """
 
     def __init__(self, running: Running, windows: Sequence[Window], tasks: Mapping[str, list[Item]]) -> None:
@@ -60,7 +61,10 @@ class Trying:
         """The results of the model in its present state: arrays (n,)."""
         found = window_losses(self.running.module, self.windows)
         tasks = self.tasks if in_tasks else {}
-        return Scores(found, {name: item_scores(self.running.module, some) for name, some in tasks.items()})
+        scores = Scores(found, {name: item_scores(self.running.module, some) for name, some in tasks.items()})
+        if not all(np.isfinite(losses).all() for losses in (found, *(losses for losses, _ in scores.items.values()))):
+            raise NotChecked("its loss is not a finite number")
+        return scores
 
     def _under(self, changes: Draws, in_tasks: bool) -> Scores:
         """The results of the model under each of some changes."""
