@@ -43,7 +43,7 @@ SHOWN = "[...document.querySelectorAll('#grid tbody tr')].filter(r => r.getClien
 SET = "(f => {{ f.elements.{0} = {1}; f.dispatchEvent(new Event('input')) }})(document.querySelector('#filters'))"
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_is_drawn_without_complaint_fits_and_fetches_nothing(
     width: int, dark: bool, page: Path, browser: Browser

@@ -23,7 +23,7 @@ def large_page(large_text: str, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("dark", [False, pytest.param(True, marks=pytest.mark.thorough)], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_is_drawn_without_complaint_and_fetches_nothing(
     width: int, dark: bool, large_page: Path, browser: Browser
