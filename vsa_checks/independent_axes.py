@@ -31,6 +31,10 @@ LEAST_CURVATURE, HALFWAY = 0.05, 0.5
 one by which two axes halfway between two true ones are known."""
 LEAST_VARIANCE = 1e-6
 """Axes with less than this share of the largest variance are left out."""
+LEAST_SQUARE = 1e-6
+"""Least squared singular value, as a share of the largest, with which a matrix is made orthogonal by its square."""
+GRID = 2.0**-12
+"""Turns each of 1,000 axes by about .002 radians."""
 ROWS, PARTS = 1024, 8
 """Rows that a thread works on at a time, and how many such parts are in memory at once: each is as large as d x d."""
 
@@ -59,35 +63,36 @@ def independent_axes(vectors: NDArray[np.float32], rng: np.random.Generator) -> 
         values, axes = np.linalg.eigh(second_moment(some) / len(some))
         used = values > values.max() * LEAST_VARIANCE
         spanned, scale = axes[:, used], np.sqrt(values[used])
-        even = (some @ (spanned / scale).astype(np.float32)).astype(np.float32)
-        # The search starts in the vectors' own coordinates, so that the signs of the principal axes do not matter.
-        turn = _orthogonal(spanned.T @ start[:, : len(scale)])
+        # All in the vectors' own coordinates, so that neither the signs of the principal axes nor their order matter.
+        whitening = (spanned / scale) @ spanned.T
+        turn = _on_grid(_orthogonal(spanned @ (spanned.T @ start[:, : len(scale)])))
         for _ in range(STEPS):
-            turned = _orthogonal(_step(even, turn))
+            turned = _on_grid(_orthogonal(_step(some, whitening, turn)))
             moved = _moved(turned, turn)
             turn = turned
             if moved < SETTLED:
                 break
-        mixing = (spanned * scale) @ turn
+        mixing = (spanned * scale) @ (spanned.T @ turn)
         found = _orthogonal(mixing / np.linalg.norm(mixing, axis=0))
     return np.concatenate([found, axes[:, ~used]], axis=1).astype(np.float32)
 
 
-def _step(even: NDArray[np.float32], turn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One step of the fixed-point search for all axes (r, r) at once."""
-    single = turn.astype(np.float32)
+def _step(
+    vectors: NDArray[np.float32], whitening: NDArray[np.float64], turn: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """One step of the fixed-point search for all axes (d, r) of the whitened vectors at once; whitening (d, d)."""
+    through = whitening @ turn
 
-    def part(start: int, _: None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        rows = even[start : start + ROWS]
-        bent = np.tanh(rows @ single)
-        slope = np.float32(len(rows)) - np.einsum("ij,ij->j", bent, bent)
-        return rows.T @ bent, slope
+    def part(start: int, _: None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        rows = vectors[start : start + ROWS].astype(np.float64)
+        bent = np.tanh(rows @ through)
+        return rows.T @ bent, len(rows) - np.einsum("ij,ij->j", bent, bent)
 
-    drawn, slopes = np.zeros(turn.shape), np.zeros(len(turn))
-    for one, slope in _in_parts(part, len(even)):
+    drawn, slopes = np.zeros(through.shape), np.zeros(through.shape[1])
+    for one, slope in _in_parts(part, len(vectors)):
         drawn += one
         slopes += slope
-    return (drawn - turn * slopes) / len(even)
+    return (whitening @ drawn - turn * slopes) / len(vectors)
 
 
 def refined_axes(vectors: NDArray[np.float32], axes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -130,10 +135,10 @@ def _turn(
     """Skew-symmetric matrix (d, d) of the angles by which to turn each axis towards each other."""
     variance = np.einsum("ij,ij->j", axes, moment @ axes)
     factors = sharpness / np.sqrt(np.maximum(variance, variance.max() * LEAST_VARIANCE))
-    single = (axes * factors).astype(np.float32)
+    scaled = axes * factors
 
-    def part(start: int, _: None) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        entries = vectors[start : start + ROWS] @ single
+    def part(start: int, _: None) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        entries = vectors[start : start + ROWS].astype(np.float64) @ scaled
         bent = np.tanh(entries)
         bend = 1 - bent * bent
         return entries.T @ bent, (entries * entries).T @ bend, bend.sum(axis=0)
@@ -171,8 +176,23 @@ def _moved(turned: NDArray[np.float64], turn: NDArray[np.float64]) -> float:
     return float(np.abs(np.abs(np.einsum("ij,ij->j", turned, turn)) - 1.0).max())
 
 
+def _on_grid(axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round the entries of axes to multiples of GRID.
+
+    A step of the search may multiply rounding errors by ten, so that it would end at other axes with every library. On
+    the grid, errors vanish, and the steps are the same everywhere.
+    """
+    rounded: NDArray[np.float64] = np.round(axes / GRID) * GRID
+    return rounded
+
+
 def _orthogonal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """The closest matrix with orthonormal columns."""
+    # matrix @ (matrix^T matrix)^(-1/2): half the time of a singular value decomposition, but it squares the condition.
+    squares, axes = np.linalg.eigh(matrix.T @ matrix)
+    if squares[0] > squares[-1] * LEAST_SQUARE:
+        even: NDArray[np.float64] = matrix @ ((axes / np.sqrt(squares)) @ axes.T)
+        return even
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
     closest: NDArray[np.float64] = left @ right
     return closest

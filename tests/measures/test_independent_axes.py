@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vsa_checks.independent_axes import independent_axes, refined_axes
+from vsa_checks.independent_axes import _orthogonal, independent_axes, refined_axes
 
 D = 24
 
@@ -51,6 +51,33 @@ def test_fewer_vectors_than_dimensions_leave_the_rest_of_space_as_it_is() -> Non
     assert found.shape == (D, D) and found.T @ found == pytest.approx(np.eye(D), abs=1e-5)
 
 
+@pytest.mark.parametrize("least", [1.0, 0.3, 2e-3, 5e-4, 1e-9, 0.0])
+def test_the_closest_orthogonal_matrix_has_the_same_singular_vectors(least: float) -> None:
+    """Whether it comes from the square of the matrix or, where that is too far from even, from its singular values."""
+    left, right = rotation(D, 2).astype(float), rotation(D, 3).astype(float)
+    values = np.linspace(1.0, least, D)
+    found = _orthogonal((left * values) @ right)
+    assert found.T @ found == pytest.approx(np.eye(D), abs=1e-8)
+    n = D if least else D - 1  # a value of zero leaves its direction's sign open
+    assert left.T[:n] @ found @ right.T[:, :n] == pytest.approx(np.eye(n), abs=1e-5 if least < 1e-6 else 1e-6)
+
+
+def test_rounding_does_not_lead_to_other_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Libraries round differently. These vectors are nearly Gaussian: the search multiplies every difference."""
+    rng = np.random.default_rng(17)
+    rows = centered(rng.standard_t(9, (1536, 96)) @ rng.standard_normal((96, 96)))
+
+    def found() -> np.ndarray:
+        return independent_axes(rows, np.random.default_rng(0))
+
+    first, plain, noise = found(), np.tanh, np.random.default_rng(18)
+    monkeypatch.setattr(np, "tanh", lambda x: plain(x) * (1 + 2e-16 * noise.standard_normal(x.shape)))
+    assert np.abs(found() - first).max() < 1e-6
+    monkeypatch.setattr("vsa_checks.independent_axes._on_grid", lambda axes: axes)
+    on_no_grid = found()
+    assert np.abs(found() - on_no_grid).max() > 1e-3, "no vectors to show it"
+
+
 def test_the_signs_of_principal_axes_do_not_matter_to_independent_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.random.default_rng(16).standard_t(3, (2000, D)).astype(np.float32)
     rows -= rows.mean(axis=0)
@@ -62,7 +89,7 @@ def test_the_signs_of_principal_axes_do_not_matter_to_independent_ones(monkeypat
         return values, axes * np.where(np.arange(len(values)) % 3, 1, -1)
 
     monkeypatch.setattr(np.linalg, "eigh", turned)
-    assert independent_axes(rows, np.random.default_rng(0)) == pytest.approx(first, abs=1e-3)
+    assert independent_axes(rows, np.random.default_rng(0)) == pytest.approx(first, abs=1e-6)
 
 
 def centered(rows: np.ndarray) -> np.ndarray:

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from vsa_checks.bound_heads import Heads
 from vsa_checks.bound_tokens import Part, Pursued, pursue
 from vsa_checks.engine.scale import near_one
+from vsa_checks.engine.threads import threads
 from vsa_checks.errors import NotChecked
 from vsa_checks.independent_axes import ROWS_PER_AXIS, independent_axes, refined_axes
 from vsa_checks.judging.measurement import Measurement, NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
-from vsa_checks.orthogonality import live_rows
+from vsa_checks.orthogonality import live_rows, second_moment
 from vsa_checks.reflected import pursue_reflected
 from vsa_checks.sections.neurons import layer_neurons
 from vsa_checks.sections.pursued import PURSUIT_TOKENS, token_bundles
@@ -28,6 +29,8 @@ ON_COORDINATES, ON_INDEPENDENT = "bound tokens reflected on coordinates", "bound
 REFLECTIONS = 99
 LEAST_NEURONS, MOST_NEURONS = 48, 128
 """Number of the layer's neurons, drawn at random, for each reflection: fewer for larger models."""
+ROUNDING = 1e-12
+"""A head maps all tokens to zero if their mean square is below this share of what its two factors could give."""
 PRODUCTS = 2**30
 """Up to this many products, for all neurons with one reflection, more than the minimum of neurons are used."""
 
@@ -61,7 +64,7 @@ def gain_of_bound_tokens(bench: Workbench, subject: Subject) -> Measurement:
     n, wanted = len(gain), min(MOST_NEURONS, max(LEAST_NEURONS, PRODUCTS // bound.left.size))
     asked = np.sort(bench.rng("neurons of the null", subject.id).choice(n, min(n, wanted), replace=False))
     independent = bench.once(
-        ("independent axes of bound tokens", basis, matrix), lambda: _independent_axes(neurons.unit, words.left, bound)
+        ("independent axes of bound tokens", basis, matrix), lambda: _independent_axes(bench, basis, neurons.unit)
     )
 
     def null(name: str, drawn: Rows, axes: Rows | None) -> NullMeasurement:
@@ -119,36 +122,49 @@ def bound_tokens(bench: Workbench, basis: Basis) -> Heads | None:
     None if all heads do.
     """
     words = token_dictionary(bench, basis).vectors
-    # Each head's factor is free: the bound tokens are scaled to the tokens' length below.
-    reads, writes = near_one(bench.weight(basis, 0, "W_V"), (1, 2)), near_one(bench.written(basis, 0, "W_O"), (1, 2))
-    length = np.sqrt(np.mean(Part(words).squares, dtype=np.float64))
+    parts = [Part(words @ read.astype(np.float32), write.astype(np.float32)) for read, write in _maps(bench, basis)]
+    return Heads.of(parts) if parts else None
+
+
+def _maps(bench: Workbench, basis: Basis) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Factors (d, r) and (r, d) of each head's W_V W_O in layer 0, without heads that map all tokens to zero.
+
+    Their scale gives the bound tokens the tokens' rms norm.
+    """
+    reads, writes = (
+        near_one(one, (1, 2)).astype(np.float64)
+        for one in (bench.weight(basis, 0, "W_V"), bench.written(basis, 0, "W_O"))
+    )
+    moment = second_moment(token_dictionary(bench, basis).vectors)
     found = []
     for head, write in enumerate(writes):
-        part = Part(words @ reads[head * len(reads) // len(writes)], write)
-        own = np.sqrt(np.mean(part.squares, dtype=np.float64))
-        if own > 0:
-            found.append(Part(part.left * np.float32(length / own), np.ascontiguousarray(write)))
-    return Heads.of(found) if found else None
+        read = reads[head * len(reads) // len(writes)]
+        within = read.T @ moment @ read
+        square = float(np.sum(within * (write @ write.T)))
+        if square > ROUNDING * np.trace(within) * np.square(write).sum():
+            found.append((read * np.sqrt(np.trace(moment) / square), write))
+    return found
 
 
-def _independent_axes(unit: Rows, words: Rows, bound: Heads) -> Rows:
-    """Axes (d, d) along which neurons, tokens and bound tokens have the heaviest tails together.
+def _independent_axes(bench: Workbench, basis: Basis, unit: Rows) -> Rows:
+    """Axes (d, d) along which neurons (n, d), tokens and bound tokens have the heaviest tails together.
 
     At most 16 d / 3 of each: heads with few large entries bind tokens to vectors whose entries are not independent on
-    any axes, and too many of these would decide.
+    any axes, and too many of these would decide. Products are float64, because the search multiplies rounding errors.
     """
+    words, maps = token_dictionary(bench, basis).vectors, _maps(bench, basis)
     d, rng = unit.shape[1], stream(0, "independent axes of bound tokens")
     most = -(-ROWS_PER_AXIS * d // 3)
-    length = np.float32(np.linalg.norm(words) / np.sqrt(len(words)))
+    length = np.sqrt(np.trace(second_moment(words)) / len(words))
 
     def some(n: int) -> NDArray[np.int64]:
         return rng.permutation(n)[:most]
 
-    heads, n_bound, _ = bound.left.shape
-    head, place = np.divmod(some(heads * n_bound), n_bound)
-    written = [bound.left[one, place[head == one]] @ bound.right[one] for one in range(heads)]
-    sets = [length * unit[some(len(unit))], words[some(len(words))], *written]
-    rows = np.concatenate([one - one.mean(axis=0) if len(one) else one for one in sets])
+    head, place = np.divmod(some(len(maps) * len(words)), len(words))
+    sets = [length * unit[some(len(unit))], words[some(len(words))]]
+    with threads():
+        sets += [words[place[head == one]] @ read @ write for one, (read, write) in enumerate(maps)]
+    rows = np.concatenate([(one - one.mean(axis=0, dtype=np.float64)).astype(np.float32) for one in sets if len(one)])
     return refined_axes(rows, independent_axes(rows, rng))
 
 
