@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vsa_checks.interventions.on_neurons import JUDGED
 from vsa_checks.report.answers import joined
 from vsa_checks.report.escaping import markdown
 
@@ -13,13 +14,15 @@ Result = Mapping[str, Any]
 VERBS = {"idealise": "idealised", "spoil": "spoiled"}
 VERDICTS = ("carries", "does not carry", "cannot tell")
 BEGINS = "**In short.**"
+STRONGEST = min(JUDGED)
+"""Tokens in the bundles that change neurons most, of those judged."""
 LEAD = (
     "An *idealised* part is changed towards the theory in one respect, a *spoiled* one away from it. Neurons are "
     "those of layer 0, heads those of all layers. What is idealised *carries* if it still does the part's work; "
     "what is spoiled *carries* if that costs more than nulls do, which are other changes of the same size. "
     "*Cannot tell* includes changes too small to judge. The table has the strongest dose of each kind of change, "
-    "for neurons the strongest that is judged (k = 5). Its numbers are rises of the loss in nats per token; where "
-    "a part is gone, its mean replaces it, or zero for queries."
+    f"for neurons the strongest that is judged (k = {STRONGEST}). Its numbers are rises of the loss in nats per token; "
+    "where a part is gone, its mean replaces it, or zero for queries."
 )
 LESS, MORE = "less than", "more than"
 NEITHER = "not clearly different from"
@@ -54,11 +57,15 @@ def in_short(documents: Sequence[Mapping[str, Any]]) -> str:
         results = document["results"]
         name = document["model"]["name"].rsplit("/", 1)[-1]
         said.append(f"- {markdown(name)}. {' '.join([*_verdicts(results), *_beside_all(results)])}".rstrip())
-        fives = [one for one in results if not one["part"].startswith("neurons/") or one["id"].endswith("/k=5")]
-        strongest = {one["id"].rpartition("/")[0]: one for one in fives}
+        shown = [one for one in results if not one["part"].startswith("neurons/") or _dose(one) == f"k={STRONGEST}"]
+        strongest = {one["id"].rpartition("/")[0]: one for one in shown}
         rows += [_row(name, one) for one in strongest.values()]
     table = ["| " + " | ".join(map(markdown, row)) + " |" for row in (HEADS, ("---",) * len(HEADS), *rows)]
     return "\n\n".join([f"{BEGINS} {LEAD}", "\n".join(said), *(["\n".join(table)] if rows else [])])
+
+
+def _dose(result: Result) -> str:
+    return str(result["id"]).rpartition("/")[2]
 
 
 def _verdicts(results: Sequence[Result]) -> list[str]:
