@@ -69,6 +69,18 @@ class Bundles:
         """Return the cosine (size,) of the bundle of a neuron after each inclusion."""
         return self.cosines[self.starts[neuron] : self.starts[neuron + 1]]
 
+    def part(self, first: int, last: int) -> Bundles:
+        """Return the bundles of the neurons from `first` up to but not including `last`."""
+        starts = self.starts[first : last + 1]
+        rows = slice(starts[0], starts[-1])
+        return Bundles(
+            starts - starts[0],
+            self.token_ids[rows],
+            self.cosines[rows],
+            self.dead[first:last],
+            self.n_dictionary_excluded,
+        )
+
     @property
     def size(self) -> NDArray[np.int64]:
         """Number of tokens in each bundle (n_neurons,)."""

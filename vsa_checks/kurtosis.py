@@ -93,7 +93,8 @@ class SeenKurtosis:
         """Take the products (m, V) of m neurons at unit norm, from neuron `start` on; thread-safe."""
         rows = slice(start, start + len(products))
         if isinstance(products, np.ndarray):
-            loops.add_moments(products, products.mean(axis=1, dtype=np.float64), self._moments[rows])
+            near_mean = products.mean(axis=1).astype(np.float64)
+            loops.add_moments(products, near_mean, self._moments[rows])
         else:
             from vsa_checks.engine.on_device.moments import add_moments
 

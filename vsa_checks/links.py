@@ -75,6 +75,7 @@ def linked_readers(
     n_layers: int,
     progress: Progress | None = None,
     held: int | None = None,
+    change: Callable[[int, Rows], Rows] | None = None,
 ) -> Links:
     """Find the readers that are linked with each other layer's writers.
 
@@ -86,6 +87,8 @@ def linked_readers(
     progress : callable, optional
     held : int, optional
         How many layers' vectors are in memory at a time, on each side; by default all.
+    change : callable, optional
+        Called from several threads with a layer and its writers; the writers that it returns take their place.
 
     Returns
     -------
@@ -97,6 +100,8 @@ def linked_readers(
     closest: dict[tuple[int, int], Closest] = {}
     for writing in blocks:
         writers = {layer: outputs(layer) for layer in writing}
+        if change is not None:
+            writers = _changed(writers, change)
         for reading in blocks:
             readers = {layer: inputs(layer) for layer in reading}
             pairs = [(i, j) for i in writing for j in reading if i != j]
@@ -109,6 +114,14 @@ def linked_readers(
                 found[pair], closest[pair] = linked, best
             done += len(pairs)
     return Links(found, n_layers, closest)
+
+
+def _changed(writers: dict[int, Rows], change: Callable[[int, Rows], Rows]) -> dict[int, Rows]:
+    def work(layer: int, _: None) -> Rows:
+        return change(layer, writers[layer])
+
+    layers = list(writers)
+    return dict(zip(layers, share_out(work, layers, [None] * workers(len(layers))), strict=True))
 
 
 def _linked(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vsa_checks.engine.scale import near_one
+from vsa_checks.engine.threads import share_out, workers
 from vsa_checks.exchanged import Exchange
 
 Floats = NDArray[np.floating]
@@ -157,7 +158,11 @@ def exchanged_margins(
         ]
         return np.asarray((squared[0] - squared[1]).mean(axis=1, dtype=np.float64))
 
-    drawn = [margins(Exchange.drawn(d, rng).of(values, 1)) for _ in range(draws)]
+    def exchanged(exchange: Exchange, _: None) -> NDArray[np.float64]:
+        return margins(exchange.of(values, 1))
+
+    exchanges = [Exchange.drawn(d, rng) for _ in range(draws)]
+    drawn = share_out(exchanged, exchanges, [None] * workers(draws))
     return margins(values), np.array(drawn).reshape(draws, h)
 
 

@@ -272,3 +272,15 @@ def test_inputs_that_do_not_fit_are_refused(neurons: Rows, words: Rows, message:
 def test_a_token_must_list_at_least_one_neuron(count: int) -> None:
     with pytest.raises(ValueError, match=f"cannot list {count} neurons"):
         ranked_scan(np.ones((2, 3)), np.ones((4, 3)), count)
+
+
+def test_a_part_of_the_bundles_is_that_of_the_same_neurons() -> None:
+    neurons, words = example("dead rows")
+    whole = ranked_scan(neurons, words)
+    assert len(set(whole.size)) > 2, "bundles of different sizes, and empty ones"
+    part = whole.part(3, 9)
+    assert len(part) == 6 and part.dead.tolist() == whole.dead[3:9].tolist()
+    for neuron in range(6):
+        assert part.tokens(neuron).tolist() == whole.tokens(neuron + 3).tolist()
+        assert part.path(neuron).tolist() == whole.path(neuron + 3).tolist()
+    assert len(whole.part(12, 12)) == 0

@@ -40,8 +40,9 @@ ROOM = 3072
 """Most entries of a list; the last eight may stay empty, because tokens are added eight at a time."""
 BLOCK_BYTES = 256 * 2**20
 """Target memory for the dot products of the neurons processed together."""
-LEAST_BLOCK, THREAD_BLOCK = 16, 128
-"""Fewest neurons worth a thread of their own, and most that a thread multiplies at a time."""
+LEAST_BLOCK, THREAD_BLOCK = 16, 256
+"""Fewest neurons worth a thread of their own, and most that a thread multiplies at a time: with fewer, a matrix product
+spends much of its time copying the tokens."""
 
 
 def plan_block(words: Dictionary, n: int, length: int, memory: int | None) -> int:

@@ -21,7 +21,7 @@ from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.neurons import layer_neurons, neuron_clusters, place_of
 from vsa_checks.sections.pursued import PURSUIT_TOKENS, token_bundles
-from vsa_checks.sections.stand_ins import NULL_NEURONS, SIGN_NULLS, exchanged
+from vsa_checks.sections.stand_ins import NULL_NEURONS, exchanged
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.statistics import Interval, relabelled_groups
 from vsa_checks.workbench.access import Workbench
@@ -134,13 +134,15 @@ def _drive_all(bench: Workbench, subject: Subject) -> Layer:
     def driven(vectors: NDArray[np.float32], bundles: Bundles) -> Driven:
         return driven_by_members(stream.read, stream.tokens, stream.counted, vectors, bundles)
 
-    def fitted(vectors: NDArray[np.float32], name: str) -> Driven:
-        progress = bench.progress(f"bundles to ask on text ({basis}), {name}")
-        return driven(
-            vectors, greedy_pursuit(vectors, words, PURSUIT_TOKENS, device=bench.torch_device, progress=progress)
-        )
-
-    stand_ins = {name: fitted(exchanged(bench, basis, place, unit, labels, asked, name), name) for name in SIGN_NULLS}
+    changed = exchanged(bench, basis, place, unit, labels, asked)
+    progress = bench.progress(f"bundles to ask on text ({basis}), nulls")
+    every = np.concatenate([*changed.values()])
+    fitted = greedy_pursuit(every, words, PURSUIT_TOKENS, device=bench.torch_device, progress=progress)
+    starts = range(0, len(every), len(asked))
+    stand_ins = {
+        name: driven(one, fitted.part(start, start + len(asked)))
+        for (name, one), start in zip(changed.items(), starts, strict=True)
+    }
     return Layer(driven(neurons, found).of(alive), labels, asked, stand_ins, len(neurons) - n)
 
 

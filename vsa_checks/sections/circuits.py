@@ -96,16 +96,18 @@ def mlp_to_mlp(bench: Workbench, subject: Subject) -> Measurement:
     axes = bench.once(("shared axes", basis, matrix), shared)
 
     def flipped(name: str) -> NDArray[np.float64]:
-        def writers(layer: int) -> Rows:
-            unit, rng = outputs(layer), bench.rng(name, layer)
+        draws = [bench.rng(name, layer) for layer in range(n_layers)]
+
+        def flip(layer: int, unit: Rows) -> Rows:
             if name == COORDINATES:
-                return flipped_coordinates(unit, rng)
-            return flipped_on_own_axes(unit, axes if name == OWN_AXES else None, rng)
+                return flipped_coordinates(unit, draws[layer])
+            return flipped_on_own_axes(unit, axes if name == OWN_AXES else None, draws[layer])
 
         def readers(layer: int) -> Rows:
             return inputs(layer)[chosen[layer]]
 
-        return linked_readers(writers, readers, n_layers, bench.progress(f"{label}, {name}"), held).shares()
+        progress = bench.progress(f"{label}, {name}")
+        return linked_readers(outputs, readers, n_layers, progress, held, flip).shares()
 
     null_shares = {name: flipped(name) for name in (OWN_AXES, OWN_SPACE, COORDINATES)}
     rng = bench.rng("bootstrap", subject.id)

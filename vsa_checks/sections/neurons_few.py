@@ -23,7 +23,7 @@ from vsa_checks.models import Basis
 from vsa_checks.orthogonality import live_rows
 from vsa_checks.sections.bound_tokens import REFLECTED, heads_that_bind
 from vsa_checks.sections.neurons import RANDOM, Place, in_words, layer_neurons, neuron_clusters, place_of, share_null
-from vsa_checks.sections.stand_ins import NULL_NEURONS, SIGN_NULLS, exchanged, stand_in_null
+from vsa_checks.sections.stand_ins import NULL_NEURONS, exchanged, stand_in_null
 from vsa_checks.sections.tokens import excluded, token_dictionary
 from vsa_checks.shortlisted import pursue_shortlisted
 from vsa_checks.workbench.access import Workbench
@@ -151,12 +151,9 @@ def _layer(bench: Workbench, basis: Basis, place: Place, bound: bool) -> Reached
         random = _random_reach(bench, basis, bound)[:RANDOM_NEURONS]
         most = max(1, *(tokens_by_chance(random, level) for level in LEVELS))
         label = f"pursuit in {in_words(*place)} ({basis}), {most} tokens"
-        stand_ins = {
-            name: _pursue(
-                bench, basis, exchanged(bench, basis, place, unit, labels, asked, name), most, bound, f"{label}, {name}"
-            )
-            for name in SIGN_NULLS
-        }
+        changed = exchanged(bench, basis, place, unit, labels, asked)
+        every = _pursue(bench, basis, np.concatenate([*changed.values()]), most, bound, f"{label}, nulls")
+        stand_ins = dict(zip(changed, np.split(every, len(changed)), strict=True))
         if bound:
             heads, rng = heads_that_bind(bench, basis), bench.rng("few tokens, reflection", basis, *place)
             mirrored = heads.reflected(heads.reflections(1, rng)[0])

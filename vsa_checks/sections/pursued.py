@@ -36,6 +36,14 @@ class Pursued:
     bundles: Bundles
     kurtosis: NDArray[np.float64]
 
+    def parts(self, count: int) -> list[Pursued]:
+        """Split it into so many equal parts, of neurons that follow each other and are not dead."""
+        n = len(self.bundles) // count
+        return [
+            Pursued(self.bundles.part(start, start + n), self.kurtosis[start : start + n])
+            for start in range(0, count * n, n)
+        ]
+
     def paths(self) -> NDArray[np.float64]:
         """Cosine after 1, 2, ... tokens of each neuron that is not dead (n, tokens)."""
         length = int(self.bundles.size.max())
@@ -58,6 +66,9 @@ class Bars:
 def pursue(bench: Workbench, basis: Basis, neurons: NDArray[np.float32], label: str) -> Pursued:
     """Pursuit of five tokens for each of the neurons (n, d), none of them dead."""
     words = token_dictionary(bench, basis)
+    if bench.torch_device is None:
+        # Over a run most rows of the Gram matrix are needed. All at once, if they fit, take half of the products.
+        words.gram.prepare(len(words.rows), keep=True)
     own = SeenKurtosis(words, int(np.count_nonzero(neurons.any(axis=1))))
     found = greedy_pursuit(
         neurons, words, PURSUIT_TOKENS, device=bench.torch_device, progress=bench.progress(label), seen=own.see

@@ -45,10 +45,9 @@ class StreamOnText:
 
     Sinks, and positions whose row of W_E is not a token (`Workbench.tokens`), are left out; a token is given by its
     index among the tokens. some_streams (layers, m, d) is the stream after each layer at m positions with the tokens
-    some_tokens. squares: mean squared cosine among components at each position kept, windows: the position's window.
-    apart (draws,): root mean squared cosine where each component has its positions in another order. pair_squares
-    (c, c): mean over positions for each pair of the components in names. still: components that write the same
-    everywhere. unseen: components whose outputs are not shown.
+    some_tokens. components (m, c, d): outputs at each position kept, of the components in names. squares (m,): their
+    mean squared cosine there, windows (m,): the position's window. pair_squares (c, c): mean over positions for each
+    pair. still: components that write the same everywhere. unseen: components whose outputs are not shown.
     """
 
     middle: int
@@ -57,8 +56,8 @@ class StreamOnText:
     some_tokens: NDArray[np.int64]
     some_streams: NDArray[np.float32]
     windows: NDArray[np.int64]
+    components: NDArray[np.float32]
     squares: NDArray[np.float64]
-    apart: NDArray[np.float64]
     pair_squares: NDArray[np.float64]
     names: tuple[str, ...]
     still: tuple[str, ...]
@@ -70,6 +69,11 @@ class StreamOnText:
     def n_left_out(self) -> int:
         """Positions of the text that were left out."""
         return self.n_sinks + self.n_untrained
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the arrays."""
+        return self.some_streams.nbytes + self.components.nbytes + sum(one.nbytes for one in self.streams)
 
 
 def keeps_token(bench: Workbench, subject: Subject) -> Measurement:
@@ -127,12 +131,13 @@ def components(bench: Workbench, subject: Subject) -> Measurement:
     groups = [seen.squares[seen.windows == window] for window in np.unique(seen.windows)]
     squares = bootstrap_groups(groups, "windows of text", bench.rng("bootstrap", subject.id), np.mean)
     value = float(np.sqrt(seen.squares.mean()))
+    apart = cosines_apart(seen.components, APART_POSITIONS, APART_DRAWS, bench.rng(APART, subject.basis))
     return Measurement(
         value=value,
         interval=Interval(float(np.sqrt(squares.low)), float(np.sqrt(squares.high)), squares.unit),
         n_examined=len(seen.squares),
         n_excluded=seen.n_left_out,
-        nulls=(NullMeasurement.of_draws(APART, value, seen.apart, "<="),),
+        nulls=(NullMeasurement.of_draws(APART, value, apart, "<="),),
         reference=Reference("random directions, 1/sqrt(d)", cosine_deviation(bench.model(subject.basis).info.d_model)),
         details=_pairs(seen),
     )
@@ -158,7 +163,7 @@ def _exchanged(
 
 
 def _on_text(bench: Workbench, basis: Basis) -> StreamOnText:
-    return bench.once(("stream on text", basis), lambda: _read_all(bench, basis))
+    return bench.while_room(("stream on text", basis), lambda: _read_all(bench, basis), lambda found: found.nbytes)
 
 
 def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
@@ -192,18 +197,17 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
         read_before += len(at)
     if not read_before:
         raise NotChecked("at no position of the text is there a token that was trained and is no sink")
-    together = np.concatenate(parts) if parts else np.zeros((0, 0, info.d_model))
+    together = np.concatenate(parts) if parts else np.zeros((0, 0, info.d_model), np.float32)
     if len(shown) < len(sources):
         together = together[:0]  # if components are missing, the stream is not their sum
     moving = np.zeros(together.shape[1], bool)
     if len(together):
         moving = np.ptp(together, axis=0).max(axis=1) > 1e-5 * np.abs(together).max(axis=(0, 2))
     names = list(shown)
-    squares, pair_squares, by_order = np.zeros(len(together)), np.zeros((0, 0)), np.zeros(APART_DRAWS)
+    together = together[:, moving]
+    squares, pair_squares = np.zeros(len(together)), np.zeros((0, 0))
     if moving.sum() >= 2:
-        together, rng = together[:, moving], bench.rng(APART, basis)
         squares, pair_squares = component_cosines(together)
-        by_order = cosines_apart(together, APART_POSITIONS, APART_DRAWS, rng)
     return StreamOnText(
         middle,
         tokens,
@@ -211,8 +215,8 @@ def _read_all(bench: Workbench, basis: Basis) -> StreamOnText:
         np.concatenate(asked),
         np.concatenate(layers, axis=1),
         np.concatenate(places),
+        together,
         squares,
-        by_order,
         pair_squares,
         tuple(name for name, moves in zip(names, moving, strict=True) if moves),
         tuple(name for name, moves in zip(names, moving, strict=True) if not moves),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vsa_checks.engine.threads import share_out, workers
 from vsa_checks.independent_axes import ROWS_PER_AXIS, independent_axes
 from vsa_checks.judging.measurement import NullMeasurement
 from vsa_checks.judging.subjects import Subject
@@ -48,11 +49,12 @@ def stand_ins(bench: Workbench, basis: Basis, place: Place) -> StandIns:
     def find() -> StandIns:
         named = Subject("neurons-beyond-chance", basis, *place[:2], expert=place[2] if len(place) > 2 else None)
         asked = np.sort(bench.rng("neurons of the nulls", named.id).choice(n, min(n, NULL_NEURONS), replace=False))
-        found = {}
-        for name in SIGN_NULLS:
-            changed = exchanged(bench, basis, place, unit, labels, asked, name)
-            found[name] = pursue(bench, basis, changed, f"pursuit in {in_words(*place)} ({basis}), {name}")
-        return StandIns(asked, found)
+        changed = exchanged(bench, basis, place, unit, labels, asked)
+        # Together: a matrix product of few neurons spends much of its time copying the tokens.
+        found = pursue(
+            bench, basis, np.concatenate([*changed.values()]), f"pursuit in {in_words(*place)} ({basis}), nulls"
+        )
+        return StandIns(asked, dict(zip(changed, found.parts(len(changed)), strict=True)))
 
     return bench.once(("stand-ins", basis, *place), find)
 
@@ -64,26 +66,28 @@ def exchanged(
     unit: NDArray[np.float32],
     labels: NDArray[np.int64],
     asked: NDArray[np.int64],
-    name: str,
-) -> NDArray[np.float32]:
-    """The requested neurons (n, d) of a place (m, d), with signs exchanged on the axes of one of SIGN_NULLS."""
-    axes = _axes(bench, basis, place, unit, name)
-    kept = kept_axes(unit.shape[1]) if name in (OF_TOKENS, OF_NEURONS) else 0
-    return exchange_signs(unit, labels, asked, bench.rng(name, basis, *place), axes, kept)
+) -> dict[str, NDArray[np.float32]]:
+    """The requested neurons (n, d) of a place (m, d), with signs exchanged on the axes of each of SIGN_NULLS."""
+    # What several claims share is found first, because only one thread may ask the workbench.
+    shared = {name: _shared_axes(bench, basis, place, unit, name) for name in (OF_TOKENS, INDEPENDENT)}
+    draws = {name: bench.rng(name, basis, *place) for name in SIGN_NULLS}
+
+    def exchange(name: str, _: None) -> NDArray[np.float32]:
+        axes = principal_axes(unit) if name == OF_NEURONS else shared.get(name)
+        kept = kept_axes(unit.shape[1]) if name in (OF_TOKENS, OF_NEURONS) else 0
+        return exchange_signs(unit, labels, asked, draws[name], axes, kept)
+
+    return dict(zip(SIGN_NULLS, share_out(exchange, SIGN_NULLS, [None] * workers(len(SIGN_NULLS))), strict=True))
 
 
-def _axes(
+def _shared_axes(
     bench: Workbench, basis: Basis, place: Place, unit: NDArray[np.float32], name: str
-) -> NDArray[np.float32] | None:
-    """The axes of a null (d, d), found once per dictionary if they are the tokens' own; None for coordinates.
+) -> NDArray[np.float32]:
+    """The axes (d, d) of a null that come from the tokens, found once per dictionary.
 
     Few tokens do not determine their independent axes well; then the layer's neurons, scaled to the tokens' length,
     are added. Axes are the same for all seeds: only the exchange on them is random.
     """
-    if name == COORDINATES:
-        return None
-    if name == OF_NEURONS:
-        return principal_axes(unit)
     words = token_dictionary(bench, basis)
     if name == OF_TOKENS:
         return bench.once(("principal axes", id(words)), lambda: principal_axes(words.vectors))
