@@ -19,7 +19,7 @@ from vsa_checks.reflected import pursue_reflected
 from vsa_checks.sections.neurons import layer_neurons
 from vsa_checks.sections.pursued import PURSUIT_TOKENS, token_bundles
 from vsa_checks.sections.tokens import excluded, token_dictionary
-from vsa_checks.statistics import bootstrap, stream
+from vsa_checks.statistics import bootstrap
 from vsa_checks.workbench.access import Workbench
 
 Rows = NDArray[np.float32]
@@ -153,7 +153,7 @@ def _independent_axes(bench: Workbench, basis: Basis, unit: Rows) -> Rows:
     any axes, and too many of these would decide. Products are float64, because the search multiplies rounding errors.
     """
     words, maps = token_dictionary(bench, basis).vectors, _maps(bench, basis)
-    d, rng = unit.shape[1], stream(0, "independent axes of bound tokens")
+    d, rng = unit.shape[1], bench.rng("independent axes of bound tokens")
     most = -(-ROWS_PER_AXIS * d // 3)
     length = np.sqrt(np.trace(second_moment(words)) / len(words))
 

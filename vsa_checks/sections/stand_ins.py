@@ -21,7 +21,6 @@ from vsa_checks.paired import paired_p
 from vsa_checks.sections.neurons import Place, in_words, layer_neurons, neuron_clusters
 from vsa_checks.sections.pursued import Pursued, pursue
 from vsa_checks.sections.tokens import token_dictionary
-from vsa_checks.statistics import stream
 from vsa_checks.workbench.access import Workbench
 
 COORDINATES = "signs exchanged on coordinates"
@@ -83,10 +82,10 @@ def exchanged(
 def _shared_axes(
     bench: Workbench, basis: Basis, place: Place, unit: NDArray[np.float32], name: str
 ) -> NDArray[np.float32]:
-    """The axes (d, d) of a null that come from the tokens, found once per dictionary.
+    """The axes (d, d) of a null that come from the tokens, found once per dictionary and seed.
 
     Few tokens do not determine their independent axes well; then the layer's neurons, scaled to the tokens' length,
-    are added. Axes are the same for all seeds: only the exchange on them is random.
+    are added. The search for them may end at others from another start, so every seed has its own.
     """
     words = token_dictionary(bench, basis)
     if name == OF_TOKENS:
@@ -94,13 +93,13 @@ def _shared_axes(
     n_words, d = words.vectors.shape
     if n_words >= ROWS_PER_AXIS * d:
         return bench.once(
-            ("independent axes", id(words)), lambda: independent_axes(words.vectors, stream(0, "independent axes"))
+            ("independent axes", id(words)), lambda: independent_axes(words.vectors, bench.rng("independent axes"))
         )
 
     def of_both() -> NDArray[np.float32]:
         length = np.float32(np.linalg.norm(words.vectors) / np.sqrt(n_words))
         rows = np.concatenate([words.vectors, length * (unit - unit.mean(axis=0))])
-        return independent_axes(rows, stream(0, "independent axes", basis, *place))
+        return independent_axes(rows, bench.rng("independent axes", basis, *place))
 
     return bench.once(("independent axes", basis, *place), of_both)
 
