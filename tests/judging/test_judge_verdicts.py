@@ -16,8 +16,10 @@ from vsa_checks.report.result_record import not_checked_record, result_record
 from vsa_checks.statistics import Interval
 
 
-def null(value: float = 0.25, p: float = 0.001, opposite: float = 1.0, name: str = "random") -> NullMeasurement:
-    return NullMeasurement(name, value, 0.01, 999, p, opposite)
+def null(
+    value: float = 0.25, p: float = 0.001, opposite: float = 1.0, name: str = "random", n: int = 999
+) -> NullMeasurement:
+    return NullMeasurement(name, value, 0.01, n, p, opposite)
 
 
 def measured(value: float, *nulls: NullMeasurement, **fields: Any) -> Measurement:
@@ -227,8 +229,12 @@ NEAR = {
     "far above all": (measured(0.9, null(0.1, 0.0001)), False),
     "p a little below alpha": (measured(0.9, null(0.1, 0.03)), True),
     "p a little above alpha": (measured(0.9, null(0.1, 0.09)), True),
-    "p far above alpha": (measured(0.9, null(0.1, 0.4)), False),
-    "p half of alpha, such as no draw of 39 beyond": (measured(0.9, null(0.1, 0.025)), False),
+    "p far above alpha": (measured(0.9, null(0.1, 0.4)), True),
+    "p of a null that is rather ahead": (measured(0.9, null(0.1, 0.6)), False),
+    "p far below alpha": (measured(0.9, null(0.1, 0.002)), True),
+    "p beyond what other draws give": (measured(0.9, null(0.1, 0.0009)), False),
+    "p as small as 39 draws allow": (measured(0.9, null(0.1, 1 / 40, n=39)), False),
+    "p as small as 19 draws allow, which is alpha": (measured(0.9, null(0.1, 1 / 20, n=19)), True),
     "lead just below delta": (measured(0.9, null(0.66)), True),
     "lead just above delta": (measured(0.9, null(0.64)), True),
     "lead far below delta, p near alpha": (measured(0.9, null(0.8, 0.04)), False),

@@ -14,10 +14,12 @@ HOLDS, CHANCE, REFUTED, NOT_CHECKED = "holds", "chance", "refuted", "not-checked
 VERDICTS = (HOLDS, CHANCE, REFUTED, NOT_CHECKED)
 FRAGILE_MOVE = 0.2
 """A verdict is fragile if moving threshold or delta by this share of itself, either way, would change it."""
-NEAR_THRESHOLD, NEAR_P, NEAR_SPREADS, NEAR_MOVES = 0.05, 2.0, 2.0, 5.0
-"""Another draw might change a verdict if the value is this close to the threshold (as a share of it), p is within this
-factor of alpha, or the lead over a null is within this many of its standard deviations of delta. Once there are other
-draws: if the distance to the threshold is at most this many times the change that they made."""
+NEAR_THRESHOLD, NEAR_SPREADS, NEAR_MOVES = 0.05, 2.0, 5.0
+"""Another draw might change a verdict if the value is this close to the threshold (as a share of it), or the lead over
+a null is within this many of its standard deviations of delta. Once there are other draws: if the distance to the
+threshold is at most this many times the change that they made."""
+LEAST_P, MOST_P = 0.02, 0.5
+"""Or if p is between this share of alpha and this p: among draws of one null, p varies by a factor of a hundred."""
 
 
 class ExaminedNothing(Exception):
@@ -127,12 +129,12 @@ def near_margin(claim: Claim, measurement: Measurement, d_model: int, redrawn: S
 
 def _narrow(claim: Claim, value: float, null: NullMeasurement) -> bool:
     """Whether another draw of a null could reverse whether it is beaten."""
-    ahead = _lead(claim, value, null) - claim.delta
-    by_lead, by_p = (
-        abs(ahead) <= NEAR_SPREADS * null.spread,
-        claim.alpha / NEAR_P < null.p_value < claim.alpha * NEAR_P,
-    )
-    return (by_lead and null.p_value <= claim.alpha * NEAR_P) or (by_p and ahead >= -NEAR_SPREADS * null.spread)
+    ahead, near = _lead(claim, value, null) - claim.delta, NEAR_SPREADS * null.spread
+    if null.p_value >= MOST_P or ahead < -near:
+        return False
+    # Where no draw is as extreme, p is as small as so many draws allow, and tells nothing about others.
+    no_draw = null.p_value < claim.alpha and math.isclose(null.p_value, 1 / (null.n + 1))
+    return ahead <= near or (null.p_value > claim.alpha * LEAST_P and not no_draw)
 
 
 def can_be_judged(claim: Claim, measurement: Measurement) -> bool:
