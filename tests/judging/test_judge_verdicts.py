@@ -17,7 +17,7 @@ from vsa_checks.statistics import Interval
 
 
 def null(
-    value: float = 0.25, p: float = 0.001, opposite: float = 1.0, name: str = "random", n: int = 999
+    value: float = 0.25, p: float = 0.001, opposite: float = 1.0, name: str = "random", n: int | None = 999
 ) -> NullMeasurement:
     return NullMeasurement(name, value, 0.01, n, p, opposite)
 
@@ -233,6 +233,7 @@ NEAR = {
     "p of a null that is rather ahead": (measured(0.9, null(0.1, 0.6)), False),
     "p far below alpha": (measured(0.9, null(0.1, 0.002)), True),
     "p beyond what other draws give": (measured(0.9, null(0.1, 0.0009)), False),
+    "p of a law, not of draws": (measured(0.9, null(0.1, 0.002, n=None)), True),
     "p as small as 39 draws allow": (measured(0.9, null(0.1, 1 / 40, n=39)), False),
     "p as small as 19 draws allow, which is alpha": (measured(0.9, null(0.1, 1 / 20, n=19)), True),
     "lead just below delta": (measured(0.9, null(0.66)), True),

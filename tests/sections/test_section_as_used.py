@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +19,10 @@ from tests.oracles import Rows, cosine
 from vsa_checks.errors import NotChecked
 from vsa_checks.judging.measurement import Measurement
 from vsa_checks.judging.subjects import Subject
+from vsa_checks.sections import residual
 from vsa_checks.sections.pursued import token_bundles
 from vsa_checks.workbench.access import Workbench
-from vsa_checks.workbench.activations import in_text, read, sinks
+from vsa_checks.workbench.activations import Seen, in_text, read, sinks
 
 SMALL = Sizes(d_model=24, d_vocab=90, n_layers=3, n_heads=2, n_kv_heads=2, d_head=12, d_mlp=30)
 SMALL_GATED = dataclasses.replace(SMALL, n_heads=4, d_head=6, gated=True)
@@ -269,6 +272,24 @@ def test_tokens_that_were_never_trained_are_left_out_of_the_text(tmp_path: Path)
     assert found.details["excluded"] == {"copies": 3}
     rebinds, after = (measure(claim, bench, 0) for claim in ("attention-rebinds", "attention-next-token"))
     assert rebinds.details["n_untrained"] == after.details["n_untrained"] > 20
+
+
+def test_components_are_read_once_and_put_in_other_orders_by_each_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = Sizes(n_layers=2)
+    bench = reading.bench_that_reads(sizes, planted_weights(sizes), reading.succession_text(), 0)
+    reads, found = [], []
+
+    def counted(*asked: Any) -> Iterator[Seen]:
+        reads.append(asked)
+        return read(*asked)
+
+    monkeypatch.setattr(residual, "read", counted)
+    for seed in (0, 1, 0):
+        with bench.other_seed(seed):
+            found.append(measure("residual-components", bench))
+    assert len(reads) == 1
+    assert found[0] == found[2] and found[0].value == found[1].value
+    assert found[0].nulls[0].value != found[1].nulls[0].value
 
 
 def test_a_text_of_rows_that_are_no_tokens_shows_nothing() -> None:

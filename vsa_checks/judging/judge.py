@@ -133,7 +133,7 @@ def _narrow(claim: Claim, value: float, null: NullMeasurement) -> bool:
     if null.p_value >= MOST_P or ahead < -near:
         return False
     # Where no draw is as extreme, p is as small as so many draws allow, and tells nothing about others.
-    no_draw = null.p_value < claim.alpha and math.isclose(null.p_value, 1 / (null.n + 1))
+    no_draw = null.n is not None and null.p_value < claim.alpha and math.isclose(null.p_value, 1 / (null.n + 1))
     return ahead <= near or (null.p_value > claim.alpha * LEAST_P and not no_draw)
 
 
