@@ -144,16 +144,16 @@ class Check:
                     found = measure_subject(self._bench, subject, measure, options)
                 if found.measurement is not None:
                     found = replace(found, arrays=as_text(arrays))
-        n_seeds = self._run.seeds - 1
+        n_seeds, first = self._run.seeds - 1, found.measurement
         for most in REDRAWS:
-            if found.measurement is None:
+            if first is None:
                 break
-            if near_margin(claim, found.measurement, self._run.info.d_model, found.redrawn[:n_seeds]):
+            if near_margin(claim, first, self._run.info.d_model, found.redrawn[:n_seeds]):
                 n_seeds = max(n_seeds, most)
             if len(found.redrawn) < n_seeds:
                 self._load(subject.basis)
                 found = measure_with_other_seeds(self._bench, subject, measure, options, found, n_seeds)
-            if judge(claim, found.measurement, self._run.info.d_model, found.redrawn[:n_seeds]).unsettled:
+            if judge(claim, first, self._run.info.d_model, found.redrawn[:n_seeds]).unsettled:
                 break  # more would show nothing new
         return found, n_seeds, found is kept
 
