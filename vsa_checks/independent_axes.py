@@ -51,6 +51,10 @@ def independent_axes(vectors: NDArray[np.float32], rng: np.random.Generator) -> 
     vectors : float32 array (n, d), centered; at most 16 d of them are used
     rng : draws these vectors and the start of the search
 
+    Raises
+    ------
+    ValueError : vectors that are all zero
+
     References
     ----------
     Hyvärinen 1999, Fast and robust fixed-point algorithms for independent component analysis, IEEE Trans. Neural
@@ -62,19 +66,25 @@ def independent_axes(vectors: NDArray[np.float32], rng: np.random.Generator) -> 
     with threads():
         values, axes = np.linalg.eigh(second_moment(some) / len(some))
         used = values > values.max() * LEAST_VARIANCE
+        if not used.any():
+            raise ValueError("vectors without a direction have no axes")
         spanned, scale = axes[:, used], np.sqrt(values[used])
         # All in the vectors' own coordinates, so that neither the signs of the principal axes nor their order matter.
         whitening = (spanned / scale) @ spanned.T
         turn = _on_grid(_orthogonal(spanned @ (spanned.T @ start[:, : len(scale)])))
         for _ in range(STEPS):
-            turned = _on_grid(_orthogonal(_step(some, whitening, turn)))
+            # What the grid puts outside the span of the vectors would grow, because nothing opposes it there.
+            turned = _on_grid(_orthogonal(spanned @ (spanned.T @ _step(some, whitening, turn))))
             moved = _moved(turned, turn)
             turn = turned
             if moved < SETTLED:
                 break
         mixing = (spanned * scale) @ (spanned.T @ turn)
         found = _orthogonal(mixing / np.linalg.norm(mixing, axis=0))
-    return np.concatenate([found, axes[:, ~used]], axis=1).astype(np.float32)
+        if len(scale) < d:
+            rest = start[:, len(scale) :]
+            found = np.concatenate([found, _orthogonal(rest - spanned @ (spanned.T @ rest))], axis=1)
+    return found.astype(np.float32)
 
 
 def _step(

@@ -22,6 +22,8 @@ RANDOM_LINK = 0.01
 """Probability that a random direction is linked with a layer."""
 STRIP = 1024
 """Readers per thread whose cosines with a layer of writers are computed at a time."""
+COPIES = 6
+"""Memory for changing a layer's writers, as a multiple of them."""
 KEPT_AXES = 8
 """Number of first axes that keep their signs: they hold what many vectors of a layer share, which is not a link."""
 FITTED, MOST_ROUNDS = 1e-9, 2_000
@@ -118,10 +120,11 @@ def linked_readers(
 
 def _changed(writers: dict[int, Rows], change: Callable[[int, Rows], Rows]) -> dict[int, Rows]:
     def work(layer: int, _: None) -> Rows:
-        return change(layer, writers[layer])
+        return change(layer, writers.pop(layer))  # so that not all are in memory twice
 
     layers = list(writers)
-    return dict(zip(layers, share_out(work, layers, [None] * workers(len(layers))), strict=True))
+    at_once = workers(len(layers), COPIES * max(one.nbytes for one in writers.values()))
+    return dict(zip(layers, share_out(work, layers, [None] * at_once), strict=True))
 
 
 def _linked(

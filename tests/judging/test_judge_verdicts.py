@@ -233,7 +233,7 @@ NEAR = {
     "p of a null that is rather ahead": (measured(0.9, null(0.1, 0.6)), False),
     "p far below alpha": (measured(0.9, null(0.1, 0.002)), True),
     "p beyond what other draws give": (measured(0.9, null(0.1, 0.0009)), False),
-    "p of a law, not of draws": (measured(0.9, null(0.1, 0.002, n=None)), True),
+    "p of a law, not of draws": (measured(0.9, null(0.1, 0.03, n=None)), False),
     "p as small as 39 draws allow": (measured(0.9, null(0.1, 1 / 40, n=39)), False),
     "p as small as 19 draws allow, which is alpha": (measured(0.9, null(0.1, 1 / 20, n=19)), True),
     "lead just below delta": (measured(0.9, null(0.66)), True),

@@ -45,10 +45,24 @@ def test_of_groups_of_axes_the_groups_are_found_again() -> None:
     assert np.median(energy.max(axis=0)) > 0.95
 
 
+@pytest.mark.parametrize("rank", [D - 1, D // 2])
+def test_axes_of_vectors_that_do_not_span_the_space_are_found_again(rank: int) -> None:
+    rng, turn = np.random.default_rng(14), rotation(D)[:, :rank]
+    rows = centered(rng.standard_t(3, (3000, rank)) @ turn.T)
+    found = independent_axes(rows, np.random.default_rng(0))
+    assert found.T @ found == pytest.approx(np.eye(D), abs=1e-5)
+    assert np.abs(turn.T @ found[:, rank:]).max() < 1e-4, "the rest is across all vectors"
+    cosines = np.abs(turn.T @ found[:, :rank])
+    assert np.median(cosines.max(axis=0)) > 0.93 and cosines.max(axis=1).min() > 0.8
+
+
 def test_fewer_vectors_than_dimensions_leave_the_rest_of_space_as_it_is() -> None:
-    rows = np.random.default_rng(15).standard_normal((10, D)).astype(np.float32)
-    found = independent_axes(rows - rows.mean(axis=0), np.random.default_rng(0))
+    rows = centered(np.random.default_rng(15).standard_normal((10, D)))
+    found = independent_axes(rows, np.random.default_rng(0))
     assert found.shape == (D, D) and found.T @ found == pytest.approx(np.eye(D), abs=1e-5)
+    assert np.abs(rows @ found[:, 9:]).max() < 1e-4
+    with pytest.raises(ValueError, match="have no axes"):
+        independent_axes(np.zeros((10, D), np.float32), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("least", [1.0, 0.3, 2e-3, 5e-4, 1e-9, 0.0])

@@ -16,6 +16,8 @@ Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
 Scratch = TypeVar("Scratch")
 Made = TypeVar("Made")
+AT_ONCE_BYTES = 256 * 2**20
+"""Memory for copies that several threads may hold at once, where each holds large ones."""
 _BLAS = ThreadpoolController().select(user_api="blas")
 
 
@@ -63,6 +65,10 @@ def share_out(
     return made
 
 
-def workers(n_items: int) -> int:
-    """Return the number of threads used for this many items: the length that `scratch` must have."""
-    return max(1, min(numba.get_num_threads(), n_items))
+def workers(n_items: int, bytes_each: int = 0) -> int:
+    """Return the number of threads used for this many items: the length that `scratch` must have.
+
+    Fewer if each item takes so many bytes of memory that all threads together would take more than AT_ONCE_BYTES.
+    """
+    fit = AT_ONCE_BYTES // bytes_each if bytes_each else n_items
+    return max(1, min(numba.get_num_threads(), n_items, fit))

@@ -130,10 +130,10 @@ def near_margin(claim: Claim, measurement: Measurement, d_model: int, redrawn: S
 def _narrow(claim: Claim, value: float, null: NullMeasurement) -> bool:
     """Whether another draw of a null could reverse whether it is beaten."""
     ahead, near = _lead(claim, value, null) - claim.delta, NEAR_SPREADS * null.spread
-    if null.p_value >= MOST_P or ahead < -near:
-        return False
+    if null.n is None or null.p_value >= MOST_P or ahead < -near:
+        return False  # no seed moves a law
     # Where no draw is as extreme, p is as small as so many draws allow, and tells nothing about others.
-    no_draw = null.n is not None and null.p_value < claim.alpha and math.isclose(null.p_value, 1 / (null.n + 1))
+    no_draw = null.p_value < claim.alpha and math.isclose(null.p_value, 1 / (null.n + 1))
     return ahead <= near or (null.p_value > claim.alpha * LEAST_P and not no_draw)
 
 

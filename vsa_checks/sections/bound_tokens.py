@@ -141,7 +141,7 @@ def _maps(bench: Workbench, basis: Basis) -> list[tuple[NDArray[np.float64], NDA
         read = reads[head * len(reads) // len(writes)]
         within = read.T @ moment @ read
         square = float(np.sum(within * (write @ write.T)))
-        if square > ROUNDING * np.trace(within) * np.square(write).sum():
+        if square > ROUNDING * np.trace(moment) * np.square(read).sum() * np.square(write).sum():
             found.append((read * np.sqrt(np.trace(moment) / square), write))
     return found
 

@@ -16,7 +16,7 @@ from vsa_checks.judging.measurement import NullMeasurement
 from vsa_checks.judging.subjects import Subject
 from vsa_checks.models import Basis
 from vsa_checks.nulls_of_signs import exchange_signs, kept_axes, principal_axes
-from vsa_checks.orthogonality import live_rows
+from vsa_checks.orthogonality import live_rows, second_moment
 from vsa_checks.paired import paired_p
 from vsa_checks.sections.neurons import Place, in_words, layer_neurons, neuron_clusters
 from vsa_checks.sections.pursued import Pursued, pursue
@@ -28,6 +28,8 @@ OF_TOKENS = "signs exchanged on tokens' axes"
 OF_NEURONS = "signs exchanged on neurons' axes"
 INDEPENDENT = "signs exchanged on independent axes"
 SIGN_NULLS = (COORDINATES, OF_TOKENS, OF_NEURONS, INDEPENDENT)
+COPIES = 4
+"""Memory for exchanging signs, as a multiple of the layer's neurons."""
 NULL_NEURONS = 384
 """Number of a layer's neurons, drawn at random, in each null: together the four take as long as 1,536 neurons."""
 
@@ -76,7 +78,8 @@ def exchanged(
         kept = kept_axes(unit.shape[1]) if name in (OF_TOKENS, OF_NEURONS) else 0
         return exchange_signs(unit, labels, asked, draws[name], axes, kept)
 
-    return dict(zip(SIGN_NULLS, share_out(exchange, SIGN_NULLS, [None] * workers(len(SIGN_NULLS))), strict=True))
+    at_once = workers(len(SIGN_NULLS), COPIES * unit.nbytes)
+    return dict(zip(SIGN_NULLS, share_out(exchange, SIGN_NULLS, [None] * at_once), strict=True))
 
 
 def _shared_axes(
@@ -97,8 +100,10 @@ def _shared_axes(
         )
 
     def of_both() -> NDArray[np.float32]:
-        length = np.float32(np.linalg.norm(words.vectors) / np.sqrt(n_words))
-        rows = np.concatenate([words.vectors, length * (unit - unit.mean(axis=0))])
+        # In float64, because the search would end at other axes after the smallest change.
+        length = np.sqrt(np.trace(second_moment(words.vectors)) / n_words)
+        neurons = length * (unit - unit.mean(axis=0, dtype=np.float64))
+        rows = np.concatenate([words.vectors, neurons.astype(np.float32)])
         return independent_axes(rows, bench.rng("independent axes", basis, *place))
 
     return bench.once(("independent axes", basis, *place), of_both)

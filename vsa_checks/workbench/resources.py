@@ -20,7 +20,7 @@ LIBRARIES = 520 * 2**20
 BLOCKS = 700 * 2**20
 """Most memory for blocks of dot products and temporary copies, in any claim; measured."""
 SEEDS = 5
-"""Number of seeds for a subject near a margin; the reading of the text is kept for each."""
+"""Number of seeds for a subject near a margin; what heads do on the text is kept for each."""
 MOST_SAMPLED = 256 * 2**20
 """Memory for the inputs of heads at some positions of the text, in all layers."""
 LEAST_GRAM = 64 * 2**20
