@@ -70,7 +70,7 @@ def exchanged(
 ) -> dict[str, NDArray[np.float32]]:
     """The requested neurons (n, d) of a place (m, d), with signs exchanged on the axes of each of SIGN_NULLS."""
     # What several claims share is found first, because only one thread may ask the workbench.
-    shared = {name: _shared_axes(bench, basis, place, unit, name) for name in (OF_TOKENS, INDEPENDENT)}
+    shared = {name: shared_axes(bench, basis, place, unit, name) for name in (OF_TOKENS, INDEPENDENT)}
     draws = {name: bench.rng(name, basis, *place) for name in SIGN_NULLS}
 
     def exchange(name: str, _: None) -> NDArray[np.float32]:
@@ -82,7 +82,7 @@ def exchanged(
     return dict(zip(SIGN_NULLS, share_out(exchange, SIGN_NULLS, [None] * at_once), strict=True))
 
 
-def _shared_axes(
+def shared_axes(
     bench: Workbench, basis: Basis, place: Place, unit: NDArray[np.float32], name: str
 ) -> NDArray[np.float32]:
     """The axes (d, d) of a null that come from the tokens, found once per dictionary and seed.
